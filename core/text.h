@@ -1,0 +1,49 @@
+/* Small texts: numbers, times, case, and peers' bytes made safe to print. Base layer; no locale, no printf. */
+#ifndef POSTERN_TEXT_H
+#define POSTERN_TEXT_H
+
+#include "buf.h"
+
+static inline uint8_t text_lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+}
+
+static inline bool text_is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static inline bool text_is_alpha(uint8_t c)
+{
+    uint8_t low = text_lower(c);
+    return low >= 'a' && low <= 'z';
+}
+
+/* ASCII case folded; other bytes compared as they are. */
+bool text_equal_nocase(struct slice a, struct slice b);
+
+/* All of the text as a decimal number of at most max; no sign, no space, at least one digit. */
+bool text_parse_u64(struct slice text, uint64_t max, uint64_t *out);
+
+/* Each returns false, with b->overflow set, if b is full. */
+bool text_put_u64(struct buf *b, uint64_t value);
+bool text_put_i64(struct buf *b, int64_t value);
+bool text_put_hex(struct buf *b, struct slice bytes); /* lower case */
+
+/* Printable ASCII as it is, but backslash and quote doubled by a backslash; every other byte as \xHH. At most max_len bytes of
+ * the input are shown, then "...". For log lines and replies that quote a peer. */
+bool text_put_escaped(struct buf *b, struct slice bytes, size_t max_len);
+
+/* Seconds since 1970 UTC, any sign, years 1 to 9999. "2026-11-23T22:48:00Z" (RFC 3339), and
+ * "Mon, 23 Nov 2026 22:48:00 +0000" (RFC 5322 3.3). */
+bool text_put_time(struct buf *b, int64_t unix_s);
+bool text_put_date(struct buf *b, int64_t unix_s);
+
+/* RFC 3339 with Z, or with an offset; no fraction. All of the text. */
+bool text_parse_time(struct slice text, int64_t *out_unix_s);
+
+/* Days since 1970-01-01 of a date of the proleptic Gregorian calendar; false if there is no such date. */
+bool text_days_of_date(int32_t year, uint32_t month, uint32_t day, int64_t *out_days);
+
+#endif
