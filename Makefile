@@ -1,0 +1,157 @@
+# Postern. `make help` lists the targets.
+
+BOARD ?= host
+BUILD ?= build
+PREFIX ?= /usr/local
+MANDIR ?= $(PREFIX)/share/man
+
+# What a board may set in its board.mk.
+BOARD_CC = $(CROSS_COMPILE)gcc
+BOARD_CFLAGS =
+BOARD_LDFLAGS =
+OPT = -Os
+
+ifeq ($(wildcard boards/$(BOARD)/board.mk),)
+$(error There is no board '$(BOARD)'; boards are: $(notdir $(patsubst %/,%,$(wildcard boards/*/))))
+endif
+include boards/$(BOARD)/board.mk
+include core/layers.mk
+
+# --- Tools and flags ------------------------------------------------------------------------------
+
+ifeq ($(origin CC),default)
+CC = $(BOARD_CC)
+endif
+ifeq ($(origin AR),default)
+AR = $(CROSS_COMPILE)ar
+endif
+STRIP ?= $(CROSS_COMPILE)strip
+
+# Variants have objects of their own: SAN=1 for ASan and UBSan, COV=1 for coverage.
+O := $(BUILD)/$(BOARD)$(if $(SAN),-san)$(if $(COV),-cov)
+SAN_FLAGS = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+VARIANT_FLAGS := $(if $(SAN),$(SAN_FLAGS)) $(if $(COV),-O0 --coverage)
+
+WARN = -Wall -Wextra -Wconversion -Wshadow -Wvla -Wmissing-prototypes -Werror
+COMMON = -std=c11 -g $(OPT) -ffunction-sections -fdata-sections -fstack-protector-strong \
+    $(BOARD_CFLAGS) $(VARIANT_FLAGS)
+DEPS = -MMD -MP
+
+# V=1 shows the commands themselves.
+Q := $(if $(V),,@)
+SAY = @$(if $(V),:,printf '  %-5s %s\n')
+LINK = $(CC) $(COMMON) $(CFLAGS) -Wl,--gc-sections $(BOARD_LDFLAGS) $(LDFLAGS)
+
+MBED := $(BUILD)/mbedtls-src
+MBED_STAMP := $(BUILD)/mbedtls.stamp
+MBED_CONFIG = -Iport/mbedtls -DMBEDTLS_CONFIG_FILE='<postern_mbedtls_config.h>'
+MBED_INC = -isystem $(MBED)/include $(MBED_CONFIG)
+
+# --- Sources --------------------------------------------------------------------------------------
+
+CORE_SRC := $(sort $(wildcard core/*.c))
+POSIX_SRC := $(sort $(wildcard port/posix/*.c))
+SIM_SRC := $(sort $(wildcard port/sim/*.c))
+UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c))
+SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
+include port/mbedtls/sources.mk
+
+CORE_MBED_SRC := $(filter $(patsubst %,core/%.c,$(subst *,%,$(MBEDTLS_USERS))),$(CORE_SRC))
+
+CORE_OBJ := $(CORE_SRC:%.c=$(O)/%.o)
+POSIX_OBJ := $(POSIX_SRC:%.c=$(O)/%.o)
+SIM_OBJ := $(SIM_SRC:%.c=$(O)/%.o)
+UNIT_OBJ := $(UNIT_SRC:%.c=$(O)/%.o)
+SIMTEST_OBJ := $(SIMTEST_SRC:%.c=$(O)/%.o)
+MBED_OBJ := $(MBED_SRC:%=$(O)/mbedtls/%.o)
+MBED_USER_OBJ := $(CORE_MBED_SRC:%.c=$(O)/%.o) $(POSIX_OBJ) $(SIM_OBJ) $(UNIT_OBJ) $(SIMTEST_OBJ)
+
+PROGRAM := $(O)/postern
+LIBS := $(O)/libcore.a $(O)/libmbed.a
+UNIT_BIN := $(UNIT_OBJ:.o=)
+SIMTEST_BIN := $(SIMTEST_OBJ:.o=)
+
+# --- Building -------------------------------------------------------------------------------------
+
+.PHONY: all
+all: $(PROGRAM) ## the program for BOARD (default), as build/BOARD/postern
+
+# One broken file in core/ stops the build. With KEEP=1 the libraries take what compiles, so that
+# the tests of other files can be built and run meanwhile.
+TOLERATE := $(if $(KEEP),-)
+
+INC_CORE = -Icore -Iport
+INC = $(INC_CORE)
+$(MBED_USER_OBJ): INC += $(MBED_INC)
+$(MBED_USER_OBJ): $(MBED_STAMP)
+$(MBEDTLS_INTERNALS:%=$(O)/core/%.o): INC += -isystem $(MBED)/library
+$(POSIX_OBJ): INC += -D_GNU_SOURCE
+$(UNIT_OBJ) $(SIMTEST_OBJ): INC += -Itests/unit -Iport/sim -D_GNU_SOURCE
+
+$(O)/%.o: %.c $(O)/flags
+	@mkdir -p $(@D)
+	$(SAY) CC $<
+	$(Q)$(TOLERATE)$(CC) $(COMMON) $(WARN) $(INC) $(DEPS) $(CFLAGS) -c -o $@ $<
+
+# The library's own warnings are not ours. What makes handshakes slow is compiled for speed.
+$(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags
+	@mkdir -p $(@D)
+	$(SAY) CC mbedtls/$*.c
+	$(Q)$(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2) -w -I$(MBED)/include -I$(MBED)/library \
+	    $(MBED_CONFIG) $(DEPS) $(CFLAGS) -c -o $@ $(MBED)/library/$*.c
+
+$(O)/libcore.a: $(CORE_OBJ)
+$(O)/libsim.a: $(SIM_OBJ)
+$(O)/libmbed.a: $(MBED_OBJ)
+$(O)/lib%.a:
+	$(SAY) AR $@
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(if $(KEEP),$(wildcard $^),$^)
+
+$(PROGRAM): $(POSIX_OBJ) $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(LINK) -o $@ $(POSIX_OBJ) -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
+
+$(UNIT_BIN) $(SIMTEST_BIN): %: %.o $(LIBS) $(O)/libsim.a
+	$(SAY) LINK $@
+	$(Q)$(LINK) -o $@ $< -Wl,--start-group $(LIBS) $(O)/libsim.a -Wl,--end-group -pthread
+
+# Rewritten only when it differs, so that other flags, another compiler or board rebuild all.
+FLAGS_TEXT = $(CC) | $(COMMON) $(WARN) | $(CFLAGS) | $(BOARD_LDFLAGS) $(LDFLAGS) | $(MBED_FAST)
+$(O)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(FLAGS_TEXT)' | cmp -s - $@ || printf '%s\n' '$(FLAGS_TEXT)' >$@
+
+$(MBED_STAMP): port/mbedtls/fetch port/mbedtls/versions $(BUILD)/mbedtls.src
+	port/mbedtls/fetch $(MBED)
+	@touch $@
+
+$(BUILD)/mbedtls.src: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(MBEDTLS_SRC)' | cmp -s - $@ || printf '%s\n' '$(MBEDTLS_SRC)' >$@
+
+.PHONY: FORCE
+FORCE:
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+-include $(wildcard $(O)/core/*.d $(O)/port/*/*.d $(O)/tests/*/*.d $(O)/mbedtls/*.d)
+
+# --- Tests ----------------------------------------------------------------------------------------
+
+# T=der takes one test only: tests/unit/der_test.c.
+.PHONY: unit
+unit: $(if $(T),$(T:%=$(O)/tests/unit/%_test),$(UNIT_BIN)) ## build and run the unit tests (T=name: one; KEEP=1, SAN=1)
+	@tests/lib/programs $^
+
+.PHONY: sim
+sim: $(if $(T),$(T:%=$(O)/tests/sim/%_test),$(SIMTEST_BIN)) ## build and run the simulated worlds (T=name: one)
+	@tests/lib/programs $^
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf $(BUILD)
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,2 @@
+# The machine that builds: its own compiler and C library.
+OPT = -O2

@@ -1,0 +1,15 @@
+# Which file of core/ is in which layer, lowest first; NAME stands for NAME.c and NAME.h, * for any
+# rest. An include may point to the same layer or down, never up (make check-deps).
+LAYERS = base codecs engines services mta
+
+LAYER_base = slice buf text pool arena timer err log crc32c net_addr budget
+LAYER_codecs = der pem ocsp_response ocsp_request smtp_line smtp_command smtp_reply address header \
+    conf_parse mime
+LAYER_engines = smtpd smtpd_* smtp_client tls tls_* ocsp_check auth policy
+LAYER_services = spool spool_* queue ocsp_staple ocsp_fetch route deliver_* alias_* control conf \
+    conf_*
+LAYER_mta = mta mta_*
+
+# Who may include the public headers of Mbed TLS, and who its internals.
+MBEDTLS_USERS = tls tls_* ocsp_check ocsp_staple
+MBEDTLS_INTERNALS = tls_status

@@ -1,0 +1,13 @@
+# The files of Mbed TLS's library/ that postern_mbedtls_config.h leaves anything of, without .c.
+MBED_SRC = aes aesce aesni asn1parse asn1write base64 bignum bignum_core bignum_mod \
+    bignum_mod_raw block_cipher chacha20 chachapoly cipher cipher_wrap constant_time \
+    ecdh ecdsa ecp ecp_curves ecp_curves_new gcm hkdf md oid pem pk pk_ecc pk_wrap pkparse \
+    platform platform_util poly1305 psa_crypto psa_crypto_aead psa_crypto_cipher \
+    psa_crypto_client psa_crypto_driver_wrappers_no_static psa_crypto_ecp psa_crypto_hash \
+    psa_crypto_mac psa_crypto_rsa psa_crypto_slot_management psa_util rsa rsa_alt_helpers sha1 \
+    sha256 sha512 ssl_cache ssl_ciphersuites ssl_client ssl_msg ssl_ticket ssl_tls \
+    ssl_tls12_client ssl_tls12_server ssl_tls13_client ssl_tls13_generic ssl_tls13_keys \
+    ssl_tls13_server x509 x509_crt
+
+# Where the time of a handshake goes: compiled with -O2 whatever the board says.
+MBED_FAST = bignum bignum_core ecp ecp_curves
