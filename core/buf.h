@@ -1,7 +1,7 @@
 /* A bounded writer into memory that somebody else owns.
  *
- * A put that does not fit writes nothing and sets overflow, which stays set: a caller may put many things and look
- * once. Base layer. */
+ * A put that does not fit writes nothing and sets overflow, which stays set: a caller may put many
+ * things and look once. Base layer. */
 #ifndef POSTERN_BUF_H
 #define POSTERN_BUF_H
 

@@ -1,4 +1,5 @@
-/* Errors as values. Base layer; every fallible function above returns enum err unless its contract says otherwise. */
+/* Errors as values. Base layer; every fallible function above returns enum err unless its contract
+ * says otherwise. */
 #ifndef POSTERN_ERR_H
 #define POSTERN_ERR_H
 

@@ -1,4 +1,5 @@
-/* Internet addresses as plain values: what the port connects, the log prints and host lists match. Base layer. */
+/* Internet addresses as plain values: what the port connects, the log prints and host lists match.
+ * Base layer. */
 #ifndef POSTERN_NET_ADDR_H
 #define POSTERN_NET_ADDR_H
 
@@ -18,7 +19,8 @@ struct net_prefix {
     uint8_t num_bits;
 };
 
-/* "192.0.2.1" or "2001:db8::1" (RFC 4291 2.2), all of the text, no zone, no brackets; port becomes 0. */
+/* "192.0.2.1" or "2001:db8::1" (RFC 4291 2.2), all of the text, no zone, no brackets; port becomes
+ * 0. */
 bool net_addr_parse(struct slice text, struct net_addr *out);
 
 /* "192.0.2.1:25", "[2001:db8::1]:25", or without the port, which is then default_port. */
@@ -34,7 +36,8 @@ bool net_addr_same_host(const struct net_addr *a, const struct net_addr *b);
 /* An IPv4-mapped IPv6 address (::ffff:0:0/96) becomes the IPv4 address that it carries. */
 void net_addr_unmap(struct net_addr *a);
 
-/* The address alone (RFC 5952 for IPv6); at most 45 bytes. And as an address literal of RFC 5321 4.1.3, "[IPv6:...]". */
+/* The address alone (RFC 5952 for IPv6); at most 45 bytes. And as an address literal of RFC
+ * 5321 4.1.3, "[IPv6:...]". */
 bool net_addr_put(struct buf *b, const struct net_addr *a);
 bool net_addr_put_literal(struct buf *b, const struct net_addr *a);
 

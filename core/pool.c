@@ -8,7 +8,12 @@ struct head {
     uint32_t next;       /* index + 1 of the next free item */
 };
 
-#define ALIGNMENT sizeof(union { long long a; void *b; double c; })
+#define ALIGNMENT    \
+    sizeof(union {   \
+        long long a; \
+        void *b;     \
+        double c;    \
+    })
 
 static size_t round_up(size_t len)
 {

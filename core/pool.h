@@ -1,8 +1,8 @@
 /* Pools of equal items over memory that is given once, at start.
  *
- * Memory is touched only when an item is first used, so a large pool costs nothing until it is needed. A handle names
- * an item and its generation: one that has been given back since is not found again. Exhaustion is ordinary: take
- * returns NULL and counts it. Base layer. */
+ * Memory is touched only when an item is first used, so a large pool costs nothing until it is
+ * needed. A handle names an item and its generation: one that has been given back since is not
+ * found again. Exhaustion is ordinary: take returns NULL and counts it. Base layer. */
 #ifndef POSTERN_POOL_H
 #define POSTERN_POOL_H
 
@@ -41,11 +41,13 @@ bool pool_init(struct pool *p, struct arena *a, size_t item_len, uint32_t num_it
 void *pool_take(struct pool *p);
 void pool_give(struct pool *p, void *item);
 
-/* The handle of an item in use, never 0; and the item of a handle, NULL if it has been given back since. */
+/* The handle of an item in use, never 0; and the item of a handle, NULL if it has been given back
+ * since. */
 uint64_t pool_handle(const struct pool *p, const void *item);
 void *pool_find(const struct pool *p, uint64_t handle);
 
-/* The first item in use at or after index *cursor, which is moved past it; NULL at the end. Start with 0. */
+/* The first item in use at or after index *cursor, which is moved past it; NULL at the end. Start
+ * with 0. */
 void *pool_each(const struct pool *p, uint32_t *cursor);
 
 #endif

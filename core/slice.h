@@ -1,7 +1,7 @@
 /* A read cursor over bytes that somebody else owns.
  *
- * Every parser reads through one of these. A getter advances the cursor only when it succeeds, so a parser that
- * returns false has not moved. Base layer: knows nothing of what the bytes mean. */
+ * Every parser reads through one of these. A getter advances the cursor only when it succeeds, so a
+ * parser that returns false has not moved. Base layer: knows nothing of what the bytes mean. */
 #ifndef POSTERN_SLICE_H
 #define POSTERN_SLICE_H
 

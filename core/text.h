@@ -1,4 +1,5 @@
-/* Small texts: numbers, times, case, and peers' bytes made safe to print. Base layer; no locale, no printf. */
+/* Small texts: numbers, times, case, and peers' bytes made safe to print. Base layer; no locale, no
+ * printf. */
 #ifndef POSTERN_TEXT_H
 #define POSTERN_TEXT_H
 
@@ -31,8 +32,9 @@ bool text_put_u64(struct buf *b, uint64_t value);
 bool text_put_i64(struct buf *b, int64_t value);
 bool text_put_hex(struct buf *b, struct slice bytes); /* lower case */
 
-/* Printable ASCII as it is, but backslash and quote doubled by a backslash; every other byte as \xHH. At most max_len bytes of
- * the input are shown, then "...". For log lines and replies that quote a peer. */
+/* Printable ASCII as it is, but backslash and quote doubled by a backslash; every other byte as
+ * \xHH. At most max_len bytes of the input are shown, then "...". For log lines and replies that
+ * quote a peer. */
 bool text_put_escaped(struct buf *b, struct slice bytes, size_t max_len);
 
 /* Seconds since 1970 UTC, any sign, years 1 to 9999. "2026-11-23T22:48:00Z" (RFC 3339), and
@@ -43,7 +45,8 @@ bool text_put_date(struct buf *b, int64_t unix_s);
 /* RFC 3339 with Z, or with an offset; no fraction. All of the text. */
 bool text_parse_time(struct slice text, int64_t *out_unix_s);
 
-/* Days since 1970-01-01 of a date of the proleptic Gregorian calendar; false if there is no such date. */
+/* Days since 1970-01-01 of a date of the proleptic Gregorian calendar; false if there is no such
+ * date. */
 bool text_days_of_date(int32_t year, uint32_t month, uint32_t day, int64_t *out_days);
 
 #endif

@@ -1,19 +1,22 @@
 /* What a platform must give: the whole contract between Postern and the machine it runs on.
  *
- * A port is a struct of function pointers with a context each; it is passed once, so several servers fit in one process and a
- * fault is a decorator around a port. core/ knows the machine through nothing else. tests/unit/port_conformance_test.c
- * holds every port to what stands here.
+ * A port is a struct of function pointers with a context each; it is passed once, so several
+ * servers fit in one process and a fault is a decorator around a port. core/ knows the machine
+ * through nothing else. tests/unit/port_conformance_test.c holds every port to what stands here.
  *
  * Laws
- * - One thread calls; no function calls back. Nothing blocks for longer than a copy into the system's memory takes, but
- *   wait(). What would block is a start/complete pair: the start returns at once, and a later wait() reports PORT_DONE with the
- *   tag that the caller gave. Every start that returned ERR_OK is completed exactly once. Operations on one handle
- *   complete in the order of their starts. A port that has no second thread may do the work in the start and report it at
- *   the next wait().
- * - Bytes, "nothing now" (ERR_AGAIN), end of file (ERR_EOF) and failure are four distinct results. A call that returns
- *   ERR_OK has moved at least one byte, unless zero were asked for.
- * - Memory that a call is given is the caller's again when the call returns, unless its comment says otherwise.
- * - Handles are small numbers, never 0; a closed one may be given out again. Paths are NUL-terminated. */
+ * - One thread calls; no function calls back. Nothing blocks for longer than a copy into the
+ * system's memory takes, but wait(). What would block is a start/complete pair: the start returns
+ * at once, and a later wait() reports PORT_DONE with the tag that the caller gave. Every start that
+ * returned ERR_OK is completed exactly once. Operations on one handle complete in the order of
+ * their starts. A port that has no second thread may do the work in the start and report it at the
+ * next wait().
+ * - Bytes, "nothing now" (ERR_AGAIN), end of file (ERR_EOF) and failure are four distinct results.
+ * A call that returns ERR_OK has moved at least one byte, unless zero were asked for.
+ * - Memory that a call is given is the caller's again when the call returns, unless its comment
+ * says otherwise.
+ * - Handles are small numbers, never 0; a closed one may be given out again. Paths are
+ * NUL-terminated. */
 #ifndef POSTERN_PORT_H
 #define POSTERN_PORT_H
 
@@ -36,17 +39,20 @@ struct port_event {
     uint64_t tag; /* as given to watch() or to the start */
 };
 
-/* Waiting for whatever comes first. Readiness is level-triggered: it is reported again until it is used up or unwatched. */
+/* Waiting for whatever comes first. Readiness is level-triggered: it is reported again until it is
+ * used up or unwatched. */
 struct port_loop {
     void *ctx;
-    /* Waits at most timeout_ms (0: only looks; UINT64_MAX: for ever) and fills events; returns how many, at most cap. */
+    /* Waits at most timeout_ms (0: only looks; UINT64_MAX: for ever) and fills events; returns how
+     * many, at most cap. */
     size_t (*wait)(void *ctx, struct port_event *events, size_t cap, uint64_t timeout_ms);
 };
 
 /* Streams. Connections are non-blocking, close-on-exec, with Nagle's delay off. */
 struct port_net {
     void *ctx;
-    /* Port 0 takes a free one. IPv6 listeners take IPv6 only. ERR_IN_USE, ERR_DENIED, ERR_UNSUPPORTED (no such family). */
+    /* Port 0 takes a free one. IPv6 listeners take IPv6 only. ERR_IN_USE, ERR_DENIED,
+     * ERR_UNSUPPORTED (no such family). */
     enum err (*listen)(void *ctx, uint32_t *out_handle, const struct net_addr *at);
     /* The address a listener or connection has on this side. */
     enum err (*local_addr)(void *ctx, struct net_addr *out, uint32_t handle);
@@ -59,55 +65,69 @@ struct port_net {
     enum err (*read)(void *ctx, size_t *out_len, uint32_t handle, uint8_t *into, size_t cap);
     /* May take fewer bytes than offered. A peer that is gone is ERR_RESET, never a signal. */
     enum err (*write)(void *ctx, size_t *out_len, uint32_t handle, struct slice bytes);
-    /* Says for which of the two events this handle is to be reported, under which tag. Cheap when nothing changes. */
+    /* Says for which of the two events this handle is to be reported, under which tag. Cheap when
+     * nothing changes. */
     enum err (*watch)(void *ctx, uint32_t handle, bool readable, bool writable, uint64_t tag);
     /* No event of this handle is reported after this. */
     void (*close)(void *ctx, uint32_t handle);
 };
 
-/* The log store: numbered files of fixed length ("segments") in one directory that is this server's alone. */
+/* The log store: numbered files of fixed length ("segments") in one directory that is this server's
+ * alone. */
 struct port_store {
     void *ctx;
-    uint32_t write_unit_len; /* bytes that a torn write can spoil together; a power of two, 4096 on most */
-    bool overwrites_in_place; /* a write to a written block needs no new space (ext4, xfs, raw; not UBIFS, f2fs, btrfs) */
-    /* Takes the directory and its lock, so that two servers never share it. ERR_IN_USE if another has it. */
+    uint32_t write_unit_len;  /* bytes that a torn write can spoil together; a power of two, 4096 on
+                                 most */
+    bool overwrites_in_place; /* a write to a written block needs no new space (ext4, xfs, raw; not
+                                 UBIFS, f2fs, btrfs) */
+    /* Takes the directory and its lock, so that two servers never share it. ERR_IN_USE if another
+     * has it. */
     enum err (*open)(void *ctx);
-    /* The ids of all segments present, in no order; *out_num may exceed cap, then only cap were filled in. */
+    /* The ids of all segments present, in no order; *out_num may exceed cap, then only cap were
+     * filled in. */
     enum err (*list)(void *ctx, uint32_t *out_ids, size_t cap, size_t *out_num);
-    /* Start: makes segment id with len bytes of zeros, written and not merely reserved, and syncs file and directory.
-     * ERR_EXISTS, ERR_NO_SPACE. The handle is valid at once, and used only after the completion. */
+    /* Start: makes segment id with len bytes of zeros, written and not merely reserved, and syncs
+     * file and directory. ERR_EXISTS, ERR_NO_SPACE. The handle is valid at once, and used only
+     * after the completion. */
     enum err (*create)(void *ctx, uint32_t *out_handle, uint32_t id, uint64_t len, uint64_t tag);
     enum err (*open_segment)(void *ctx, uint32_t *out_handle, uint64_t *out_len, uint32_t id);
-    /* All of the bytes or an error, after which any part of them may be there. Not durable before a sync. */
+    /* All of the bytes or an error, after which any part of them may be there. Not durable before a
+     * sync. */
     enum err (*write_at)(void *ctx, uint32_t handle, uint64_t offset, struct slice bytes);
     /* Up to cap bytes; fewer only at the segment's end; ERR_EOF at or past it. */
     enum err (*read_at)(void *ctx, size_t *out_len, uint32_t handle, uint64_t offset, uint8_t *into,
                         size_t cap);
-    /* Start: all that was written to this segment before this call is durable at completion, if that is ERR_OK. After
-     * any other result the state of those bytes is unknown, for good: another sync proves nothing about them. */
+    /* Start: all that was written to this segment before this call is durable at completion, if
+     * that is ERR_OK. After any other result the state of those bytes is unknown, for good: another
+     * sync proves nothing about them. */
     enum err (*sync)(void *ctx, uint32_t handle, uint64_t tag);
     /* Closes; unwritten bytes stay with the system. Not while an operation on it is under way. */
     void (*close_segment)(void *ctx, uint32_t handle);
-    /* Renames a segment aside, so that list no longer shows it and a person can look at it. Durable only after some sync. */
+    /* Renames a segment aside, so that list no longer shows it and a person can look at it. Durable
+     * only after some sync. */
     enum err (*quarantine)(void *ctx, uint32_t id);
     enum err (*remove)(void *ctx, uint32_t id);
     /* Bytes that may still be written by create on this storage. */
     uint64_t (*free_len)(void *ctx);
 };
 
-/* Maildirs. name is a file name made of letters, digits, '.', '-', '_', '=' and '+', at most 200 bytes. */
+/* Maildirs. name is a file name made of letters, digits, '.', '-', '_', '=' and '+', at most 200
+ * bytes. */
 struct port_mailbox {
     void *ctx;
-    /* Opens tmp/name for writing, anew; makes the Maildir and its three directories where absent. */
+    /* Opens tmp/name for writing, anew; makes the Maildir and its three directories where absent.
+     */
     enum err (*begin)(void *ctx, uint32_t *out_handle, const char *maildir, const char *name);
     enum err (*write)(void *ctx, uint32_t handle, struct slice bytes);
-    /* Start: syncs the file, moves it into new/, syncs new/. Only after ERR_OK is the message in the mailbox for
-     * good; after an error it may be there or not. The handle is gone either way when this completes. */
+    /* Start: syncs the file, moves it into new/, syncs new/. Only after ERR_OK is the message in
+     * the mailbox for good; after an error it may be there or not. The handle is gone either way
+     * when this completes. */
     enum err (*commit)(void *ctx, uint32_t handle, uint64_t tag);
     /* Removes the file from tmp/. The handle is gone. */
     void (*abort)(void *ctx, uint32_t handle);
-    /* Start: looks for name in new/, and in cur/ with or without flags behind it. ERR_OK if it is there (then new/ or cur/ has been
-     * synced as well), ERR_ABSENT, or why it could not look. A Maildir that does not exist is ERR_ABSENT. */
+    /* Start: looks for name in new/, and in cur/ with or without flags behind it. ERR_OK if it is
+     * there (then new/ or cur/ has been synced as well), ERR_ABSENT, or why it could not look. A
+     * Maildir that does not exist is ERR_ABSENT. */
     enum err (*find)(void *ctx, const char *maildir, const char *name, uint64_t tag);
 };
 
@@ -121,8 +141,8 @@ struct port_files {
     void *ctx;
     /* ERR_TOO_BIG if the file is longer than cap; ERR_ABSENT; ERR_DENIED. */
     enum err (*read)(void *ctx, size_t *out_len, const char *path, uint8_t *into, size_t cap);
-    /* Replaces the file whole, or not at all: temporary file beside it, sync, rename, sync of the directory. Blocks; for
-     * start-up and rare use. */
+    /* Replaces the file whole, or not at all: temporary file beside it, sync, rename, sync of the
+     * directory. Blocks; for start-up and rare use. */
     enum err (*replace)(void *ctx, const char *path, struct slice bytes);
     enum err (*stamp)(void *ctx, struct port_stamp *out, const char *path);
 };
@@ -130,7 +150,8 @@ struct port_files {
 struct port_clock {
     void *ctx;
     uint64_t (*monotonic_ms)(void *ctx);
-    /* Seconds since 1970, as the machine believes. *out_synchronised: the kernel says that an outside source disciplines it. */
+    /* Seconds since 1970, as the machine believes. *out_synchronised: the kernel says that an
+     * outside source disciplines it. */
     int64_t (*wall_s)(void *ctx, bool *out_synchronised);
 };
 
@@ -142,7 +163,8 @@ struct port_entropy {
 
 struct port_log {
     void *ctx;
-    /* One line without its end; the sink adds what it needs. May drop lines rather than block; counts them. */
+    /* One line without its end; the sink adds what it needs. May drop lines rather than block;
+     * counts them. */
     void (*line)(void *ctx, enum log_level level, struct slice text);
 };
 

@@ -1,4 +1,5 @@
-/* The harness of the unit tests: a table of cases, checks that say where they failed, one closing line. */
+/* The harness of the unit tests: a table of cases, checks that say where they failed, one closing
+ * line. */
 #ifndef POSTERN_TEST_H
 #define POSTERN_TEST_H
 
@@ -15,33 +16,33 @@ struct test_case {
 
 static int test_failed_checks;
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            test_failed_checks++;                                                                  \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                \
-        }                                                                                          \
+#define CHECK(condition)                                                            \
+    do {                                                                            \
+        if (!(condition)) {                                                         \
+            test_failed_checks++;                                                   \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+        }                                                                           \
     } while (0)
 
-#define CHECK_EQ(got, want)                                                                        \
-    do {                                                                                           \
-        long long got_ = (long long)(got), want_ = (long long)(want);                              \
-        if (got_ != want_) {                                                                       \
-            test_failed_checks++;                                                                  \
-            fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #got, got_,       \
-                    want_);                                                                        \
-        }                                                                                          \
+#define CHECK_EQ(got, want)                                                                  \
+    do {                                                                                     \
+        long long got_ = (long long)(got), want_ = (long long)(want);                        \
+        if (got_ != want_) {                                                                 \
+            test_failed_checks++;                                                            \
+            fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #got, got_, \
+                    want_);                                                                  \
+        }                                                                                    \
     } while (0)
 
 /* A run of bytes (a struct slice or anything with ptr and len) against a string. */
-#define CHECK_TEXT(got, want)                                                                      \
-    do {                                                                                           \
-        const char *want_ = (want);                                                                \
-        if ((got).len != strlen(want_) || memcmp((got).ptr, want_, (got).len) != 0) {              \
-            test_failed_checks++;                                                                  \
-            fprintf(stderr, "%s:%d: %s is \"%.*s\", not \"%s\"\n", __FILE__, __LINE__, #got,       \
-                    (int)(got).len, (const char *)(got).ptr, want_);                               \
-        }                                                                                          \
+#define CHECK_TEXT(got, want)                                                                \
+    do {                                                                                     \
+        const char *want_ = (want);                                                          \
+        if ((got).len != strlen(want_) || memcmp((got).ptr, want_, (got).len) != 0) {        \
+            test_failed_checks++;                                                            \
+            fprintf(stderr, "%s:%d: %s is \"%.*s\", not \"%s\"\n", __FILE__, __LINE__, #got, \
+                    (int)(got).len, (const char *)(got).ptr, want_);                         \
+        }                                                                                    \
     } while (0)
 
 /* Runs every case, or those named on the command line, and prints 'N passed, N failed'. */
@@ -69,10 +70,10 @@ static inline int test_main(const struct test_case *cases, size_t num_cases, int
     return num_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-#define TEST_MAIN(cases)                                                                           \
-    int main(int argc, char **argv)                                                                \
-    {                                                                                              \
-        return test_main(cases, sizeof(cases) / sizeof(cases)[0], argc, argv);                     \
+#define TEST_MAIN(cases)                                                       \
+    int main(int argc, char **argv)                                            \
+    {                                                                          \
+        return test_main(cases, sizeof(cases) / sizeof(cases)[0], argc, argv); \
     }
 
 #endif
