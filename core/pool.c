@@ -4,9 +4,11 @@
 #include <string.h>
 
 struct head {
-    uint32_t generation; /* odd while the item is in use */
+    uint32_t generation; /* odd while the item is in use; 24 bits */
     uint32_t next;       /* index + 1 of the next free item */
 };
+
+#define GENERATION_MASK 0xffffffu
 
 #define ALIGNMENT    \
     sizeof(union {   \
@@ -69,13 +71,18 @@ static uint32_t index_of(const struct pool *p, const void *item)
     return (uint32_t)(offset / p->item_len);
 }
 
+static void next_generation(struct head *h)
+{
+    h->generation = (h->generation + 1) & GENERATION_MASK;
+}
+
 void *pool_take(struct pool *p)
 {
     uint32_t index;
     if (p->free_head != 0) {
         index = p->free_head - 1;
         p->free_head = head_at(p, index)->next;
-        head_at(p, index)->generation++;
+        next_generation(head_at(p, index));
     } else if (p->num_fresh_used < p->num_items) {
         index = p->num_fresh_used++;
         head_at(p, index)->generation = 1;
@@ -97,7 +104,7 @@ void pool_give(struct pool *p, void *item)
     }
     uint32_t index = index_of(p, item);
     struct head *h = head_at(p, index);
-    h->generation++;
+    next_generation(h);
     h->next = p->free_head;
     p->free_head = index + 1;
     p->num_used--;

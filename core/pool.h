@@ -41,8 +41,9 @@ bool pool_init(struct pool *p, struct arena *a, size_t item_len, uint32_t num_it
 void *pool_take(struct pool *p);
 void pool_give(struct pool *p, void *item);
 
-/* The handle of an item in use, never 0; and the item of a handle, NULL if it has been given back
- * since. */
+/* The handle of an item in use, never 0, its top byte 0 so that a caller can mark what kind it is;
+ * and the item of a handle, NULL if it has been given back since (2^23 uses later a handle may come
+ * round again). */
 uint64_t pool_handle(const struct pool *p, const void *item);
 void *pool_find(const struct pool *p, uint64_t handle);
 
