@@ -110,7 +110,7 @@ $(O)/lib%.a:
 
 $(PROGRAM): $(POSIX_OBJ) $(LIBS)
 	$(SAY) LINK $@
-	$(Q)$(LINK) -o $@ $(POSIX_OBJ) -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
+	$(Q)$(LINK) -Wl,-Map=$@.map -o $@ $(POSIX_OBJ) -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
 
 $(UNIT_BIN) $(SIMTEST_BIN): %: %.o $(LIBS) $(O)/libsim.a
 	$(SAY) LINK $@
@@ -140,13 +140,65 @@ FORCE:
 # --- Tests ----------------------------------------------------------------------------------------
 
 # T=der takes one test only: tests/unit/der_test.c.
-.PHONY: unit
-unit: $(if $(T),$(T:%=$(O)/tests/unit/%_test),$(UNIT_BIN)) ## build and run the unit tests (T=name: one; KEEP=1, SAN=1)
+.PHONY: unit sim
+unit: $(if $(T),$(T:%=$(O)/tests/unit/%_test),$(UNIT_BIN)) ## run the unit tests (T=name: one; KEEP=1: despite broken files in core/)
 	@tests/lib/programs $^
 
-.PHONY: sim
-sim: $(if $(T),$(T:%=$(O)/tests/sim/%_test),$(SIMTEST_BIN)) ## build and run the simulated worlds (T=name: one)
+sim: $(if $(T),$(T:%=$(O)/tests/sim/%_test),$(SIMTEST_BIN)) ## run the simulated worlds (T=name: one)
 	@tests/lib/programs $^
+
+.PHONY: test
+test: ## install what is missing, then run every test
+	@BUILD=$(BUILD) MAKE=$(MAKE) tests/run
+
+.PHONY: objects
+objects: $(CORE_OBJ) $(POSIX_OBJ) $(SIM_OBJ) $(UNIT_OBJ) $(SIMTEST_OBJ) ## compile all of our own, link nothing
+
+.PHONY: check-deps
+check-deps: $(CORE_OBJ) ## core/ keeps its layers and needs no operating system
+	@tests/lib/check-deps $(O)/core
+
+.PHONY: check-format format
+check-format: ## the sources are laid out as .clang-format says
+	@tests/lib/check-format
+
+format: ## lay the sources out
+	@tests/lib/check-format --fix
+
+# The board whose flash is counted: vm-amd64, unless BOARD is given.
+SIZE_BOARD := $(if $(filter command,$(origin BOARD)),$(BOARD),vm-amd64)
+
+.PHONY: size size-of-board
+size: ## the stripped program against its flash budget (vm-amd64, or BOARD)
+	@tests/lib/need build size
+	@$(MAKE) --no-print-directory BOARD=$(SIZE_BOARD) size-of-board
+
+size-of-board: $(PROGRAM)
+	@$(STRIP) -o $(PROGRAM).stripped $(PROGRAM)
+	@tests/lib/size $(PROGRAM).stripped $(PROGRAM).map $(or $(BUDGET_FLASH),0)
+
+.PHONY: coverage
+coverage: ## lines that the unit and simulation tests reach, per file
+	@$(MAKE) --no-print-directory COV=1 unit sim >$(BUILD)/coverage.log || tail $(BUILD)/coverage.log
+	@tests/lib/coverage $(BUILD)/$(BOARD)-cov
+
+.PHONY: demo bench
+demo: ## a throwaway certificate and proof, a server, a message: see it work
+	@tests/lib/need build demo
+	@$(MAKE) --no-print-directory BOARD=host all
+	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/demo
+
+bench: ## memory, syncs and CPU time per message and per handshake
+	@tests/lib/need build demo
+	@$(MAKE) --no-print-directory BOARD=host all
+	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/bench
+
+# --- The rest -------------------------------------------------------------------------------------
+
+.PHONY: install
+install: $(PROGRAM) ## into DESTDIR and PREFIX
+	install -d $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/sbin/postern
 
 .PHONY: clean
 clean: ## remove everything that was built
