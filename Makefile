@@ -1,5 +1,7 @@
 # Postern. `make help` lists the targets.
 
+MAKEFLAGS += --no-builtin-rules
+
 BOARD ?= host
 BUILD ?= build
 PREFIX ?= /usr/local
@@ -45,7 +47,7 @@ LINK = $(CC) $(COMMON) $(CFLAGS) -Wl,--gc-sections $(BOARD_LDFLAGS) $(LDFLAGS)
 MBED := $(BUILD)/mbedtls-src
 MBED_STAMP := $(BUILD)/mbedtls.stamp
 MBED_CONFIG = -Iport/mbedtls -DMBEDTLS_CONFIG_FILE='<postern_mbedtls_config.h>'
-MBED_INC = -isystem $(MBED)/include $(MBED_CONFIG)
+MBED_INC = $(MBED_PUBLIC:%=-isystem $(MBED)/%) $(MBED_CONFIG)
 
 # --- Sources --------------------------------------------------------------------------------------
 
@@ -97,8 +99,8 @@ $(O)/%.o: %.c $(O)/flags
 $(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags
 	@mkdir -p $(@D)
 	$(SAY) CC mbedtls/$*.c
-	$(Q)$(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2) -w -I$(MBED)/include -I$(MBED)/library \
-	    $(MBED_CONFIG) $(DEPS) $(CFLAGS) -c -o $@ $(MBED)/library/$*.c
+	$(Q)$(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2) -w $(MBED_PUBLIC:%=-I$(MBED)/%) \
+	    $(MBED_PRIVATE:%=-I$(MBED)/%) $(MBED_CONFIG) $(DEPS) $(CFLAGS) -c -o $@ $(MBED)/$*.c
 
 $(O)/libcore.a: $(CORE_OBJ)
 $(O)/libsim.a: $(SIM_OBJ)
@@ -116,26 +118,34 @@ $(UNIT_BIN) $(SIMTEST_BIN): %: %.o $(LIBS) $(O)/libsim.a
 	$(SAY) LINK $@
 	$(Q)$(LINK) -o $@ $< -Wl,--start-group $(LIBS) $(O)/libsim.a -Wl,--end-group -pthread
 
-# Rewritten only when it differs, so that other flags, another compiler or board rebuild all.
-FLAGS_TEXT = $(CC) | $(COMMON) $(WARN) | $(CFLAGS) | $(BOARD_LDFLAGS) $(LDFLAGS) | $(MBED_FAST)
+# What the objects were made with: when it differs from what is asked for now, all are made again.
+FLAGS_TEXT = $(CC) $(COMMON) $(WARN) $(MBED_INC) $(CFLAGS) $(BOARD_LDFLAGS) $(LDFLAGS) $(MBED_FAST)
+ifneq ($(strip $(file <$(O)/flags)),$(strip $(FLAGS_TEXT)))
 $(O)/flags: FORCE
-	@mkdir -p $(@D)
-	@printf '%s\n' '$(FLAGS_TEXT)' | cmp -s - $@ || printf '%s\n' '$(FLAGS_TEXT)' >$@
+endif
+$(O)/flags: | $(O)/
+	$(file >$@,$(FLAGS_TEXT))
 
-$(MBED_STAMP): port/mbedtls/fetch port/mbedtls/versions $(BUILD)/mbedtls.src
-	port/mbedtls/fetch $(MBED)
+# Likewise the sources of Mbed TLS.
+ifneq ($(strip $(file <$(BUILD)/mbedtls.from)),$(strip $(MBEDTLS_SRC)))
+$(BUILD)/mbedtls.from: FORCE
+endif
+$(BUILD)/mbedtls.from: | $(BUILD)/
+	$(file >$@,$(MBEDTLS_SRC))
+
+$(MBED_STAMP): port/mbedtls/fetch port/mbedtls/versions $(BUILD)/mbedtls.from
+	@port/mbedtls/fetch $(MBED)
 	@touch $@
 
-$(BUILD)/mbedtls.src: FORCE
-	@mkdir -p $(@D)
-	@printf '%s\n' '$(MBEDTLS_SRC)' | cmp -s - $@ || printf '%s\n' '$(MBEDTLS_SRC)' >$@
+$(BUILD)/ $(O)/:
+	@mkdir -p $@
 
 .PHONY: FORCE
 FORCE:
 .DELETE_ON_ERROR:
 .SECONDARY:
 
--include $(wildcard $(O)/core/*.d $(O)/port/*/*.d $(O)/tests/*/*.d $(O)/mbedtls/*.d)
+-include $(wildcard $(O)/core/*.d $(O)/port/*/*.d $(O)/tests/*/*.d $(MBED_OBJ:.o=.d))
 
 # --- Tests ----------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
-# The files of Mbed TLS's library/ that postern_mbedtls_config.h leaves anything of, without .c.
-MBED_SRC = aes aesce aesni asn1parse asn1write base64 bignum bignum_core bignum_mod \
+# The files of Mbed TLS that postern_mbedtls_config.h leaves anything of, without .c.
+MBED_LIBRARY = aes aesce aesni asn1parse asn1write base64 bignum bignum_core bignum_mod \
     bignum_mod_raw block_cipher chacha20 chachapoly cipher cipher_wrap constant_time \
     ecdh ecdsa ecp ecp_curves ecp_curves_new gcm hkdf md oid pem pk pk_ecc pk_wrap pkparse \
     platform platform_util poly1305 psa_crypto psa_crypto_aead psa_crypto_cipher \
@@ -8,6 +8,13 @@ MBED_SRC = aes aesce aesni asn1parse asn1write base64 bignum bignum_core bignum_
     sha256 sha512 ssl_cache ssl_ciphersuites ssl_client ssl_msg ssl_ticket ssl_tls \
     ssl_tls12_client ssl_tls12_server ssl_tls13_client ssl_tls13_generic ssl_tls13_keys \
     ssl_tls13_server x509 x509_crt
+MBED_EVEREST = everest x25519 Hacl_Curve25519_joined
+
+MBED_SRC = $(MBED_LIBRARY:%=library/%) $(MBED_EVEREST:%=3rdparty/everest/library/%)
 
 # Where the time of a handshake goes: compiled with -O2 whatever the board says.
-MBED_FAST = bignum bignum_core ecp ecp_curves
+MBED_FAST = $(addprefix library/,bignum bignum_core ecp ecp_curves) $(filter 3rdparty/%,$(MBED_SRC))
+
+# Where the library's public headers are, and what its own files see besides.
+MBED_PUBLIC = include 3rdparty/everest/include
+MBED_PRIVATE = library 3rdparty/everest/include/everest 3rdparty/everest/include/everest/kremlib
