@@ -23,7 +23,8 @@ struct net_prefix {
  * 0. */
 bool net_addr_parse(struct slice text, struct net_addr *out);
 
-/* "192.0.2.1:25", "[2001:db8::1]:25", or without the port, which is then default_port. */
+/* "192.0.2.1:25", "[2001:db8::1]:25", or without the port, which is then default_port; an IPv6
+ * address without a port may go without brackets. */
 bool net_addr_parse_with_port(struct slice text, uint16_t default_port, struct net_addr *out);
 
 /* An address, or ADDRESS/BITS. Bits beyond the prefix must be zero. */
@@ -37,7 +38,7 @@ bool net_addr_same_host(const struct net_addr *a, const struct net_addr *b);
 void net_addr_unmap(struct net_addr *a);
 
 /* The address alone (RFC 5952 for IPv6); at most 45 bytes. And as an address literal of RFC
- * 5321 4.1.3, "[IPv6:...]". */
+ * 5321 4.1.3, "[IPv6:...]". An address without a family is put as "unknown". */
 bool net_addr_put(struct buf *b, const struct net_addr *a);
 bool net_addr_put_literal(struct buf *b, const struct net_addr *a);
 

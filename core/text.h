@@ -27,7 +27,8 @@ bool text_equal_nocase(struct slice a, struct slice b);
 /* All of the text as a decimal number of at most max; no sign, no space, at least one digit. */
 bool text_parse_u64(struct slice text, uint64_t max, uint64_t *out);
 
-/* Each returns false, with b->overflow set, if b is full. */
+/* Each of the puts here stands whole or not at all: false, with b->overflow set, if b is too full.
+ */
 bool text_put_u64(struct buf *b, uint64_t value);
 bool text_put_i64(struct buf *b, int64_t value);
 bool text_put_hex(struct buf *b, struct slice bytes); /* lower case */
@@ -37,12 +38,14 @@ bool text_put_hex(struct buf *b, struct slice bytes); /* lower case */
  * quote a peer. */
 bool text_put_escaped(struct buf *b, struct slice bytes, size_t max_len);
 
-/* Seconds since 1970 UTC, any sign, years 1 to 9999. "2026-11-23T22:48:00Z" (RFC 3339), and
- * "Mon, 23 Nov 2026 22:48:00 +0000" (RFC 5322 3.3). */
+/* Seconds since 1970 UTC, any sign, years 1 to 9999; a time beyond is shown as the nearest of
+ * these. "2026-11-23T22:48:00Z" (RFC 3339), and "Mon, 23 Nov 2026 22:48:00 +0000" (RFC 5322 3.3).
+ */
 bool text_put_time(struct buf *b, int64_t unix_s);
 bool text_put_date(struct buf *b, int64_t unix_s);
 
-/* RFC 3339 with Z, or with an offset; no fraction. All of the text. */
+/* RFC 3339 with Z, or with an offset; no fraction; years 1 to 9999. All of the text. A leap second
+ * is the second after it. */
 bool text_parse_time(struct slice text, int64_t *out_unix_s);
 
 /* Days since 1970-01-01 of a date of the proleptic Gregorian calendar; false if there is no such
