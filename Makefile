@@ -124,6 +124,8 @@ ifneq ($(strip $(file <$(O)/flags)),$(strip $(FLAGS_TEXT)))
 $(O)/flags: FORCE
 endif
 $(O)/flags: | $(O)/
+	@command -v $(firstword $(CC)) >/dev/null || { \
+	    echo "$(firstword $(CC)) is missing; as root or with sudo, 'make deps' installs it"; exit 1; }
 	$(file >$@,$(FLAGS_TEXT))
 
 # Likewise the sources of Mbed TLS.
@@ -202,6 +204,10 @@ bench: ## memory, syncs and CPU time per message and per handshake
 	@tests/lib/need build demo
 	@$(MAKE) --no-print-directory BOARD=host all
 	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/bench
+
+.PHONY: deps
+deps: ## install what building needs, as root or with sudo
+	@tests/lib/need build
 
 # --- The rest -------------------------------------------------------------------------------------
 
