@@ -1,0 +1,119 @@
+/* The options: one table, conf.def, and what a configuration text makes of it.
+ *
+ * The text is "name = value" lines as in Exim's configuration. Reading is pure: text in, struct
+ * conf out, its strings and lists in the caller's arena, complaints in the caller's buffer. Two
+ * configurations can exist at once, so a reload keeps the old one when the new one is wrong:
+ *
+ *     conf_read; if local_users_file is set, conf_read_users with that file's text; conf_check
+ *
+ * Called by the composition root, read by every service. Knows no file and no machine. */
+#ifndef POSTERN_CONF_H
+#define POSTERN_CONF_H
+
+#include "hostlist.h"
+#include "log.h"
+#include "pool.h"
+
+/* Longest text that is read, and an arena that holds what any sensible one becomes. */
+#define CONF_TEXT_MAX   16384
+#define CONF_MEMORY_LEN 24576
+
+/* An errors buffer of this size holds all complaints about one text. */
+#define CONF_ERRORS_MAX 10
+#define CONF_ERRORS_CAP 4096
+
+enum conf_clock { CONF_CLOCK_YES, CONF_CLOCK_AUTO };
+enum conf_log { CONF_LOG_STDERR, CONF_LOG_SYSLOG };
+
+/* A place to listen at. */
+struct conf_interface {
+    struct net_addr addr;
+    bool has_port; /* the entry names its port; else all of daemon_smtp_ports hold */
+};
+
+struct conf_interfaces {
+    struct conf_interface *items;
+    uint32_t num_items;
+};
+
+struct conf_ports {
+    uint16_t *items;
+    uint32_t num_items;
+};
+
+/* User names, sorted (without regard to case), each once. */
+struct conf_users {
+    struct slice *items;
+    uint32_t num_items;
+    struct slice first; /* the one named first */
+};
+
+struct conf_listener {
+    struct net_addr at;   /* port 0: any free one */
+    bool is_implicit_tls; /* a port of tls_on_connect_ports */
+};
+
+/* What an option of each type becomes. A path or string is never NULL; empty: not set. */
+#define CONF_TYPE_NAME       struct slice
+#define CONF_TYPE_PATH       const char *
+#define CONF_TYPE_STRING     const char *
+#define CONF_TYPE_NUMBER     uint32_t
+#define CONF_TYPE_SIZE       uint64_t /* bytes */
+#define CONF_TYPE_TIME_MS    uint64_t
+#define CONF_TYPE_TIME_S     int64_t
+#define CONF_TYPE_HOSTS      struct hostlist
+#define CONF_TYPE_DOMAINS    struct domainlist
+#define CONF_TYPE_INTERFACES struct conf_interfaces
+#define CONF_TYPE_PORTS      struct conf_ports
+#define CONF_TYPE_USERS      struct conf_users
+#define CONF_TYPE_CLOCK      enum conf_clock
+#define CONF_TYPE_LOG        enum conf_log
+#define CONF_TYPE_LEVEL      enum log_level
+
+enum conf_option {
+#define GROUP(title)
+#define OPTION(field, type, name, text, min, max, help) CONF_##field,
+#include "conf.def"
+#undef OPTION
+#undef GROUP
+    NUM_CONF_OPTIONS
+};
+
+struct conf {
+#define GROUP(title)
+#define OPTION(field, type, name, text, min, max, help) CONF_TYPE_##type field;
+#include "conf.def"
+#undef OPTION
+#undef GROUP
+    /* Derived from the above. */
+    const char *local_users_file; /* instead of a list of users; empty: none */
+    struct conf_listener *listeners;
+    uint32_t num_listeners;
+    uint16_t lines[NUM_CONF_OPTIONS]; /* where each option was set; 0: default */
+};
+
+struct conf_env {
+    const char *file;      /* how complaints name the text */
+    struct slice hostname; /* default of primary_hostname */
+};
+
+/* ERR_MALFORMED with one line in errors for each mistake, the first CONF_ERRORS_MAX of them:
+ *     FILE:LINE: OPTION: found 'VALUE', expected WHAT
+ * ERR_NO_MEMORY, and such a line, if the arena is too small. *out is then not to be used, and the
+ * arena's used is as before. Nothing in *out refers to text or env afterwards. */
+enum err conf_read(struct conf *out, struct arena *a, struct slice text, const struct conf_env *env,
+                   struct buf *errors);
+
+/* The text of local_users_file: a name a line, '#' comments. Errors as above. */
+enum err conf_read_users(struct conf *c, struct arena *a, struct slice text, struct buf *errors);
+
+/* Whether the options fit each other: ERR_MALFORMED, and errors as above. */
+enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf *errors);
+
+/* Whether name is a user, without regard to case; *out is then the name as it was configured. */
+bool conf_find_user(const struct conf *c, struct slice name, struct slice *out);
+
+/* The option's name, as conf.def has it. */
+const char *conf_option_name(enum conf_option option);
+
+#endif
