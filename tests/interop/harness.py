@@ -356,7 +356,7 @@ class Smtp:
 
     def reply(self):
         """(code, text lines joined by newlines)"""
-        texts = []
+        texts, code = [], ""
         while True:
             line = self.line()
             check(re.match(r"[2-5]\d\d([ -]|$)", line), f"not a reply: {line!r}")

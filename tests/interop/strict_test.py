@@ -1,0 +1,425 @@
+#!/usr/bin/env python3
+"""What must be refused: smuggling, plaintext behind STARTTLS, nonsense, and more than the limits allow."""
+
+import os
+import socket
+import time
+
+import harness
+from harness import Failed, Pki, Server, Smtp, body_of, check, check_equal, check_same_body, hello, stuffed, wait_until
+
+END_OF_DATA = (
+    b"\n.\n",
+    b"\n.\r\n",
+    b"\r\n.\n",
+    b"\r.\r",
+    b"\r\n.\r",
+    b"\r.\r\n",
+    b"\n.\r",
+    b"\r\r\n.\r\r\n",
+    b"\r\n\0.\r\n",
+    b"\r\n.\0\r\n",
+)
+
+
+def refused_and_closed(c, what):
+    """A 5xx or 421 and the end, or the end alone; never a 250."""
+    try:
+        code, text = c.reply()
+    except (Failed, OSError):
+        return
+    check(500 <= code < 600 or code == 421, f"{what!r}: {code} {text}")
+    c.closed()
+
+
+# --- Framing --------------------------------------------------------------------------------------
+
+
+def test_smuggling_in_data():
+    s = Server()
+    hidden = b"MAIL FROM:<smuggled@client.example>\r\nRCPT TO:<bob@test.example>\r\nDATA\r\nSubject: hidden\r\n\r\nx\r\n.\r\n"
+    for end in END_OF_DATA:
+        for tail in (hidden, b"more\r\n.\r\n"):
+            c = hello(s)
+            c.envelope()
+            c.cmd("DATA", 354)
+            c.send(b"Subject: seen\r\n\r\ntext" + end + tail)
+            refused_and_closed(c, end)
+            c.close()
+    s.wait_log("connection", number=2 * len(END_OF_DATA))
+    check_equal((s.files("alice"), s.files("bob")), ([], []), "messages")
+
+
+def test_smuggling_split():
+    """The same, with every split of the end over two writes."""
+    s = Server(smtp_accept_max_per_host="100")
+    for end in (b"\r\n.\n", b"\n.\r\n", b"\r.\r\n"):
+        for cut in range(1, len(end)):
+            c = hello(s)
+            c.envelope()
+            c.cmd("DATA", 354)
+            c.send(b"Subject: seen\r\n\r\ntext" + end[:cut])
+            time.sleep(0.02)
+            c.send(end[cut:] + b"RSET\r\n.\r\n")
+            refused_and_closed(c, end)
+            c.close()
+    check_equal(s.files("alice"), [], "messages")
+
+
+def test_smuggling_in_bdat():
+    """Bare CR, LF and NUL are refused in chunks too, and across their borders."""
+    s = Server()
+    for chunks in (
+        [b"a\nb\r\n"],
+        [b"a\rb\r\n"],
+        [b"a\0b\r\n"],
+        [b"a\r", b"b\r\n"],
+        [b"a", b"\nb\r\n"],
+        [b"a\r\n", b"\nb\r\n"],
+        [b"a\r", b"\rb\r\n"],
+    ):
+        c = hello(s)
+        c.envelope()
+        for i, chunk in enumerate(chunks):
+            last = i + 1 == len(chunks)
+            c.send(b"BDAT %d%s\r\n" % (len(chunk), b" LAST" if last else b"") + chunk)
+            code, text = c.reply()
+            if 500 <= code < 600:
+                break
+            check(not last, f"{chunks}: {code} {text}")
+        c.close()
+    # A chunked body that does not end in CRLF is refused, or is ended.
+    c = hello(s)
+    c.envelope()
+    c.send(b"BDAT 5 LAST\r\nabcde")
+    code, text = c.reply()
+    time.sleep(0.3)
+    found = s.messages("alice")
+    check(500 <= code < 600 or (code == 250 and len(found) <= 1), f"{code} {text} {found}")
+    for message in found:
+        check(message.endswith(b"abcde\n") or message.endswith(b"abcde\r\n"), f"{message!r}")
+
+
+def test_bare_line_ends_in_commands():
+    s = Server()
+    for line in (b"NOOP\n", b"NOOP\nNOOP\r\n", b"NOOP\rNOOP\r\n", b"NO\0OP\r\n", b"NOOP\r\r\n", b"\n", b"NOOP a\nRSET\r\n"):
+        c = hello(s)
+        c.send(line)
+        refused_and_closed(c, line)
+        c.close()
+
+
+def test_early_talker_pipelines():
+    """Commands before the banner may be answered or refused, but in order and not lost halfway."""
+    s = Server()
+    c = Smtp(s, banner=False)
+    c.send(b"EHLO client.example\r\nNOOP\r\nQUIT\r\n")
+    code = c.reply()[0]
+    check(code in (220, 554, 421), f"{code}")
+    if code == 220:
+        c.expect(250)
+        c.expect(250)
+        c.expect(221)
+    c.closed()
+
+
+# --- STARTTLS -------------------------------------------------------------------------------------
+
+
+def test_starttls_with_plaintext_behind():
+    s = Server(Pki())
+    for behind in (b"NOOP\r\n", b"EHLO evil.example\r\nMAIL FROM:<evil@client.example>\r\n", b"\r\n", b"x"):
+        c = hello(s)
+        c.send(b"STARTTLS\r\n" + behind)
+        try:
+            code, text = c.reply()
+            check(code == 220 or 400 <= code < 600, f"{code} {text}")
+            if code == 220:
+                try:
+                    c.wrap()
+                except (OSError, Failed):
+                    continue
+                raise Failed(f"a handshake went on behind {behind!r}")
+            c.closed()
+        except (ConnectionError, Failed) as e:
+            if "a handshake" in str(e):
+                raise
+        c.close()
+
+
+def test_starttls_forgets():
+    s = Server(Pki())
+    c = hello(s)
+    c.cmd("MAIL FROM:<sender@client.example>", 250)
+    c.cmd("RCPT TO:<alice@test.example>", 250)
+    code = c.cmd("STARTTLS")[0]
+    if code == 220:
+        c.wrap()
+    else:  # within a transaction it may also be out of order
+        check_equal(code, 503, "STARTTLS in a transaction")
+        c.cmd("RSET", 250)
+        c.starttls()
+    check_equal(c.cmd("DATA")[0], 503, "DATA with the envelope from before")
+    check_equal(c.cmd("MAIL FROM:<sender@client.example>")[0], 503, "MAIL without a new EHLO")
+    c.cmd("EHLO client.example", 250)
+    check(500 <= c.cmd("STARTTLS")[0] < 600, "STARTTLS twice")
+    c.message(body_of(1, 500))
+    c.quit()
+    check_equal(len(s.messages("alice", 1)), 1, "messages")
+
+
+def test_handshake_garbage():
+    """What is no handshake ends that connection and no other."""
+    s = Server(Pki(), smtp_accept_max_per_host="100")
+    quiet = hello(s)
+    for garbage in (b"\x16\x03\x01\xff\xff" + b"x" * 70000, b"EHLO x\r\n", b"\x16\x03\x01\x00\x00", b"\0" * 5, b"\x80" * 100):
+        for implicit in (True, False):
+            c = Smtp(s, banner=False) if not implicit else None
+            if implicit:
+                c = object.__new__(Smtp)
+                c.socket = socket.create_connection(("127.0.0.1", s.tls_port), 10)
+                c.pending = b""
+            else:
+                c.expect(220)
+                c.cmd("EHLO client.example", 250)
+                c.cmd("STARTTLS", 220)
+            try:
+                c.send(garbage)
+                c.socket.shutdown(socket.SHUT_WR)
+                while c.socket.recv(4096):
+                    pass
+            except OSError:
+                pass
+            c.close()
+    c = hello(s, tls=True)
+    c.quit()
+    quiet.cmd("NOOP", 250)
+    quiet.quit()
+
+
+# --- Commands -------------------------------------------------------------------------------------
+
+
+def test_order():
+    s = Server()
+    c = Smtp(s)
+    for line in ("MAIL FROM:<a@client.example>", "RCPT TO:<alice@test.example>", "DATA"):
+        check_equal(c.cmd(line)[0], 503, line + " before EHLO")
+    c.cmd("NOOP", 250)
+    c.cmd("RSET", 250)
+    c.cmd("EHLO client.example", 250)
+    check_equal(c.cmd("RCPT TO:<alice@test.example>")[0], 503, "RCPT before MAIL")
+    check_equal(c.cmd("DATA")[0], 503, "DATA before MAIL")
+    c.cmd("MAIL FROM:<a@client.example>", 250)
+    check_equal(c.cmd("MAIL FROM:<a@client.example>")[0], 503, "MAIL twice")
+    check(c.cmd("DATA")[0] in (503, 554), "DATA without a recipient")
+    c.cmd("EHLO again.example", 250)
+    check_equal(c.cmd("RCPT TO:<alice@test.example>")[0], 503, "RCPT after EHLO dropped the transaction")
+    c.quit()
+
+
+def test_codes():
+    s = Server()
+    c = hello(s)
+    for line, code, enhanced in (
+        ("BREW coffee", 500, "5.5."),
+        ("MAIL", 501, "5.5.4"),
+        ("MAIL FROM:", 501, "5."),
+        ("MAIL FROM:a@b", 501, "5."),
+        ("MAIL FROM:<a@b", 501, "5."),
+        ("MAIL FROM:<a@b> UNHEARD=1", 555, "5.5.4"),
+        ("NOOP", 250, "2.0.0"),
+        ("RSET", 250, "2.0.0"),
+        ("HELP", 214, "2.0.0"),
+        ("VRFY alice", 252, "2."),
+    ):
+        text = c.cmd(line, code)
+        check(text.startswith(enhanced), f"{line}: {code} {text!r}, not {enhanced}")
+    c.quit()
+
+
+def test_too_many_errors():
+    s = Server()
+    c = hello(s)
+    for _ in range(1000):
+        code = c.cmd("BREW coffee")[0]
+        if code == 421:
+            c.closed()
+            return
+        check(500 <= code < 600, f"{code}")
+    raise Failed("a thousand unknown commands were answered")
+
+
+def test_long_lines():
+    s = Server()
+    c = hello(s)
+    code, text = c.cmd("NOOP " + "x" * 100000)
+    check(code in (500, 421), f"{code} {text}")
+    if code == 500:
+        c.cmd("NOOP", 250)
+    c.close()
+    c = hello(s)
+    c.envelope()
+    c.cmd("DATA", 354)
+    c.send(b"Subject: x\r\n\r\n" + b"y" * 100000 + b"\r\n.\r\n")
+    code, text = c.reply()
+    check(500 <= code < 600, f"a text line of 100,000 octets: {code} {text}")
+    c.close()
+    c = hello(s)
+    check(c.cmd("MAIL FROM:<" + "a" * 300 + "@client.example>")[0] in (500, 501, 553), "a long local part")
+    c.close()
+    check_equal(s.files("alice"), [], "messages")
+
+
+# --- Limits ---------------------------------------------------------------------------------------
+
+
+def test_message_size():
+    s = Server(message_size_limit="10000")
+    c = hello(s)
+    check(c.cmd("MAIL FROM:<sender@client.example> SIZE=10001", 552).startswith("5.3.4"), "SIZE")
+    fits = body_of(1, 9000)
+    check(len(fits) <= 10000, "body_of() gave too much")
+    c.message(fits, params=" SIZE=10000")
+    large = body_of(2, 20000)
+    c.envelope()
+    c.cmd("DATA", 354)
+    c.send(stuffed(large) + b".\r\n")
+    check(c.expect(552).startswith("5.3.4"), "DATA over the limit")
+    c.envelope()
+    c.send(b"BDAT %d LAST\r\n" % len(large) + large)
+    check(c.expect(552).startswith("5.3.4"), "BDAT over the limit")
+    c.cmd("RSET", 250)
+    c.message(fits)
+    for message in s.messages("alice", 2):
+        check_same_body(message, fits)
+    c.quit()
+
+
+def test_recipients_max():
+    s = Server(recipients_max="3")
+    c = hello(s)
+    c.cmd("MAIL FROM:<sender@client.example>", 250)
+    for user in ("alice", "bob", "postmaster"):
+        c.cmd(f"RCPT TO:<{user}@test.example>", 250)
+    check(c.cmd("RCPT TO:<alice@TEST.example>", 452).startswith("4.5.3"), "one recipient too many")
+    c.cmd("DATA", 354)
+    c.send(b"x\r\n.\r\n")
+    c.expect(250)
+    c.quit()
+
+
+def refused_connection(s):
+    """The reply that a connection one too many gets."""
+    c = Smtp(s, banner=False)
+    code, text = c.reply()
+    check_equal(code, 421, "reply to a connection too many")
+    c.closed()
+    c.close()
+    return text
+
+
+def test_connections_max():
+    s = Server(smtp_accept_max="5", smtp_accept_max_per_host="100")
+    held = [hello(s) for _ in range(5)]
+    refused_connection(s)
+    held.pop().quit()
+    wait_until(lambda: accepted(s), "a free place")
+    for c in held:
+        c.cmd("NOOP", 250)
+
+
+def test_connections_per_host():
+    s = Server(smtp_accept_max="100", smtp_accept_max_per_host="3")
+    held = [hello(s) for _ in range(3)]
+    refused_connection(s)
+    other = hello(s, source=("127.0.0.2", 0))
+    other.cmd("NOOP", 250)
+    held.pop().quit()
+    wait_until(lambda: accepted(s), "a free place")
+
+
+def accepted(s):
+    c = Smtp(s, banner=False)
+    code = c.reply()[0]
+    c.close()
+    return code == 220
+
+
+def test_spool_is_full():
+    """Over the spool's size: 452, not a crash; and once there is room again, mail is taken again."""
+    s = Server(spool_size="8M", message_size_limit="4M")
+    blocker = os.path.join(s.mail, "alice")
+    with open(blocker, "w", encoding="ascii"):
+        pass  # deliveries fail, so the spool fills
+    c = hello(s)
+    taken = 0
+    for number in range(100):
+        c.envelope()
+        code, text = c.cmd("DATA")
+        if code == 354:
+            c.send(stuffed(body_of(number, 500000)) + b".\r\n")
+            code, text = c.reply()
+        if code != 250:
+            break
+        taken += 1
+    check(code == 452 and text.startswith("4.3.1"), f"after {taken} messages: {code} {text}")
+    check(taken > 0, "none was taken")
+    c.cmd("RSET", 250)
+    c.cmd("NOOP", 250)
+    c.quit()
+    s.stop()
+    os.remove(blocker)
+    s.start()
+    s.messages("alice", taken)
+    s.wait_delivered()
+    check_equal(len(s.files("alice")), taken, "messages")
+    c = hello(s)
+    wait_until(lambda: room_again(c), "room in the spool")
+    c.quit()
+
+
+def room_again(c):
+    c.envelope()
+    code = c.cmd("DATA")[0]
+    if code == 354:
+        c.send(stuffed(body_of(1000, 500000)) + b".\r\n")
+        code = c.reply()[0]
+    if code != 250:
+        c.cmd("RSET", 250)
+    return code == 250
+
+
+def test_slow_clients_are_cut():
+    s = Server(smtp_receive_timeout="2s")
+    c = hello(s)
+    code = c.reply()[0]  # nothing was asked: this is the time-out's 421
+    check_equal(code, 421, "reply to a silent client")
+    c.closed()
+    c = hello(s)
+    c.envelope()
+    c.cmd("DATA", 354)
+    c.send(b"Subject: never finished\r\n")
+    code = c.reply()[0]
+    check_equal(code, 421, "reply to a client that stopped within a message")
+    c.closed()
+    check_equal(s.files("alice"), [], "messages")
+
+
+def test_reader_that_does_not_read():
+    """A client that sends commands and never reads their replies holds up nobody else."""
+    s = Server()
+    stuck = hello(s)
+    stuck.socket.settimeout(0.5)
+    try:
+        for _ in range(2000):
+            stuck.send(b"NOOP " + b"x" * 400 + b"\r\n")
+    except OSError:
+        pass
+    c = hello(s)
+    c.message(body_of(1, 2000))
+    c.quit()
+    s.messages("alice", 1)
+
+
+harness.main(globals())
