@@ -2,9 +2,9 @@
 # rest. An include may point to the same layer or down, never up (make check-deps).
 LAYERS = base codecs engines services mta
 
-LAYER_base = slice buf text pool arena timer err log crc32c net_addr budget
+LAYER_base = slice buf text pool arena timer err log crc32c net_addr budget wall_time
 LAYER_codecs = der pem ocsp_response ocsp_request smtp_line smtp_command smtp_reply address header \
-    conf_parse hostlist mime
+    envelope hostlist ocsp_reason mime
 LAYER_engines = smtpd smtpd_* smtp_client tls tls_* ocsp_check auth policy
 LAYER_services = spool spool_* queue ocsp_staple ocsp_fetch route deliver_* alias alias_* control conf \
     conf_*
