@@ -1,0 +1,27 @@
+/* The port to Linux and what is like it: POSIX files and sockets, epoll, one worker thread.
+ *
+ * Called by posix_main and by tests, which open several in one process. All memory is taken when
+ * the port is opened; pages that are never used cost nothing. */
+#ifndef POSTERN_POSIX_H
+#define POSTERN_POSIX_H
+
+#include "port.h"
+#include "posix_log.h"
+
+struct posix_conf {
+    const char *spool_directory; /* stays the caller's; used until the port is closed */
+    uint32_t num_fds;            /* descriptors from 0 to num_fds - 1 are used */
+    enum posix_log_sink log_sink;
+    bool log_debug;
+    bool take_signals; /* SIGTERM, SIGINT and SIGHUP become events, SIGPIPE is ignored: for one port
+                          of a process, opened before it has other threads */
+};
+
+/* Fills in out. ERR_NO_MEMORY, ERR_NO_HANDLE or what the system refused. */
+enum err posix_port_open(struct port *out, const struct posix_conf *conf);
+
+/* Finishes what was started, then closes all but connections, listeners and segments, which are
+ * their users'. */
+void posix_port_close(struct port *port);
+
+#endif

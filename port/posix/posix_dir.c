@@ -1,0 +1,51 @@
+/* Directories by getdents64: see posix_dir.h. */
+#include "posix_dir.h"
+
+#include "posix_err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* A record as the kernel lays it out (getdents(2)): inode, offset, length, type, name. */
+#define RECORD_LEN_OFFSET 16
+#define NAME_OFFSET       19
+#define READ_LEN          4096
+
+enum err posix_dir_each(int fd, bool (*each)(void *ctx, const char *name), void *ctx)
+{
+    _Alignas(8) char records[READ_LEN];
+    if (lseek(fd, 0, SEEK_SET) != 0) {
+        return posix_err(errno);
+    }
+    for (;;) {
+        long len = syscall(SYS_getdents64, fd, records, sizeof records);
+        if (len < 0) {
+            return posix_err(errno);
+        }
+        if (len == 0) {
+            return ERR_OK;
+        }
+        for (size_t at = 0; at + NAME_OFFSET < (size_t)len;) {
+            uint16_t record_len;
+            memcpy(&record_len, records + at + RECORD_LEN_OFFSET, sizeof record_len);
+            if (!each(ctx, records + at + NAME_OFFSET)) {
+                return ERR_OK;
+            }
+            at += record_len;
+        }
+    }
+}
+
+enum err posix_dir_sync(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return posix_err(errno);
+    }
+    enum err e = fsync(fd) == 0 ? ERR_OK : posix_err(errno);
+    close(fd);
+    return e;
+}

@@ -1,0 +1,18 @@
+/* Reading a directory without an allocation (opendir makes one). Linux: getdents64. Called by
+ * posix_store and posix_mailbox. */
+#ifndef POSTERN_POSIX_DIR_H
+#define POSTERN_POSIX_DIR_H
+
+#include "err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Calls each for every name, "." and ".." as well, until it returns false. fd is a directory, read
+ * from its start; it may be used again afterwards. Not while another thread reads the same fd. */
+enum err posix_dir_each(int fd, bool (*each)(void *ctx, const char *name), void *ctx);
+
+/* Opens the directory, syncs it, closes it. */
+enum err posix_dir_sync(const char *path);
+
+#endif

@@ -1,0 +1,173 @@
+/* Small files by path: see posix_files.h. */
+#include "posix_files.h"
+
+#include "posix_dir.h"
+#include "posix_err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h> /* rename */
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NEW_SUFFIX ".new"
+#define PATH_CAP   (PATH_MAX + sizeof NEW_SUFFIX)
+
+/* Reads until the end or until into is full. */
+static enum err read_up_to(int fd, uint8_t *into, size_t cap, size_t *out_len)
+{
+    *out_len = 0;
+    while (*out_len < cap) {
+        ssize_t len = read(fd, into + *out_len, cap - *out_len);
+        if (len < 0 && errno == EINTR) {
+            continue;
+        }
+        if (len < 0) {
+            return posix_err(errno);
+        }
+        if (len == 0) {
+            break;
+        }
+        *out_len += (size_t)len;
+    }
+    return ERR_OK;
+}
+
+static enum err files_read(void *ctx, size_t *out_len, const char *path, uint8_t *into, size_t cap)
+{
+    (void)ctx;
+    *out_len = 0;
+    /* Non-blocking, or a FIFO without a writer would stop the server. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        return posix_err(errno);
+    }
+    struct stat st;
+    size_t len = 0;
+    enum err e = fstat(fd, &st) != 0       ? posix_err(errno)
+                 : !S_ISREG(st.st_mode)    ? ERR_UNSUPPORTED
+                 : st.st_size > (off_t)cap ? ERR_TOO_BIG
+                                           : read_up_to(fd, into, cap, &len);
+    uint8_t more;
+    size_t more_len = 0;
+    if (e == ERR_OK && len == cap) {
+        /* It may have grown since. */
+        e = read_up_to(fd, &more, 1, &more_len);
+    }
+    close(fd);
+    if (e == ERR_OK && more_len > 0) {
+        e = ERR_TOO_BIG;
+    }
+    if (e == ERR_OK) {
+        *out_len = len;
+    }
+    return e;
+}
+
+static enum err write_new(const char *path, struct slice bytes, const struct stat *old)
+{
+    if (unlink(path) != 0 && errno != ENOENT) {
+        return posix_err(errno);
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return posix_err(errno);
+    }
+    enum err e = ERR_OK;
+    if (old != NULL) {
+        /* The owner first, as that clears bits of the mode; only root may give files away. */
+        (void)!fchown(fd, old->st_uid, old->st_gid);
+        if (fchmod(fd, old->st_mode & 07777) != 0) {
+            e = posix_err(errno);
+        }
+    }
+    while (bytes.len > 0 && e == ERR_OK) {
+        ssize_t len = write(fd, bytes.ptr, bytes.len);
+        if (len > 0) {
+            (void)slice_skip(&bytes, (size_t)len);
+        } else if (len == 0 || errno != EINTR) {
+            e = len == 0 ? ERR_IO : posix_err(errno);
+        }
+    }
+    if (e == ERR_OK && fsync(fd) != 0) {
+        e = posix_err(errno);
+    }
+    if (close(fd) != 0 && e == ERR_OK) {
+        e = posix_err(errno);
+    }
+    return e;
+}
+
+static enum err sync_parent(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash == NULL) {
+        return posix_dir_sync(".");
+    }
+    slash[slash == path ? 1 : 0] = '\0';
+    return posix_dir_sync(path);
+}
+
+static enum err files_replace(void *ctx, const char *path, struct slice bytes)
+{
+    (void)ctx;
+    /* A symbolic link stays; the file that it leads to is replaced. */
+    char target[PATH_CAP], beside[PATH_CAP];
+    if (realpath(path, target) == NULL) {
+        if (errno != ENOENT) {
+            return posix_err(errno);
+        }
+        if (strlen(path) >= PATH_MAX) {
+            return ERR_TOO_BIG;
+        }
+        memcpy(target, path, strlen(path) + 1);
+    }
+    struct buf b = buf_make(beside, sizeof beside);
+    buf_put_string(&b, target);
+    buf_put_string(&b, NEW_SUFFIX);
+    buf_end_string(&b);
+    struct stat old;
+    bool exists = stat(target, &old) == 0;
+    enum err e = write_new(beside, bytes, exists ? &old : NULL);
+    if (e == ERR_OK && rename(beside, target) != 0) {
+        e = posix_err(errno);
+    }
+    if (e != ERR_OK) {
+        (void)unlink(beside);
+        return e;
+    }
+    return sync_parent(target);
+}
+
+static enum err files_stamp(void *ctx, struct port_stamp *out, const char *path)
+{
+    (void)ctx;
+    *out = (struct port_stamp){{0}};
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        enum err e = posix_err(errno);
+        return e == ERR_ABSENT ? ERR_OK : e;
+    }
+    /* Content, name and owner all change ctime or the inode; size and mtime catch clocks that step
+     * back. The device's number lies far above any inode's in use. */
+    out->words[0] = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
+    out->words[1] = (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec;
+    out->words[2] = (uint64_t)st.st_size;
+    out->words[3] = (uint64_t)st.st_ino ^ ((uint64_t)st.st_dev << 40);
+    if (out->words[3] == 0) {
+        out->words[3] = 1; /* never all zero: that is "absent" */
+    }
+    return ERR_OK;
+}
+
+void posix_files_port(struct port_files *out)
+{
+    *out = (struct port_files){
+        .ctx = NULL,
+        .read = files_read,
+        .replace = files_replace,
+        .stamp = files_stamp,
+    };
+}

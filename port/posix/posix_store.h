@@ -1,0 +1,42 @@
+/* The log store: a directory of files "segment-XXXXXXXX", the id in hexadecimal, beside a lock
+ * file.
+ *
+ * A segment's handle is its descriptor. The worker does the syncs (those of one segment that wait
+ * together are one fdatasync) and writes the zeros of new segments, a slice at a time, so that
+ * syncs go on meanwhile. Called through struct port_store. */
+#ifndef POSTERN_POSIX_STORE_H
+#define POSTERN_POSIX_STORE_H
+
+#include "posix_worker.h"
+
+#define POSIX_STORE_JOBS       64
+#define POSIX_ZEROS_LEN        ((size_t)64 * 1024)
+#define POSIX_STORE_UNIT       4096
+#define POSIX_SEGMENT_NAME_CAP 32
+
+struct posix_store_job {
+    struct posix_job job; /* first */
+    struct posix_store_job *next_free;
+    int fd;
+    uint32_t id;        /* of a create */
+    uint64_t len, done; /* of a create: bytes of zeros, all and so far */
+};
+
+struct posix_store {
+    struct posix_worker *worker;
+    const char *path; /* the caller's, as long as the port is open */
+    int dir_fd, lock_fd;
+    struct posix_store_job jobs[POSIX_STORE_JOBS];
+    struct posix_store_job *free_job;
+    uint8_t zeros[POSIX_ZEROS_LEN]; /* never written to, so no memory until it is read */
+};
+
+/* s is zeroed. Makes the directory if it can, and looks what kind of storage it is on; any failure
+ * is left for open. Sets the worker's lanes, so it is called before the worker starts. */
+void posix_store_port(struct posix_store *s, struct posix_worker *worker, const char *path,
+                      struct port_store *out);
+
+/* Gives the lock back. */
+void posix_store_close(struct posix_store *s);
+
+#endif

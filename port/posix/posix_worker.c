@@ -1,0 +1,244 @@
+/* The thread that waits for disks: see posix_worker.h. */
+#include "posix_worker.h"
+
+#include "posix_err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static void queue_append(struct posix_queue *q, struct posix_job *job)
+{
+    job->next = NULL;
+    if (q->tail == NULL) {
+        q->head = job;
+    } else {
+        q->tail->next = job;
+    }
+    q->tail = job;
+}
+
+static void queue_prepend(struct posix_queue *q, struct posix_job *job)
+{
+    job->next = q->head;
+    q->head = job;
+    if (q->tail == NULL) {
+        q->tail = job;
+    }
+}
+
+static struct posix_job *queue_take(struct posix_queue *q)
+{
+    struct posix_job *job = q->head;
+    if (job != NULL) {
+        q->head = job->next;
+        if (q->head == NULL) {
+            q->tail = NULL;
+        }
+    }
+    return job;
+}
+
+static bool queues_empty(const struct posix_worker *w)
+{
+    for (size_t i = 0; i < POSIX_NUM_LANES; i++) {
+        if (w->queues[i].head != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void wake_server(struct posix_worker *w)
+{
+    static const uint64_t one = 1;
+    ssize_t len;
+    do {
+        len = write(w->wake_write_fd, &one, sizeof one);
+    } while (len < 0 && errno == EINTR);
+}
+
+/* With the lock held, which is released meanwhile. */
+static void run_lane(struct posix_worker *w, enum posix_lane lane)
+{
+    struct posix_job *batch[POSIX_BATCH_MAX];
+    size_t num = 0;
+    while (num < POSIX_BATCH_MAX && w->queues[lane].head != NULL) {
+        batch[num++] = queue_take(&w->queues[lane]);
+    }
+    if (num == 0) {
+        return;
+    }
+    pthread_mutex_unlock(&w->lock);
+    w->lanes[lane].run(w->lanes[lane].ctx, batch, num);
+    pthread_mutex_lock(&w->lock);
+    bool any = false;
+    for (size_t i = 0; i < num; i++) {
+        if (batch[i]->finished) {
+            queue_append(&w->done, batch[i]);
+            any = true;
+        }
+    }
+    for (size_t i = num; i-- > 0;) {
+        if (!batch[i]->finished) {
+            queue_prepend(&w->queues[lane], batch[i]);
+        }
+    }
+    if (any && !w->signalled) {
+        w->signalled = true;
+        wake_server(w);
+    }
+}
+
+static void *worker_main(void *ctx)
+{
+    struct posix_worker *w = ctx;
+    pthread_mutex_lock(&w->lock);
+    while (!w->stop || !queues_empty(w)) {
+        if (queues_empty(w)) {
+            w->idle = true;
+            pthread_cond_wait(&w->work, &w->lock);
+            w->idle = false;
+            continue;
+        }
+        run_lane(w, POSIX_LANE_URGENT);
+        run_lane(w, w->turn);
+        w->turn = w->turn == POSIX_LANE_BATCH ? POSIX_LANE_SLOW : POSIX_LANE_BATCH;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+static enum err open_wake(struct posix_worker *w)
+{
+    w->wake_read_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    w->wake_write_fd = w->wake_read_fd;
+    if (w->wake_read_fd >= 0) {
+        return ERR_OK;
+    }
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+        return posix_err(errno);
+    }
+    w->wake_read_fd = ends[0];
+    w->wake_write_fd = ends[1];
+    return ERR_OK;
+}
+
+static void close_wake(struct posix_worker *w)
+{
+    close(w->wake_read_fd);
+    if (w->wake_write_fd != w->wake_read_fd) {
+        close(w->wake_write_fd);
+    }
+}
+
+static size_t stack_len(void)
+{
+    long system_min = sysconf(_SC_THREAD_STACK_MIN);
+    size_t need = system_min > 0 ? (size_t)system_min + POSIX_WORKER_STACK_LEN / 2 : 0;
+    return need > POSIX_WORKER_STACK_LEN ? need : POSIX_WORKER_STACK_LEN;
+}
+
+enum err posix_worker_start(struct posix_worker *w)
+{
+    enum err e = open_wake(w);
+    if (e != ERR_OK) {
+        return e;
+    }
+    w->turn = POSIX_LANE_BATCH;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->work, NULL);
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    /* Signals are the server thread's. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_attr_setstacksize(&attr, stack_len());
+    if (failed == 0) {
+        failed = pthread_create(&w->thread, &attr, worker_main, w);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    if (failed != 0) {
+        close_wake(w);
+        return failed == EAGAIN ? ERR_NO_MEMORY : posix_err(failed);
+    }
+    w->running = true;
+    return ERR_OK;
+}
+
+void posix_worker_stop(struct posix_worker *w)
+{
+    if (!w->running) {
+        return;
+    }
+    pthread_mutex_lock(&w->lock);
+    w->stop = true;
+    pthread_cond_signal(&w->work);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    pthread_cond_destroy(&w->work);
+    pthread_mutex_destroy(&w->lock);
+    close_wake(w);
+    w->running = false;
+}
+
+void posix_worker_submit(struct posix_worker *w, enum posix_lane lane, struct posix_job *job)
+{
+    job->finished = false;
+    job->result = ERR_OK;
+    job->lane = lane;
+    w->num_under_way++;
+    pthread_mutex_lock(&w->lock);
+    queue_append(&w->queues[lane], job);
+    if (w->idle) {
+        pthread_cond_signal(&w->work);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+size_t posix_worker_take(struct posix_worker *w, struct port_event *events, size_t cap)
+{
+    if (w->num_under_way == 0) {
+        return 0;
+    }
+    size_t num = 0;
+    struct posix_queue taken = {NULL, NULL};
+    pthread_mutex_lock(&w->lock);
+    while (num < cap && w->done.head != NULL) {
+        queue_append(&taken, queue_take(&w->done));
+        num++;
+    }
+    pthread_mutex_unlock(&w->lock);
+    w->num_under_way -= (uint32_t)num;
+    for (size_t i = 0; i < num; i++) {
+        struct posix_job *job = queue_take(&taken);
+        events[i] = (struct port_event){PORT_DONE, job->result, job->tag};
+        w->lanes[job->lane].release(w->lanes[job->lane].ctx, job);
+    }
+    return num;
+}
+
+void posix_worker_quiet(struct posix_worker *w)
+{
+    uint64_t count[8];
+    ssize_t len;
+    do {
+        len = read(w->wake_read_fd, count, sizeof count);
+    } while (len < 0 && errno == EINTR);
+    pthread_mutex_lock(&w->lock);
+    w->signalled = false;
+    pthread_mutex_unlock(&w->lock);
+}
+
+void posix_worker_serve_urgent(struct posix_worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    run_lane(w, POSIX_LANE_URGENT);
+    pthread_mutex_unlock(&w->lock);
+}
