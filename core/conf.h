@@ -18,6 +18,11 @@
 #define CONF_TEXT_MAX   16384
 #define CONF_MEMORY_LEN 24576
 
+#define CONF_LINE_MAX 4096 /* of a line with all that continues it; needed in the arena meanwhile \
+                            */
+#define CONF_PATH_MAX 255
+#define CONF_USER_MAX 64
+
 /* An errors buffer of this size holds all complaints about one text. */
 #define CONF_ERRORS_MAX 10
 #define CONF_ERRORS_CAP 4096
@@ -54,21 +59,22 @@ struct conf_listener {
 };
 
 /* What an option of each type becomes. A path or string is never NULL; empty: not set. */
-#define CONF_TYPE_NAME       struct slice
-#define CONF_TYPE_PATH       const char *
-#define CONF_TYPE_STRING     const char *
-#define CONF_TYPE_NUMBER     uint32_t
-#define CONF_TYPE_SIZE       uint64_t /* bytes */
-#define CONF_TYPE_TIME_MS    uint64_t
-#define CONF_TYPE_TIME_S     int64_t
-#define CONF_TYPE_HOSTS      struct hostlist
-#define CONF_TYPE_DOMAINS    struct domainlist
-#define CONF_TYPE_INTERFACES struct conf_interfaces
-#define CONF_TYPE_PORTS      struct conf_ports
-#define CONF_TYPE_USERS      struct conf_users
-#define CONF_TYPE_CLOCK      enum conf_clock
-#define CONF_TYPE_LOG        enum conf_log
-#define CONF_TYPE_LEVEL      enum log_level
+#define CONF_TYPE_name       struct slice
+#define CONF_TYPE_path       const char *
+#define CONF_TYPE_maildir    const char *
+#define CONF_TYPE_string     const char *
+#define CONF_TYPE_number     uint32_t
+#define CONF_TYPE_size       uint64_t /* bytes */
+#define CONF_TYPE_time_ms    uint64_t
+#define CONF_TYPE_time_s     int64_t
+#define CONF_TYPE_hosts      struct hostlist
+#define CONF_TYPE_domains    struct domainlist
+#define CONF_TYPE_interfaces struct conf_interfaces
+#define CONF_TYPE_ports      struct conf_ports
+#define CONF_TYPE_users      struct conf_users
+#define CONF_TYPE_clock      enum conf_clock
+#define CONF_TYPE_log        enum conf_log
+#define CONF_TYPE_level      enum log_level
 
 enum conf_option {
 #define GROUP(title)

@@ -49,4 +49,7 @@ bool domainlist_parse_item(struct slice text, struct domainlist_item *out);
 /* ASCII letters are compared without regard to case, other bytes as they are. */
 bool domainlist_match(const struct domainlist *list, struct slice domain);
 
+/* The first entry that matches, which decides; NULL if none does. */
+const struct domainlist_item *domainlist_find(const struct domainlist *list, struct slice domain);
+
 #endif
