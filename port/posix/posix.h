@@ -12,7 +12,7 @@ struct posix_conf {
     const char *spool_directory; /* stays the caller's; used until the port is closed */
     uint32_t num_fds;            /* descriptors from 0 to num_fds - 1 are used */
     enum posix_log_sink log_sink;
-    bool log_debug;
+    enum log_level log_level; /* the least important lines that are wanted */
     bool take_signals; /* SIGTERM, SIGINT and SIGHUP become events, SIGPIPE is ignored: for one port
                           of a process, opened before it has other threads */
 };

@@ -108,7 +108,7 @@ static bool hand_over(struct posix_log *l, enum log_level level, struct slice te
 static void log_write(void *ctx, enum log_level level, struct slice text)
 {
     struct posix_log *l = ctx;
-    if (level == LOG_DEBUG && !l->debug) {
+    if (level > l->least) {
         return;
     }
     if (text.len > LOG_LINE_CAP) {
@@ -128,10 +128,11 @@ static void log_write(void *ctx, enum log_level level, struct slice text)
     }
 }
 
-void posix_log_port(struct posix_log *l, enum posix_log_sink sink, bool debug, struct port_log *out)
+void posix_log_port(struct posix_log *l, enum posix_log_sink sink, enum log_level least,
+                    struct port_log *out)
 {
     l->sink = sink;
-    l->debug = debug;
+    l->least = least;
     l->fd = sink == POSIX_LOG_SYSLOG ? -1 : STDERR_FILENO;
     struct stat st;
     l->may_block = fstat(STDERR_FILENO, &st) != 0 || !S_ISREG(st.st_mode);

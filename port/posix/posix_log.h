@@ -12,15 +12,15 @@ enum posix_log_sink { POSIX_LOG_STDERR, POSIX_LOG_SYSLOG };
 
 struct posix_log {
     enum posix_log_sink sink;
-    int fd;         /* stderr, or the logger's socket; -1: not connected */
-    bool may_block; /* asks first whether a write would wait */
-    bool debug;     /* LOG_DEBUG lines are wanted */
+    int fd;               /* stderr, or the logger's socket; -1: not connected */
+    bool may_block;       /* asks first whether a write would wait */
+    enum log_level least; /* the least important lines that are wanted */
     uint64_t num_dropped;
     uint64_t retry_at_ms; /* of a lost logger */
 };
 
 /* l is zeroed. The logger need not be there yet. */
-void posix_log_port(struct posix_log *l, enum posix_log_sink sink, bool debug,
+void posix_log_port(struct posix_log *l, enum posix_log_sink sink, enum log_level least,
                     struct port_log *out);
 void posix_log_close(struct posix_log *l);
 

@@ -1,0 +1,353 @@
+/* The program: its arguments, its memory, its limits, and the loop.
+ *
+ * Exit status as in sysexits.h; each mistake is one line on stderr. The spool's directory and the
+ * log's sink are needed before the server reads its options, so they are read here once before. */
+#include "posix.h"
+
+#include "conf.h"
+#include "mta.h"
+#include "posix_clock.h"
+#include "posix_entropy.h"
+#include "posix_files.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#ifndef POSTERN_VERSION
+#define POSTERN_VERSION "0.1"
+#endif
+
+/* 2026-11-23: no clock of a machine that runs this is rightly before it. A build may say better. */
+#ifndef POSTERN_BUILD_TIME_S
+#define POSTERN_BUILD_TIME_S INT64_C(1795392000)
+#endif
+
+#define DEFAULT_CONF  "/etc/postern.conf"
+#define HOSTNAME_CAP  256
+#define SPOOL_DIR_CAP 1024
+#define REPORT_CAP    8192
+
+/* Beside connections: listeners, deliveries, the loop's own, small files. */
+#define OTHER_FDS 160
+/* One of the spool's per segment; see spool.h. */
+#define SEGMENT_LEN (1024 * 1024)
+
+static const char usage[] =
+    "usage: postern [-c FILE]          run the server in the foreground\n"
+    "       postern check [-c FILE]    check the options and the files they name\n"
+    "       postern budget             how much memory it takes, and for what\n"
+    "       postern --version | --help\n"
+    "FILE is " DEFAULT_CONF " unless given. SIGHUP: read the options again. "
+    "SIGTERM: finish and stop.\n";
+
+enum action { ACTION_RUN, ACTION_CHECK, ACTION_BUDGET, ACTION_VERSION, ACTION_HELP, ACTION_WRONG };
+
+struct arguments {
+    enum action action;
+    const char *conf_path;
+    const char *wrong; /* the argument that was not understood; NULL: one is missing */
+};
+
+/* What of the options matters before the server has read them. */
+struct first_conf {
+    char spool_directory[SPOOL_DIR_CAP];
+    enum posix_log_sink log_sink;
+    enum log_level log_level;
+    uint64_t num_fds; /* that the server may need */
+};
+
+static void put(int fd, struct slice text)
+{
+    while (text.len > 0) {
+        ssize_t len = write(fd, text.ptr, text.len);
+        if (len <= 0) {
+            return;
+        }
+        (void)slice_skip(&text, (size_t)len);
+    }
+}
+
+static void put_string(int fd, const char *text)
+{
+    put(fd, slice_of_string(text));
+}
+
+static void complain(const char *what, const char *why)
+{
+    uint8_t bytes[512];
+    struct buf b = buf_make(bytes, sizeof bytes - 1);
+    buf_put_string(&b, "postern: ");
+    text_put_escaped(&b, slice_of_string(what), 200);
+    buf_put_string(&b, ": ");
+    buf_put_string(&b, why);
+    b.cap++;
+    buf_put_string(&b, "\n");
+    put(STDERR_FILENO, buf_slice(&b));
+}
+
+static enum action action_of(const char *word)
+{
+    static const struct {
+        const char *word;
+        enum action action;
+    } words[] = {
+        {"check", ACTION_CHECK}, {"budget", ACTION_BUDGET}, {"--version", ACTION_VERSION},
+        {"--help", ACTION_HELP}, {"-h", ACTION_HELP},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(word, words[i].word) == 0) {
+            return words[i].action;
+        }
+    }
+    return ACTION_WRONG;
+}
+
+static struct arguments parse_arguments(int argc, char **argv)
+{
+    struct arguments a = {ACTION_RUN, DEFAULT_CONF, NULL};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-c") == 0) {
+            if (++i == argc) {
+                a.action = ACTION_WRONG;
+                return a;
+            }
+            a.conf_path = argv[i];
+            continue;
+        }
+        enum action action = action_of(argv[i]);
+        if (action == ACTION_WRONG || a.action != ACTION_RUN) {
+            a.action = ACTION_WRONG;
+            a.wrong = argv[i];
+            return a;
+        }
+        a.action = action;
+    }
+    return a;
+}
+
+static int exit_status_of(enum err e)
+{
+    switch (e) {
+    case ERR_OK:
+        return EX_OK;
+    case ERR_MALFORMED:
+    case ERR_ABSENT:
+    case ERR_TOO_BIG:
+    case ERR_UNSUPPORTED:
+    case ERR_NOT_ALLOWED:
+    case ERR_DAMAGED:
+        return EX_CONFIG;
+    case ERR_DENIED:
+        return EX_NOPERM;
+    case ERR_IN_USE:
+    case ERR_BUSY:
+        return EX_TEMPFAIL;
+    case ERR_IO:
+        return EX_IOERR;
+    default:
+        return EX_OSERR;
+    }
+}
+
+/* Zeroed memory; pages that are never touched cost nothing. */
+static bool map_arena(struct arena *out, size_t len)
+{
+    void *mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *out = (struct arena){mem, len, 0};
+    return mem != MAP_FAILED;
+}
+
+static bool keep_first(struct first_conf *out, const struct conf *c)
+{
+    struct buf b = buf_make(out->spool_directory, sizeof out->spool_directory);
+    buf_put_string(&b, c->spool_directory);
+    out->log_sink = c->log_file_path == CONF_LOG_SYSLOG ? POSIX_LOG_SYSLOG : POSIX_LOG_STDERR;
+    out->log_level = c->log_level;
+    out->num_fds = OTHER_FDS + c->smtp_accept_max + c->spool_size / SEGMENT_LEN;
+    return buf_end_string(&b);
+}
+
+/* Complaints go to errors. */
+static enum err read_first(struct first_conf *out, const char *path, const char *hostname,
+                           struct buf *errors)
+{
+    struct port_files files;
+    posix_files_port(&files);
+    struct arena a;
+    if (!map_arena(&a, CONF_TEXT_MAX + CONF_MEMORY_LEN)) {
+        return ERR_NO_MEMORY;
+    }
+    uint8_t *text = a.ptr;
+    size_t text_len;
+    a.used = CONF_TEXT_MAX;
+    enum err e = files.read(files.ctx, &text_len, path, text, CONF_TEXT_MAX);
+    struct conf c;
+    if (e != ERR_OK) {
+        buf_put_string(errors, path);
+        buf_put_string(errors, ": ");
+        buf_put_string(errors, err_name(e));
+        buf_put_string(errors, "\n");
+    } else {
+        struct conf_env env = {path, slice_of_string(hostname)};
+        e = conf_read(&c, &a, slice_make(text, text_len), &env, errors);
+    }
+    if (e == ERR_OK && !keep_first(out, &c)) {
+        buf_put_string(errors, "spool_directory: the path is too long\n");
+        e = ERR_TOO_BIG;
+    }
+    munmap(a.ptr, a.len);
+    return e;
+}
+
+/* As many descriptors as the options need, if they can be had; returns how many there are. */
+static uint32_t raise_fd_limit(uint64_t num_wanted)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return 256;
+    }
+    if (limit.rlim_cur < num_wanted) {
+        rlim_t soft = limit.rlim_cur, hard = limit.rlim_max;
+        limit.rlim_cur = (rlim_t)num_wanted;
+        limit.rlim_max = hard > limit.rlim_cur ? hard : limit.rlim_cur;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) { /* only root gets more than hard */
+            limit.rlim_cur = hard;
+            limit.rlim_max = hard;
+            if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+                limit.rlim_cur = soft;
+            }
+        }
+    }
+    return (uint32_t)(limit.rlim_cur < num_wanted ? limit.rlim_cur : num_wanted);
+}
+
+static void warn_of_few_fds(const struct port *port, uint64_t num_wanted, uint32_t num_fds)
+{
+    struct log_line line;
+    log_begin(&line, "limit");
+    log_word(&line, "what", "open-files");
+    log_u64(&line, "have", num_fds);
+    log_u64(&line, "want", num_wanted);
+    log_word(&line, "because-of", "smtp_accept_max,spool_size");
+    port->log.line(port->log.ctx, LOG_WARNING, log_end(&line));
+}
+
+static void put_errors(const char *what, enum err e, const struct buf *errors)
+{
+    if (errors->len > 0) {
+        put(STDERR_FILENO, buf_slice(errors));
+    } else {
+        complain(what, err_name(e));
+    }
+}
+
+static int serve(const struct port *port, const struct mta_start *start, struct buf *errors)
+{
+    struct arena a;
+    if (!map_arena(&a, mta_memory_len())) {
+        complain("memory", err_name(ERR_NO_MEMORY));
+        return EX_OSERR;
+    }
+    struct mta *m;
+    enum err e = mta_open(&m, &a, port, start, errors);
+    if (e != ERR_OK) {
+        put_errors(start->conf_path, e, errors);
+        return exit_status_of(e);
+    }
+    while (mta_step(m)) {
+    }
+    return EX_OK;
+}
+
+static int run(const struct mta_start *start, struct buf *errors)
+{
+    struct first_conf first;
+    enum err e = read_first(&first, start->conf_path, start->hostname, errors);
+    if (e != ERR_OK) {
+        put_errors(start->conf_path, e, errors);
+        return exit_status_of(e);
+    }
+    struct posix_conf conf = {
+        .spool_directory = first.spool_directory,
+        .num_fds = raise_fd_limit(first.num_fds),
+        .log_sink = first.log_sink,
+        .log_level = first.log_level,
+        .take_signals = true,
+    };
+    struct port port;
+    e = posix_port_open(&port, &conf);
+    if (e != ERR_OK) {
+        complain("start", err_name(e));
+        return exit_status_of(e);
+    }
+    if (conf.num_fds < first.num_fds) {
+        warn_of_few_fds(&port, first.num_fds, conf.num_fds);
+    }
+    int status = serve(&port, start, errors);
+    posix_port_close(&port);
+    return status;
+}
+
+/* Opens nothing but the files that the options name. */
+static int check(const struct mta_start *start, struct buf *report)
+{
+    struct posix_clock clock = {0};
+    struct posix_log log = {0};
+    struct port port = {0};
+    posix_files_port(&port.files);
+    posix_clock_port(&clock, &port.clock);
+    posix_entropy_port(&port.entropy);
+    posix_log_port(&log, POSIX_LOG_STDERR, LOG_INFO, &port.log);
+    struct arena a;
+    if (!map_arena(&a, mta_memory_len())) {
+        complain("memory", err_name(ERR_NO_MEMORY));
+        return EX_OSERR;
+    }
+    enum err e = mta_check(&a, &port, start, report);
+    put(e == ERR_OK ? STDOUT_FILENO : STDERR_FILENO, buf_slice(report));
+    return exit_status_of(e);
+}
+
+int main(int argc, char **argv)
+{
+    static uint8_t report_bytes[REPORT_CAP];
+    struct buf report = buf_make(report_bytes, sizeof report_bytes);
+    char hostname[HOSTNAME_CAP] = "localhost";
+    if (gethostname(hostname, sizeof hostname) != 0 || hostname[0] == '\0') {
+        memcpy(hostname, "localhost", sizeof "localhost");
+    }
+    hostname[sizeof hostname - 1] = '\0';
+    umask(077);
+    struct arguments arguments = parse_arguments(argc, argv);
+    struct mta_start start = {
+        .conf_path = arguments.conf_path,
+        .hostname = hostname,
+        .version = POSTERN_VERSION,
+        .build_time_s = POSTERN_BUILD_TIME_S,
+    };
+    switch (arguments.action) {
+    case ACTION_RUN:
+        return run(&start, &report);
+    case ACTION_CHECK:
+        return check(&start, &report);
+    case ACTION_BUDGET:
+        mta_put_budget(&report);
+        put(STDOUT_FILENO, buf_slice(&report));
+        return EX_OK;
+    case ACTION_VERSION:
+        put_string(STDOUT_FILENO, "postern " POSTERN_VERSION "\n");
+        return EX_OK;
+    case ACTION_HELP:
+        put_string(STDOUT_FILENO, usage);
+        return EX_OK;
+    case ACTION_WRONG:
+        complain(arguments.wrong != NULL ? arguments.wrong : "-c",
+                 arguments.wrong != NULL ? "not understood; try postern --help"
+                                         : "the name of a file must follow");
+        return EX_USAGE;
+    }
+    return EX_SOFTWARE;
+}
