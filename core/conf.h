@@ -4,12 +4,16 @@
  * conf out, its strings and lists in the caller's arena, complaints in the caller's buffer. Two
  * configurations can exist at once, so a reload keeps the old one when the new one is wrong:
  *
- *     conf_read; if local_users_file is set, conf_read_users with that file's text; conf_check
+ *     conf_read
+ *     conf_read_users with the text of local_users_file, if that is set
+ *     conf_read_aliases with the text of aliases_file, if that is set
+ *     conf_check
  *
  * Called by the composition root, read by every service. Knows no file and no machine. */
 #ifndef POSTERN_CONF_H
 #define POSTERN_CONF_H
 
+#include "alias.h"
 #include "hostlist.h"
 #include "log.h"
 #include "pool.h"
@@ -18,8 +22,9 @@
 #define CONF_TEXT_MAX   16384
 #define CONF_MEMORY_LEN 24576
 
-#define CONF_LINE_MAX 4096 /* of a line with all that continues it; needed in the arena meanwhile \
-                            */
+#define CONF_LINE_MAX                                                           \
+    4096 /* of a line with all that continues it; needed in the arena meanwhile \
+          */
 #define CONF_PATH_MAX 255
 #define CONF_USER_MAX 64
 
@@ -93,6 +98,7 @@ struct conf {
 #undef GROUP
     /* Derived from the above. */
     const char *local_users_file; /* instead of a list of users; empty: none */
+    struct alias_table aliases;   /* of aliases_file */
     struct conf_listener *listeners;
     uint32_t num_listeners;
     uint16_t lines[NUM_CONF_OPTIONS]; /* where each option was set; 0: default */
@@ -112,6 +118,10 @@ enum err conf_read(struct conf *out, struct arena *a, struct slice text, const s
 
 /* The text of local_users_file: a name a line, '#' comments. Errors as above. */
 enum err conf_read_users(struct conf *c, struct arena *a, struct slice text, struct buf *errors);
+
+/* The text of aliases_file, after the users. Every name is expanded once, so that a target that
+ * nobody has, a loop, or too many users are found now. Errors as above. */
+enum err conf_read_aliases(struct conf *c, struct arena *a, struct slice text, struct buf *errors);
 
 /* Whether the options fit each other: ERR_MALFORMED, and errors as above. */
 enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf *errors);

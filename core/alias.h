@@ -1,0 +1,63 @@
+/* Aliases: which users a name stands for, from the text of one file.
+ *
+ *     postmaster: joe
+ *     sales: ann, bob,
+ *         carol@example.org
+ *     "old name": joe
+ *     nobody: :fail: no such thing here
+ *     *: joe
+ *
+ * Names are compared without regard to case (ASCII). Lines that begin with a space go on with the
+ * line before; '#' lines are comments. A target is a user, another alias, or such a name at one of
+ * local_domains. '*' is for names that are neither an alias nor a user. A target that is the name
+ * of an alias on the way to it means the user of that name: "joe: joe, archive" keeps joe's own
+ * copy.
+ *
+ * Called by conf and route. Knows no domain of a recipient: aliases hold at all local domains. */
+#ifndef POSTERN_ALIAS_H
+#define POSTERN_ALIAS_H
+
+#include "err.h"
+#include "hostlist.h"
+#include "pool.h"
+
+#define ALIAS_DEPTH_MAX  8   /* aliases on the way from a name to a user */
+#define ALIAS_VISITS_MAX 256 /* names looked at for one expansion */
+
+struct alias_entry {
+    struct slice name;
+    uint32_t first_target;
+    uint32_t num_targets; /* 0: ":fail:" */
+    uint32_t line_number;
+};
+
+/* Zeroed: no aliases. */
+struct alias_table {
+    struct alias_entry *entries; /* sorted by name */
+    struct slice *targets;       /* local parts */
+    uint32_t num_entries;
+    uint32_t num_targets;
+};
+
+/* Who is a user: *out is then the name as configured. */
+struct alias_users {
+    const void *ctx;
+    bool (*find)(const void *ctx, struct slice name, struct slice *out);
+};
+
+/* A list of users, each once, views into the table or into what alias_users gave. */
+struct alias_list {
+    struct slice *items;
+    uint32_t num_items;
+    uint32_t cap;
+};
+
+struct alias_entry *alias_find(const struct alias_table *t, struct slice name);
+
+/* Adds the users that name stands for to list; a name that is no alias is its own user. ERR_ABSENT:
+ * neither alias nor user, no catch-all, or ":fail:"; ERR_TOO_BIG: more users than list holds, or
+ * too deep; ERR_EXISTS: an alias that leads to itself. */
+enum err alias_expand(const struct alias_table *t, const struct alias_users *users,
+                      struct slice name, struct alias_list *list);
+
+#endif
