@@ -44,6 +44,7 @@ Q := $(if $(V),,@)
 SAY = @$(if $(V),:,printf '  %-5s %s\n')
 LINK = $(CC) $(COMMON) $(CFLAGS) -Wl,--gc-sections $(BOARD_LDFLAGS) $(LDFLAGS)
 
+DOCS := $(BUILD)/docs
 MBED := $(BUILD)/mbedtls-src
 MBED_STAMP := $(BUILD)/mbedtls.stamp
 MBED_CONFIG = -Iport/mbedtls -DMBEDTLS_CONFIG_FILE='<postern_mbedtls_config.h>'
@@ -139,7 +140,7 @@ $(MBED_STAMP): port/mbedtls/fetch port/mbedtls/versions $(BUILD)/mbedtls.from
 	@port/mbedtls/fetch $(MBED)
 	@touch $@
 
-$(BUILD)/ $(O)/:
+$(BUILD)/ $(O)/ $(DOCS)/:
 	@mkdir -p $@
 
 .PHONY: FORCE
@@ -209,12 +210,37 @@ bench: ## memory, syncs and CPU time per message and per handshake
 deps: ## install what building needs, as root or with sudo
 	@tests/lib/need build
 
+# --- Documents ------------------------------------------------------------------------------------
+
+# The options and the reasons each have one table in core/; the manual pages, the example of a
+# configuration and the list in README come from there.
+PAGES := $(patsubst port/posix/%.in,$(DOCS)/%,$(wildcard port/posix/*.in))
+TABLES := core/conf.def core/ocsp_reason.def
+TABLES_TEXT = cat $(TABLES) | $(CC) -E -P $(BOARD_CFLAGS) -D'GROUP(name)=@GROUP name' \
+    -D'OPTION(field,type,name,preset,min,max,help)=@OPTION type @@ name @@ preset @@ help' \
+    -D'REASON(symbol,name,class,help)=@REASON class @@ name @@ help' -x c -
+
+.PHONY: docs
+docs: $(PAGES) $(DOCS)/README ## manual pages and an example configuration; brings README's list up to date
+	@cmp -s README $(DOCS)/README || cp $(DOCS)/README README
+
+$(DOCS)/README: README $(TABLES) core/doc.awk | $(DOCS)/
+	@$(TABLES_TEXT) | awk -v form=list -f core/doc.awk - README >$@
+
+$(DOCS)/%: port/posix/%.in $(TABLES) core/doc.awk | $(DOCS)/
+	$(SAY) DOC $@
+	@$(TABLES_TEXT) | awk -v form=$(if $(filter %.conf,$@),sample,man) -f core/doc.awk - $< >$@
+
 # --- The rest -------------------------------------------------------------------------------------
 
 .PHONY: install
-install: $(PROGRAM) ## into DESTDIR and PREFIX
-	install -d $(DESTDIR)$(PREFIX)/sbin
+install: $(PROGRAM) $(PAGES) ## the program, its manual and an example configuration, into DESTDIR and PREFIX
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,sbin share/doc/postern) $(DESTDIR)$(MANDIR)/man5 \
+	    $(DESTDIR)$(MANDIR)/man8
 	install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/sbin/postern
+	install -m 644 $(DOCS)/postern.conf $(DESTDIR)$(PREFIX)/share/doc/postern/postern.conf
+	install -m 644 $(DOCS)/postern.conf.5 $(DESTDIR)$(MANDIR)/man5/postern.conf.5
+	install -m 644 $(DOCS)/postern.8 $(DESTDIR)$(MANDIR)/man8/postern.8
 
 .PHONY: clean
 clean: ## remove everything that was built
