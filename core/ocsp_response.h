@@ -26,21 +26,25 @@ struct ocsp_algorithm {
     struct slice params; /* one whole element, or empty if absent */
 };
 
+/* What begins a BasicOCSPResponse, and is all of a Certificate. */
+struct ocsp_signed {
+    struct slice bytes; /* a SEQUENCE, with its tag and length */
+    struct ocsp_algorithm algorithm;
+    struct slice signature; /* a whole number of bytes */
+};
+
 struct ocsp_response {
     enum ocsp_response_status status;
     bool is_basic; /* what follows is filled in only for a successful basic response */
 
-    struct slice signed_bytes; /* tbsResponseData, with its tag and length */
+    struct ocsp_signed sealed; /* tbsResponseData and its signature */
     uint64_t version;          /* 0 is v1; if other, nothing but status is filled in */
     struct slice by_name;      /* responderID: one of the two, the other is empty; a whole Name */
     struct slice by_key;       /* or the SHA-1 of the responder's public key */
     int64_t produced_at_s;
     struct slice singles;    /* for ocsp_single_next; at least well formed */
     struct slice extensions; /* for ocsp_extension_next; empty if absent */
-
-    struct ocsp_algorithm signature_algorithm;
-    struct slice signature; /* the bits, a whole number of bytes */
-    struct slice certs;     /* for ocsp_cert_next; empty if absent */
+    struct slice certs;      /* for ocsp_cert_next; empty if absent */
 };
 
 struct ocsp_single {
@@ -72,5 +76,8 @@ bool ocsp_response_parse(struct slice bytes, struct ocsp_response *out);
 bool ocsp_single_next(struct slice *run, struct ocsp_single *out);
 bool ocsp_extension_next(struct slice *run, struct ocsp_extension *out);
 bool ocsp_cert_next(struct slice *run, struct slice *out_der);
+
+/* The beginning of a SEQUENCE's content, up to and with the signature. Advances only on success. */
+bool ocsp_signed_get(struct slice *in, struct ocsp_signed *out);
 
 #endif

@@ -1,0 +1,154 @@
+#include "ocsp_check_signature.h"
+
+#include "der.h"
+
+#include <mbedtls/error.h>
+#include <mbedtls/oid.h>
+
+struct scheme {
+    mbedtls_pk_type_t type;
+    mbedtls_md_type_t md;
+    mbedtls_pk_rsassa_pss_options pss;
+};
+
+const char *ocsp_hash_name(mbedtls_md_type_t md)
+{
+    return md == MBEDTLS_MD_SHA1     ? "sha1"
+           : md == MBEDTLS_MD_SHA256 ? "sha256"
+           : md == MBEDTLS_MD_SHA384 ? "sha384"
+           : md == MBEDTLS_MD_SHA512 ? "sha512"
+                                     : "";
+}
+
+static mbedtls_asn1_buf as_asn1(struct slice bytes)
+{
+    return (mbedtls_asn1_buf){0, bytes.len, (unsigned char *)(uintptr_t)bytes.ptr};
+}
+
+static bool is_null_or_absent(struct slice params)
+{
+    return der_end(params) || (der_get_null(&params) && der_end(params));
+}
+
+mbedtls_md_type_t ocsp_hash_of(const struct ocsp_algorithm *algorithm)
+{
+    mbedtls_asn1_buf oid = as_asn1(algorithm->oid);
+    mbedtls_md_type_t md;
+    if (mbedtls_oid_get_md_alg(&oid, &md) != 0 || !is_null_or_absent(algorithm->params) ||
+        ocsp_hash_name(md)[0] == '\0') {
+        return MBEDTLS_MD_NONE;
+    }
+    return md;
+}
+
+/* An AlgorithmIdentifier at the end of its nesting. */
+static bool read_algorithm(struct slice in, struct ocsp_algorithm *out)
+{
+    struct slice seq;
+    if (!der_get(&in, DER_SEQUENCE, &seq) || !der_end(in) || !der_get_oid(&seq, &out->oid)) {
+        return false;
+    }
+    out->params = seq;
+    return true;
+}
+
+/* HashAlgorithm */
+static bool read_hash(struct slice in, mbedtls_md_type_t *out)
+{
+    struct ocsp_algorithm algorithm;
+    if (!read_algorithm(in, &algorithm)) {
+        return false;
+    }
+    *out = ocsp_hash_of(&algorithm);
+    return *out != MBEDTLS_MD_NONE;
+}
+
+/* MaskGenAlgorithm: id-mgf1, its parameter a HashAlgorithm */
+static bool read_mask_gen(struct slice in, mbedtls_md_type_t *out)
+{
+    struct ocsp_algorithm algorithm;
+    return read_algorithm(in, &algorithm) &&
+           slice_equal(algorithm.oid, SLICE_LITERAL(MBEDTLS_OID_MGF1)) &&
+           read_hash(algorithm.params, out);
+}
+
+/* RSASSA-PSS-params ::= SEQUENCE {                        (RFC 4055 3.1)
+ *     hashAlgorithm     [0] HashAlgorithm DEFAULT sha1,
+ *     maskGenAlgorithm  [1] MaskGenAlgorithm DEFAULT mgf1 with sha1,
+ *     saltLength        [2] INTEGER DEFAULT 20,
+ *     trailerField      [3] INTEGER DEFAULT 1 } */
+static bool read_pss(struct slice params, struct scheme *out)
+{
+    struct slice in, tagged;
+    uint64_t salt_len = 20, trailer = 1;
+    out->md = MBEDTLS_MD_SHA1;
+    out->pss.mgf1_hash_id = MBEDTLS_MD_SHA1;
+    if (!der_get(&params, DER_SEQUENCE, &in) || !der_end(params)) {
+        return false;
+    }
+    if (der_get(&in, DER_CONTEXT_CONSTRUCTED(0), &tagged) && !read_hash(tagged, &out->md)) {
+        return false;
+    }
+    if (der_get(&in, DER_CONTEXT_CONSTRUCTED(1), &tagged) &&
+        !read_mask_gen(tagged, &out->pss.mgf1_hash_id)) {
+        return false;
+    }
+    if (der_get(&in, DER_CONTEXT_CONSTRUCTED(2), &tagged) &&
+        (!der_get_u64(&tagged, 512, &salt_len) || !der_end(tagged))) {
+        return false;
+    }
+    if (der_get(&in, DER_CONTEXT_CONSTRUCTED(3), &tagged) &&
+        (!der_get_u64(&tagged, 1, &trailer) || trailer != 1 || !der_end(tagged))) {
+        return false;
+    }
+    out->pss.expected_salt_len = (int)salt_len;
+    return der_end(in);
+}
+
+static bool read_scheme(const struct ocsp_algorithm *algorithm, struct scheme *out)
+{
+    mbedtls_asn1_buf oid = as_asn1(algorithm->oid);
+    if (mbedtls_oid_get_sig_alg(&oid, &out->md, &out->type) != 0) {
+        return false;
+    }
+    if (out->type == MBEDTLS_PK_RSASSA_PSS) {
+        return read_pss(algorithm->params, out);
+    }
+    /* RFC 4055 5: RSA has NULL, and absent is to be accepted; RFC 5758 3.2: ECDSA has nothing. */
+    return ocsp_hash_name(out->md)[0] != '\0' &&
+           (out->type == MBEDTLS_PK_RSA ? is_null_or_absent(algorithm->params)
+                                        : der_end(algorithm->params));
+}
+
+enum ocsp_reason ocsp_signature_check(const struct ocsp_signed *sealed,
+                                      const mbedtls_pk_context *key, bool allow_sha1,
+                                      const char **out_hash)
+{
+    struct scheme scheme;
+    unsigned char hash[MBEDTLS_MD_MAX_SIZE];
+    if (!read_scheme(&sealed->algorithm, &scheme)) {
+        return OCSP_SIGNATURE_UNSUPPORTED;
+    }
+    *out_hash = ocsp_hash_name(scheme.md);
+    if (!allow_sha1 &&
+        (scheme.md == MBEDTLS_MD_SHA1 ||
+         (scheme.type == MBEDTLS_PK_RSASSA_PSS && scheme.pss.mgf1_hash_id == MBEDTLS_MD_SHA1))) {
+        return OCSP_SIGNATURE_SHA1;
+    }
+    if (!mbedtls_pk_can_do(key, scheme.type)) {
+        return OCSP_SIGNATURE_UNSUPPORTED;
+    }
+    const mbedtls_md_info_t *info = mbedtls_md_info_from_type(scheme.md);
+    if (mbedtls_md(info, sealed->bytes.ptr, sealed->bytes.len, hash) != 0) {
+        return OCSP_NO_MEMORY;
+    }
+    mbedtls_pk_context mutable_key = *key; /* verifying changes nothing but wants it so */
+    int ret = mbedtls_pk_verify_ext(
+        scheme.type, scheme.type == MBEDTLS_PK_RSASSA_PSS ? &scheme.pss : NULL, &mutable_key,
+        scheme.md, hash, mbedtls_md_get_size(info), sealed->signature.ptr, sealed->signature.len);
+    if (ret == MBEDTLS_ERR_PK_ALLOC_FAILED || ret == MBEDTLS_ERR_MPI_ALLOC_FAILED ||
+        ret == MBEDTLS_ERR_ECP_ALLOC_FAILED) {
+        return OCSP_NO_MEMORY;
+    }
+    return ret == 0 ? OCSP_GOOD : OCSP_BAD_SIGNATURE;
+}
