@@ -67,6 +67,7 @@ enum smtp_body_result smtp_body_take_chunk(struct smtp_body *b, struct slice *in
 /* The end of the last chunk: SMTP_BODY_BARE_CR if a CR is still waiting for its LF, else
  * SMTP_BODY_END, with *out_run the CRLF that the last line lacks, or empty. An empty body lacks
  * none. */
-enum smtp_body_result smtp_body_finish_chunks(struct smtp_body *b, struct slice *out_run);
+enum smtp_body_result smtp_body_finish_chunks(struct smtp_body *b, uint32_t line_max,
+                                              struct slice *out_run);
 
 #endif

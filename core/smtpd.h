@@ -24,7 +24,7 @@
 
 /* No reply is longer. smtpd_next() wants that much room in out, or returns SMTPD_FLUSH; out must be
  * able to hold it. */
-#define SMTPD_REPLY_MAX 768
+#define SMTPD_REPLY_MAX 512
 
 #define SMTPD_HELO_MAX 255 /* octets of a HELO or EHLO argument */
 #define SMTPD_ID_MAX   24  /* octets of a queue id */
@@ -60,7 +60,8 @@ enum smtpd_event {
     SMTPD_ABORT, /* the transaction is dropped */
     SMTPD_STARTTLS, /* asks: may a handshake begin? */
     SMTPD_TLS,      /* write out what is in out, shake hands, then smtpd_tls_started() */
-    SMTPD_CLOSE     /* write out what is in out and close; ask->reason */
+    SMTPD_CLOSE,    /* write out what is in out and close; ask->reason */
+    NUM_SMTPD_EVENTS
 };
 
 /* Answers. SMTPD_OK suits every question, as do the temporary ones. */
@@ -127,22 +128,32 @@ struct smtpd {
     uint16_t num_synprot_errors;
     uint16_t num_unknown_commands;
     uint16_t num_nonmail_commands;
-    uint8_t state;    /* enum smtpd_state: what the session has come to */
-    uint8_t phase;    /* enum smtpd_phase: what is read or waited for now */
-    uint8_t trace[8]; /* the last states and phases, newest first */
-    uint8_t question; /* enum smtpd_event that was asked */
-    uint8_t verdict;  /* enum smtpd_verdict + 1; 0: none yet */
-    uint8_t reply;    /* enum smtp_reply that the drained bytes are to get; 0: none */
-    uint8_t reason;   /* enum smtpd_reason; set when the session is to end */
+    uint8_t state;      /* enum smtpd_state: what the session has come to */
+    uint8_t phase;      /* enum smtpd_phase: what is read or waited for now */
+    uint8_t trace[8];   /* the last states and phases, newest first */
+    uint8_t question;   /* enum smtpd_event that was asked */
+    uint8_t verdict;    /* enum smtpd_verdict + 1; 0: none yet */
+    uint8_t skip_reply; /* enum smtp_reply to the chunk that is drained */
+    uint8_t
+        failed; /* enum smtp_reply that the rest of this message is to get; 0: nothing has failed */
+    uint8_t drain_reason; /* enum smtpd_reason to close for when the chunk is drained; 0: go on */
+    uint8_t reason;       /* enum smtpd_reason; set when the session is to end */
     bool in_tls;
     bool is_esmtp;
-    bool in_transaction; /* SMTPD_ABORT is owed, unless SMTPD_END comes first */
+    bool is_smtputf8;
+    bool is_chunked;
     bool chunk_is_last;
+    bool tls_due;        /* SMTPD_TLS has not been said yet */
+    bool in_transaction; /* SMTPD_ABORT is owed, unless SMTPD_END comes first */
+    bool mail_refused;   /* the last MAIL was: what was pipelined behind it fails without fault */
     uint8_t id_len;
     uint8_t helo_len;
     uint8_t id[SMTPD_ID_MAX];
     uint8_t helo[SMTPD_HELO_MAX];
 };
+
+/* A plaintext connection that waits may cost 1.5 KiB in all. */
+_Static_assert(sizeof(struct smtpd) <= 392, "a session is small");
 
 /* A new session. The first smtpd_next() puts the 220 banner; in_tls: TLS was there before SMTP. env
  * must outlive s. */

@@ -1,0 +1,252 @@
+/* The SMTP server engine, commands: from a line to what the table says. Called by smtpd.c. */
+#include "smtpd_turn.h"
+
+#include "text.h"
+
+static void put_ehlo_line(struct buf *out, const char *keyword)
+{
+    buf_put_string(out, "250-");
+    buf_put_string(out, keyword);
+    buf_put_string(out, "\r\n");
+}
+
+static void put_limit(struct buf *out, const char *name, uint64_t value)
+{
+    if (value != 0) {
+        buf_put_string(out, name);
+        text_put_u64(out, value);
+    }
+}
+
+static void put_ehlo(const struct smtpd *s, struct buf *out)
+{
+    const struct smtpd_limits *limits = &s->env->limits;
+    buf_put_string(out, "250-");
+    buf_put(out, s->env->hostname);
+    buf_put_string(out, "\r\n250-SIZE");
+    put_limit(out, " ", limits->message_size_limit);
+    buf_put_string(out, "\r\n");
+    put_ehlo_line(out, "PIPELINING");
+    put_ehlo_line(out, "8BITMIME");
+    put_ehlo_line(out, "SMTPUTF8");
+    put_ehlo_line(out, "CHUNKING");
+    if (s->env->starttls_offered && !s->in_tls) {
+        put_ehlo_line(out, "STARTTLS");
+    }
+    if (limits->mails_max != 0 || limits->recipients_max != 0) {
+        buf_put_string(out, "250-LIMITS");
+        put_limit(out, " MAILMAX=", limits->mails_max);
+        put_limit(out, " RCPTMAX=", limits->recipients_max);
+        buf_put_string(out, "\r\n");
+    }
+    buf_put_string(out, "250 ENHANCEDSTATUSCODES\r\n");
+}
+
+static enum smtpd_event do_hello(struct turn *t, const struct smtpd_rule *rule, struct slice args)
+{
+    struct smtpd *s = t->s;
+    s->is_esmtp = rule->reply == SMTP_REPLY_EHLO;
+    s->mail_refused = false;
+    s->helo_len = (uint8_t)args.len;
+    memcpy(s->helo, args.ptr, args.len);
+    if (s->is_esmtp) {
+        put_ehlo(s, t->out);
+    } else {
+        smtpd_put(t, SMTP_REPLY_HELO);
+    }
+    smtpd_enter(s, (enum smtpd_state)rule->next, SMTPD_PHASE_COMMAND);
+    return smtpd_drop_transaction(s);
+}
+
+static enum smtpd_event refuse_mail(struct turn *t, enum smtp_reply reply)
+{
+    t->s->mail_refused = true;
+    return smtpd_say(t, reply);
+}
+
+static enum smtpd_event do_mail(struct turn *t, struct slice args)
+{
+    struct smtpd *s = t->s;
+    const struct smtpd_limits *limits = &s->env->limits;
+    struct smtp_mail mail;
+    enum smtp_reply reply = smtp_mail_parse(args, &mail);
+    if (reply != SMTP_REPLY_NONE) {
+        return refuse_mail(t, reply);
+    }
+    if (limits->mails_max != 0 && s->num_mails >= limits->mails_max) {
+        return smtpd_hang_up(t, SMTP_REPLY_MAILS_LIMIT, SMTPD_REASON_MAILS);
+    }
+    if (limits->message_size_limit != 0 && mail.size > limits->message_size_limit) {
+        return refuse_mail(t, SMTP_REPLY_TOO_BIG);
+    }
+    if (s->state == SMTPD_STATE_FAILED) {
+        smtpd_drop_transaction(s);
+        smtpd_enter(s, SMTPD_STATE_READY, SMTPD_PHASE_COMMAND);
+    }
+    s->is_smtputf8 = mail.is_smtputf8;
+    t->ask->address = mail.address;
+    t->ask->size = mail.size;
+    t->ask->is_8bit = mail.is_8bit;
+    t->ask->is_smtputf8 = mail.is_smtputf8;
+    return smtpd_ask(t, SMTPD_MAIL);
+}
+
+static enum smtpd_event do_rcpt(struct turn *t, struct slice args)
+{
+    struct smtpd *s = t->s;
+    enum smtp_reply reply = smtp_rcpt_parse(args, s->is_smtputf8, &t->ask->address);
+    if (reply != SMTP_REPLY_NONE) {
+        return smtpd_say(t, reply);
+    }
+    if (s->env->limits.recipients_max != 0 && s->num_rcpts >= s->env->limits.recipients_max) {
+        return smtpd_say(t, SMTP_REPLY_RCPTS_LIMIT);
+    }
+    return smtpd_ask(t, SMTPD_RCPT);
+}
+
+static enum smtpd_event do_begin(struct turn *t, bool is_chunked)
+{
+    struct smtpd *s = t->s;
+    memset(&s->body, 0, sizeof s->body);
+    s->message_len = 0;
+    s->is_chunked = is_chunked;
+    t->ask->size = is_chunked ? s->chunk_left : 0;
+    return smtpd_ask(t, SMTPD_BEGIN);
+}
+
+static enum smtpd_event do_chunk(struct turn *t)
+{
+    struct smtpd *s = t->s;
+    bool is_first = s->state != SMTPD_STATE_CHUNKS;
+    if (is_first) {
+        s->message_len = 0;
+    }
+    if (smtpd_is_too_big(s, s->chunk_left)) {
+        s->failed = SMTP_REPLY_TOO_BIG;
+    } else if (is_first) {
+        return do_begin(t, true);
+    }
+    smtpd_enter(s, SMTPD_STATE_CHUNKS, SMTPD_PHASE_CHUNK);
+    return GO_ON;
+}
+
+static enum smtpd_event do_starttls(struct turn *t)
+{
+    if (t->s->in_tls) {
+        return smtpd_say(t, SMTP_REPLY_IN_TLS);
+    }
+    if (!t->s->env->starttls_offered) {
+        return smtpd_say(t, SMTP_REPLY_NOT_OFFERED);
+    }
+    if (t->in->len != 0) {
+        return smtpd_hang_up(t, SMTP_REPLY_STARTTLS_DATA, SMTPD_REASON_STARTTLS_DATA);
+    }
+    return smtpd_ask(t, SMTPD_STARTTLS);
+}
+
+static enum smtpd_event do_rule(struct turn *t, const struct smtpd_rule *rule, struct slice args)
+{
+    struct smtpd *s = t->s;
+    enum smtp_reply reply = (enum smtp_reply)rule->reply;
+    switch ((enum smtpd_action)rule->action) {
+    case SMTPD_DO_NOTHING:
+        break;
+    case SMTPD_DO_SAY:
+        return smtpd_say(t, reply);
+    case SMTPD_DO_REFUSE:
+        return smtpd_refuse(t, reply);
+    case SMTPD_DO_HELLO:
+        return do_hello(t, rule, args);
+    case SMTPD_DO_MAIL:
+        return do_mail(t, args);
+    case SMTPD_DO_RCPT:
+        return do_rcpt(t, args);
+    case SMTPD_DO_DATA:
+        return do_begin(t, false);
+    case SMTPD_DO_CHUNK:
+        return do_chunk(t);
+    case SMTPD_DO_SKIP:
+        s->skip_reply = (uint8_t)reply;
+        smtpd_enter_phase(s, SMTPD_PHASE_SKIP);
+        return GO_ON;
+    case SMTPD_DO_RESET:
+        smtpd_enter(s, (enum smtpd_state)rule->next, SMTPD_PHASE_COMMAND);
+        smtpd_put(t, reply);
+        return smtpd_drop_transaction(s);
+    case SMTPD_DO_STARTTLS:
+        return do_starttls(t);
+    case SMTPD_DO_HANG_UP:
+        return smtpd_hang_up(t, reply,
+                             reply == SMTP_REPLY_QUIT ? SMTPD_REASON_QUIT : SMTPD_REASON_NOT_SMTP);
+    }
+    return GO_ON;
+}
+
+static bool is_nonmail(enum smtp_verb verb)
+{
+    return verb == SMTP_HELO || verb == SMTP_EHLO || verb == SMTP_RSET || verb == SMTP_NOOP ||
+           verb == SMTP_VRFY || verb == SMTP_HELP;
+}
+
+static enum smtpd_event run_command(struct turn *t, struct slice line)
+{
+    struct smtpd *s = t->s;
+    struct slice args;
+    enum smtp_verb verb = smtp_command_parse(line, &args);
+    const struct smtpd_rule *rule = smtpd_rule((enum smtpd_state)s->state, verb);
+    enum smtp_reply reply = smtp_command_check(verb, line.len, args);
+    if (verb == SMTP_BDAT &&
+        (reply != SMTP_REPLY_NONE || !smtp_bdat_parse(args, &s->chunk_left, &s->chunk_is_last))) {
+        return smtpd_hang_up(t, SMTP_REPLY_CHUNK_SIZE, SMTPD_REASON_CHUNK_SIZE);
+    }
+    if (is_nonmail(verb) &&
+        smtpd_is_over(&s->num_nonmail_commands, s->env->limits.nonmail_commands_max)) {
+        return smtpd_hang_up(t, SMTP_REPLY_NONMAIL_LIMIT, SMTPD_REASON_NONMAIL_COMMANDS);
+    }
+    /* What comes out of order is told so, whatever else is wrong with it. */
+    if (reply != SMTP_REPLY_NONE &&
+        smtp_reply_class((enum smtp_reply)rule->reply) == SMTP_REPLY_CLASS_GOOD) {
+        return smtpd_say(t, reply);
+    }
+    return do_rule(t, rule, args);
+}
+
+/* A command line without an end in sight. A chunk that it announces, or another protocol's request,
+ * must not be read as commands. */
+static enum smtpd_event begin_long_line(struct turn *t)
+{
+    struct slice args;
+    switch (smtp_command_parse(slice_make(t->in->ptr, SMTP_LINE_MAX), &args)) {
+    case SMTP_BDAT:
+        return smtpd_hang_up(t, SMTP_REPLY_CHUNK_SIZE, SMTPD_REASON_CHUNK_SIZE);
+    case SMTP_FOREIGN:
+        return smtpd_hang_up(t, SMTP_REPLY_NOT_SMTP, SMTPD_REASON_NOT_SMTP);
+    default:
+        smtpd_enter_phase(t->s, SMTPD_PHASE_LONG_LINE);
+        return GO_ON;
+    }
+}
+
+enum smtpd_event smtpd_read_command(struct turn *t, bool is_long)
+{
+    struct slice line = {NULL, 0};
+    switch (is_long ? smtp_line_drop(t->in) : smtp_line_take(t->in, &line)) {
+    case SMTP_LINE_OK:
+        if (is_long) {
+            smtpd_enter_phase(t->s, SMTPD_PHASE_COMMAND);
+            return smtpd_say(t, SMTP_REPLY_LINE_TOO_LONG);
+        }
+        return run_command(t, line);
+    case SMTP_LINE_MORE:
+        return SMTPD_MORE;
+    case SMTP_LINE_TOO_LONG:
+        return begin_long_line(t);
+    case SMTP_LINE_BARE_CR:
+        return smtpd_hang_up(t, SMTP_REPLY_LINE_BARE_CR, SMTPD_REASON_BARE_CR);
+    case SMTP_LINE_BARE_LF:
+        return smtpd_hang_up(t, SMTP_REPLY_LINE_BARE_LF, SMTPD_REASON_BARE_LF);
+    case SMTP_LINE_NUL:
+        return smtpd_hang_up(t, SMTP_REPLY_LINE_NUL, SMTPD_REASON_NUL);
+    }
+    return GO_ON;
+}
