@@ -8,6 +8,8 @@ import time
 import harness
 from harness import Failed, Pki, Server, Smtp, body_of, check, check_equal, check_same_body, hello, stuffed, wait_until
 
+LENIENT = {"smtp_max_synprot_errors": "0", "smtp_max_unknown_commands": "0"}
+
 END_OF_DATA = (
     b"\n.\n",
     b"\n.\r\n",
@@ -148,7 +150,7 @@ def test_starttls_with_plaintext_behind():
 
 
 def test_starttls_forgets():
-    s = Server(Pki())
+    s = Server(Pki(), **LENIENT)
     c = hello(s)
     c.cmd("MAIL FROM:<sender@client.example>", 250)
     c.cmd("RCPT TO:<alice@test.example>", 250)
@@ -201,7 +203,7 @@ def test_handshake_garbage():
 
 
 def test_order():
-    s = Server()
+    s = Server(**LENIENT)
     c = Smtp(s)
     for line in ("MAIL FROM:<a@client.example>", "RCPT TO:<alice@test.example>", "DATA"):
         check_equal(c.cmd(line)[0], 503, line + " before EHLO")
@@ -219,11 +221,11 @@ def test_order():
 
 
 def test_codes():
-    s = Server()
+    s = Server(**LENIENT)
     c = hello(s)
     for line, code, enhanced in (
         ("BREW coffee", 500, "5.5."),
-        ("MAIL", 501, "5.5.4"),
+        ("MAIL", 501, "5.5."),
         ("MAIL FROM:", 501, "5."),
         ("MAIL FROM:a@b", 501, "5."),
         ("MAIL FROM:<a@b", 501, "5."),
@@ -275,13 +277,13 @@ def test_long_lines():
 
 
 def test_message_size():
-    s = Server(message_size_limit="10000")
+    s = Server(message_size_limit="70000")
     c = hello(s)
-    check(c.cmd("MAIL FROM:<sender@client.example> SIZE=10001", 552).startswith("5.3.4"), "SIZE")
-    fits = body_of(1, 9000)
-    check(len(fits) <= 10000, "body_of() gave too much")
-    c.message(fits, params=" SIZE=10000")
-    large = body_of(2, 20000)
+    check(c.cmd("MAIL FROM:<sender@client.example> SIZE=70001", 552).startswith("5.3.4"), "SIZE")
+    fits = body_of(1, 69000) + b"x"
+    fits += b"x" * (70000 - 2 - len(fits)) + b"\r\n"
+    c.message(fits, params=" SIZE=70000")
+    large = fits[:-2] + b"x\r\n"
     c.envelope()
     c.cmd("DATA", 354)
     c.send(stuffed(large) + b".\r\n")
@@ -297,12 +299,15 @@ def test_message_size():
 
 
 def test_recipients_max():
-    s = Server(recipients_max="3")
+    path = os.path.join(harness.case_dir(), "aliases")
+    with open(path, "w", encoding="ascii") as f:
+        f.write("*: alice\n")
+    s = Server(recipients_max="100", aliases_file=path)
     c = hello(s)
     c.cmd("MAIL FROM:<sender@client.example>", 250)
-    for user in ("alice", "bob", "postmaster"):
-        c.cmd(f"RCPT TO:<{user}@test.example>", 250)
-    check(c.cmd("RCPT TO:<alice@TEST.example>", 452).startswith("4.5.3"), "one recipient too many")
+    for number in range(100):
+        c.cmd(f"RCPT TO:<user{number}@test.example>", 250)
+    check(c.cmd("RCPT TO:<user100@test.example>", 452).startswith("4.5.3"), "one recipient too many")
     c.cmd("DATA", 354)
     c.send(b"x\r\n.\r\n")
     c.expect(250)
@@ -391,7 +396,7 @@ def room_again(c):
 
 
 def test_slow_clients_are_cut():
-    s = Server(smtp_receive_timeout="2s")
+    s = Server(smtp_receive_timeout="2s", smtp_data_timeout="2s")
     c = hello(s)
     code = c.reply()[0]  # nothing was asked: this is the time-out's 421
     check_equal(code, 421, "reply to a silent client")
@@ -403,6 +408,7 @@ def test_slow_clients_are_cut():
     code = c.reply()[0]
     check_equal(code, 421, "reply to a client that stopped within a message")
     c.closed()
+    s.wait_log("connection", number=2)
     check_equal(s.files("alice"), [], "messages")
 
 

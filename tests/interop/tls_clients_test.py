@@ -50,11 +50,11 @@ def staples(s, number):
     found = []
 
     def enough():
-        found[:] = re.findall(r"^.*\bconnection .*\bstaple=(\S+)", s.log(), re.M)
+        found[:] = re.findall(r"^.*\bconnection .*\bocsp=(\S+)", s.log(), re.M)
         return len(found) >= number
 
     try:
-        wait_until(enough, f"{number} connection lines with staple=", 10)
+        wait_until(enough, f"{number} connection lines with ocsp=", 10)
     except Failed as e:
         raise Failed(f"{e}; the log:\n{s.log()[-2000:]}") from None
     return found[-number:]
@@ -85,7 +85,7 @@ def openssl_good(kind):
             check("OCSP Response Status: successful" in out, f"TLS {version}: no staple:\n{out[:400]}")
             check("Cert Status: good" in out, f"TLS {version}: not good")
             check(f"TLSv{version}" in out, f"not TLS {version}")
-    check_equal(staples(s, 4), ["served"] * 4, "staple")
+    check_equal(staples(s, 4), ["served"] * 4, "ocsp=")
 
 
 def test_openssl_good():
@@ -115,8 +115,7 @@ def no_staple(kind, reason):
         out = s_client(s, p, version)
         check("OCSP response: no response sent" in out, f"TLS {version}: a staple was sent:\n{out[:400]}")
     got = staples(s, 2)
-    check(all(x.startswith("none:") for x in got), f"staple={got}")
-    check(reason is None or got == ["none:" + reason] * 2, f"staple={got}, not none:{reason}")
+    check_equal(got, ["none:" + reason] * 2, "ocsp=")
 
 
 def test_openssl_expired():
@@ -124,7 +123,7 @@ def test_openssl_expired():
 
 
 def test_openssl_not_yet_valid():
-    no_staple("future", None)
+    no_staple("future", "not-yet-valid")
 
 
 def test_openssl_revoked():
@@ -132,19 +131,19 @@ def test_openssl_revoked():
 
 
 def test_openssl_unknown():
-    no_staple("unknown", None)
+    no_staple("unknown", "unknown")
 
 
 def test_openssl_other_certificate():
-    no_staple("other", None)
+    no_staple("other", "wrong-certificate")
 
 
 def test_openssl_no_next_update():
-    no_staple("no-next-update", None)
+    no_staple("no-next-update", "no-next-update")
 
 
 def test_openssl_no_proof():
-    no_staple(None, None)
+    no_staple(None, "no-file")
 
 
 def test_openssl_clock_not_set():
@@ -153,9 +152,9 @@ def test_openssl_clock_not_set():
     out = s_client(s, p, "1.3")
     got = staples(s, 1)
     if "OCSP Response Status: successful" in out:
-        check_equal(got, ["served"], "staple")  # the kernel says that its clock is disciplined
+        check_equal(got, ["served"], "ocsp=")  # the kernel says that its clock is disciplined
     else:
-        check_equal(got, ["none:clock-not-set"], "staple")
+        check_equal(got, ["none:clock-not-set"], "ocsp=")
 
 
 def test_openssl_not_asked():
@@ -166,7 +165,7 @@ def test_openssl_not_asked():
         text="QUIT\n",
     )
     check_equal(status, 0, "exit status")
-    check_equal(staples(s, 1), ["not-asked"], "staple")
+    check_equal(staples(s, 1), ["not-asked"], "ocsp=")
 
 
 def test_openssl_resumption():
@@ -204,14 +203,14 @@ def test_gnutls_good():
             out, got = gnutls_cli(s, p, version)
             check(got == want, f"TLS {version}: {len(got or b'')} bytes of staple, not the {len(want)} of the file")
             check(f"(TLS{version})" in out, f"not TLS {version}: {out[-400:]}")
-        check_equal(staples(s, 2), ["served"] * 2, "staple")
+        check_equal(staples(s, 2), ["served"] * 2, "ocsp=")
 
 
 def test_gnutls_expired():
     s, p = server("expired")
     for version in VERSIONS:
         check(not gnutls_cli(s, p, version)[1], f"TLS {version}: a staple was sent")
-    check_equal(staples(s, 2), ["none:expired"] * 2, "staple")
+    check_equal(staples(s, 2), ["none:expired"] * 2, "ocsp=")
 
 
 # --- curl -----------------------------------------------------------------------------------------
@@ -237,7 +236,7 @@ def test_curl_good():
                 check_equal(status, 0, f"exit status of curl, TLS {version}: {out}")
         delivered(s, 4)
         number += 4
-        check_equal(staples(s, 4), ["served"] * 4, "staple")
+        check_equal(staples(s, 4), ["served"] * 4, "ocsp=")
 
 
 def test_curl_expired_refuses():
@@ -292,7 +291,7 @@ def anybody(client):
             client(s, p, version)
         delivered(s, 2)
         want = {"good": ("served", "not-asked"), "expired": ("none:expired", "not-asked")}[kind]
-        check(all(x in want for x in staples(s, 2)), f"staple={staples(s, 2)}")
+        check(all(x in want for x in staples(s, 2)), f"ocsp={staples(s, 2)}")
 
 
 def test_swaks():
@@ -409,7 +408,7 @@ def test_exim_good():
                 check(" => alice@test.example" in log and "CV=yes" in log, log)
                 check(f"X=TLS{version}" in log, f"not TLS {version}: {log}")
         delivered(s, 4)
-        check_equal(staples(s, 4), ["served"] * 4, "staple")
+        check_equal(staples(s, 4), ["served"] * 4, "ocsp=")
 
 
 def test_exim_expired_refuses():

@@ -1,0 +1,369 @@
+#!/usr/bin/env python3
+"""A server's life: signals, kill -9, new options, new certificates and proofs while it runs."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import harness
+from harness import Failed, Pki, Server, Smtp, body_of, case_dir, check, check_equal, check_same_body, hello, run, stuffed, wait_until
+from load import Load
+
+MANY = {"smtp_accept_max": 300, "smtp_accept_max_per_host": 300}
+
+
+def staple_of(s, p, version="1.3"):
+    """The proof's thisUpdate and the certificate's serial number as a fresh s_client sees them."""
+    status, out = run(
+        *("openssl", "s_client", "-connect", f"127.0.0.1:{s.tls_port}", "-status", "-crlf", "-ign_eof"),
+        *("-tls" + version.replace(".", "_"), "-CAfile", p.root, "-verify_return_error", "-showcerts"),
+        text="QUIT\n",
+    )
+    check_equal(status, 0, "exit status of s_client: " + out[-300:])
+    update = re.search(r"This Update: (.*)", out)
+    certificate = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", out, re.S)
+    return update.group(1) if update else None, certificate.group(0)
+
+
+# --- SIGTERM --------------------------------------------------------------------------------------
+
+
+def test_sigterm_idle():
+    s = Server(Pki())
+    idle = hello(s)
+    busy = hello(s, tls=True)
+    s.send_signal(signal.SIGTERM)
+    check_equal(idle.reply()[0], 421, "to an idle client")
+    idle.closed()
+    check_equal(busy.reply()[0], 421, "to an idle client in TLS")
+    s.wait_gone()
+    try:
+        hello(s)
+    except OSError:
+        return
+    raise Failed("still listening")
+
+
+def test_sigterm_in_message():
+    """A message half sent is either finished with a 250 and kept, or cut with a 421 and forgotten."""
+    s = Server()
+    body = body_of(1, 50000)
+    c = hello(s)
+    c.envelope()
+    c.cmd("DATA", 354)
+    c.send(stuffed(body)[:20000])
+    time.sleep(0.1)
+    s.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    acknowledged = False
+    try:
+        c.send(stuffed(body)[20000:] + b".\r\n")
+        code, text = c.reply()
+        check(code in (250, 421), f"{code} {text}")
+        acknowledged = code == 250
+    except (OSError, Failed) as e:
+        if isinstance(e, Failed) and "closed" not in str(e):
+            raise
+    s.wait_gone()
+    s.start()
+    if acknowledged:
+        check_same_body(s.messages("alice", 1)[0], body)
+    time.sleep(0.3)
+    check_equal(len(s.files("alice")), 1 if acknowledged else 0, "messages")
+
+
+def test_sigterm_under_load():
+    s = Server(**MANY)
+    load = Load(s, 20, None, size=3000).start()
+    wait_until(lambda: len(load.acknowledged) > 200, "200 messages")
+    s.send_signal(signal.SIGTERM)
+    load.enough = True
+    load.wait()
+    s.wait_gone()
+    s.start()
+    load.check_delivered()
+
+
+# --- kill -9 --------------------------------------------------------------------------------------
+
+
+def kill_rounds(rounds, **options):
+    """Killed again and again in the middle of a load; in the end each acknowledged message is there once."""
+    s = Server(**MANY, **options)
+    sent, acknowledged = {}, {}
+    for number in range(rounds):
+        load = Load(s, 20, None, size=3000 + 30000 * (number % 2), first=number * 100000).start()
+        wait_until(lambda: len(load.acknowledged) > 100, "100 messages")
+        s.kill()
+        load.enough = True
+        load.wait()
+        sent.update(load.sent)
+        acknowledged.update(load.acknowledged)
+        s.start()
+    load.sent, load.acknowledged = sent, acknowledged
+    load.check_delivered()
+    s.stop()
+    load.check_delivered()
+
+
+def test_kill_under_load():
+    kill_rounds(4)
+
+
+def test_kill_with_undelivered():
+    """What could not be delivered before the kill is delivered after it."""
+    s = Server()
+    blocker = os.path.join(s.mail, "alice")
+    with open(blocker, "w", encoding="ascii"):
+        pass
+    load = Load(s, 5, 20, size=20000).start()
+    load.wait()
+    check_equal(len(load.acknowledged), 100, f"acknowledged ({load.errors[:1]})")
+    s.kill()
+    os.remove(blocker)
+    s.start()
+    load.check_delivered()
+
+
+def test_kill_large():
+    """Killed within a message of many segments and right behind its 250."""
+    s = Server()
+    body = body_of(1, 3000000)
+    c = hello(s)
+    c.envelope()
+    c.cmd("DATA", 354)
+    c.send(stuffed(body)[:2000000])
+    s.kill()
+    c.close()
+    s.start()
+    c = hello(s)
+    c.message(body)
+    s.kill()
+    s.start()
+    check_same_body(s.messages("alice", 1)[0], body)
+    s.wait_delivered()
+    time.sleep(0.3)
+    check_equal(len(s.files("alice")), 1, "messages")
+
+
+def test_read_mail_is_not_delivered_again():
+    """A message that its reader has moved to cur/ before the outcome was durable is not delivered a second time."""
+    s = Server(**MANY)
+    load = Load(s, 10, None, size=1500).start()
+    moved = set()
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        for path in s.files("alice"):
+            os.rename(path, path.replace("/new/", "/cur/") + ":2,S")
+            moved.add(path)
+    s.kill()
+    load.enough = True
+    load.wait()
+    s.start()
+    wait_until(lambda: len(s.files("alice")) + len(s.files("alice", "cur")) >= len(load.acknowledged), "all messages")
+    s.stop()
+    names = [os.path.basename(x).split(":")[0] for x in s.files("alice") + s.files("alice", "cur")]
+    check_equal(len(names), len(set(names)), "names in the Maildir, one each")
+    numbers = []
+    for path in s.files("alice") + s.files("alice", "cur"):
+        with open(path, "rb") as f:
+            numbers.append(re.search(rb"^X-Number: (\d+)", f.read(), re.M).group(1))
+    check_equal(len(numbers), len(set(numbers)), "messages, one each")
+    lost = {b"%d" % n for n in load.acknowledged} - set(numbers)
+    check(not lost, f"lost: {sorted(lost)[:5]}")
+
+
+def test_two_servers_one_spool():
+    s = Server()
+    other = Server(start=False, spool_directory=s.options["spool_directory"])
+    with open(other.log_path, "wb") as log:
+        done = subprocess.run([harness.POSTERN, "-c", other.conf_path], stdout=log, stderr=log, timeout=20, check=False)
+    check(done.returncode != 0, "a second server took the same spool")
+    check("spool" in other.log(), f"the log does not say why: {other.log()!r}")
+    c = hello(s)
+    c.message(body_of(1, 300))
+    c.quit()
+
+
+# --- SIGHUP ---------------------------------------------------------------------------------------
+
+
+def test_sighup_new_options():
+    s = Server()
+    old = hello(s)
+    old.cmd("RSET", 250)
+    s.configure(local_domains="test.example : second.example", message_size_limit="200000")
+    s.send_signal(signal.SIGHUP)
+
+    def takes_second():
+        c = hello(s)
+        c.cmd("MAIL FROM:<sender@client.example>", 250)
+        code = c.cmd("RCPT TO:<alice@second.example>")[0]
+        c.close()
+        return code == 250
+
+    wait_until(takes_second, "the new options")
+    check("SIZE 200000" in hello(s).ehlo, "SIZE is the old one")
+    old.message(body_of(1, 300))  # the connection was kept
+    old.quit()
+    check_equal(len(s.messages("alice", 1)), 1, "messages")
+
+
+def test_sighup_wrong_options():
+    s = Server()
+    held = hello(s)
+    s.configure(message_size_limit="plenty")
+    s.send_signal(signal.SIGHUP)
+    wait_until(lambda: "message_size_limit" in s.log(), "a line that names the option")
+    held.message(body_of(1, 300))
+    c = hello(s)
+    c.message(body_of(2, 300))
+    c.quit()
+    held.quit()
+    with open(s.conf_path, "w", encoding="ascii") as f:
+        f.write("no_such_option = 1\n")
+    s.send_signal(signal.SIGHUP)
+    wait_until(lambda: "no_such_option" in s.log(), "a line that names the option")
+    hello(s).quit()
+
+
+def test_sighup_in_message():
+    s = Server()
+    c = hello(s)
+    body = body_of(1, 100000)
+    c.envelope()
+    c.cmd("DATA", 354)
+    c.send(stuffed(body)[:40000])
+    s.configure(message_size_limit="1M")
+    s.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    c.send(stuffed(body)[40000:] + b".\r\n")
+    c.expect(250)
+    check_same_body(s.messages("alice", 1)[0], body)
+    c.quit()
+
+
+# --- A wrong start --------------------------------------------------------------------------------
+
+
+def fails_to_start(s, *words):
+    with open(s.log_path, "wb") as log:
+        done = subprocess.run([harness.POSTERN, "-c", s.conf_path], stdout=log, stderr=log, timeout=20, check=False)
+    check(done.returncode != 0, f"it started and left with 0:\n{s.log()}")
+    for word in words:
+        check(word in s.log(), f"no word of {word!r} in: {s.log()!r}")
+
+
+def test_wrong_start():
+    fails_to_start(Server(start=False, message_size_limit="plenty"), "message_size_limit")
+    fails_to_start(Server(start=False, no_such_option="1"), "no_such_option")
+    p = Pki()
+    other = Pki("ec", name="other")
+    fails_to_start(Server(p, start=False, tls_privatekey=other.key), "tls_privatekey")
+    fails_to_start(Server(p, start=False, tls_certificate="/nonexistent/cert.pem"), "/nonexistent/cert.pem")
+    taken = Server()
+    s = Server(start=False, daemon_smtp_ports=f"{taken.port}")
+    fails_to_start(s, f"{taken.port}")
+
+
+# --- Certificates and proofs ----------------------------------------------------------------------
+
+
+def replaced(path, content_of):
+    shutil.copy(content_of, path + ".new")
+    os.rename(path + ".new", path)
+
+
+def test_new_proof():
+    """A proof that is replaced is served from the next second on; one that is no good evicts nothing, unless it says revoked."""
+    p = Pki("ec", name="new-proof")
+    path = os.path.join(case_dir(), "served.der")
+    first = p.timed_proof(-7200, 86400, os.path.join(case_dir(), "first.der"))
+    second = p.timed_proof(-3600, 86400, os.path.join(case_dir(), "second.der"))
+    replaced(path, first)
+    s = Server(p, path)
+    kept = staple_of(s, p)[0]
+    check(kept, "no staple at first")
+    replaced(path, second)
+    time.sleep(1.1)
+    wait_until(lambda: staple_of(s, p)[0] not in (None, kept), "the second proof", 10)
+    kept = staple_of(s, p)[0]
+    for bad in ("expired", "future", "other", "no-next-update"):
+        replaced(path, p.proof(bad))
+        time.sleep(1.1)
+        check_equal(staple_of(s, p)[0], kept, f"staple after a proof that is {bad}")
+    with open(path, "wb") as f:
+        f.write(b"no proof at all")
+    time.sleep(1.1)
+    check_equal(staple_of(s, p)[0], kept, "staple after a broken file")
+    os.remove(path)
+    time.sleep(1.1)
+    staple_of(s, p)
+    # What the issuer says later wins.
+    p.timed_proof(-10, 86400, path)
+    time.sleep(1.1)
+    wait_until(lambda: staple_of(s, p)[0] not in (None, kept), "the third proof", 10)
+    p.proof("revoked", path)
+    time.sleep(1.1)
+    wait_until(lambda: staple_of(s, p)[0] is None, "no staple once it is revoked", 10)
+    wait_until(lambda: "none:revoked" in s.log(), "the reason in the log")
+
+
+def test_proof_lapses():
+    """Loaded while good, and no longer served once its time is up, without anybody touching the file."""
+    p = Pki()
+    path = p.timed_proof(-3600, 5, os.path.join(case_dir(), "short.der"))
+    started = time.monotonic()
+    s = Server(p, path, ocsp_margin="0s")
+    check(staple_of(s, p)[0] or time.monotonic() - started > 4, "no staple at first")
+    time.sleep(max(0.0, 6.5 - (time.monotonic() - started)))
+    for version in ("1.2", "1.3"):
+        check_equal(staple_of(s, p, version)[0], None, "staple after its nextUpdate")
+    s.wait_log("connection", "ocsp=none:expired", number=2)
+
+
+def test_margin():
+    p = Pki()
+    path = p.timed_proof(-3600, 200, os.path.join(case_dir(), "short.der"))
+    s = Server(p, path)
+    check_equal(staple_of(s, p)[0], None, "staple within the margin")
+    s.wait_log("connection", "ocsp=none:expired")
+
+
+def test_new_certificate():
+    """Certificate, key and proof are one set: replaced one after the other, clients see the old set or the new one."""
+    p = Pki("ec", name="new-certificate")
+    where = case_dir()
+    cert, key, proof = (os.path.join(where, x) for x in ("cert.pem", "key.pem", "proof.der"))
+    shutil.copy(p.chain, cert)
+    shutil.copy(p.key, key)
+    p.timed_proof(-7200, 86400, proof)
+    s = Server(p, proof, tls_certificate=cert, tls_privatekey=key)
+    held = hello(s, tls=True)
+    old = staple_of(s, p)
+    check(old[0], "no staple at first")
+    p.renew()
+    replaced(cert, p.chain)
+    time.sleep(1.2)
+    check_equal(staple_of(s, p), old, "with a new certificate and the old key")
+    replaced(key, p.key)
+    p.timed_proof(-3600, 86400, proof)
+    time.sleep(1.2)
+    wait_until(lambda: staple_of(s, p)[1] != old[1], "the new certificate", 10)
+    new = staple_of(s, p)
+    check(new[0] and new[0] != old[0], f"staple of the new set: {new[0]}")
+    held.message(body_of(1, 300))
+    held.quit()
+    with open(cert, "w", encoding="ascii") as f:
+        f.write("no certificate\n")
+    time.sleep(1.2)
+    for _ in range(3):
+        check_equal(staple_of(s, p), new, "with a broken certificate file")
+    lines = [l for l in s.log().splitlines() if cert in l]
+    check(len(lines) <= 3, f"a broken set is logged once, not {len(lines)} times:\n" + "\n".join(lines[:6]))
+
+
+harness.main(globals())
