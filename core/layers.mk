@@ -5,13 +5,13 @@ LAYERS = base codecs engines services mta
 LAYER_base = slice buf text pool arena timer err log crc32c net_addr budget wall_time
 LAYER_codecs = der pem ocsp_response ocsp_request smtp_line smtp_command smtp_reply address header \
     envelope hostlist ocsp_reason mime
-LAYER_engines = smtpd smtpd_* smtp_client tls tls_* ocsp_check auth policy
+LAYER_engines = smtpd smtpd_* smtp_client tls tls_* ocsp_check ocsp_check_* auth policy
 LAYER_services = spool spool_* queue ocsp_staple ocsp_fetch route deliver_* alias alias_* control conf \
     conf_*
 LAYER_mta = mta mta_*
 
 # Who may include the public headers of Mbed TLS, and who its internals.
-MBEDTLS_USERS = tls tls_* ocsp_check ocsp_staple
+MBEDTLS_USERS = tls tls_* ocsp_check ocsp_check_* ocsp_staple
 MBEDTLS_INTERNALS = tls_status
 
 # The layers that may know the port's contract (port/port.h).
