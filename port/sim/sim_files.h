@@ -1,0 +1,16 @@
+/* Simulated small files: port_files in memory; what is replaced is durable at once. For tests. */
+#ifndef POSTERN_SIM_FILES_H
+#define POSTERN_SIM_FILES_H
+
+#include "sim_world.h"
+
+/* Makes or replaces the file; its stamp differs from every one before. */
+void sim_files_put(struct sim_host *h, const char *path, struct slice bytes);
+void sim_files_put_string(struct sim_host *h, const char *path, const char *text);
+/* False if there is none. */
+bool sim_files_get(const struct sim_host *h, const char *path, struct slice *out);
+void sim_files_remove(struct sim_host *h, const char *path);
+/* Reading, stamping and replacing it fail with this; ERR_OK: no longer. */
+void sim_files_fail(struct sim_host *h, const char *path, enum err with);
+
+#endif
