@@ -127,14 +127,14 @@ endif
 $(O)/flags: | $(O)/
 	@command -v $(firstword $(CC)) >/dev/null || { \
 	    echo "$(firstword $(CC)) is missing; as root or with sudo, 'make deps' installs it"; exit 1; }
-	$(file >$@,$(FLAGS_TEXT))
+	@printf '%s\n' '$(subst ','\'',$(FLAGS_TEXT))' >$@
 
 # Likewise the sources of Mbed TLS.
 ifneq ($(strip $(file <$(BUILD)/mbedtls.from)),$(strip $(MBEDTLS_SRC)))
 $(BUILD)/mbedtls.from: FORCE
 endif
 $(BUILD)/mbedtls.from: | $(BUILD)/
-	$(file >$@,$(MBEDTLS_SRC))
+	@printf '%s\n' '$(MBEDTLS_SRC)' >$@
 
 $(MBED_STAMP): port/mbedtls/fetch port/mbedtls/versions $(BUILD)/mbedtls.from
 	@port/mbedtls/fetch $(MBED)
