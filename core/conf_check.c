@@ -1,0 +1,155 @@
+/* Whether the options fit each other: see conf_check in conf.h. */
+#include "conf.h"
+
+#include "conf_report.h"
+#include "text.h"
+
+struct check {
+    const struct conf *conf;
+    struct conf_report report;
+};
+
+static void complain(struct check *k, enum conf_option option, const char *text)
+{
+    struct buf *b = conf_report_begin(&k->report, k->conf->lines[option], conf_option_name(option));
+    buf_put_string(b, text);
+    conf_report_end(&k->report);
+}
+
+static bool is_set(const char *text)
+{
+    return *text != 0;
+}
+
+static void check_tls(struct check *k)
+{
+    const struct conf *c = k->conf;
+    if (is_set(c->tls_certificate)) {
+        return;
+    }
+    if (is_set(c->tls_privatekey)) {
+        complain(k, CONF_tls_privatekey, "is of no use without tls_certificate");
+    }
+    if (is_set(c->tls_ocsp_file)) {
+        complain(k, CONF_tls_ocsp_file, "is of no use without tls_certificate");
+    }
+    if (is_set(c->tls_verify_certificates)) {
+        complain(k, CONF_tls_verify_certificates, "is of no use without tls_certificate");
+    }
+    if (c->tls_on_connect_ports.num_items != 0) {
+        complain(k, CONF_tls_on_connect_ports, "is of no use without tls_certificate");
+    }
+}
+
+static bool is_listened_on(const struct conf *c, uint16_t port)
+{
+    for (uint32_t i = 0; i < c->num_listeners; i++) {
+        if (c->listeners[i].at.port == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_repeated(const struct conf *c, uint32_t index)
+{
+    const struct net_addr *at = &c->listeners[index].at;
+    for (uint32_t i = 0; i < index && at->port != 0; i++) {
+        if (c->listeners[i].at.port == at->port && net_addr_same_host(&c->listeners[i].at, at)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_listeners(struct check *k)
+{
+    const struct conf *c = k->conf;
+    if (c->num_listeners == 0) {
+        complain(k, CONF_local_interfaces,
+                 "nothing to listen on: an address and a port are needed");
+    }
+    for (uint32_t i = 0; i < c->tls_on_connect_ports.num_items; i++) {
+        uint16_t port = c->tls_on_connect_ports.items[i];
+        if (!is_listened_on(c, port)) {
+            struct buf *b = conf_report_begin(&k->report, c->lines[CONF_tls_on_connect_ports],
+                                              "tls_on_connect_ports");
+            buf_put_string(b, "found ");
+            text_put_u64(b, port);
+            buf_put_string(b, ", expected a port of daemon_smtp_ports or local_interfaces");
+            conf_report_end(&k->report);
+        }
+    }
+    for (uint32_t i = 0; i < c->num_listeners; i++) {
+        if (is_repeated(c, i)) {
+            struct buf *b =
+                conf_report_begin(&k->report, c->lines[CONF_local_interfaces], "local_interfaces");
+            buf_put_string(b, "the same address and port twice: ");
+            net_addr_put(b, &c->listeners[i].at);
+            buf_put_string(b, " port ");
+            text_put_u64(b, c->listeners[i].at.port);
+            conf_report_end(&k->report);
+        }
+    }
+}
+
+static size_t count(struct slice text, struct slice part)
+{
+    size_t num = 0;
+    for (; text.len >= part.len; slice_skip(&text, 1)) {
+        num += memcmp(text.ptr, part.ptr, part.len) == 0;
+    }
+    return num;
+}
+
+/* The longest path that the maildir option may become. */
+static size_t longest_maildir(const struct conf *c, size_t num_users, size_t num_domains)
+{
+    size_t user_len = strlen("postmaster"), domain_len = c->primary_hostname.len;
+    for (uint32_t i = 0; i < c->local_users.num_items; i++) {
+        size_t len = c->local_users.items[i].len;
+        user_len = len > user_len ? len : user_len;
+    }
+    for (uint32_t i = 0; i < c->local_domains.num_items; i++) {
+        size_t len = c->local_domains.items[i].name.len;
+        domain_len = len > domain_len ? len : domain_len;
+    }
+    return strlen(c->maildir) + num_users * user_len + num_domains * domain_len;
+}
+
+static void check_maildir(struct check *k)
+{
+    const struct conf *c = k->conf;
+    struct slice path = slice_of_string(c->maildir);
+    size_t num_users = count(path, SLICE_LITERAL("$local_part"));
+    size_t num_domains = count(path, SLICE_LITERAL("$domain"));
+    if (num_users == 0 && c->local_users.num_items > 1) {
+        complain(k, CONF_maildir, "without $local_part all users would share one Maildir");
+    }
+    for (uint32_t i = 0; i < c->local_domains.num_items && num_domains != 0; i++) {
+        const struct domainlist_item *item = &c->local_domains.items[i];
+        bool is_named = item->kind == DOMAIN_EXACT || item->kind == DOMAIN_PRIMARY;
+        if (!item->is_excluded && !is_named) {
+            complain(k, CONF_maildir, "$domain needs local_domains without patterns");
+            break;
+        }
+    }
+    if (longest_maildir(c, num_users, num_domains) > CONF_PATH_MAX) {
+        complain(k, CONF_maildir, "with the longest name in it, the path is over 255 bytes");
+    }
+}
+
+enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf *errors)
+{
+    struct check k = {c, conf_report_make(errors, env->file)};
+    check_tls(&k);
+    check_listeners(&k);
+    check_maildir(&k);
+    if (c->retry_max_ms < c->retry_min_ms) {
+        complain(&k, CONF_retry_max_ms, "is less than retry_min");
+    }
+    if (c->spool_size <= c->message_size_limit) {
+        complain(&k, CONF_spool_size, "is too little for one message of message_size_limit");
+    }
+    return k.report.num == 0 ? ERR_OK : ERR_MALFORMED;
+}
