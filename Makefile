@@ -69,8 +69,11 @@ SIMTEST_OBJ := $(SIMTEST_SRC:%.c=$(O)/%.o)
 MBED_OBJ := $(MBED_SRC:%=$(O)/mbedtls/%.o)
 MBED_USER_OBJ := $(CORE_MBED_SRC:%.c=$(O)/%.o) $(POSIX_OBJ) $(SIM_OBJ) $(UNIT_OBJ) $(SIMTEST_OBJ)
 
+# Tests link against all of it and take what they name.
 PROGRAM := $(O)/postern
-LIBS := $(O)/libcore.a $(O)/libmbed.a
+MAIN_OBJ := $(O)/port/posix/main.o
+LIBS := $(O)/libcore.a $(O)/libposix.a $(O)/libmbed.a
+TEST_LIBS := $(O)/libcore.a $(O)/libsim.a $(O)/libposix.a $(O)/libmbed.a
 UNIT_BIN := $(UNIT_OBJ:.o=)
 SIMTEST_BIN := $(SIMTEST_OBJ:.o=)
 
@@ -83,13 +86,12 @@ all: $(PROGRAM) ## the program for BOARD (default), as build/BOARD/postern
 # the tests of other files can be built and run meanwhile.
 TOLERATE := $(if $(KEEP),-)
 
-INC_CORE = -Icore -Iport
-INC = $(INC_CORE)
+INC = -Icore -Iport
 $(MBED_USER_OBJ): INC += $(MBED_INC)
 $(MBED_USER_OBJ): $(MBED_STAMP)
 $(MBEDTLS_INTERNALS:%=$(O)/core/%.o): INC += -isystem $(MBED)/library
 $(POSIX_OBJ): INC += -D_GNU_SOURCE
-$(UNIT_OBJ) $(SIMTEST_OBJ): INC += -Itests/unit -Iport/sim -D_GNU_SOURCE
+$(UNIT_OBJ) $(SIMTEST_OBJ): INC += -Itests/unit -Iport/sim -Iport/posix -D_GNU_SOURCE
 
 $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
@@ -104,6 +106,7 @@ $(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags
 	    $(MBED_PRIVATE:%=-I$(MBED)/%) $(MBED_CONFIG) $(DEPS) $(CFLAGS) -c -o $@ $(MBED)/$*.c
 
 $(O)/libcore.a: $(CORE_OBJ)
+$(O)/libposix.a: $(filter-out $(MAIN_OBJ),$(POSIX_OBJ))
 $(O)/libsim.a: $(SIM_OBJ)
 $(O)/libmbed.a: $(MBED_OBJ)
 $(O)/lib%.a:
@@ -111,13 +114,13 @@ $(O)/lib%.a:
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $(if $(KEEP),$(wildcard $^),$^)
 
-$(PROGRAM): $(POSIX_OBJ) $(LIBS)
+$(PROGRAM): $(MAIN_OBJ) $(LIBS)
 	$(SAY) LINK $@
-	$(Q)$(LINK) -Wl,-Map=$@.map -o $@ $(POSIX_OBJ) -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
+	$(Q)$(LINK) -Wl,-Map=$@.map -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
 
-$(UNIT_BIN) $(SIMTEST_BIN): %: %.o $(LIBS) $(O)/libsim.a
+$(UNIT_BIN) $(SIMTEST_BIN): %: %.o $(TEST_LIBS)
 	$(SAY) LINK $@
-	$(Q)$(LINK) -o $@ $< -Wl,--start-group $(LIBS) $(O)/libsim.a -Wl,--end-group -pthread
+	$(Q)$(LINK) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -pthread
 
 # What the objects were made with: when it differs from what is asked for now, all are made again.
 FLAGS_TEXT = $(CC) $(COMMON) $(WARN) $(MBED_INC) $(CFLAGS) $(BOARD_LDFLAGS) $(LDFLAGS) $(MBED_FAST)
