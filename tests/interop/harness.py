@@ -498,16 +498,28 @@ def unpack(*packages):
 # --- Running the cases ----------------------------------------------------------------------------
 
 
+def set_case(name):
+    """Names the directory of what follows, for programs that have no cases."""
+    global _case
+    _case = name
+
+
+def end_all():
+    """Ends whatever was started through this module."""
+    for thing in reversed(_started):
+        thing.end()
+    _started.clear()
+
+
 def main(names):
     """Runs every test_* of names, or those given on the command line, and prints 'N passed, N failed'."""
-    global _case
     wanted = sys.argv[1:]
     passed = failed = 0
     os.makedirs(WORK, exist_ok=True)
     for name, function in list(names.items()):
         if not name.startswith("test_") or not callable(function):
             continue
-        _case = name[5:]
+        set_case(name[5:])
         if wanted and _case not in wanted:
             continue
         shutil.rmtree(os.path.join(WORK, _case), ignore_errors=True)
@@ -531,8 +543,6 @@ def main(names):
                 if isinstance(thing, Server):
                     print("        log: " + thing.log_path, flush=True)
         finally:
-            for thing in reversed(_started):
-                thing.end()
-            _started.clear()
+            end_all()
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
