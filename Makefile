@@ -57,6 +57,7 @@ POSIX_SRC := $(sort $(wildcard port/posix/*.c))
 SIM_SRC := $(sort $(wildcard port/sim/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c))
 SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
+VECTOR_SRC := $(sort $(wildcard tests/vectors/*_test.c))
 include port/mbedtls/sources.mk
 
 CORE_MBED_SRC := $(filter $(patsubst %,core/%.c,$(subst *,%,$(MBEDTLS_USERS))),$(CORE_SRC))
@@ -66,8 +67,10 @@ POSIX_OBJ := $(POSIX_SRC:%.c=$(O)/%.o)
 SIM_OBJ := $(SIM_SRC:%.c=$(O)/%.o)
 UNIT_OBJ := $(UNIT_SRC:%.c=$(O)/%.o)
 SIMTEST_OBJ := $(SIMTEST_SRC:%.c=$(O)/%.o)
+VECTOR_OBJ := $(VECTOR_SRC:%.c=$(O)/%.o)
+TEST_OBJ := $(UNIT_OBJ) $(SIMTEST_OBJ) $(VECTOR_OBJ)
 MBED_OBJ := $(MBED_SRC:%=$(O)/mbedtls/%.o)
-MBED_USER_OBJ := $(CORE_MBED_SRC:%.c=$(O)/%.o) $(POSIX_OBJ) $(SIM_OBJ) $(UNIT_OBJ) $(SIMTEST_OBJ)
+MBED_USER_OBJ := $(CORE_MBED_SRC:%.c=$(O)/%.o) $(POSIX_OBJ) $(SIM_OBJ) $(TEST_OBJ)
 
 # Tests link against all of it and take what they name.
 PROGRAM := $(O)/postern
@@ -76,6 +79,7 @@ LIBS := $(O)/libcore.a $(O)/libposix.a $(O)/libmbed.a
 TEST_LIBS := $(O)/libcore.a $(O)/libsim.a $(O)/libposix.a $(O)/libmbed.a
 UNIT_BIN := $(UNIT_OBJ:.o=)
 SIMTEST_BIN := $(SIMTEST_OBJ:.o=)
+VECTOR_BIN := $(VECTOR_OBJ:.o=)
 
 # --- Building -------------------------------------------------------------------------------------
 
@@ -91,7 +95,7 @@ $(MBED_USER_OBJ): INC += $(MBED_INC)
 $(MBED_USER_OBJ): $(MBED_STAMP)
 $(MBEDTLS_INTERNALS:%=$(O)/core/%.o): INC += -isystem $(MBED)/library
 $(POSIX_OBJ): INC += -D_GNU_SOURCE
-$(UNIT_OBJ) $(SIMTEST_OBJ): INC += -Itests/unit -Iport/sim -Iport/posix -D_GNU_SOURCE
+$(TEST_OBJ): INC += -Itests/unit -Iport/sim -Iport/posix -D_GNU_SOURCE
 
 $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
@@ -118,7 +122,7 @@ $(PROGRAM): $(MAIN_OBJ) $(LIBS)
 	$(SAY) LINK $@
 	$(Q)$(LINK) -Wl,-Map=$@.map -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
 
-$(UNIT_BIN) $(SIMTEST_BIN): %: %.o $(TEST_LIBS)
+$(TEST_OBJ:.o=): %: %.o $(TEST_LIBS)
 	$(SAY) LINK $@
 	$(Q)$(LINK) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -pthread
 
@@ -157,18 +161,23 @@ FORCE:
 
 # T=der takes one test only: tests/unit/der_test.c.
 .PHONY: unit sim
-unit: $(if $(T),$(T:%=$(O)/tests/unit/%_test),$(UNIT_BIN)) ## run the unit tests (T=name: one; KEEP=1: despite broken files in core/)
+unit: $(if $(T),$(T:%=$(O)/tests/unit/%_test),$(UNIT_BIN)) ## run the unit tests (T=name: one of them)
 	@tests/lib/programs $^
 
 sim: $(if $(T),$(T:%=$(O)/tests/sim/%_test),$(SIMTEST_BIN)) ## run the simulated worlds (T=name: one)
 	@tests/lib/programs $^
+
+# The vectors themselves are not in this tree; VECTORS names a directory that has them.
+.PHONY: vectors
+vectors: $(VECTOR_BIN) ## judge other projects' test responses (VECTORS=directory)
+	@for program in $^; do $$program $(or $(VECTORS),$(error VECTORS is not set)) || exit 1; done
 
 .PHONY: test
 test: ## install what is missing, then run every test
 	@BUILD=$(BUILD) MAKE=$(MAKE) tests/run
 
 .PHONY: objects
-objects: $(CORE_OBJ) $(POSIX_OBJ) $(SIM_OBJ) $(UNIT_OBJ) $(SIMTEST_OBJ) ## compile all of our own, link nothing
+objects: $(CORE_OBJ) $(POSIX_OBJ) $(SIM_OBJ) $(TEST_OBJ) ## compile all of our own, link nothing
 
 .PHONY: check-deps
 check-deps: $(CORE_OBJ) ## core/ keeps its layers and needs no operating system
@@ -205,9 +214,10 @@ demo: ## a throwaway certificate and proof, a server, a message: see it work
 	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/demo
 
 bench: ## memory, syncs and CPU time per message and per handshake
-	@tests/lib/need build demo
+	@tests/lib/need build demo size
 	@$(MAKE) --no-print-directory BOARD=host all
-	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/bench
+	@$(MAKE) --no-print-directory BOARD=vm-amd64 all
+	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/bench/run
 
 .PHONY: deps
 deps: ## install what building needs, as root or with sudo
