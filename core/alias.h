@@ -50,9 +50,15 @@ struct alias_list {
     struct slice *items;
     uint32_t num_items;
     uint32_t cap;
+    struct slice culprit; /* after an error: the name that it is about */
 };
 
-struct alias_entry *alias_find(const struct alias_table *t, struct slice name);
+/* The entry of that name, or NULL. */
+const struct alias_entry *alias_find(const struct alias_table *t, struct slice name);
+
+/* Adds an entry, without its targets, to a table that has room for one more. ERR_EXISTS. *out is
+ * valid until the next is added. */
+enum err alias_add(struct alias_table *t, struct slice name, struct alias_entry **out);
 
 /* Adds the users that name stands for to list; a name that is no alias is its own user. ERR_ABSENT:
  * neither alias nor user, no catch-all, or ":fail:"; ERR_TOO_BIG: more users than list holds, or

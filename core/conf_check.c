@@ -129,7 +129,8 @@ static void check_maildir(struct check *k)
     for (uint32_t i = 0; i < c->local_domains.num_items && num_domains != 0; i++) {
         const struct domainlist_item *item = &c->local_domains.items[i];
         bool is_named = item->kind == DOMAIN_EXACT || item->kind == DOMAIN_PRIMARY;
-        if (!item->is_excluded && !is_named) {
+        bool is_last = i + 1 == c->local_domains.num_items;
+        if (item->is_excluded ? is_last : !is_named) {
             complain(k, CONF_maildir, "$domain needs local_domains without patterns");
             break;
         }

@@ -22,18 +22,6 @@ bool conf_user_is_valid(struct slice name)
     return true;
 }
 
-/* Order of names without regard to case: negative, 0 or positive. */
-static int compare(struct slice a, struct slice b)
-{
-    for (size_t i = 0; i < a.len && i < b.len; i++) {
-        int difference = (int)text_lower(a.ptr[i]) - (int)text_lower(b.ptr[i]);
-        if (difference != 0) {
-            return difference;
-        }
-    }
-    return a.len < b.len ? -1 : a.len > b.len;
-}
-
 /* Where name is or belongs. */
 static uint32_t place_of(const struct conf_users *users, struct slice name, bool *out_is_there)
 {
@@ -41,7 +29,7 @@ static uint32_t place_of(const struct conf_users *users, struct slice name, bool
     *out_is_there = false;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        int order = compare(users->items[middle], name);
+        int order = text_compare_nocase(users->items[middle], name);
         if (order == 0) {
             *out_is_there = true;
             return middle;

@@ -30,6 +30,17 @@ bool text_equal_nocase(struct slice a, struct slice b)
     return true;
 }
 
+int text_compare_nocase(struct slice a, struct slice b)
+{
+    for (size_t i = 0; i < a.len && i < b.len; i++) {
+        int difference = (int)text_lower(a.ptr[i]) - (int)text_lower(b.ptr[i]);
+        if (difference != 0) {
+            return difference;
+        }
+    }
+    return a.len < b.len ? -1 : a.len > b.len;
+}
+
 bool text_parse_u64(struct slice text, uint64_t max, uint64_t *out)
 {
     uint64_t value = 0;

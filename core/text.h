@@ -24,6 +24,9 @@ static inline bool text_is_alpha(uint8_t c)
 /* ASCII case folded; other bytes compared as they are. */
 bool text_equal_nocase(struct slice a, struct slice b);
 
+/* Their order by bytes, ASCII case folded: negative, 0 or positive. */
+int text_compare_nocase(struct slice a, struct slice b);
+
 /* All of the text as a decimal number of at most max; no sign, no space, at least one digit. */
 bool text_parse_u64(struct slice text, uint64_t max, uint64_t *out);
 
