@@ -214,7 +214,7 @@ demo: ## a throwaway certificate and proof, a server, a message: see it work
 	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/demo
 
 bench: ## memory, syncs and CPU time per message and per handshake
-	@tests/lib/need build demo size
+	@tests/lib/need build demo size bench
 	@$(MAKE) --no-print-directory BOARD=host all
 	@$(MAKE) --no-print-directory BOARD=vm-amd64 all
 	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/bench/run
