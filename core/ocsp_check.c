@@ -4,8 +4,6 @@
 #include "ocsp_check_signature.h"
 #include "ocsp_check_signer.h"
 
-#include <mbedtls/x509_crt.h>
-
 static const struct {
     const char *name;
     enum ocsp_class class;
@@ -75,8 +73,8 @@ static void end_no_later(struct ocsp_verdict *v, int64_t at_s, enum ocsp_reason 
 
 static bool all_understood(struct slice run)
 {
-    struct ocsp_extension extension;
-    while (ocsp_extension_next(&run, &extension)) {
+    struct x509_extension extension;
+    while (x509_next_extension(&run, &extension)) {
         bool known = !extension.critical;
         for (size_t i = 0; i < sizeof understood / sizeof understood[0] && !known; i++) {
             known = slice_equal(extension.oid, understood[i]);
@@ -99,7 +97,7 @@ static struct slice without_leading_zeros(struct slice number)
 static bool is_our_serial(const struct ocsp_question *q, struct slice serial)
 {
     if (q->leaf != NULL) {
-        return slice_equal(serial, slice_make(q->leaf->serial.p, q->leaf->serial.len));
+        return slice_equal(serial, q->leaf->serial);
     }
     return slice_equal(without_leading_zeros(serial), without_leading_zeros(q->serial));
 }
@@ -132,7 +130,6 @@ static enum ocsp_reason match(const struct ocsp_question *q, const struct ocsp_r
                               struct ocsp_verdict *v)
 {
     struct slice run = r->singles;
-    struct slice name = slice_make(q->issuer->subject_raw.p, q->issuer->subject_raw.len);
     struct ocsp_single single;
     enum ocsp_reason reason = OCSP_WRONG_CERTIFICATE;
     bool is_first = true;
@@ -145,8 +142,8 @@ static enum ocsp_reason match(const struct ocsp_question *q, const struct ocsp_r
             reason = OCSP_UNKNOWN_HASH;
             continue;
         }
-        if (!ocsp_bytes_hash_is(name, (int)md, single.issuer_name_hash) ||
-            !ocsp_key_hash_is(q->issuer, (int)md, single.issuer_key_hash)) {
+        if (!ocsp_hash_is(q->issuer->subject, md, single.issuer_name_hash) ||
+            !ocsp_hash_is(q->issuer->key_bits, md, single.issuer_key_hash)) {
             continue;
         }
         if (!all_understood(single.extensions)) {
@@ -205,12 +202,12 @@ static enum ocsp_reason judge_content(const struct ocsp_question *q, const struc
 static enum ocsp_reason judge(const struct ocsp_question *q, const struct ocsp_response *r,
                               struct ocsp_verdict *v)
 {
-    int64_t not_before_s, not_after_s;
+    struct x509_cert signer;
     enum ocsp_reason reason = judge_content(q, r, v);
     if (reason != OCSP_GOOD) {
         return reason;
     }
-    reason = ocsp_signer_check(q, r, v, &not_before_s, &not_after_s);
+    reason = ocsp_signer_check(q, r, v, &signer);
     if (reason != OCSP_GOOD) {
         return reason;
     }
@@ -226,10 +223,10 @@ static enum ocsp_reason judge(const struct ocsp_question *q, const struct ocsp_r
     if (v->reason_after == OCSP_NO_NEXT_UPDATE) {
         return OCSP_NO_NEXT_UPDATE;
     }
-    begin_no_earlier(v, not_before_s, OCSP_SIGNER_NOT_YET_VALID);
-    end_no_later(v, not_after_s + 1, OCSP_SIGNER_EXPIRED);
+    begin_no_earlier(v, signer.not_before_s, OCSP_SIGNER_NOT_YET_VALID);
+    end_no_later(v, signer.not_after_s + 1, OCSP_SIGNER_EXPIRED);
     if (q->leaf != NULL) {
-        end_no_later(v, ocsp_time_of(&q->leaf->valid_to) + 1, OCSP_CERTIFICATE_EXPIRED);
+        end_no_later(v, q->leaf->not_after_s + 1, OCSP_CERTIFICATE_EXPIRED);
     }
     return OCSP_GOOD;
 }

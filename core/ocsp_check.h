@@ -10,8 +10,6 @@
 
 #include "ocsp_response.h"
 
-struct mbedtls_x509_crt;
-
 /* The longest proof that is served or judged. */
 #define OCSP_PROOF_CAP 65536
 
@@ -39,9 +37,9 @@ struct ocsp_options {
 
 /* What is asked. All of it stays the caller's. */
 struct ocsp_question {
-    const struct mbedtls_x509_crt *issuer; /* NULL: whatever is well formed is OCSP_NO_ISSUER */
-    const struct mbedtls_x509_crt *leaf;   /* NULL: asked for serial, the leaf's end is unknown */
-    struct slice serial;                   /* content bytes of the INTEGER; used without leaf */
+    const struct x509_cert *issuer; /* NULL: whatever is well formed is OCSP_NO_ISSUER */
+    const struct x509_cert *leaf;   /* NULL: asked for serial, and the leaf's end is unknown */
+    struct slice serial;            /* an unsigned number, big-endian; used without leaf */
     struct ocsp_options options;
 };
 
@@ -75,11 +73,11 @@ struct ocsp_verdict {
 /* Judges all that does not depend on the clock and fills *out. Returns out->reason, which is one of
  * the table but for those that only a clock or a file can give.
  *
- * Several answers for this certificate: the worst counts (revoked, unknown, good; then the oldest
- * nextUpdate). The signer is the issuer itself, or a delegate that the issuer's key signed, with
- * id-kp- OCSPSigning and no key usage that forbids signing (RFC 6960 4.2.2.2). A delegate without
- * id-pkix-ocsp-nocheck is accepted: its certificate's end bounds the verdict, and nobody can be
- * asked about it while judging. */
+ * Several answers for this certificate: the worst status counts (revoked, unknown, good), and the
+ * verdict holds only where all of them do. The signer is the issuer itself, or a delegate in the
+ * response that the issuer's own key signed, with id-kp-OCSPSigning and, if it has a key usage,
+ * digitalSignature (RFC 6960 4.2.2.2). A delegate without id-pkix-ocsp-nocheck is accepted: nobody
+ * can be asked about it while judging, and its end bounds the verdict. */
 enum ocsp_reason ocsp_check(const struct ocsp_question *q, struct slice response,
                             struct ocsp_verdict *out);
 

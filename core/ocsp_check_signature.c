@@ -4,6 +4,7 @@
 
 #include <mbedtls/error.h>
 #include <mbedtls/oid.h>
+#include <mbedtls/pk.h>
 
 struct scheme {
     mbedtls_pk_type_t type;
@@ -20,6 +21,14 @@ const char *ocsp_hash_name(mbedtls_md_type_t md)
                                      : "";
 }
 
+bool ocsp_hash_is(struct slice bytes, mbedtls_md_type_t md, struct slice hash)
+{
+    unsigned char own[MBEDTLS_MD_MAX_SIZE];
+    const mbedtls_md_info_t *info = mbedtls_md_info_from_type(md);
+    return mbedtls_md(info, bytes.ptr, bytes.len, own) == 0 &&
+           slice_equal(slice_make(own, mbedtls_md_get_size(info)), hash);
+}
+
 static mbedtls_asn1_buf as_asn1(struct slice bytes)
 {
     return (mbedtls_asn1_buf){0, bytes.len, (unsigned char *)(uintptr_t)bytes.ptr};
@@ -30,7 +39,7 @@ static bool is_null_or_absent(struct slice params)
     return der_end(params) || (der_get_null(&params) && der_end(params));
 }
 
-mbedtls_md_type_t ocsp_hash_of(const struct ocsp_algorithm *algorithm)
+mbedtls_md_type_t ocsp_hash_of(const struct x509_algorithm *algorithm)
 {
     mbedtls_asn1_buf oid = as_asn1(algorithm->oid);
     mbedtls_md_type_t md;
@@ -42,7 +51,7 @@ mbedtls_md_type_t ocsp_hash_of(const struct ocsp_algorithm *algorithm)
 }
 
 /* An AlgorithmIdentifier at the end of its nesting. */
-static bool read_algorithm(struct slice in, struct ocsp_algorithm *out)
+static bool read_algorithm(struct slice in, struct x509_algorithm *out)
 {
     struct slice seq;
     if (!der_get(&in, DER_SEQUENCE, &seq) || !der_end(in) || !der_get_oid(&seq, &out->oid)) {
@@ -55,7 +64,7 @@ static bool read_algorithm(struct slice in, struct ocsp_algorithm *out)
 /* HashAlgorithm */
 static bool read_hash(struct slice in, mbedtls_md_type_t *out)
 {
-    struct ocsp_algorithm algorithm;
+    struct x509_algorithm algorithm;
     if (!read_algorithm(in, &algorithm)) {
         return false;
     }
@@ -66,7 +75,7 @@ static bool read_hash(struct slice in, mbedtls_md_type_t *out)
 /* MaskGenAlgorithm: id-mgf1, its parameter a HashAlgorithm */
 static bool read_mask_gen(struct slice in, mbedtls_md_type_t *out)
 {
-    struct ocsp_algorithm algorithm;
+    struct x509_algorithm algorithm;
     return read_algorithm(in, &algorithm) &&
            slice_equal(algorithm.oid, SLICE_LITERAL(MBEDTLS_OID_MGF1)) &&
            read_hash(algorithm.params, out);
@@ -105,7 +114,7 @@ static bool read_pss(struct slice params, struct scheme *out)
     return der_end(in);
 }
 
-static bool read_scheme(const struct ocsp_algorithm *algorithm, struct scheme *out)
+static bool read_scheme(const struct x509_algorithm *algorithm, struct scheme *out)
 {
     mbedtls_asn1_buf oid = as_asn1(algorithm->oid);
     if (mbedtls_oid_get_sig_alg(&oid, &out->md, &out->type) != 0) {
@@ -120,12 +129,38 @@ static bool read_scheme(const struct ocsp_algorithm *algorithm, struct scheme *o
                                         : der_end(algorithm->params));
 }
 
-enum ocsp_reason ocsp_signature_check(const struct ocsp_signed *sealed,
-                                      const mbedtls_pk_context *key, bool allow_sha1,
+static bool is_out_of_memory(int ret)
+{
+    return ret == MBEDTLS_ERR_PK_ALLOC_FAILED || ret == MBEDTLS_ERR_MPI_ALLOC_FAILED ||
+           ret == MBEDTLS_ERR_ECP_ALLOC_FAILED;
+}
+
+static enum ocsp_reason verify(const struct x509_signed *sealed, const struct scheme *scheme,
+                               mbedtls_pk_context *key)
+{
+    unsigned char hash[MBEDTLS_MD_MAX_SIZE];
+    const mbedtls_md_info_t *info = mbedtls_md_info_from_type(scheme->md);
+    if (!mbedtls_pk_can_do(key, scheme->type)) {
+        return OCSP_SIGNATURE_UNSUPPORTED;
+    }
+    if (mbedtls_md(info, sealed->bytes.ptr, sealed->bytes.len, hash) != 0) {
+        return OCSP_NO_MEMORY;
+    }
+    int ret = mbedtls_pk_verify_ext(
+        scheme->type, scheme->type == MBEDTLS_PK_RSASSA_PSS ? &scheme->pss : NULL, key, scheme->md,
+        hash, mbedtls_md_get_size(info), sealed->signature.ptr, sealed->signature.len);
+    if (ret != 0) {
+        return is_out_of_memory(ret) ? OCSP_NO_MEMORY : OCSP_BAD_SIGNATURE;
+    }
+    return OCSP_GOOD;
+}
+
+enum ocsp_reason ocsp_signature_check(const struct x509_signed *sealed,
+                                      const struct x509_cert *signer, bool allow_sha1,
                                       const char **out_hash)
 {
     struct scheme scheme;
-    unsigned char hash[MBEDTLS_MD_MAX_SIZE];
+    mbedtls_pk_context key;
     if (!read_scheme(&sealed->algorithm, &scheme)) {
         return OCSP_SIGNATURE_UNSUPPORTED;
     }
@@ -135,20 +170,16 @@ enum ocsp_reason ocsp_signature_check(const struct ocsp_signed *sealed,
          (scheme.type == MBEDTLS_PK_RSASSA_PSS && scheme.pss.mgf1_hash_id == MBEDTLS_MD_SHA1))) {
         return OCSP_SIGNATURE_SHA1;
     }
-    if (!mbedtls_pk_can_do(key, scheme.type)) {
-        return OCSP_SIGNATURE_UNSUPPORTED;
+    struct slice info = signer->public_key_info;
+    unsigned char *at = (unsigned char *)(uintptr_t)info.ptr; /* only read */
+    enum ocsp_reason reason;
+    mbedtls_pk_init(&key);
+    int ret = mbedtls_pk_parse_subpubkey(&at, info.ptr + info.len, &key);
+    if (ret != 0) {
+        reason = is_out_of_memory(ret) ? OCSP_NO_MEMORY : OCSP_SIGNATURE_UNSUPPORTED;
+    } else {
+        reason = verify(sealed, &scheme, &key);
     }
-    const mbedtls_md_info_t *info = mbedtls_md_info_from_type(scheme.md);
-    if (mbedtls_md(info, sealed->bytes.ptr, sealed->bytes.len, hash) != 0) {
-        return OCSP_NO_MEMORY;
-    }
-    mbedtls_pk_context mutable_key = *key; /* verifying changes nothing but wants it so */
-    int ret = mbedtls_pk_verify_ext(
-        scheme.type, scheme.type == MBEDTLS_PK_RSASSA_PSS ? &scheme.pss : NULL, &mutable_key,
-        scheme.md, hash, mbedtls_md_get_size(info), sealed->signature.ptr, sealed->signature.len);
-    if (ret == MBEDTLS_ERR_PK_ALLOC_FAILED || ret == MBEDTLS_ERR_MPI_ALLOC_FAILED ||
-        ret == MBEDTLS_ERR_ECP_ALLOC_FAILED) {
-        return OCSP_NO_MEMORY;
-    }
-    return ret == 0 ? OCSP_GOOD : OCSP_BAD_SIGNATURE;
+    mbedtls_pk_free(&key);
+    return reason;
 }

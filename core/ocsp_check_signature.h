@@ -7,17 +7,19 @@
 #include "ocsp_check.h"
 
 #include <mbedtls/md.h>
-#include <mbedtls/pk.h>
 
 /* OCSP_GOOD, OCSP_BAD_SIGNATURE, OCSP_SIGNATURE_SHA1, OCSP_SIGNATURE_UNSUPPORTED or OCSP_NO_MEMORY.
  * The hash's name is left in *out_hash once it is known. */
-enum ocsp_reason ocsp_signature_check(const struct ocsp_signed *sealed,
-                                      const mbedtls_pk_context *key, bool allow_sha1,
+enum ocsp_reason ocsp_signature_check(const struct x509_signed *sealed,
+                                      const struct x509_cert *signer, bool allow_sha1,
                                       const char **out_hash);
 
 /* The hash that an AlgorithmIdentifier names, MBEDTLS_MD_NONE if it is none of the four. Parameters
  * must be NULL or absent. */
-mbedtls_md_type_t ocsp_hash_of(const struct ocsp_algorithm *algorithm);
+mbedtls_md_type_t ocsp_hash_of(const struct x509_algorithm *algorithm);
+
+/* Whether that is the hash of the bytes. */
+bool ocsp_hash_is(struct slice bytes, mbedtls_md_type_t md, struct slice hash);
 
 /* "sha1" and so on; "" for none. */
 const char *ocsp_hash_name(mbedtls_md_type_t md);

@@ -4,21 +4,10 @@
 
 #include "ocsp_check.h"
 
-/* Verifies the response's signature by the issuer or by a delegate in it, and fills in the signer's
- * fields of *v; the validity of the signer's certificate goes to *out_not_before_s and
- * *out_not_after_s, both inclusive. OCSP_GOOD, or why nobody who may sign has done so. */
+/* Verifies the response's signature by the issuer, or by a delegate in the response whose
+ * certificate then is *out_signer, and fills in the signer's fields of *v. OCSP_GOOD, or why nobody
+ * who may sign has done so. The signer's validity in time is left to the caller. */
 enum ocsp_reason ocsp_signer_check(const struct ocsp_question *q, const struct ocsp_response *r,
-                                   struct ocsp_verdict *v, int64_t *out_not_before_s,
-                                   int64_t *out_not_after_s);
-
-/* The hash of the bits of a certificate's public key, as CertID and ResponderID name it; and
- * whether it is these bytes. */
-bool ocsp_key_hash_is(const struct mbedtls_x509_crt *crt, int md, struct slice hash);
-bool ocsp_bytes_hash_is(struct slice bytes, int md, struct slice hash);
-
-struct mbedtls_x509_time;
-
-/* Unix seconds of a certificate's time; OCSP_NO_TIME if it is no date. */
-int64_t ocsp_time_of(const struct mbedtls_x509_time *t);
+                                   struct ocsp_verdict *v, struct x509_cert *out_signer);
 
 #endif

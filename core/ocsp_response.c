@@ -1,75 +1,12 @@
 /* RFC 6960 4.2.1. The module has explicit tags; the grammar stands above the function that reads
- * it.
- *
- * DEFAULT values that are written out (version v1, critical FALSE) are let pass, against the letter
- * of DER: responders do write them, and they cannot be mistaken for anything else. */
+ * it. A version v1 that is written out, though
+ * it is the DEFAULT, is let pass. */
 #include "ocsp_response.h"
 
 #include "der.h"
 
 /* 1.3.6.1.5.5.7.48.1.1 */
 static const uint8_t id_pkix_ocsp_basic[] = {0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01};
-
-/* AlgorithmIdentifier ::= SEQUENCE {
- *     algorithm   OBJECT IDENTIFIER,
- *     parameters  ANY DEFINED BY algorithm OPTIONAL } */
-static bool get_algorithm(struct slice *in, struct ocsp_algorithm *out)
-{
-    struct slice rest = *in, seq, content;
-    uint8_t tag;
-    if (!der_get(&rest, DER_SEQUENCE, &seq) || !der_get_oid(&seq, &out->oid)) {
-        return false;
-    }
-    out->params = seq;
-    if (!der_end(seq) && (!der_any(&seq, &tag, &content) || !der_end(seq))) {
-        return false;
-    }
-    *in = rest;
-    return true;
-}
-
-/* Extension ::= SEQUENCE {
- *     extnID     OBJECT IDENTIFIER,
- *     critical   BOOLEAN DEFAULT FALSE,
- *     extnValue  OCTET STRING } */
-bool ocsp_extension_next(struct slice *run, struct ocsp_extension *out)
-{
-    struct slice rest = *run, seq;
-    out->critical = false;
-    if (!der_get(&rest, DER_SEQUENCE, &seq) || !der_get_oid(&seq, &out->oid)) {
-        return false;
-    }
-    if (der_next_is(seq, DER_BOOLEAN) && !der_get_boolean(&seq, &out->critical)) {
-        return false;
-    }
-    if (!der_get(&seq, DER_OCTET_STRING, &out->value) || !der_end(seq)) {
-        return false;
-    }
-    *run = rest;
-    return true;
-}
-
-/* [n] EXPLICIT Extensions OPTIONAL, Extensions ::= SEQUENCE SIZE (1..MAX) OF Extension */
-static bool get_extensions(struct slice *in, uint8_t n, struct slice *out)
-{
-    struct slice rest = *in, run;
-    struct ocsp_extension extension;
-    *out = (struct slice){NULL, 0};
-    if (!der_next_is(rest, (uint8_t)DER_CONTEXT_CONSTRUCTED(n))) {
-        return true;
-    }
-    if (!der_get_explicit(&rest, n, DER_SEQUENCE, out) || der_end(*out)) {
-        return false;
-    }
-    run = *out;
-    while (ocsp_extension_next(&run, &extension)) {
-    }
-    if (!der_end(run)) {
-        return false;
-    }
-    *in = rest;
-    return true;
-}
 
 /* CertID ::= SEQUENCE {
  *     hashAlgorithm   AlgorithmIdentifier,
@@ -79,7 +16,7 @@ static bool get_extensions(struct slice *in, uint8_t n, struct slice *out)
 static bool get_cert_id(struct slice *in, struct ocsp_single *out)
 {
     struct slice seq;
-    return der_get(in, DER_SEQUENCE, &seq) && get_algorithm(&seq, &out->hash) &&
+    return der_get(in, DER_SEQUENCE, &seq) && x509_get_algorithm(&seq, &out->hash) &&
            der_get(&seq, DER_OCTET_STRING, &out->issuer_name_hash) &&
            der_get(&seq, DER_OCTET_STRING, &out->issuer_key_hash) &&
            der_get_integer(&seq, &out->serial) && der_end(seq);
@@ -154,7 +91,7 @@ bool ocsp_single_next(struct slice *run, struct ocsp_single *out)
         (!der_get_generalized_time(&tagged, &out->next_update_s) || !der_end(tagged))) {
         return false;
     }
-    if (!get_extensions(&seq, 1, &out->extensions) || !der_end(seq)) {
+    if (!x509_get_extensions(&seq, 1, &out->extensions) || !der_end(seq)) {
         return false;
     }
     *run = rest;
@@ -194,8 +131,8 @@ static bool read_response_data(struct slice in, struct ocsp_response *out)
         return true;
     }
     if (!get_responder_id(&in, out) || !der_get_generalized_time(&in, &out->produced_at_s) ||
-        !der_get(&in, DER_SEQUENCE, &out->singles) || !get_extensions(&in, 1, &out->extensions) ||
-        !der_end(in)) {
+        !der_get(&in, DER_SEQUENCE, &out->singles) ||
+        !x509_get_extensions(&in, 1, &out->extensions) || !der_end(in)) {
         return false;
     }
     run = out->singles;
@@ -209,18 +146,6 @@ bool ocsp_cert_next(struct slice *run, struct slice *out_der)
     return der_whole(run, DER_SEQUENCE, out_der);
 }
 
-/* tbs SEQUENCE, signatureAlgorithm AlgorithmIdentifier, signature BIT STRING */
-bool ocsp_signed_get(struct slice *in, struct ocsp_signed *out)
-{
-    struct slice rest = *in;
-    if (!der_whole(&rest, DER_SEQUENCE, &out->bytes) || !get_algorithm(&rest, &out->algorithm) ||
-        !der_get_bits(&rest, &out->signature)) {
-        return false;
-    }
-    *in = rest;
-    return true;
-}
-
 /* BasicOCSPResponse ::= SEQUENCE {
  *     tbsResponseData     ResponseData,
  *     signatureAlgorithm  AlgorithmIdentifier,
@@ -229,7 +154,7 @@ bool ocsp_signed_get(struct slice *in, struct ocsp_signed *out)
 static bool read_basic(struct slice in, struct ocsp_response *out)
 {
     struct slice seq, whole, data, run, cert;
-    if (!der_get(&in, DER_SEQUENCE, &seq) || !der_end(in) || !ocsp_signed_get(&seq, &out->sealed)) {
+    if (!der_get(&in, DER_SEQUENCE, &seq) || !der_end(in) || !x509_get_signed(&seq, &out->sealed)) {
         return false;
     }
     if (!der_end(seq) && (!der_get_explicit(&seq, 0, DER_SEQUENCE, &out->certs) || !der_end(seq))) {

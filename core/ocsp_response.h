@@ -6,7 +6,7 @@
 #ifndef POSTERN_OCSP_RESPONSE_H
 #define POSTERN_OCSP_RESPONSE_H
 
-#include "slice.h"
+#include "x509.h"
 
 /* OCSPResponseStatus, RFC 6960 4.2.1; 4 is not used. */
 enum ocsp_response_status {
@@ -20,35 +20,22 @@ enum ocsp_response_status {
 
 enum ocsp_cert_status { OCSP_CERT_GOOD, OCSP_CERT_REVOKED, OCSP_CERT_UNKNOWN };
 
-/* An AlgorithmIdentifier. */
-struct ocsp_algorithm {
-    struct slice oid;    /* content bytes */
-    struct slice params; /* one whole element, or empty if absent */
-};
-
-/* What begins a BasicOCSPResponse, and is all of a Certificate. */
-struct ocsp_signed {
-    struct slice bytes; /* a SEQUENCE, with its tag and length */
-    struct ocsp_algorithm algorithm;
-    struct slice signature; /* a whole number of bytes */
-};
-
 struct ocsp_response {
     enum ocsp_response_status status;
     bool is_basic; /* what follows is filled in only for a successful basic response */
 
-    struct ocsp_signed sealed; /* tbsResponseData and its signature */
+    struct x509_signed sealed; /* tbsResponseData and its signature */
     uint64_t version;          /* 0 is v1; if other, nothing but status is filled in */
     struct slice by_name;      /* responderID: one of the two, the other is empty; a whole Name */
     struct slice by_key;       /* or the SHA-1 of the responder's public key */
     int64_t produced_at_s;
     struct slice singles;    /* for ocsp_single_next; at least well formed */
-    struct slice extensions; /* for ocsp_extension_next; empty if absent */
+    struct slice extensions; /* for x509_next_extension; empty if absent */
     struct slice certs;      /* for ocsp_cert_next; empty if absent */
 };
 
 struct ocsp_single {
-    struct ocsp_algorithm hash;
+    struct x509_algorithm hash;
     struct slice issuer_name_hash;
     struct slice issuer_key_hash;
     struct slice serial; /* content bytes of the INTEGER, minimal */
@@ -61,12 +48,6 @@ struct ocsp_single {
     struct slice extensions;
 };
 
-struct ocsp_extension {
-    struct slice oid;
-    bool critical;
-    struct slice value;
-};
-
 /* All of the bytes as one OCSPResponse, every nesting read to its end: all SingleResponses,
  * extensions and certificates (those for their outer form). False if it is anything else; then *out
  * means nothing. */
@@ -74,10 +55,6 @@ bool ocsp_response_parse(struct slice bytes, struct ocsp_response *out);
 
 /* The next item of a run that ocsp_response_parse filled in; moves past it. False at the end. */
 bool ocsp_single_next(struct slice *run, struct ocsp_single *out);
-bool ocsp_extension_next(struct slice *run, struct ocsp_extension *out);
 bool ocsp_cert_next(struct slice *run, struct slice *out_der);
-
-/* The beginning of a SEQUENCE's content, up to and with the signature. Advances only on success. */
-bool ocsp_signed_get(struct slice *in, struct ocsp_signed *out);
 
 #endif

@@ -16,7 +16,6 @@
 #include <mbedtls/pk.h>
 #include <mbedtls/platform.h>
 #include <mbedtls/rsa.h>
-#include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
 
 static uint8_t maker_arena[8 << 20];

@@ -10,16 +10,12 @@
 
 struct world {
     struct maker_key issuer_key, leaf_key, delegate_key, other_key;
-    mbedtls_x509_crt issuer, leaf;
-    struct slice issuer_der, leaf_der;
+    struct x509_cert issuer, leaf;
 };
 
-static inline struct slice world_cert(const struct maker_cert *c, mbedtls_x509_crt *out)
+static inline void world_cert(const struct maker_cert *c, struct x509_cert *out)
 {
-    struct slice der = maker_certificate(c);
-    mbedtls_x509_crt_init(out);
-    maker_must(mbedtls_x509_crt_parse_der(out, der.ptr, der.len), "certificate");
-    return der;
+    maker_must(x509_parse_cert(maker_certificate(c), out) ? 0 : -1, "certificate");
 }
 
 /* The keys are there already. */
@@ -31,14 +27,12 @@ static inline void world_begin(struct world *w)
     struct maker_cert leaf = {"mail.example",    "Issuer",         &w->leaf_key,
                               &w->issuer_key,    "\x8f\x10\x01",   "20260101000000Z",
                               "20270101000000Z", .key_usage = 0x80};
-    w->issuer_der = world_cert(&issuer, &w->issuer);
-    w->leaf_der = world_cert(&leaf, &w->leaf);
+    world_cert(&issuer, &w->issuer);
+    world_cert(&leaf, &w->leaf);
 }
 
 static inline void world_end(struct world *w)
 {
-    mbedtls_x509_crt_free(&w->issuer);
-    mbedtls_x509_crt_free(&w->leaf);
     mbedtls_pk_free(&w->issuer_key.pk);
     mbedtls_pk_free(&w->leaf_key.pk);
     mbedtls_pk_free(&w->delegate_key.pk);
@@ -122,7 +116,7 @@ SCENARIO(good_version_written, r.version = 0;)
 SCENARIO(good_among_others, r.num_singles = 3; r.singles[2] = r.singles[0];
          r.singles[1] = r.singles[0]; r.singles[0].serial = SLICE_LITERAL("\x01");
          r.singles[0].status = MAKE_REVOKED; r.singles[1].serial = SLICE_LITERAL("\x8f\x10\x02");)
-SCENARIO(good_issuer_embedded, r.certs = w->issuer_der;)
+SCENARIO(good_issuer_embedded, r.certs = w->issuer.whole;)
 SCENARIO(good_harmless_extension,
          r.extensions = maker_extension(OID("\x2a\x03\x04"), false, SLICE_LITERAL("x"));)
 SCENARIO(good_critical_nonce,
@@ -198,7 +192,7 @@ static inline struct slice scenario_delegate_by_key(struct world *w, struct ocsp
     (void)q;
     r.by_name = NOTHING;
     r.by_key = maker_hash(MBEDTLS_MD_SHA1, maker_key_bits(maker_public(d.key)));
-    r.certs = JOIN(w->leaf_der, r.certs);
+    r.certs = JOIN(w->leaf.whole, r.certs);
     return maker_proof(&r);
 }
 

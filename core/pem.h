@@ -1,0 +1,18 @@
+/* PEM: binary in text armour (RFC 7468), for proofs and certificates. Codec: knows labels, not what
+ * is inside. */
+#ifndef POSTERN_PEM_H
+#define POSTERN_PEM_H
+
+#include "buf.h"
+#include "err.h"
+
+/* Whether a block of any label begins somewhere in it. DER never looks so. */
+bool pem_is_text(struct slice text);
+
+/* The next block of that label ("CERTIFICATE", "OCSP RESPONSE"): decoded, appended to *out, *text
+ * moved past it. Text and blocks of other labels in front of it are passed over. ERR_ABSENT if
+ * there is none any more, ERR_MALFORMED if it does not end or is not base64, ERR_TOO_BIG if *out
+ * has no room; on these *text has not moved. */
+enum err pem_next(struct slice *text, struct slice label, struct buf *out);
+
+#endif

@@ -1,0 +1,169 @@
+#include "x509.h"
+
+#include "der.h"
+
+/* AlgorithmIdentifier ::= SEQUENCE {
+ *     algorithm   OBJECT IDENTIFIER,
+ *     parameters  ANY DEFINED BY algorithm OPTIONAL } */
+bool x509_get_algorithm(struct slice *in, struct x509_algorithm *out)
+{
+    struct slice rest = *in, seq, content;
+    uint8_t tag;
+    if (!der_get(&rest, DER_SEQUENCE, &seq) || !der_get_oid(&seq, &out->oid)) {
+        return false;
+    }
+    out->params = seq;
+    if (!der_end(seq) && (!der_any(&seq, &tag, &content) || !der_end(seq))) {
+        return false;
+    }
+    *in = rest;
+    return true;
+}
+
+/* SIGNED ::= SEQUENCE {
+ *     toBeSigned          SEQUENCE,
+ *     signatureAlgorithm  AlgorithmIdentifier,
+ *     signature           BIT STRING }           of which the content is read here */
+bool x509_get_signed(struct slice *in, struct x509_signed *out)
+{
+    struct slice rest = *in;
+    if (!der_whole(&rest, DER_SEQUENCE, &out->bytes) ||
+        !x509_get_algorithm(&rest, &out->algorithm) || !der_get_bits(&rest, &out->signature)) {
+        return false;
+    }
+    *in = rest;
+    return true;
+}
+
+/* Extension ::= SEQUENCE {
+ *     extnID     OBJECT IDENTIFIER,
+ *     critical   BOOLEAN DEFAULT FALSE,
+ *     extnValue  OCTET STRING } */
+bool x509_next_extension(struct slice *run, struct x509_extension *out)
+{
+    struct slice rest = *run, seq;
+    out->critical = false;
+    if (!der_get(&rest, DER_SEQUENCE, &seq) || !der_get_oid(&seq, &out->oid)) {
+        return false;
+    }
+    if (der_next_is(seq, DER_BOOLEAN) && !der_get_boolean(&seq, &out->critical)) {
+        return false;
+    }
+    if (!der_get(&seq, DER_OCTET_STRING, &out->value) || !der_end(seq)) {
+        return false;
+    }
+    *run = rest;
+    return true;
+}
+
+/* Extensions ::= SEQUENCE SIZE (1..MAX) OF Extension */
+bool x509_get_extensions(struct slice *in, uint8_t n, struct slice *out)
+{
+    struct slice rest = *in, run;
+    struct x509_extension extension;
+    *out = (struct slice){NULL, 0};
+    if (!der_next_is(rest, (uint8_t)DER_CONTEXT_CONSTRUCTED(n))) {
+        return true;
+    }
+    if (!der_get_explicit(&rest, n, DER_SEQUENCE, out) || der_end(*out)) {
+        return false;
+    }
+    run = *out;
+    while (x509_next_extension(&run, &extension)) {
+    }
+    if (!der_end(run)) {
+        return false;
+    }
+    *in = rest;
+    return true;
+}
+
+/* Time ::= CHOICE { utcTime UTCTime, generalTime GeneralizedTime } */
+static bool get_time(struct slice *in, int64_t *out_s)
+{
+    return der_get_utc_time(in, out_s) || der_get_generalized_time(in, out_s);
+}
+
+/* Validity ::= SEQUENCE { notBefore Time, notAfter Time } */
+static bool get_validity(struct slice *in, struct x509_cert *out)
+{
+    struct slice seq;
+    return der_get(in, DER_SEQUENCE, &seq) && get_time(&seq, &out->not_before_s) &&
+           get_time(&seq, &out->not_after_s) && der_end(seq);
+}
+
+/* SubjectPublicKeyInfo ::= SEQUENCE {
+ *     algorithm         AlgorithmIdentifier,
+ *     subjectPublicKey  BIT STRING } */
+static bool get_public_key(struct slice *in, struct x509_cert *out)
+{
+    struct slice whole, seq;
+    struct x509_algorithm algorithm;
+    if (!der_whole(in, DER_SEQUENCE, &out->public_key_info)) {
+        return false;
+    }
+    whole = out->public_key_info;
+    return der_get(&whole, DER_SEQUENCE, &seq) && x509_get_algorithm(&seq, &algorithm) &&
+           der_get_bits(&seq, &out->key_bits) && der_end(seq);
+}
+
+/* [n] IMPLICIT UniqueIdentifier OPTIONAL, a BIT STRING */
+static void skip_unique_id(struct slice *in, uint8_t n)
+{
+    struct slice ignored;
+    der_get(in, (uint8_t)DER_CONTEXT(n), &ignored);
+}
+
+/* TBSCertificate ::= SEQUENCE {
+ *     version               [0] EXPLICIT Version DEFAULT v1,
+ *     serialNumber          CertificateSerialNumber,
+ *     signature             AlgorithmIdentifier,
+ *     issuer                Name,
+ *     validity              Validity,
+ *     subject               Name,
+ *     subjectPublicKeyInfo  SubjectPublicKeyInfo,
+ *     issuerUniqueID        [1] IMPLICIT UniqueIdentifier OPTIONAL,
+ *     subjectUniqueID       [2] IMPLICIT UniqueIdentifier OPTIONAL,
+ *     extensions            [3] EXPLICIT Extensions OPTIONAL } */
+static bool read_tbs(struct slice in, struct x509_cert *out)
+{
+    struct slice seq, version;
+    struct x509_algorithm inner;
+    if (!der_get(&in, DER_SEQUENCE, &seq)) {
+        return false;
+    }
+    if (der_next_is(seq, DER_CONTEXT_CONSTRUCTED(0)) &&
+        !der_get_explicit(&seq, 0, DER_INTEGER, &version)) {
+        return false;
+    }
+    if (!der_get_integer(&seq, &out->serial) || !x509_get_algorithm(&seq, &inner) ||
+        !der_whole(&seq, DER_SEQUENCE, &out->issuer) || !get_validity(&seq, out) ||
+        !der_whole(&seq, DER_SEQUENCE, &out->subject) || !get_public_key(&seq, out)) {
+        return false;
+    }
+    skip_unique_id(&seq, 1);
+    skip_unique_id(&seq, 2);
+    return x509_get_extensions(&seq, 3, &out->extensions) && der_end(seq) &&
+           slice_equal(inner.oid, out->sealed.algorithm.oid) &&
+           slice_equal(inner.params, out->sealed.algorithm.params);
+}
+
+bool x509_parse_cert(struct slice der, struct x509_cert *out)
+{
+    struct slice in = der, seq;
+    out->whole = der;
+    return der_get(&in, DER_SEQUENCE, &seq) && der_end(in) && x509_get_signed(&seq, &out->sealed) &&
+           der_end(seq) && read_tbs(out->sealed.bytes, out);
+}
+
+struct slice x509_find_extension(const struct x509_cert *cert, struct slice oid)
+{
+    struct slice run = cert->extensions;
+    struct x509_extension extension;
+    while (x509_next_extension(&run, &extension)) {
+        if (slice_equal(extension.oid, oid)) {
+            return extension.value;
+        }
+    }
+    return (struct slice){NULL, 0};
+}

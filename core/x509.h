@@ -1,0 +1,60 @@
+/* The parts of X.509 that OCSP is made of: algorithms, extensions, what is signed, and a
+ * certificate read just as far as judging a proof needs (RFC 5280).
+ *
+ * Views into the input, in strict DER. DEFAULT values that are written out (critical FALSE) are let
+ * pass, against the letter of DER: they are met in practice and cannot be mistaken for anything
+ * else. Codec: verifies nothing and trusts nobody; the TLS library reads certificates for its own
+ * purposes. */
+#ifndef POSTERN_X509_H
+#define POSTERN_X509_H
+
+#include "slice.h"
+
+/* An AlgorithmIdentifier. */
+struct x509_algorithm {
+    struct slice oid;    /* content bytes */
+    struct slice params; /* one whole element, or empty if absent */
+};
+
+/* What begins a BasicOCSPResponse, and is all of a Certificate. */
+struct x509_signed {
+    struct slice bytes; /* a SEQUENCE, with its tag and length */
+    struct x509_algorithm algorithm;
+    struct slice signature; /* a whole number of bytes */
+};
+
+struct x509_extension {
+    struct slice oid;
+    bool critical;
+    struct slice value;
+};
+
+struct x509_cert {
+    struct slice whole;
+    struct x509_signed sealed;
+    struct slice serial;          /* content bytes of the INTEGER, minimal */
+    struct slice issuer;          /* a whole Name */
+    struct slice subject;         /* likewise */
+    struct slice public_key_info; /* a whole SubjectPublicKeyInfo */
+    struct slice key_bits;        /* the bits in it, which OCSP hashes */
+    int64_t not_before_s;         /* Unix seconds, both inclusive */
+    int64_t not_after_s;
+    struct slice extensions; /* for x509_next_extension; empty if absent */
+};
+
+/* Each reads one element from the front and advances only on success. */
+bool x509_get_algorithm(struct slice *in, struct x509_algorithm *out);
+bool x509_get_signed(struct slice *in, struct x509_signed *out);
+bool x509_next_extension(struct slice *run, struct x509_extension *out);
+
+/* [n] EXPLICIT Extensions OPTIONAL: the run of extensions, all of them well formed; empty if
+ * absent. */
+bool x509_get_extensions(struct slice *in, uint8_t n, struct slice *out);
+
+/* All of the bytes as one Certificate of any version. */
+bool x509_parse_cert(struct slice der, struct x509_cert *out);
+
+/* The value of the certificate's extension of that OID, empty if it has none. */
+struct slice x509_find_extension(const struct x509_cert *cert, struct slice oid);
+
+#endif
