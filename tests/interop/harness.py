@@ -307,8 +307,16 @@ class Server:
         wait_until(lambda: not self.undelivered(), f"deliveries of {self.undelivered()[:3]}", limit_s)
 
     def undelivered(self):
-        delivered = set(re.findall(r"^.*\bdelivery .*?\bid=(\S+).*\bstatus=delivered", self.log(), re.M))
-        return [i for i in re.findall(r"^.*\bmessage .*?\bid=(\S+)", self.log(), re.M) if i not in delivered]
+        """Ids of messages that have been accepted and not been delivered to each of their recipients, by the log."""
+        log = self.log()
+        left = {}
+        for line in re.findall(r"^.*\bmessage .*\bid=.*result=accepted.*", log, re.M):
+            number = re.search(r"\brcpts=(\d+)", line)
+            left[re.search(r"\bid=(\S+)", line).group(1)] = int(number.group(1)) if number else 1
+        for line in re.findall(r"^.*\bdelivery .*\bresult=delivered.*", log, re.M):
+            name = re.search(r"\bid=(\S+)", line).group(1)
+            left[name] = left.get(name, 0) - 1
+        return [name for name, number in left.items() if number > 0]
 
 
 # --- A raw SMTP client ----------------------------------------------------------------------------
