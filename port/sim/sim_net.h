@@ -20,6 +20,11 @@ struct sim_link {
 
 void sim_net_set_link(struct sim_world *w, const struct sim_link *link);
 
+/* The host's own address, port 0. Its listeners at any address, and those at this one, are reached
+ * through it from everywhere; those at a loopback address from the host itself and from the test,
+ * for whom the newest host that listens there answers. */
+void sim_host_addr(const struct sim_host *h, struct net_addr *out);
+
 /* Connects to whoever listens at to, from the address from (NULL: 192.0.2.1, some port). NULL if
  * nobody does: refused. */
 struct sim_client *sim_connect(struct sim_world *w, const struct net_addr *to,
