@@ -1,0 +1,69 @@
+/* How much of everything there may be: the numbers that bound all memory.
+ *
+ * A board overrides any of them with -DBUDGET_NAME=VALUE; budget.def lists the pools that they
+ * size, and `postern budget` prints the sum. Base layer. */
+#ifndef POSTERN_BUDGET_H
+#define POSTERN_BUDGET_H
+
+/* Connections at once; smtp_accept_max may be lower. */
+#ifndef BUDGET_CONNECTIONS
+#define BUDGET_CONNECTIONS 1024
+#endif
+
+/* Messages being received at once. */
+#ifndef BUDGET_TRANSACTIONS
+#define BUDGET_TRANSACTIONS 512
+#endif
+
+/* Blocks of 512 bytes for the envelopes of those messages. */
+#ifndef BUDGET_ENVELOPE_BLOCKS
+#define BUDGET_ENVELOPE_BLOCKS 2048
+#endif
+
+/* Messages in the spool. */
+#ifndef BUDGET_MESSAGES
+#define BUDGET_MESSAGES 20000
+#endif
+
+/* Deliveries under way at once. */
+#ifndef BUDGET_DELIVERIES
+#define BUDGET_DELIVERIES 16
+#endif
+
+/* Bytes for TLS: certificates, proofs, sessions, handshakes. An idle session takes about 2 KiB, a
+ * handshake about 28 KiB. */
+#ifndef BUDGET_TLS_HEAP_LEN
+#define BUDGET_TLS_HEAP_LEN (8u * 1024 * 1024)
+#endif
+
+/* Bytes of one certificate, key, proof or configuration file. */
+#ifndef BUDGET_FILE_LEN
+#define BUDGET_FILE_LEN (96u * 1024)
+#endif
+
+#ifndef BUDGET_LISTENERS
+#define BUDGET_LISTENERS 16
+#endif
+
+/* Bytes of a session that wait to be read or written: more than a command line and than the longest
+ * reply. */
+#ifndef BUDGET_SLOT_LEN
+#define BUDGET_SLOT_LEN 4096
+#endif
+
+/* Replies of one turn of one session. */
+#ifndef BUDGET_REPLY_LEN
+#define BUDGET_REPLY_LEN 2048
+#endif
+
+/* What the options of one configuration may take: users and aliases are most of it. */
+#ifndef BUDGET_SITE_LEN
+#define BUDGET_SITE_LEN (192u * 1024)
+#endif
+
+/* Read here, used at once, and forgotten. */
+#define BUDGET_SCRATCH_LEN BUDGET_FILE_LEN
+
+_Static_assert(BUDGET_REPLY_LEN <= BUDGET_SLOT_LEN, "what a turn replies must fit into a slot");
+
+#endif

@@ -1,0 +1,194 @@
+/* The step: the one place where the order of work is decided.
+ *
+ *   wait for events or the next deadline
+ *   -> completions, signals, new connections       what the machine says
+ *   -> timers
+ *   -> sessions                                    bytes in, messages into the spool, replies out
+ *   -> spool                                       ONE sync for all that waits; what became durable
+ * is answered
+ *   -> sessions again                              those answers go out
+ *   -> one TLS handshake                           public-key work comes after the replies that are
+ * due
+ *   -> deliveries                                  a bounded piece
+ * Whatever is left makes the next wait return at once. */
+#include "mta_inside.h"
+
+#define EVENTS_PER_STEP 64
+#define TIMERS_PER_STEP 64
+#define STOP_WITHIN_MS  30000 /* what was promised must be done by then */
+
+static void take_signal(struct mta *m, enum port_signal signal)
+{
+    switch (signal) {
+    case PORT_TERMINATE:
+        mta_stop(m);
+        return;
+    case PORT_RELOAD:
+        mta_reload(m);
+        return;
+    }
+}
+
+static void take_event(struct mta *m, const struct port_event *event)
+{
+    switch (event->kind) {
+    case PORT_READABLE:
+    case PORT_WRITABLE:
+        if (TAG_OWNER(event->tag) == TAG_LISTENER) {
+            mta_accept(m, (uint32_t)TAG_REST(event->tag));
+        } else {
+            conn_event(m, TAG_REST(event->tag), event->kind);
+        }
+        return;
+    case PORT_DONE:
+        if (SPOOL_TAG_IS(event->tag)) {
+            spool_done(m->spool, event->tag, event->err);
+        } else if (TAG_OWNER(event->tag) == TAG_QUEUE) {
+            queue_done(&m->queue, TAG_REST(event->tag), event->err);
+        }
+        return;
+    case PORT_SIGNAL:
+        take_signal(m, (enum port_signal)event->tag);
+        return;
+    }
+}
+
+static void take_timers(struct mta *m)
+{
+    struct timer *t;
+    for (int i = 0; i < TIMERS_PER_STEP && (t = timers_due(&m->timers, m->now_ms)) != NULL; i++) {
+        switch ((enum timer_kind)t->kind) {
+        case TIMER_CONN:
+            conn_timeout(m, t->tag);
+            break;
+        case TIMER_QUEUE:
+            queue_timer(&m->queue, t);
+            break;
+        case TIMER_HEAP:
+            tls_heap_timer(m);
+            break;
+        case TIMER_ACCEPT:
+            mta_accept_again(m);
+            break;
+        }
+    }
+}
+
+static void wake_those_without_room(struct mta *m)
+{
+    uint32_t cursor = 0;
+    struct conn *c;
+    while ((c = pool_each(&m->conns, &cursor)) != NULL) {
+        if (c->waits_for_room) {
+            conn_queue(m, c);
+        }
+    }
+}
+
+static void take_spool_event(struct mta *m, const struct spool_event *event)
+{
+    switch (event->kind) {
+    case SPOOL_READY:
+        mta_spool_ready(m, event->err);
+        return;
+    case SPOOL_FOUND:
+        if (queue_add(&m->queue, event->id, &event->meta, true) != ERR_OK) {
+            report_text(
+                m, LOG_ERROR, "queue",
+                SLICE_LITERAL("more messages in the spool than this build has room for; the "
+                              "rest waits for the next start"));
+        }
+        return;
+    case SPOOL_COMMITTED:
+        session_committed(m, event);
+        return;
+    case SPOOL_OUTCOME_DURABLE:
+        return;
+    case SPOOL_ROOM:
+        wake_those_without_room(m);
+        return;
+    }
+}
+
+/* True if the spool has more to do at once. */
+static bool run_spool(struct mta *m)
+{
+    struct spool_event event;
+    bool more = spool_step(m->spool, m->now_ms);
+    while (spool_next_event(m->spool, &event)) {
+        take_spool_event(m, &event);
+    }
+    return more;
+}
+
+static uint64_t wait_ms(const struct mta *m, bool more)
+{
+    if (more || m->run.first != NULL || m->shaking_first != NULL) {
+        return 0;
+    }
+    uint64_t at_ms = timers_next_ms(&m->timers);
+    uint64_t spool_ms = spool_next_deadline_ms(m->spool);
+    if (spool_ms < at_ms) {
+        at_ms = spool_ms;
+    }
+    if (m->stopping && m->stop_by_ms < at_ms) {
+        at_ms = m->stop_by_ms;
+    }
+    if (at_ms == TIMER_NEVER) {
+        return UINT64_MAX;
+    }
+    return at_ms > m->now_ms ? at_ms - m->now_ms : 0;
+}
+
+void mta_stop(struct mta *m)
+{
+    if (m->stopping) {
+        return;
+    }
+    report_text(m, LOG_INFO, "stop", SLICE_LITERAL("finishing what was promised"));
+    m->stopping = true;
+    m->stop_by_ms = m->now_ms + STOP_WITHIN_MS;
+    mta_close_listeners(m);
+    queue_stop(&m->queue);
+    spool_stop(m->spool);
+    uint32_t cursor = 0;
+    struct conn *c;
+    while ((c = pool_each(&m->conns, &cursor)) != NULL) {
+        conn_stop(m, c);
+    }
+}
+
+static bool is_finished(struct mta *m)
+{
+    if (!m->stopping) {
+        return false;
+    }
+    return (m->conns.num_used == 0 && queue_is_idle(&m->queue) && spool_idle(m->spool)) ||
+           m->now_ms >= m->stop_by_ms;
+}
+
+bool mta_step(struct mta *m)
+{
+    struct port_event events[EVENTS_PER_STEP];
+    const struct port_loop *loop = &m->port->loop;
+    size_t num = loop->wait(loop->ctx, events, EVENTS_PER_STEP, wait_ms(m, m->more_to_do));
+    m->now_ms = m->port->clock.monotonic_ms(m->port->clock.ctx);
+    wall_time_step(&m->wall, m->now_ms);
+    for (size_t i = 0; i < num; i++) {
+        take_event(m, &events[i]);
+    }
+    take_timers(m);
+    conn_run_all(m);
+    m->more_to_do = run_spool(m);
+    conn_run_all(m);
+    tls_run_handshake(m);
+    struct buf scratch = buf_make(m->scratch, BUDGET_SCRATCH_LEN);
+    if (queue_step(&m->queue, m->now_ms, scratch)) {
+        m->more_to_do = true;
+    }
+    if (!is_finished(m)) {
+        return true;
+    }
+    mta_close(m);
+    return false;
+}

@@ -1,0 +1,224 @@
+/* Listeners, and who is let in: limits in all and per client address. */
+#include "mta_inside.h"
+
+#define ACCEPTS_PER_EVENT 16
+#define ACCEPT_PAUSE_MS   1000 /* after running out of descriptors */
+
+static void complain(struct buf *errors, const struct net_addr *at, enum err err)
+{
+    buf_put_string(errors, "listen on ");
+    net_addr_put(errors, at);
+    buf_put_string(errors, " port ");
+    text_put_u64(errors, at->port);
+    buf_put_string(errors, ": ");
+    buf_put_string(errors, err_name(err));
+    buf_put_string(errors, "\n");
+}
+
+static bool same_place(const struct net_addr *a, const struct net_addr *b)
+{
+    return net_addr_same_host(a, b) && a->port == b->port;
+}
+
+static struct listener *find_listener(struct mta *m, const struct net_addr *at)
+{
+    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
+        if (m->listeners[i].handle != 0 && same_place(&m->listeners[i].at, at)) {
+            return &m->listeners[i];
+        }
+    }
+    return NULL;
+}
+
+static enum err add_listener(struct mta *m, const struct conf_listener *wanted)
+{
+    const struct port_net *net = &m->port->net;
+    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
+        struct listener *l = &m->listeners[i];
+        if (l->handle != 0) {
+            continue;
+        }
+        enum err err = net->listen(net->ctx, &l->handle, &wanted->at);
+        if (err == ERR_OK) {
+            err = net->watch(net->ctx, l->handle, m->spool_ready, false, TAG_LISTENER | i);
+            l->at = wanted->at;
+            l->tls_on_connect = wanted->is_implicit_tls;
+            l->is_wanted = true;
+            l->is_new = true;
+        } else {
+            l->handle = 0;
+        }
+        return err;
+    }
+    return ERR_NO_HANDLE;
+}
+
+static void close_listener(struct mta *m, struct listener *l)
+{
+    if (l->handle != 0) {
+        m->port->net.close(m->port->net.ctx, l->handle);
+        memset(l, 0, sizeof *l);
+    }
+}
+
+/* Opens what is wanted and not there yet. Nothing that was there is touched. */
+static enum err open_wanted(struct mta *m, const struct conf *conf, struct buf *errors)
+{
+    enum err worst = ERR_OK;
+    uint32_t num_listening = 0;
+    for (uint32_t i = 0; i < conf->num_listeners; i++) {
+        const struct conf_listener *wanted = &conf->listeners[i];
+        struct listener *l = find_listener(m, &wanted->at);
+        enum err err = ERR_OK;
+        if (l == NULL) {
+            err = add_listener(m, wanted);
+        } else {
+            l->is_wanted = true;
+        }
+        if (err == ERR_OK) {
+            num_listening++;
+        } else if (err != ERR_UNSUPPORTED) { /* a machine without IPv6 still serves IPv4 */
+            complain(errors, &wanted->at, err);
+            worst = err;
+        }
+    }
+    if (worst == ERR_OK && num_listening == 0) {
+        buf_put_string(errors, "local_interfaces: none of these addresses can be listened on\n");
+        worst = ERR_UNSUPPORTED;
+    }
+    return worst;
+}
+
+enum err mta_listen(struct mta *m, const struct conf *conf, struct buf *errors)
+{
+    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
+        m->listeners[i].is_wanted = false;
+        m->listeners[i].is_new = false;
+    }
+    enum err err = open_wanted(m, conf, errors);
+    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
+        struct listener *l = &m->listeners[i];
+        if (err == ERR_OK ? !l->is_wanted : l->is_new) {
+            close_listener(m, l);
+        }
+    }
+    for (uint32_t i = 0; err == ERR_OK && i < conf->num_listeners; i++) {
+        struct listener *l = find_listener(m, &conf->listeners[i].at);
+        if (l != NULL) {
+            l->tls_on_connect = conf->listeners[i].is_implicit_tls;
+        }
+    }
+    return err;
+}
+
+void mta_accept_all(struct mta *m)
+{
+    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
+        if (m->listeners[i].handle != 0) {
+            m->port->net.watch(m->port->net.ctx, m->listeners[i].handle, true, false,
+                               TAG_LISTENER | i);
+        }
+    }
+}
+
+void mta_close_listeners(struct mta *m)
+{
+    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
+        close_listener(m, &m->listeners[i]);
+    }
+}
+
+bool mta_listener(const struct mta *m, uint32_t index, struct net_addr *out, bool *out_implicit_tls)
+{
+    if (index >= BUDGET_LISTENERS || m->listeners[index].handle == 0) {
+        return false;
+    }
+    *out_implicit_tls = m->listeners[index].tls_on_connect;
+    return m->port->net.local_addr(m->port->net.ctx, out, m->listeners[index].handle) == ERR_OK;
+}
+
+static uint32_t num_from(const struct mta *m, const struct net_addr *peer)
+{
+    uint32_t num = 0, cursor = 0;
+    const struct conn *c;
+    while ((c = pool_each(&m->conns, &cursor)) != NULL) {
+        num += net_addr_same_host(&c->peer, peer);
+    }
+    return num;
+}
+
+/* Says why in plain SMTP where that can be understood; the reply is short enough for any socket's
+ * buffer, or is lost. */
+static void refuse(struct mta *m, uint32_t handle, const struct net_addr *peer, bool tls_on_connect,
+                   bool is_clients_fault)
+{
+    struct buf out = buf_make(m->reply_bytes, sizeof m->reply_bytes);
+    size_t sent_len;
+    if (!tls_on_connect && smtpd_put_refusal(&out, &m->smtp_env, is_clients_fault)) {
+        m->port->net.write(m->port->net.ctx, &sent_len, handle, buf_slice(&out));
+    }
+    m->port->net.close(m->port->net.ctx, handle);
+    m->stats.num_refused++;
+    struct log_line line;
+    log_begin(&line, "connection");
+    report_addr(&line, "peer", peer);
+    log_word(&line, "result", "refused");
+    log_word(&line, "reason", is_clients_fault ? "smtp_accept_max_per_host" : "smtp_accept_max");
+    report_line(m, LOG_WARNING, &line);
+}
+
+static void admit(struct mta *m, const struct listener *l, uint32_t handle,
+                  const struct net_addr *peer)
+{
+    const struct conf *conf = &m->site->conf;
+    bool is_clients_fault =
+        conf->smtp_accept_max_per_host != 0 && num_from(m, peer) >= conf->smtp_accept_max_per_host;
+    bool is_full = conf->smtp_accept_max != 0 && m->conns.num_used >= conf->smtp_accept_max;
+    struct conn *c = is_clients_fault || is_full ? NULL : pool_take(&m->conns);
+    if (c == NULL) {
+        refuse(m, handle, peer, l->tls_on_connect, is_clients_fault);
+        return;
+    }
+    c->handle = handle;
+    c->peer = *peer;
+    c->local_port = l->at.port;
+    c->tls_on_connect = l->tls_on_connect;
+    m->stats.num_connections++;
+    conn_open(m, c);
+}
+
+void mta_accept(struct mta *m, uint32_t index)
+{
+    if (index >= BUDGET_LISTENERS || m->listeners[index].handle == 0) {
+        return;
+    }
+    const struct port_net *net = &m->port->net;
+    struct listener *l = &m->listeners[index];
+    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        uint32_t handle;
+        struct net_addr peer;
+        enum err err = net->accept(net->ctx, &handle, &peer, l->handle);
+        if (err == ERR_OK) {
+            net_addr_unmap(&peer);
+            admit(m, l, handle, &peer);
+            continue;
+        }
+        if (err == ERR_NO_HANDLE) {
+            net->watch(net->ctx, l->handle, false, false, TAG_LISTENER | index);
+            l->again_ms = m->now_ms + ACCEPT_PAUSE_MS;
+            timer_set(&m->timers, &m->accept_timer, l->again_ms);
+        }
+        return;
+    }
+}
+
+void mta_accept_again(struct mta *m)
+{
+    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
+        struct listener *l = &m->listeners[i];
+        if (l->handle != 0 && l->again_ms != 0 && l->again_ms <= m->now_ms) {
+            l->again_ms = 0;
+            m->port->net.watch(m->port->net.ctx, l->handle, true, false, TAG_LISTENER | i);
+        }
+    }
+}

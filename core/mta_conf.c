@@ -1,0 +1,125 @@
+/* Options: read at start, read again at PORT_RELOAD into the other of two sites, which then takes
+ * over or not. */
+#include "mta_inside.h"
+
+static void complain_file(struct buf *errors, const char *path, enum err err)
+{
+    text_put_escaped(errors, slice_of_string(path), 200);
+    buf_put_string(errors, ": ");
+    buf_put_string(errors, err_name(err));
+    buf_put_string(errors, "\n");
+}
+
+static enum err read_file(struct mta *m, const char *path, size_t cap, struct slice *out,
+                          struct buf *errors)
+{
+    size_t len = 0;
+    if (cap > BUDGET_SCRATCH_LEN) {
+        cap = BUDGET_SCRATCH_LEN;
+    }
+    enum err err = m->port->files.read(m->port->files.ctx, &len, path, m->scratch, cap);
+    if (err == ERR_EOF) {
+        err = ERR_OK; /* an empty file */
+    }
+    if (err != ERR_OK) {
+        complain_file(errors, path, err);
+        return err;
+    }
+    *out = slice_make(m->scratch, len);
+    return ERR_OK;
+}
+
+enum err site_load(struct mta *m, struct site *site, struct buf *errors)
+{
+    struct slice text;
+    struct conf_env env = {m->start->conf_path, slice_of_string(m->start->hostname)};
+    struct arena memory = {site->memory, sizeof site->memory, 0};
+    struct conf *conf = &site->conf;
+    memset(site->memory, 0, sizeof site->memory);
+    enum err err = read_file(m, env.file, CONF_TEXT_MAX, &text, errors);
+    if (err == ERR_OK) {
+        err = conf_read(conf, &memory, text, &env, errors);
+    }
+    if (err == ERR_OK && conf->local_users_file[0] != 0) {
+        err = read_file(m, conf->local_users_file, BUDGET_SCRATCH_LEN, &text, errors);
+        if (err == ERR_OK) {
+            err = conf_read_users(conf, &memory, text, errors);
+        }
+    }
+    if (err == ERR_OK && conf->aliases_file[0] != 0) {
+        err = read_file(m, conf->aliases_file, BUDGET_SCRATCH_LEN, &text, errors);
+        if (err == ERR_OK) {
+            err = conf_read_aliases(conf, &memory, text, errors);
+        }
+    }
+    return err == ERR_OK ? conf_check(conf, &env, errors) : err;
+}
+
+/* The site's options come into force for what begins from now on. */
+void site_use(struct mta *m, struct site *site)
+{
+    const struct conf *conf = &site->conf;
+    m->site = site;
+    m->queue.conf = conf;
+    m->smtp_env.hostname = conf->primary_hostname;
+    m->smtp_env.limits = (struct smtpd_limits){
+        .message_size_limit = conf->message_size_limit,
+        .recipients_max = conf->recipients_max,
+        .mails_max = conf->smtp_accept_max_per_connection,
+        .text_line_max = SMTP_TEXT_LINE_MAX,
+        .synprot_errors_max = (uint16_t)conf->smtp_max_synprot_errors,
+        .unknown_commands_max = (uint16_t)conf->smtp_max_unknown_commands,
+        .nonmail_commands_max = (uint16_t)conf->smtp_accept_max_nonmail,
+    };
+    m->smtp_env.starttls_offered = false;
+    m->smtp_env_tls = m->smtp_env;
+    m->smtp_env_tls.starttls_offered = conf->tls_certificate[0] != 0;
+}
+
+/* Who is not offered STARTTLS shares everything else. */
+const struct smtpd_env *conn_smtp_env(const struct mta *m, const struct conn *c)
+{
+    bool offered = hostlist_match(&m->site->conf.tls_advertise_hosts, &c->peer);
+    return offered ? &m->smtp_env_tls : &m->smtp_env;
+}
+
+/* The first option that differs and only counts at start; NULL: none. */
+static const char *fixed_change(const struct conf *now, const struct conf *next)
+{
+    if (strcmp(now->spool_directory, next->spool_directory) != 0) {
+        return "spool_directory";
+    }
+    if (now->spool_size != next->spool_size) {
+        return "spool_size";
+    }
+    return now->log_file_path != next->log_file_path ? "log_file_path" : NULL;
+}
+
+void mta_reload(struct mta *m)
+{
+    uint8_t bytes[CONF_ERRORS_CAP];
+    struct buf errors = buf_make(bytes, sizeof bytes);
+    struct site *next = m->site == &m->sites[0] ? &m->sites[1] : &m->sites[0];
+    enum err err = m->stopping ? ERR_WRONG_STATE : site_load(m, next, &errors);
+    if (err == ERR_OK) {
+        err = site_load_tls(m, next, &errors);
+    }
+    if (err == ERR_OK) {
+        err = mta_listen(m, &next->conf, &errors);
+    }
+    if (err != ERR_OK) {
+        report_text(m, LOG_ERROR, "reload", buf_slice(&errors));
+        report_text(m, LOG_ERROR, "reload", SLICE_LITERAL("the options stay as they were"));
+        return;
+    }
+    const char *fixed = fixed_change(&m->site->conf, &next->conf);
+    site_use(m, next);
+    report_text(m, LOG_INFO, "reload", SLICE_LITERAL("new options are in force"));
+    if (fixed != NULL) {
+        struct log_line line;
+        log_begin(&line, "reload");
+        log_word(&line, "option", fixed);
+        log_word(&line, "result", "needs-restart");
+        report_line(m, LOG_WARNING, &line);
+    }
+}

@@ -1,0 +1,237 @@
+/* What the files of the composition root share: the server, its connections, their transactions.
+ *
+ * Private to core/mta*.c. Who does what: mta.c the step and its order; mta_accept.c listeners and
+ * limits; mta_conn.c bytes in and out of a connection; mta_tls.c the handshake queue; mta_session.c
+ * the answers to what a session asks; mta_conf.c options and their reload; mta_report.c log lines.
+ */
+#ifndef POSTERN_MTA_INSIDE_H
+#define POSTERN_MTA_INSIDE_H
+
+#include "budget.h"
+#include "conf.h"
+#include "envelope.h"
+#include "mta.h"
+#include "ocsp_staple.h"
+#include "queue.h"
+#include "route.h"
+#include "smtpd.h"
+#include "spool.h"
+#include "tls.h"
+#include "wall_time.h"
+
+/* The top byte of a tag says whose it is; the rest is a handle or an index. SPOOL_TAG is one more.
+ */
+#define TAG_CONN       (UINT64_C(1) << 56)
+#define TAG_LISTENER   (UINT64_C(2) << 56)
+#define TAG_QUEUE      (UINT64_C(3) << 56)
+#define TAG_OWNER(tag) ((tag) >> 56 << 56)
+#define TAG_REST(tag)  ((tag) & ((UINT64_C(1) << 56) - 1))
+
+enum timer_kind { TIMER_CONN, TIMER_QUEUE, TIMER_ACCEPT, TIMER_HEAP };
+
+/* Bytes of a session that came in and are not used up, or that could not be sent. Borrowed from
+ * pools while there are any. */
+struct slot {
+    uint32_t begin;
+    uint32_t end;
+    uint8_t bytes[BUDGET_SLOT_LEN];
+};
+
+/* A message on its way in: from MAIL to the reply behind its last byte. */
+struct txn {
+    struct txn *next; /* of those that wait to be durable */
+    uint64_t conn;    /* handle of the connection that waits for it */
+    struct envelope envelope;
+    const struct envelope_block *next_block; /* to be spooled next */
+    bool is_begun;                           /* the spool has a transaction for it */
+    bool wrote_envelope;
+    bool wrote_trace;
+    bool is_smtputf8;
+    uint64_t spool_txn;
+    uint64_t declared_len;
+    int64_t received_s;
+};
+
+enum conn_phase {
+    CONN_SMTP,      /* sessions speak; through tls if there is one */
+    CONN_HANDSHAKE, /* tls shakes hands */
+    CONN_CLOSING    /* what is in out goes out, then it is closed */
+};
+
+struct conn {
+    uint32_t handle;    /* the port's */
+    uint8_t phase;      /* enum conn_phase */
+    uint8_t end_reason; /* enum smtpd_reason */
+    bool is_queued;     /* in the run list */
+    bool is_shaking;    /* in the handshake queue */
+    bool is_reading;    /* what the port was asked to watch */
+    bool is_writing;
+    bool waits_for_room; /* the spool said ERR_AGAIN */
+    bool waits_for_commit;
+    bool heard_while_waiting;
+    bool waits_for_heap;  /* TLS has no memory for what comes */
+    bool waits_for_place; /* to begin a handshake */
+    bool has_place;       /* among the handshakes in progress */
+    bool said_close;      /* close_notify */
+    bool wants_tls;       /* as soon as the 220 is out */
+    bool peer_ended;      /* the stream is broken or at its end: nothing more comes or goes */
+    bool progressed;      /* input was used since the deadline was set */
+    bool tls_on_connect;
+    uint16_t local_port;
+    uint16_t num_messages;
+    struct net_addr peer;
+    struct timer timer;
+    uint64_t opened_ms;
+    uint64_t phase_ms; /* when CONN_HANDSHAKE or CONN_CLOSING began */
+    struct conn *next; /* in the run list */
+    struct conn *next_shaking;
+    struct tls *tls;
+    struct slot *in;
+    struct slot *out;
+    struct txn *txn;
+    struct slice body; /* asked to be stored, refused with ERR_AGAIN; a view into in */
+    struct smtpd smtp;
+};
+
+/* One configuration and all that it named; two exist, one of them in force. */
+struct site {
+    struct conf conf;
+    uint8_t memory[BUDGET_SITE_LEN];
+};
+
+struct listener {
+    uint32_t handle;
+    struct net_addr at;
+    bool tls_on_connect;
+    bool is_wanted; /* while a reload compares */
+    bool is_new;
+    uint64_t again_ms; /* descriptors ran out: accept again then; 0: accepting */
+};
+
+struct conn_list {
+    struct conn *first;
+    struct conn *last;
+    uint32_t num;
+};
+
+struct mta_stats {
+    uint64_t num_connections;
+    uint64_t num_refused;
+    uint64_t num_messages;
+    uint64_t num_handshakes;
+};
+
+struct mta {
+    const struct port *port;
+    const struct mta_start *start;
+    uint64_t now_ms;
+    struct site *site; /* in force: one of sites */
+    struct site sites[2];
+    struct smtpd_env smtp_env;     /* for those who are not offered STARTTLS */
+    struct smtpd_env smtp_env_tls; /* and those who are */
+    struct timers timers;
+    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns;
+    struct conn_list run;       /* each gets a turn */
+    struct conn *shaking_first; /* each gets a turn, one a step */
+    struct conn *shaking_last;
+    uint32_t num_handshakes;    /* that hold a place */
+    uint32_t num_txns_promised; /* begun, not yet in the queue */
+    struct txn *commits_first;  /* waiting to be durable */
+    struct txn *commits_last;
+    struct listener listeners[BUDGET_LISTENERS];
+    struct timer heap_timer;   /* TLS ran out of memory: look again then */
+    struct timer accept_timer; /* descriptors ran out: look again then */
+    struct spool *spool;
+    struct queue queue;
+    struct staple staple;
+    struct wall_time wall;
+    struct tls_env tls_env;
+    struct mta_stats stats;
+    enum err result;
+    bool has_certificate;
+    bool spool_ready;
+    bool more_to_do;
+    bool stopping;
+    uint64_t stop_by_ms;
+    uint8_t *scratch; /* BUDGET_SCRATCH_LEN bytes, nobody's between two calls */
+    uint8_t reply_bytes[BUDGET_REPLY_LEN];
+};
+
+/* mta.c */
+void mta_stop(struct mta *m);
+
+/* mta_open.c */
+void mta_spool_ready(struct mta *m, enum err err);
+void mta_close(struct mta *m);
+
+/* mta_accept.c: mta_listen opens what conf wants and closes the rest, or changes nothing and says
+ * why */
+enum err mta_listen(struct mta *m, const struct conf *conf, struct buf *errors);
+void mta_accept_all(struct mta *m); /* begins to take connections in */
+void mta_accept(struct mta *m, uint32_t index);
+void mta_accept_again(struct mta *m);
+void mta_close_listeners(struct mta *m);
+
+/* mta_conf.c */
+enum err site_load(struct mta *m, struct site *site, struct buf *errors);
+void site_use(struct mta *m, struct site *site);
+const struct smtpd_env *conn_smtp_env(const struct mta *m, const struct conn *c);
+void mta_reload(struct mta *m);
+
+/* mta_site_tls.c: certificates and proofs of a site */
+enum err site_open_tls(struct mta *m, struct site *site, struct arena *a, struct buf *errors);
+enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors);
+void site_put_check(struct mta *m, struct buf *out);
+void site_close_tls(struct mta *m);
+
+/* mta_conn.c */
+void conn_open(struct mta *m, struct conn *c);
+void conn_queue(struct mta *m, struct conn *c); /* a turn in this or the next step */
+void conn_run_all(struct mta *m);               /* a turn for each that is queued now */
+void conn_event(struct mta *m, uint64_t handle, enum port_event_kind kind);
+void conn_timeout(struct mta *m, uint64_t handle);
+void conn_stop(
+    struct mta *m,
+    struct conn *c); /* ends it in order: 421, unless a message of it is about to be durable */
+void conn_lose(struct mta *m, struct conn *c); /* the stream is no more: ends it without a word */
+
+/* mta_wire.c: bytes on the wire, through TLS where there is one. Each ERR_OK, ERR_AGAIN, or the end
+ * of the connection */
+enum err wire_read(struct mta *m, struct conn *c, struct buf *into);
+enum err wire_write(struct mta *m, struct conn *c, struct slice bytes, size_t *out_len);
+enum err wire_flush(struct mta *m, struct conn *c);
+enum err wire_feed_tls(struct mta *m, struct conn *c); /* ciphertext from the port into TLS */
+struct tls_time tls_now(const struct mta *m);
+
+/* mta_tls.c */
+enum smtpd_verdict tls_may_begin(const struct mta *m);
+bool tls_begin(struct mta *m, struct conn *c);
+void tls_end(struct mta *m, struct conn *c); /* gives back what TLS holds */
+bool tls_turn(
+    struct mta *m,
+    struct conn *c); /* a handshake's turn outside of the queue; true if output blocks it */
+void tls_wait_for_heap(struct mta *m, struct conn *c);
+void tls_heap_timer(struct mta *m);
+void tls_run_handshake(struct mta *m); /* a turn for the first of the queue */
+
+/* mta_session.c: each answers the session, or returns false and waits for room in the spool */
+void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask);
+void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask);
+bool session_begin(struct mta *m, struct conn *c, uint64_t known_len);
+bool session_body(struct mta *m, struct conn *c);
+void session_end(struct mta *m, struct conn *c);
+void session_abort(struct mta *m, struct conn *c);
+void session_committed(struct mta *m, const struct spool_event *event);
+
+/* mta_report.c */
+void report_line(struct mta *m, enum log_level level, struct log_line *line);
+/* A line for each line of text, under that event's name. */
+void report_text(struct mta *m, enum log_level level, const char *event, struct slice text);
+void report_addr(struct log_line *line, const char *key, const struct net_addr *addr);
+void report_connection(struct mta *m, const struct conn *c);
+/* c is NULL where the client has gone. */
+void report_message(struct mta *m, const struct conn *c, const struct txn *t,
+                    const struct spool_event *event);
+void report_refusal(struct mta *m, const struct conn *c, enum err err);
+
+#endif

@@ -1,0 +1,252 @@
+/* From options to a running server, and back: memory, services in their order, the end. */
+#include "mta_inside.h"
+
+#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_MESSAGES + 1)
+
+/* Sized by the budget, and by the options that count at start. */
+static struct spool_conf spool_conf_of(uint64_t spool_size)
+{
+    return (struct spool_conf){
+        .size_limit = spool_size,
+        .max_messages = BUDGET_MESSAGES,
+        .max_txns = BUDGET_TRANSACTIONS,
+        .max_outcomes = BUDGET_DELIVERIES * 16,
+    };
+}
+
+struct part {
+    const char *what;
+    size_t item_len;
+    uint32_t num;
+};
+
+/* What stands in the arena beside the spool's part. */
+static const struct part parts[] = {
+    {"server", sizeof(struct mta), 1},
+#define POOL(field, type, num, what) {what, sizeof(type), num},
+#include "budget.def"
+#undef POOL
+    {"messages", sizeof(struct queue_entry), BUDGET_MESSAGES},
+    {"deliveries", sizeof(struct queue_job), BUDGET_DELIVERIES},
+    {"timers", sizeof(struct timer *), NUM_TIMERS},
+    {"file buffer", BUDGET_SCRATCH_LEN, 1},
+    {"tls heap", BUDGET_TLS_HEAP_LEN, 1},
+};
+
+#define NUM_PARTS  (sizeof parts / sizeof parts[0])
+#define PART_SLACK 64 /* for alignment */
+
+static size_t part_len(const struct part *p)
+{
+    return pool_memory_len(p->item_len, p->num) + PART_SLACK;
+}
+
+size_t mta_memory_len(uint64_t spool_size, uint32_t write_unit_len)
+{
+    struct spool_conf spool_conf = spool_conf_of(spool_size);
+    size_t len = spool_memory_len(&spool_conf, write_unit_len);
+    for (size_t i = 0; i < NUM_PARTS; i++) {
+        len += part_len(&parts[i]);
+    }
+    return len;
+}
+
+static void put_row(struct buf *out, const char *what, uint32_t num, size_t item_len, size_t len)
+{
+    buf_put_string(out, what);
+    buf_put_string(out, ": ");
+    text_put_u64(out, num);
+    buf_put_string(out, " x ");
+    text_put_u64(out, item_len);
+    buf_put_string(out, " = ");
+    text_put_u64(out, len);
+    buf_put_string(out, " bytes\n");
+}
+
+void mta_put_budget(struct buf *out, uint64_t spool_size, uint32_t write_unit_len)
+{
+    struct spool_conf spool_conf = spool_conf_of(spool_size);
+    size_t spool_len = spool_memory_len(&spool_conf, write_unit_len);
+    for (size_t i = 0; i < NUM_PARTS; i++) {
+        put_row(out, parts[i].what, parts[i].num, parts[i].item_len, part_len(&parts[i]));
+    }
+    put_row(out, "spool", 1, spool_len, spool_len);
+    buf_put_string(out, "all: ");
+    text_put_u64(out, mta_memory_len(spool_size, write_unit_len));
+    buf_put_string(out, " bytes\n");
+}
+
+static enum err open_memory(struct mta *m, struct arena *a)
+{
+    bool fits = timers_init(&m->timers, a, NUM_TIMERS);
+#define POOL(field, type, num, what) fits = fits && pool_init(&m->field, a, sizeof(type), num);
+#include "budget.def"
+#undef POOL
+    m->scratch = arena_take(a, BUDGET_SCRATCH_LEN);
+    return fits && m->scratch != NULL ? ERR_OK : ERR_NO_MEMORY;
+}
+
+static enum err open_services(struct mta *m, struct arena *a)
+{
+    const struct port *port = m->port;
+    struct spool_conf spool_conf = spool_conf_of(m->site->conf.spool_size);
+    enum err err = spool_open(&m->spool, &spool_conf, &port->store, &port->entropy, &port->log, a);
+    if (err != ERR_OK) {
+        return err;
+    }
+    struct queue_env env = {
+        .timers = &m->timers,
+        .spool = m->spool,
+        .port = port,
+        .conf = &m->site->conf,
+        .timer_kind = TIMER_QUEUE,
+        .tag_mark = TAG_QUEUE,
+    };
+    return queue_open(&m->queue, a, &env, BUDGET_MESSAGES, BUDGET_DELIVERIES);
+}
+
+static void complain(struct buf *errors, const char *what, enum err err)
+{
+    buf_put_string(errors, what);
+    buf_put_string(errors, ": ");
+    buf_put_string(errors, err_name(err));
+    buf_put_string(errors, "\n");
+}
+
+/* Everything but listeners and the spool. */
+static enum err open_site(struct mta *m, struct arena *a, struct buf *errors)
+{
+    enum err err = open_memory(m, a);
+    if (err != ERR_OK) {
+        complain(errors, "memory", err);
+        return err;
+    }
+    m->accept_timer.kind = TIMER_ACCEPT;
+    err = site_load(m, &m->sites[0], errors);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = site_open_tls(m, &m->sites[0], a, errors);
+    if (err != ERR_OK) {
+        return err;
+    }
+    site_use(m, &m->sites[0]);
+    return ERR_OK;
+}
+
+static struct mta *make(struct arena *a, const struct port *port, const struct mta_start *start)
+{
+    struct mta *m = arena_take(a, sizeof *m);
+    if (m != NULL) {
+        memset(m, 0, sizeof *m);
+        m->port = port;
+        m->start = start;
+        m->now_ms = port->clock.monotonic_ms(port->clock.ctx);
+    }
+    return m;
+}
+
+enum err mta_open(struct mta **out, struct arena *a, const struct port *port,
+                  const struct mta_start *start, struct buf *errors)
+{
+    struct mta *m = make(a, port, start);
+    *out = NULL;
+    if (m == NULL) {
+        complain(errors, "memory", ERR_NO_MEMORY);
+        return ERR_NO_MEMORY;
+    }
+    enum err err = open_site(m, a, errors);
+    if (err == ERR_OK) {
+        err = mta_listen(m, &m->site->conf, errors);
+    }
+    if (err != ERR_OK) {
+        mta_close_listeners(m);
+        return err;
+    }
+    err = open_services(m, a);
+    if (err != ERR_OK) {
+        complain(errors, m->site->conf.spool_directory, err);
+        mta_close_listeners(m);
+        return err;
+    }
+    *out = m;
+    return ERR_OK;
+}
+
+static void report_listeners(struct mta *m)
+{
+    struct net_addr at;
+    bool is_implicit_tls;
+    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
+        if (!mta_listener(m, i, &at, &is_implicit_tls)) {
+            continue;
+        }
+        struct log_line line;
+        log_begin(&line, "listen");
+        report_addr(&line, "address", &at);
+        log_u64(&line, "port", at.port);
+        log_word(&line, "tls", is_implicit_tls ? "on-connect" : "starttls");
+        report_line(m, LOG_INFO, &line);
+    }
+}
+
+void mta_spool_ready(struct mta *m, enum err err)
+{
+    struct log_line line;
+    if (err != ERR_OK) {
+        log_begin(&line, "spool");
+        log_word(&line, "result", "unusable");
+        log_word(&line, "reason", err_name(err));
+        report_line(m, LOG_ERROR, &line);
+        m->result = err;
+        mta_stop(m);
+        return;
+    }
+    m->spool_ready = true;
+    mta_accept_all(m);
+    report_listeners(m);
+    log_begin(&line, "start");
+    log_word(&line, "version", m->start->version);
+    log_slice(&line, "hostname", m->smtp_env.hostname);
+    log_u64(&line, "messages", m->queue.entries.num_used);
+    report_line(m, LOG_INFO, &line);
+}
+
+void mta_close(struct mta *m)
+{
+    struct log_line line;
+    uint32_t cursor = 0;
+    struct conn *c;
+    log_begin(&line, "stop");
+    log_u64(&line, "connections", m->conns.num_used);
+    log_u64(&line, "messages", m->queue.entries.num_used);
+    log_u64(&line, "received", m->stats.num_messages);
+    log_u64(&line, "delivered", m->queue.num_delivered);
+    report_line(m, LOG_INFO, &line);
+    while ((c = pool_each(&m->conns, &cursor)) != NULL) {
+        m->port->net.close(m->port->net.ctx, c->handle);
+    }
+    mta_close_listeners(m);
+    site_close_tls(m);
+}
+
+enum err mta_result(const struct mta *m)
+{
+    return m->result;
+}
+
+enum err mta_check(struct arena *a, const struct port *port, const struct mta_start *start,
+                   struct buf *out)
+{
+    struct mta *m = make(a, port, start);
+    if (m == NULL) {
+        complain(out, "memory", ERR_NO_MEMORY);
+        return ERR_NO_MEMORY;
+    }
+    enum err err = open_site(m, a, out);
+    if (err == ERR_OK) {
+        site_put_check(m, out);
+        site_close_tls(m);
+    }
+    return err;
+}

@@ -1,0 +1,123 @@
+/* Log lines of the composition root: one for each connection, message and refusal, key=value. */
+#include "mta_inside.h"
+
+void report_line(struct mta *m, enum log_level level, struct log_line *line)
+{
+    m->port->log.line(m->port->log.ctx, level, log_end(line));
+}
+
+void report_addr(struct log_line *line, const char *key, const struct net_addr *addr)
+{
+    uint8_t bytes[48];
+    struct buf text = buf_make(bytes, sizeof bytes);
+    net_addr_put(&text, addr);
+    log_slice(line, key, buf_slice(&text));
+}
+
+static void put_id(struct log_line *line, uint64_t id)
+{
+    uint8_t bytes[SPOOL_ID_TEXT_LEN];
+    struct buf text = buf_make(bytes, sizeof bytes);
+    spool_id_put(&text, id);
+    log_slice(line, "id", buf_slice(&text));
+}
+
+/* tls=, cipher= and what became of the staple, or tls=none. */
+static void put_tls(struct log_line *line, const struct conn *c)
+{
+    if (c == NULL || c->tls == NULL) {
+        log_word(line, "tls", "none");
+        return;
+    }
+    const struct tls_info *info = tls_info(c->tls);
+    uint8_t bytes[48];
+    struct buf text = buf_make(bytes, sizeof bytes);
+    log_word(line, "tls", info->version);
+    log_word(line, "cipher", info->cipher);
+    if (info->resumed) {
+        log_word(line, "resumed", "yes");
+    }
+    switch (info->staple) {
+    case TLS_STAPLE_NOT_ASKED:
+        buf_put_string(&text, "not-asked");
+        break;
+    case TLS_STAPLE_SERVED:
+        buf_put_string(&text, "served");
+        break;
+    case TLS_STAPLE_NONE:
+        buf_put_string(&text, "none:");
+        buf_put_string(&text, ocsp_reason_name(info->staple_reason));
+        break;
+    }
+    log_slice(line, "ocsp", buf_slice(&text));
+}
+
+void report_connection(struct mta *m, const struct conn *c)
+{
+    struct log_line line;
+    log_begin(&line, "connection");
+    report_addr(&line, "peer", &c->peer);
+    log_u64(&line, "port", c->local_port);
+    log_peer_text(&line, "helo", smtpd_helo(&c->smtp));
+    put_tls(&line, c);
+    if (c->tls != NULL && tls_info(c->tls)->failure != NULL) {
+        log_word(&line, "tls_failure", tls_info(c->tls)->failure);
+    }
+    log_u64(&line, "messages", c->num_messages);
+    log_u64(&line, "ms", m->now_ms - c->opened_ms);
+    log_word(&line, "end", smtpd_reason_name(c->end_reason));
+    report_line(m, LOG_INFO, &line);
+}
+
+static void put_transaction(struct log_line *line, const struct txn *t)
+{
+    struct slice sender;
+    if (t != NULL && envelope_sender(&t->envelope, &sender)) {
+        log_peer_text(line, "from", sender);
+        log_u64(line, "rcpts", t->envelope.num_rcpts);
+    }
+}
+
+void report_message(struct mta *m, const struct conn *c, const struct txn *t,
+                    const struct spool_event *event)
+{
+    struct log_line line;
+    log_begin(&line, "message");
+    put_id(&line, event->id);
+    if (c != NULL) {
+        report_addr(&line, "peer", &c->peer);
+        log_peer_text(&line, "helo", smtpd_helo(&c->smtp));
+    }
+    put_transaction(&line, t);
+    log_u64(&line, "size", event->meta.total_len - event->meta.envelope_len);
+    put_tls(&line, c);
+    log_word(&line, "result", event->err == ERR_OK ? "accepted" : "failed");
+    if (event->err != ERR_OK) {
+        log_word(&line, "reason", err_name(event->err));
+    }
+    report_line(m, event->err == ERR_OK ? LOG_INFO : LOG_ERROR, &line);
+}
+
+void report_refusal(struct mta *m, const struct conn *c, enum err err)
+{
+    struct log_line line;
+    log_begin(&line, "message");
+    report_addr(&line, "peer", &c->peer);
+    put_transaction(&line, c->txn);
+    log_word(&line, "result", "failed");
+    log_word(&line, "reason", err_name(err));
+    report_line(m, LOG_WARNING, &line);
+}
+
+void report_text(struct mta *m, enum log_level level, const char *event, struct slice text)
+{
+    while (!slice_is_empty(text)) {
+        const uint8_t *end = memchr(text.ptr, '\n', text.len);
+        size_t len = end == NULL ? text.len : (size_t)(end - text.ptr);
+        struct log_line line;
+        log_begin(&line, event);
+        log_peer_text(&line, "text", slice_make(text.ptr, len));
+        report_line(m, level, &line);
+        slice_skip(&text, len + (end != NULL));
+    }
+}

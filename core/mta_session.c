@@ -1,0 +1,328 @@
+/* What an SMTP session asks, answered: routing of recipients, and the message's way into the spool.
+ *
+ * A transaction (struct txn) lives from MAIL until its reply: with the connection first, and from
+ * spool_commit on in the list of those that wait to be durable, whether or not the client stays to
+ * hear of it. */
+#include "header.h"
+#include "mta_inside.h"
+
+/* Room for the Received field and the envelope beside what the client announced. */
+#define OVERHEAD_LEN 4096
+
+static enum smtpd_verdict verdict_of(enum err err)
+{
+    if (err == ERR_OK) {
+        return SMTPD_OK;
+    }
+    if (err == ERR_FULL || err == ERR_NO_SPACE || err == ERR_NO_MEMORY) {
+        return SMTPD_NO_SPACE;
+    }
+    return err == ERR_TOO_BIG ? SMTPD_TOO_BIG : SMTPD_TEMPORARY;
+}
+
+static void answer(struct conn *c, enum smtpd_verdict verdict)
+{
+    smtpd_answer(&c->smtp, verdict, slice_make(NULL, 0));
+}
+
+static void free_txn(struct mta *m, struct txn *t)
+{
+    if (t->is_begun) {
+        spool_abort(m->spool, t->spool_txn);
+        m->num_txns_promised--;
+    }
+    envelope_clear(&t->envelope, &m->blocks);
+    pool_give(&m->txns, t);
+}
+
+/* Whether a message of that announced size has a place in the spool as it is now. */
+static bool spool_has_room(const struct mta *m, uint64_t declared_len)
+{
+    struct spool_stats stats;
+    spool_stats_of(m->spool, &stats);
+    return queue_has_room(&m->queue, m->num_txns_promised) &&
+           stats.live_len + declared_len <= stats.live_limit_len;
+}
+
+void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
+{
+    if (!m->spool_ready) {
+        answer(c, SMTPD_TEMPORARY);
+        return;
+    }
+    if (!spool_has_room(m, ask->size)) {
+        answer(c, SMTPD_NO_SPACE);
+        return;
+    }
+    struct txn *t = pool_take(&m->txns);
+    if (t == NULL) {
+        answer(c, SMTPD_BUSY);
+        return;
+    }
+    enum err err = envelope_begin(&t->envelope, &m->blocks, ask->address.text);
+    if (err != ERR_OK) {
+        pool_give(&m->txns, t);
+        answer(c, verdict_of(err));
+        return;
+    }
+    t->declared_len = ask->size;
+    t->is_smtputf8 = ask->is_smtputf8;
+    c->txn = t;
+    answer(c, SMTPD_OK);
+}
+
+static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct route_result *users,
+                                    struct slice address)
+{
+    /* One address stands for all its users or for none: make sure of room before the first is
+     * added. */
+    if (m->blocks.num_items - m->blocks.num_used < users->num_users ||
+        t->envelope.num_rcpts + users->num_users > SPOOL_RCPTS_MAX) {
+        return SMTPD_BUSY;
+    }
+    for (uint32_t i = 0; i < users->num_users; i++) {
+        enum err err = envelope_add(&t->envelope, &m->blocks, users->users[i], address);
+        if (err != ERR_OK && err != ERR_EXISTS) {
+            return verdict_of(err);
+        }
+    }
+    return SMTPD_OK;
+}
+
+void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
+{
+    struct route_result result;
+    if (c->txn == NULL) {
+        answer(c, SMTPD_TEMPORARY);
+        return;
+    }
+    switch (route_address(&m->site->conf, &ask->address, &result)) {
+    case ROUTE_LOCAL:
+        answer(c, add_rcpts(m, c->txn, &result, ask->address.text));
+        return;
+    case ROUTE_UNKNOWN_USER:
+        answer(c, SMTPD_UNKNOWN_USER);
+        return;
+    case ROUTE_RELAY_DENIED:
+        answer(c, SMTPD_RELAY_DENIED);
+        return;
+    case ROUTE_TEMPORARY:
+        answer(c, SMTPD_TEMPORARY);
+        return;
+    }
+}
+
+static enum err begin(struct mta *m, struct txn *t, uint64_t known_len)
+{
+    if (!m->spool_ready || !queue_has_room(&m->queue, m->num_txns_promised)) {
+        return m->spool_ready ? ERR_FULL : ERR_BUSY;
+    }
+    uint64_t len = known_len > t->declared_len ? known_len : t->declared_len;
+    enum err err = spool_begin(m->spool, &t->spool_txn, len + t->envelope.len + OVERHEAD_LEN);
+    if (err != ERR_OK) {
+        return err;
+    }
+    t->is_begun = true;
+    m->num_txns_promised++;
+    t->next_block = t->envelope.first;
+    if (!wall_time_now(&m->wall, &t->received_s)) {
+        t->received_s = 0;
+    }
+    return ERR_OK;
+}
+
+static enum err write_envelope(struct mta *m, struct txn *t)
+{
+    while (t->next_block != NULL) {
+        struct slice bytes = slice_make(t->next_block->bytes, t->next_block->len);
+        enum err err = spool_append(m->spool, t->spool_txn, bytes);
+        if (err != ERR_OK) {
+            return err;
+        }
+        t->next_block = t->next_block->next;
+    }
+    t->wrote_envelope = true;
+    return ERR_OK;
+}
+
+static struct slice only_rcpt(const struct txn *t)
+{
+    struct envelope_entry entry;
+    struct slice none = slice_make(NULL, 0);
+    if (t->envelope.num_rcpts != 1) {
+        return none;
+    }
+    for (const struct envelope_block *b = t->envelope.first; b != NULL; b = b->next) {
+        struct slice in = slice_make(b->bytes, b->len);
+        while (envelope_read(&in, &entry) == ERR_OK) {
+            if (entry.kind == ENVELOPE_RCPT) {
+                return entry.address;
+            }
+        }
+    }
+    return none;
+}
+
+static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
+{
+    uint8_t id_bytes[SPOOL_ID_TEXT_LEN], tls_bytes[96];
+    struct buf id = buf_make(id_bytes, sizeof id_bytes);
+    struct buf tls = buf_make(tls_bytes, sizeof tls_bytes);
+    struct buf text = buf_make(m->scratch, HEADER_RECEIVED_MAX);
+    spool_id_put(&id, spool_txn_id(m->spool, t->spool_txn));
+    if (c->tls != NULL) {
+        const struct tls_info *info = tls_info(c->tls);
+        buf_put_string(&tls, info->version);
+        buf_put_u8(&tls, ' ');
+        buf_put_string(&tls, info->cipher);
+    }
+    struct header_trace trace = {
+        .helo = smtpd_helo(&c->smtp),
+        .peer = c->peer,
+        .hostname = m->smtp_env.hostname,
+        .id = buf_slice(&id),
+        .tls = buf_slice(&tls),
+        .recipient = only_rcpt(t),
+        .date = t->received_s != 0 ? t->received_s : wall_time_guess(&m->wall),
+        .is_esmtp = smtpd_is_esmtp(&c->smtp),
+        .is_smtputf8 = t->is_smtputf8,
+    };
+    if (!header_put_received(&text, &trace)) {
+        return ERR_TOO_BIG;
+    }
+    enum err err = spool_append(m->spool, t->spool_txn, buf_slice(&text));
+    t->wrote_trace = err == ERR_OK;
+    return err;
+}
+
+bool session_begin(struct mta *m, struct conn *c, uint64_t known_len)
+{
+    struct txn *t = c->txn;
+    enum err err = t == NULL ? ERR_WRONG_STATE : ERR_OK;
+    if (err == ERR_OK && !t->is_begun) {
+        err = begin(m, t, known_len);
+    }
+    if (err == ERR_OK && !t->wrote_envelope) {
+        err = write_envelope(m, t);
+    }
+    if (err == ERR_OK && !t->wrote_trace) {
+        err = write_trace(m, c, t);
+    }
+    if (err == ERR_AGAIN) {
+        c->waits_for_room = true;
+        return false;
+    }
+    if (err != ERR_OK) {
+        report_refusal(m, c, err);
+    }
+    answer(c, verdict_of(err));
+    return true;
+}
+
+bool session_body(struct mta *m, struct conn *c)
+{
+    if (slice_is_empty(c->body)) {
+        return true;
+    }
+    enum err err = spool_append(m->spool, c->txn->spool_txn, c->body);
+    if (err == ERR_AGAIN) {
+        c->waits_for_room = true;
+        return false;
+    }
+    c->body = slice_make(NULL, 0);
+    if (err != ERR_OK) {
+        report_refusal(m, c, err);
+        smtpd_body_failed(&c->smtp, verdict_of(err));
+    }
+    return true;
+}
+
+void session_end(struct mta *m, struct conn *c)
+{
+    struct txn *t = c->txn;
+    struct spool_meta meta = {
+        .envelope_len = t->envelope.len,
+        .num_rcpts = t->envelope.num_rcpts,
+        .received_s = t->received_s,
+    };
+    enum err err = spool_commit(m->spool, t->spool_txn, &meta);
+    if (err != ERR_OK) {
+        report_refusal(m, c, err);
+        answer(c, verdict_of(err));
+        session_abort(m, c);
+        return;
+    }
+    c->waits_for_commit = true;
+    t->conn = pool_handle(&m->conns, c);
+    t->next = NULL;
+    if (m->commits_last == NULL) {
+        m->commits_first = t;
+    } else {
+        m->commits_last->next = t;
+    }
+    m->commits_last = t;
+}
+
+void session_abort(struct mta *m, struct conn *c)
+{
+    c->body = slice_make(NULL, 0);
+    c->waits_for_room = false;
+    if (c->txn != NULL && !c->waits_for_commit) {
+        free_txn(m, c->txn);
+    }
+    c->txn = NULL;
+}
+
+/* Takes the transaction out of the list of those that wait. They end nearly in the order in which
+ * they came. */
+static struct txn *take_waiting(struct mta *m, uint64_t spool_txn)
+{
+    struct txn *before = NULL;
+    for (struct txn *t = m->commits_first; t != NULL; before = t, t = t->next) {
+        if (t->spool_txn != spool_txn) {
+            continue;
+        }
+        if (before == NULL) {
+            m->commits_first = t->next;
+        } else {
+            before->next = t->next;
+        }
+        if (m->commits_last == t) {
+            m->commits_last = before;
+        }
+        return t;
+    }
+    return NULL;
+}
+
+void session_committed(struct mta *m, const struct spool_event *event)
+{
+    struct txn *t = take_waiting(m, event->txn);
+    if (t == NULL) {
+        return;
+    }
+    struct conn *c = pool_find(&m->conns, t->conn);
+    if (event->err == ERR_OK) {
+        /* There is room: num_txns_promised kept it. */
+        queue_add(&m->queue, event->id, &event->meta, false);
+        m->stats.num_messages++;
+    }
+    report_message(m, c, t, event);
+    t->is_begun = false;
+    m->num_txns_promised--;
+    free_txn(m, t);
+    if (c == NULL) {
+        return;
+    }
+    uint8_t id_bytes[SPOOL_ID_TEXT_LEN];
+    struct buf id = buf_make(id_bytes, sizeof id_bytes);
+    spool_id_put(&id, event->id);
+    c->txn = NULL;
+    c->waits_for_commit = false;
+    c->heard_while_waiting = false;
+    if (event->err == ERR_OK) {
+        c->num_messages++;
+    }
+    smtpd_answer(&c->smtp, verdict_of(event->err), buf_slice(&id));
+    conn_queue(m, c);
+}

@@ -1,0 +1,217 @@
+/* The handshakes: how many at once, and one at a time.
+ *
+ * A handshake is public-key work, tens of milliseconds on a router. So one connection gets a turn
+ * in each step, after the replies that are due; the others wait in a queue, and a flood of
+ * handshakes slows nothing but itself. At most tls_max_handshakes hold memory for one; those that
+ * come later wait until a place is free, or their time is up. */
+#include "mta_inside.h"
+
+#define HEAP_PAUSE_MS 20 /* before looking again whether the heap has room */
+
+enum smtpd_verdict tls_may_begin(const struct mta *m)
+{
+    return m->has_certificate && m->tls_conns.num_used < m->tls_conns.num_items ? SMTPD_OK
+                                                                                : SMTPD_TEMPORARY;
+}
+
+void tls_wait_for_heap(struct mta *m, struct conn *c)
+{
+    c->waits_for_heap = true;
+    if (m->heap_timer.slot == 0) {
+        timer_set(&m->timers, &m->heap_timer, m->now_ms + HEAP_PAUSE_MS);
+    }
+}
+
+void tls_heap_timer(struct mta *m)
+{
+    uint32_t cursor = 0;
+    struct conn *c;
+    while ((c = pool_each(&m->conns, &cursor)) != NULL) {
+        if (c->waits_for_heap) {
+            c->waits_for_heap = false;
+            conn_queue(m, c);
+        }
+    }
+}
+
+bool tls_begin(struct mta *m, struct conn *c)
+{
+    if (!m->has_certificate) {
+        return false;
+    }
+    c->phase = CONN_HANDSHAKE;
+    c->phase_ms = m->now_ms;
+    conn_queue(m, c);
+    return true;
+}
+
+/* A place among the handshakes in progress. False if there is none now, or no memory at all: then
+ * the connection is lost. */
+static bool take_place(struct mta *m, struct conn *c)
+{
+    if (m->num_handshakes >= m->site->conf.tls_max_handshakes) {
+        c->waits_for_place = true;
+        return false;
+    }
+    c->waits_for_place = false;
+    c->tls = pool_take(&m->tls_conns);
+    if (c->tls == NULL || tls_open_server(c->tls, &m->tls_env) != ERR_OK) {
+        pool_give(&m->tls_conns, c->tls);
+        c->tls = NULL;
+        conn_lose(m, c);
+        return false;
+    }
+    c->has_place = true;
+    m->num_handshakes++;
+    m->stats.num_handshakes++;
+    return true;
+}
+
+static void leave_place(struct mta *m, struct conn *c)
+{
+    if (!c->has_place) {
+        return;
+    }
+    c->has_place = false;
+    m->num_handshakes--;
+    uint32_t cursor = 0;
+    struct conn *other;
+    while ((other = pool_each(&m->conns, &cursor)) != NULL) {
+        if (other->waits_for_place) {
+            conn_queue(m, other);
+        }
+    }
+}
+
+static void add_shaking(struct mta *m, struct conn *c)
+{
+    if (c->is_shaking) {
+        return;
+    }
+    c->is_shaking = true;
+    c->next_shaking = NULL;
+    if (m->shaking_last == NULL) {
+        m->shaking_first = c;
+    } else {
+        m->shaking_last->next_shaking = c;
+    }
+    m->shaking_last = c;
+}
+
+static void drop_shaking(struct mta *m, struct conn *c)
+{
+    struct conn *before = NULL;
+    for (struct conn *at = m->shaking_first; at != NULL; before = at, at = at->next_shaking) {
+        if (at != c) {
+            continue;
+        }
+        if (before == NULL) {
+            m->shaking_first = c->next_shaking;
+        } else {
+            before->next_shaking = c->next_shaking;
+        }
+        if (m->shaking_last == c) {
+            m->shaking_last = before;
+        }
+        break;
+    }
+    c->is_shaking = false;
+}
+
+void tls_end(struct mta *m, struct conn *c)
+{
+    if (c->is_shaking) {
+        drop_shaking(m, c);
+    }
+    c->waits_for_place = false;
+    leave_place(m, c);
+    if (c->tls != NULL) {
+        tls_free(c->tls);
+        pool_give(&m->tls_conns, c->tls);
+        c->tls = NULL;
+    }
+}
+
+bool tls_turn(struct mta *m, struct conn *c)
+{
+    if (c->is_shaking || (c->tls == NULL && !take_place(m, c))) {
+        return false;
+    }
+    enum err err = wire_flush(m, c);
+    if (err == ERR_AGAIN) {
+        return true;
+    }
+    if (err == ERR_OK) {
+        err = wire_feed_tls(m, c);
+    }
+    if (err == ERR_OK) {
+        add_shaking(m, c);
+    } else if (err != ERR_AGAIN) {
+        conn_lose(m, c);
+    }
+    return false;
+}
+
+static void establish(struct mta *m, struct conn *c)
+{
+    leave_place(m, c);
+    c->phase = CONN_SMTP;
+    c->progressed = true;
+    if (!c->tls_on_connect) {
+        smtpd_tls_started(&c->smtp);
+    }
+}
+
+static void give_set(struct mta *m, struct conn *c)
+{
+    struct tls_set *set = staple_take_set(&m->staple, m->now_ms);
+    tls_give_set(c->tls, set);
+    tls_set_drop(set);
+}
+
+/* One piece of a handshake. True if it can go on at once. */
+static bool shake(struct mta *m, struct conn *c)
+{
+    struct tls_time now = tls_now(m);
+    switch (tls_step(c->tls, &now)) {
+    case TLS_NEED_SET:
+        give_set(m, c);
+        return true;
+    case TLS_TURN:
+        return true;
+    case TLS_ESTABLISHED:
+        establish(m, c);
+        return false;
+    case TLS_NO_ROOM:
+        tls_wait_for_heap(m, c);
+        return false;
+    case TLS_FAILED:
+        wire_flush(m, c); /* the alert, if the peer takes it */
+        conn_lose(m, c);
+        return false;
+    case TLS_CLOSED:
+        conn_lose(m, c);
+        return false;
+    case TLS_MORE:
+    case TLS_WRITE:
+    case TLS_DATA:
+        return false;
+    }
+    return false;
+}
+
+void tls_run_handshake(struct mta *m)
+{
+    struct conn *c = m->shaking_first;
+    if (c == NULL) {
+        return;
+    }
+    drop_shaking(m, c);
+    if (c->phase != CONN_HANDSHAKE) {
+        return;
+    }
+    if (shake(m, c)) {
+        add_shaking(m, c);
+    }
+    conn_queue(m, c);
+}
