@@ -74,7 +74,7 @@ MBED_USER_OBJ := $(CORE_MBED_SRC:%.c=$(O)/%.o) $(POSIX_OBJ) $(SIM_OBJ) $(TEST_OB
 
 # Tests link against all of it and take what they name.
 PROGRAM := $(O)/postern
-MAIN_OBJ := $(O)/port/posix/main.o
+MAIN_OBJ := $(O)/port/posix/posix_main.o
 LIBS := $(O)/libcore.a $(O)/libposix.a $(O)/libmbed.a
 TEST_LIBS := $(O)/libcore.a $(O)/libsim.a $(O)/libposix.a $(O)/libmbed.a
 UNIT_BIN := $(UNIT_OBJ:.o=)

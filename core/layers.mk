@@ -2,7 +2,7 @@
 # rest. An include may point to the same layer or down, never up (make check-deps).
 LAYERS = base codecs engines services mta
 
-LAYER_base = slice buf text pool arena timer err log crc32c net_addr budget
+LAYER_base = slice buf text pool heap arena timer err log crc32c net_addr budget
 LAYER_codecs = der pem x509 ocsp_response ocsp_request smtp_line smtp_command smtp_reply address header \
     envelope hostlist ocsp_reason mime
 LAYER_engines = smtpd smtpd_* smtp_client tls tls_* ocsp_check ocsp_check_* auth policy
