@@ -104,7 +104,7 @@ static enum err net_listen(void *ctx, uint32_t *out_handle, const struct net_add
     if (address_len == 0) {
         return ERR_UNSUPPORTED;
     }
-    int fd;
+    int fd = -1;
     enum err e = open_socket(n, &fd, address.any.sa_family);
     if (e != ERR_OK) {
         return e;
@@ -183,7 +183,7 @@ static enum err net_connect(void *ctx, uint32_t *out_handle, const struct net_ad
     if (address_len == 0) {
         return ERR_UNSUPPORTED;
     }
-    int fd;
+    int fd = -1;
     enum err e = open_socket(n, &fd, address.any.sa_family);
     if (e != ERR_OK) {
         return e;

@@ -42,7 +42,7 @@ static void test_numbers(void)
     for (size_t n = 1; n <= 8; n++) {
         uint8_t bytes[8];
         struct buf full = buf_make(bytes, n), small = buf_make(bytes, n - 1);
-        uint64_t value = UINT64_C(0x8877665544332211), mask = UINT64_MAX >> (64 - 8 * n), back;
+        uint64_t value = UINT64_C(0x8877665544332211), mask = UINT64_MAX >> (64 - 8 * n), back = 0;
         CHECK(!buf_put_be(&small, n, value));
         CHECK_EQ(small.len, 0);
         CHECK(buf_put_be(&full, n, value));
