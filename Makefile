@@ -60,7 +60,8 @@ SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
 VECTOR_SRC := $(sort $(wildcard tests/vectors/*_test.c))
 include port/mbedtls/sources.mk
 
-CORE_MBED_SRC := $(filter $(patsubst %,core/%.c,$(subst *,%,$(MBEDTLS_USERS))),$(CORE_SRC))
+# The files of core/ that a list of names and prefixes in layers.mk means.
+core_files = $(filter $(patsubst %,core/%.c,$(subst *,%,$1)),$(CORE_SRC))
 
 CORE_OBJ := $(CORE_SRC:%.c=$(O)/%.o)
 POSIX_OBJ := $(POSIX_SRC:%.c=$(O)/%.o)
@@ -70,7 +71,9 @@ SIMTEST_OBJ := $(SIMTEST_SRC:%.c=$(O)/%.o)
 VECTOR_OBJ := $(VECTOR_SRC:%.c=$(O)/%.o)
 TEST_OBJ := $(UNIT_OBJ) $(SIMTEST_OBJ) $(VECTOR_OBJ)
 MBED_OBJ := $(MBED_SRC:%=$(O)/mbedtls/%.o)
-MBED_USER_OBJ := $(CORE_MBED_SRC:%.c=$(O)/%.o) $(POSIX_OBJ) $(SIM_OBJ) $(TEST_OBJ)
+MBED_USER_OBJ := $(patsubst %.c,$(O)/%.o,$(call core_files,$(MBEDTLS_USERS))) $(POSIX_OBJ) \
+    $(SIM_OBJ) $(TEST_OBJ)
+MBED_INSIDE_OBJ := $(patsubst %.c,$(O)/%.o,$(call core_files,$(MBEDTLS_INTERNALS)))
 
 # Tests link against all of it and take what they name.
 PROGRAM := $(O)/postern
@@ -93,7 +96,7 @@ TOLERATE := $(if $(KEEP),-)
 INC = -Icore -Iport
 $(MBED_USER_OBJ): INC += $(MBED_INC)
 $(MBED_USER_OBJ): $(MBED_STAMP)
-$(MBEDTLS_INTERNALS:%=$(O)/core/%.o): INC += -isystem $(MBED)/library
+$(MBED_INSIDE_OBJ): INC += -isystem $(MBED)/library
 $(POSIX_OBJ): INC += -D_GNU_SOURCE
 $(TEST_OBJ): INC += -Itests/unit -Iport/sim -Iport/posix -D_GNU_SOURCE
 

@@ -12,7 +12,7 @@ LAYER_mta = mta mta_*
 
 # Who may include the public headers of Mbed TLS, and who its internals.
 MBEDTLS_USERS = tls tls_* ocsp_check ocsp_check_* ocsp_staple
-MBEDTLS_INTERNALS = tls_status
+MBEDTLS_INTERNALS = tls_status tls_status_*
 
 # The layers that may know the port's contract (port/port.h).
 PORT_USERS = services mta
