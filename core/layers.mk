@@ -3,11 +3,11 @@
 LAYERS = base codecs engines services mta
 
 LAYER_base = slice buf text pool heap arena timer err log crc32c net_addr budget
-LAYER_codecs = der pem x509 ocsp_response ocsp_request smtp_line smtp_command smtp_reply address header \
-    envelope hostlist ocsp_reason mime
+LAYER_codecs = der pem x509 ocsp_response ocsp_request smtp_line smtp_command smtp_reply address \
+    header envelope hostlist ocsp_reason mime
 LAYER_engines = smtpd smtpd_* smtp_client tls tls_* ocsp_check ocsp_check_* auth policy
-LAYER_services = spool spool_* queue ocsp_staple ocsp_staple_* ocsp_fetch wall_time route deliver_* alias alias_* control conf \
-    conf_*
+LAYER_services = spool spool_* queue ocsp_staple ocsp_staple_* ocsp_fetch wall_time route deliver_* \
+    alias alias_* control conf conf_*
 LAYER_mta = mta mta_*
 
 # Who may include the public headers of Mbed TLS, and who its internals.
