@@ -8,7 +8,7 @@
 
 #define USER_FORM \
     "names of letters, digits, '.', '-' and '_', the first no '.', or the path of a file"
-#define LIST_NOTE "; a list with IPv6 addresses begins with '<;'"
+#define LIST_NOTE "; a list begins with '<;' if there are colons in it"
 
 struct option {
     const char *name;
@@ -102,20 +102,24 @@ static void put_expected(struct buf *b, const struct option *o)
     }
 }
 
+static void report_memory(struct reader *r)
+{
+    buf_put_string(conf_report_begin(&r->report, 0, NULL), "more than there is memory for");
+    conf_report_end(&r->report);
+    r->is_out_of_memory = true;
+}
+
 static void report_value(struct reader *r, const struct option *o, uint32_t line_number,
                          const struct conf_value *v, enum err err)
 {
     struct buf *b = conf_report_begin(&r->report, line_number, o->name);
-    if (err == ERR_NO_MEMORY) {
-        buf_put_string(b, "more text than there is memory for");
-        r->is_out_of_memory = true;
+    buf_put_string(b, "found ");
+    conf_report_quote(b, v->found);
+    if (err == ERR_EXISTS) {
+        buf_put_string(b, " a second time");
     } else {
-        buf_put_string(b, "found ");
-        conf_report_quote(b, v->found);
-        buf_put_string(b, err == ERR_EXISTS ? " a second time" : ", expected ");
-        if (err != ERR_EXISTS) {
-            put_expected(b, o);
-        }
+        buf_put_string(b, ", expected ");
+        put_expected(b, o);
     }
     conf_report_end(&r->report);
 }
@@ -131,7 +135,9 @@ static void set_option(struct reader *r, const struct option *o, uint32_t line_n
     v.max = o->max;
     v.found = text;
     enum err err = o->parse(&v, (uint8_t *)r->conf + o->offset);
-    if (err != ERR_OK) {
+    if (err == ERR_NO_MEMORY) {
+        report_memory(r);
+    } else if (err != ERR_OK) {
         report_value(r, o, line_number, &v, err);
     }
 }
@@ -256,14 +262,11 @@ static bool finish(struct reader *r)
     if (*c->tls_privatekey == 0) {
         c->tls_privatekey = c->tls_certificate;
     }
-    if (make_listeners(c, r->arena)) {
-        return true;
+    if (!make_listeners(c, r->arena)) {
+        report_memory(r);
+        return false;
     }
-    struct buf *b = conf_report_begin(&r->report, 0, "local_interfaces");
-    buf_put_string(b, "more than there is memory for");
-    conf_report_end(&r->report);
-    r->is_out_of_memory = true;
-    return false;
+    return true;
 }
 
 enum err conf_read(struct conf *out, struct arena *a, struct slice text, const struct conf_env *env,
@@ -273,6 +276,7 @@ enum err conf_read(struct conf *out, struct arena *a, struct slice text, const s
     struct reader r = {out, a, env, conf_report_make(errors, env->file), false};
     memset(out, 0, sizeof *out);
     if (a->len - a->used < CONF_LINE_MAX) {
+        report_memory(&r);
         return ERR_NO_MEMORY;
     }
     a->len -= CONF_LINE_MAX;
@@ -282,7 +286,7 @@ enum err conf_read(struct conf *out, struct arena *a, struct slice text, const s
     bool is_right = r.report.num == 0 && finish(&r);
     if (!is_right) {
         a->used = used_before;
-        return r.is_out_of_memory || r.report.num == 0 ? ERR_NO_MEMORY : ERR_MALFORMED;
+        return r.is_out_of_memory ? ERR_NO_MEMORY : ERR_MALFORMED;
     }
     return ERR_OK;
 }
