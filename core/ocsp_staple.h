@@ -1,0 +1,96 @@
+/* What do we serve? The certificates of this server, their keys and their proofs.
+ *
+ * Loads the files that the options name, judges the proofs, and keeps the result as one set that
+ * handshakes take. When a file changes the set is made anew and replaced as a whole; a broken new
+ * set never replaces a working one, and a bad new proof never evicts a good old one:
+ *
+ *     new proof \ old proof       none or broken   good                    revoked or unknown
+ *     broken, or for another      taken (*)        old kept                old kept
+ *     signed, older               taken            kept, unless lapsed     old kept
+ *     signed, as new or newer:
+ *       good now                  taken            taken                   taken
+ *       good, but not now         taken            kept, unless lapsed     taken
+ *       revoked, unknown          taken            taken                   taken
+ *
+ *     (*) as the reason why none is served
+ *
+ * Whether what is kept is still in date is judged again at each handshake, by tls. Service: reads
+ * files through the port; called by the composition root at the start, at a reload and at
+ * connections. */
+#ifndef POSTERN_OCSP_STAPLE_H
+#define POSTERN_OCSP_STAPLE_H
+
+#include "port.h"
+#include "tls.h"
+
+#define STAPLE_PATH_CAP   256
+#define STAPLE_MAX_PAIRS  TLS_SET_PAIRS
+#define STAPLE_MAX_FILES  (3 * STAPLE_MAX_PAIRS + 1)
+#define STAPLE_ERRORS_CAP 1024 /* an errors buffer of this size holds all complaints of one load \
+                                */
+#define STAPLE_LOOK_MS 1000
+
+/* The options. Each of the first three is a path, or a list of up to STAPLE_MAX_PAIRS paths
+ * separated by colons, of which the first belong together and so do the second: one pair with an
+ * RSA key, one with an elliptic-curve key. NULL is the same as empty. */
+struct staple_conf {
+    const char *certificate;         /* tls_certificate; empty: no TLS, no set */
+    const char *privatekey;          /* empty: as certificate */
+    const char *ocsp_file;           /* empty: no proof; likewise an item of the list */
+    const char *verify_certificates; /* one path, or empty */
+    struct ocsp_options judging;
+};
+
+/* The files of a configuration: certificate, key and proof of each pair, then verify_certificates.
+ */
+struct staple_files {
+    uint32_t num_pairs;
+    char paths[STAPLE_MAX_FILES][STAPLE_PATH_CAP];
+};
+
+/* Everything that is replaced as one. */
+struct staple_load {
+    struct staple_files files;
+    struct port_stamp stamps[STAPLE_MAX_FILES]; /* as they were just before the files were read */
+    struct tls_set *set;                        /* NULL: none */
+    struct slice
+        issuers[STAPLE_MAX_PAIRS]; /* DER; in the set, or a copy on the heap; empty: none */
+    bool is_copy[STAPLE_MAX_PAIRS];
+    bool judge_again; /* there was no memory for it */
+};
+
+struct staple {
+    const struct port *port;
+    struct tls_env *env;
+    struct ocsp_options judging;
+    struct staple_load now; /* in force */
+    uint64_t looked_ms;
+};
+
+/* Loads all that conf names. A certificate or key that cannot be used is an error: *errors then has
+ * a line for each, naming the option, the file and what is wrong, and *s has no set. A proof that
+ * cannot be served is none: it is logged. conf is not needed afterwards; port and env must outlive
+ * *s. scratch, here and below, is room for the largest file twice over, left wiped; nothing in it
+ * is kept. ERR_OK, ERR_MALFORMED, or what made a file unreadable. */
+enum err staple_open(struct staple *s, const struct port *port, struct tls_env *env,
+                     const struct staple_conf *conf, const struct tls_time *now, struct buf scratch,
+                     struct buf *errors);
+
+/* The same with other options, at a reload. On failure all stays as it was. */
+enum err staple_reload(struct staple *s, const struct staple_conf *conf, const struct tls_time *now,
+                       struct buf scratch, struct buf *errors);
+
+/* Looks, at most once a second, whether a file has changed, and loads it. To be called when a
+ * handshake is about to take the set; cheap. What goes wrong is logged, once for each change. */
+void staple_refresh(struct staple *s, const struct tls_time *now, struct buf scratch);
+
+/* The set in force with one more reference, which the caller drops (tls_set_drop); NULL: none. */
+struct tls_set *staple_take_set(struct staple *s);
+
+/* Why the proof of that pair is not served at that time, or OCSP_GOOD. For reports. */
+enum ocsp_reason staple_reason(const struct staple *s, size_t pair, const struct tls_time *now);
+
+/* Drops the set. Handshakes under way keep theirs. A zeroed or closed *s is ignored. */
+void staple_close(struct staple *s);
+
+#endif
