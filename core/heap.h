@@ -21,7 +21,7 @@ struct heap {
     uint32_t classes; /* bit c: some list of class c has a block */
     uint32_t steps[HEAP_NUM_CLASSES];
     struct heap_block *lists[HEAP_NUM_CLASSES][HEAP_NUM_STEPS];
-    size_t total_len;    /* what heap_alloc could hand out in one piece when nothing is in use */
+    size_t total_len;    /* of the one free block that there is when nothing is in use */
     size_t used_len;     /* of blocks in use, their heads and rounding included */
     size_t used_max_len; /* the most that was ever in use at once */
     uint32_t num_used;
@@ -31,7 +31,7 @@ struct heap {
 /* Takes over the region, which must outlive the heap. False if it is too small or over 2 GiB. */
 bool heap_open(struct heap *h, void *region, size_t len);
 
-/* num elements of size bytes, zeroed, aligned for any type; NULL if there is no such run, or if
+/* num elements of size bytes, zeroed, aligned to 8 bytes; NULL if there is no such run, or if
  * either is 0. */
 void *heap_alloc(struct heap *h, size_t num, size_t size);
 
