@@ -23,11 +23,12 @@
 #include "port.h"
 #include "tls.h"
 
-#define STAPLE_PATH_CAP   256
-#define STAPLE_MAX_PAIRS  TLS_SET_PAIRS
-#define STAPLE_MAX_FILES  (3 * STAPLE_MAX_PAIRS + 1)
-#define STAPLE_ERRORS_CAP 1024 /* an errors buffer of this size holds all complaints of one load \
-                                */
+#define STAPLE_PATH_CAP  256
+#define STAPLE_MAX_PAIRS TLS_SET_PAIRS
+#define STAPLE_MAX_FILES (3 * STAPLE_MAX_PAIRS + 1)
+#define STAPLE_ERRORS_CAP                                                  \
+    1024 /* an errors buffer of this size holds all complaints of one load \
+          */
 #define STAPLE_LOOK_MS 1000
 
 /* The options. Each of the first three is a path, or a list of up to STAPLE_MAX_PAIRS paths
@@ -56,7 +57,7 @@ struct staple_load {
     struct slice
         issuers[STAPLE_MAX_PAIRS]; /* DER; in the set, or a copy on the heap; empty: none */
     bool is_copy[STAPLE_MAX_PAIRS];
-    bool judge_again; /* there was no memory for it */
+    bool judge_again; /* there was no memory for a proof */
 };
 
 struct staple {
@@ -65,6 +66,7 @@ struct staple {
     struct ocsp_options judging;
     struct staple_load now; /* in force */
     uint64_t looked_ms;
+    enum err told; /* why the last load failed, as logged; ERR_OK: it did not */
 };
 
 /* Loads all that conf names. A certificate or key that cannot be used is an error: *errors then has

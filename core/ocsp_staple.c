@@ -1,0 +1,295 @@
+#include "ocsp_staple.h"
+
+#include "ocsp_staple_files.h"
+
+/* --- Which of two proofs --------------------------------------------------------------------- */
+
+/* At a time that is not known, whatever can ever be good is given the benefit of the doubt: nothing
+ * is served by it before the clock is set. */
+static bool holds(const struct ocsp_verdict *v, const struct tls_time *now)
+{
+    return now->wall_set ? ocsp_verdict_at(v, now->wall_s) == OCSP_GOOD : v->reason == OCSP_GOOD;
+}
+
+/* The table in the header. */
+static bool replaces(const struct ocsp_verdict *new, const struct ocsp_verdict *old,
+                     const struct tls_time *now)
+{
+    if (!old->verified || !new->verified) {
+        return !old->verified;
+    }
+    bool is_older = new->this_update_s < old->this_update_s;
+    if (old->reason != OCSP_GOOD) {
+        return !is_older;
+    }
+    if (new->reason == OCSP_REVOKED || new->reason == OCSP_UNKNOWN) {
+        return !is_older;
+    }
+    if (new->reason != OCSP_GOOD) {
+        return false;
+    }
+    return (!is_older && holds(new, now)) || (!holds(old, now) && holds(new, now));
+}
+
+/* --- Reports --------------------------------------------------------------------------------- */
+
+static void report(struct staple *s, enum log_level level, struct log_line *line)
+{
+    s->port->log.line(s->port->log.ctx, level, log_end(line));
+}
+
+static enum ocsp_reason reason_at(const struct ocsp_verdict *v, const struct tls_time *now)
+{
+    if (v->reason != OCSP_GOOD) {
+        return v->reason;
+    }
+    return now->wall_set ? ocsp_verdict_at(v, now->wall_s) : OCSP_CLOCK_NOT_SET;
+}
+
+/* What a proof's file held, and whether it is what is served from now on. */
+static void report_proof(struct staple *s, const char *path, const struct ocsp_verdict *v,
+                         const char *action, const struct tls_time *now)
+{
+    enum ocsp_reason reason = reason_at(v, now);
+    struct log_line line;
+    log_begin(&line, "proof");
+    log_peer_text(&line, "file", slice_of_string(path));
+    log_word(&line, "action", action);
+    log_word(&line, "reason", ocsp_reason_name(reason));
+    if (v->this_update_s != OCSP_NO_TIME) {
+        log_time(&line, "this_update", v->this_update_s);
+    }
+    if (v->reason == OCSP_GOOD) {
+        log_time(&line, "until", v->end_s);
+    }
+    report(s, reason == OCSP_GOOD ? LOG_INFO : LOG_WARNING, &line);
+}
+
+/* One line of the log for each line of text. */
+static void report_errors(struct staple *s, struct slice text)
+{
+    struct log_line line;
+    while (text.len != 0) {
+        const uint8_t *end = memchr(text.ptr, '\n', text.len);
+        struct slice what, newline;
+        slice_take(&text, end != NULL ? (size_t)(end - text.ptr) : text.len, &what);
+        slice_take(&text, end != NULL ? 1 : 0, &newline);
+        log_begin(&line, "certificate");
+        log_word(&line, "action", "old-kept");
+        log_peer_text(&line, "error", what);
+        report(s, LOG_ERROR, &line);
+    }
+}
+
+/* --- Proofs ---------------------------------------------------------------------------------- */
+
+/* What a set has for the certificate that is the leaf of pair in load: there may be nothing. */
+static bool find_old(const struct tls_set *set, const struct staple_load *load, size_t pair,
+                     struct slice *out_der, const struct ocsp_verdict **out)
+{
+    struct slice leaf = tls_set_cert_der(load->set, pair, 0);
+    for (size_t i = 0; set != NULL && i < tls_set_num_pairs(set); i++) {
+        if (slice_equal(tls_set_cert_der(set, i, 0), leaf)) {
+            return tls_set_proof(set, i, 0, out_der, out);
+        }
+    }
+    return false;
+}
+
+static const char *action_of(enum err err, bool is_taken, const struct ocsp_verdict *new)
+{
+    if (err != ERR_OK) {
+        return err_name(err);
+    }
+    if (!is_taken) {
+        return "old-kept";
+    }
+    return new->reason == OCSP_GOOD ? "taken" : "none-served";
+}
+
+/* Judges the proof of a pair and gives the set of load that, or what old_set had for the same
+ * certificate. ERR_OK or ERR_NO_MEMORY. */
+static enum err update_proof(struct staple *s, struct staple_load *load, size_t pair,
+                             const struct tls_set *old_set, const struct tls_time *now,
+                             struct buf scratch)
+{
+    const char *path = load->files.paths[staple_index(STAPLE_PROOF, pair)];
+    const struct ocsp_verdict *old;
+    struct ocsp_verdict new;
+    struct slice der, old_der;
+    enum err err = ERR_OK;
+    staple_judge(s, load, pair, scratch, &der, &new);
+    bool is_known = path[0] != '\0' && find_old(old_set, load, pair, &old_der, &old);
+    bool is_taken = !is_known || replaces(&new, old, now);
+    if (is_taken) {
+        err = tls_set_set_proof(load->set, pair, 0, der, &new);
+    } else if (load->set != old_set) {
+        struct ocsp_verdict kept = *old;
+        err = tls_set_set_proof(load->set, pair, 0, old_der, &kept);
+    }
+    if (err == ERR_OK && new.reason == OCSP_NO_MEMORY) {
+        err = ERR_NO_MEMORY;
+    }
+    /* A want of memory is told once, not at each new try. */
+    if (path[0] != '\0' && !(err != ERR_OK && load->judge_again)) {
+        report_proof(s, path, &new, action_of(err, is_taken, &new), now);
+    }
+    return err;
+}
+
+static enum err update_proofs(struct staple *s, struct staple_load *load,
+                              const struct tls_set *old_set, const struct tls_time *now,
+                              struct buf scratch)
+{
+    enum err first_err = ERR_OK;
+    for (size_t pair = 0; pair < load->files.num_pairs; pair++) {
+        enum err err = update_proof(s, load, pair, old_set, now, scratch);
+        first_err = first_err == ERR_OK ? err : first_err;
+    }
+    load->judge_again = first_err != ERR_OK;
+    return first_err;
+}
+
+/* --- Sets ------------------------------------------------------------------------------------ */
+
+/* Loads next->files and puts the result in force; on failure the old set stays. Where there is an
+ * old set, a new one must not cost its proofs for want of memory. */
+static enum err replace_set(struct staple *s, struct staple_load *next, const struct tls_time *now,
+                            struct buf scratch, struct buf *errors)
+{
+    enum err err = staple_load(s, next, scratch, errors);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = update_proofs(s, next, s->now.set, now, scratch);
+    if (err != ERR_OK && s->now.set != NULL) {
+        buf_put_string(errors, "there is not enough memory for the proofs\n");
+        staple_unload(s, next);
+        return err;
+    }
+    staple_unload(s, &s->now);
+    s->now = *next;
+    s->told = ERR_OK;
+    return ERR_OK;
+}
+
+enum err staple_reload(struct staple *s, const struct staple_conf *conf, const struct tls_time *now,
+                       struct buf scratch, struct buf *errors)
+{
+    struct staple_load next;
+    struct ocsp_options judging = s->judging;
+    memset(&next, 0, sizeof next);
+    if (!staple_split(conf, &next.files, errors)) {
+        return ERR_MALFORMED;
+    }
+    s->judging = conf->judging;
+    enum err err = replace_set(s, &next, now, scratch, errors);
+    if (err != ERR_OK) {
+        s->judging = judging;
+    }
+    return err;
+}
+
+enum err staple_open(struct staple *s, const struct port *port, struct tls_env *env,
+                     const struct staple_conf *conf, const struct tls_time *now, struct buf scratch,
+                     struct buf *errors)
+{
+    memset(s, 0, sizeof *s);
+    s->port = port;
+    s->env = env;
+    s->looked_ms = now->now_ms;
+    return staple_reload(s, conf, now, scratch, errors);
+}
+
+/* Which kinds of files are not as they were loaded. */
+static void find_change(const struct staple *s, const struct port_stamp *stamps,
+                        bool *out_set_changed, bool *out_proof_changed)
+{
+    *out_set_changed = *out_proof_changed = false;
+    for (size_t i = 0; i < STAPLE_MAX_FILES; i++) {
+        if (memcmp(&stamps[i], &s->now.stamps[i], sizeof stamps[i]) == 0) {
+            continue;
+        }
+        if (i != staple_index(STAPLE_VERIFY, 0) && i % 3 == STAPLE_PROOF) {
+            *out_proof_changed = true;
+        } else {
+            *out_set_changed = true;
+        }
+    }
+}
+
+static bool load_changed_set(struct staple *s, const struct tls_time *now, struct buf scratch)
+{
+    struct staple_load next;
+    uint8_t bytes[STAPLE_ERRORS_CAP];
+    struct buf errors = buf_make(bytes, sizeof bytes);
+    memset(&next, 0, sizeof next);
+    next.files = s->now.files;
+    enum err err = replace_set(s, &next, now, scratch, &errors);
+    if (err != ERR_OK) {
+        if (err != s->told || !err_is_temporary(err)) {
+            report_errors(s, buf_slice(&errors));
+        }
+        s->told = err;
+    }
+    return err == ERR_OK;
+}
+
+static void report_new_set(struct staple *s)
+{
+    struct log_line line;
+    log_begin(&line, "certificate");
+    log_word(&line, "action", "taken");
+    log_peer_text(&line, "file",
+                  slice_of_string(s->now.files.paths[staple_index(STAPLE_CERTIFICATE, 0)]));
+    report(s, LOG_INFO, &line);
+}
+
+void staple_refresh(struct staple *s, const struct tls_time *now, struct buf scratch)
+{
+    struct port_stamp stamps[STAPLE_MAX_FILES];
+    bool set_changed, proof_changed;
+    if (s->now.set == NULL || now->now_ms - s->looked_ms < STAPLE_LOOK_MS) {
+        return;
+    }
+    s->looked_ms = now->now_ms;
+    staple_stamp(&s->port->files, &s->now.files, stamps);
+    find_change(s, stamps, &set_changed, &proof_changed);
+    /* What failed for a lack of something is tried again; else only once files change again. */
+    if (set_changed || err_is_temporary(s->told)) {
+        if (load_changed_set(s, now, scratch)) {
+            report_new_set(s);
+            return;
+        }
+    }
+    memcpy(s->now.stamps, stamps, sizeof s->now.stamps);
+    if (proof_changed || s->now.judge_again) {
+        update_proofs(s, &s->now, s->now.set, now, scratch);
+    }
+}
+
+struct tls_set *staple_take_set(struct staple *s)
+{
+    if (s->now.set != NULL) {
+        tls_set_keep(s->now.set);
+    }
+    return s->now.set;
+}
+
+enum ocsp_reason staple_reason(const struct staple *s, size_t pair, const struct tls_time *now)
+{
+    const struct ocsp_verdict *v;
+    struct slice der;
+    if (s->now.set == NULL || !tls_set_proof(s->now.set, pair, 0, &der, &v)) {
+        return OCSP_NO_FILE;
+    }
+    return reason_at(v, now);
+}
+
+void staple_close(struct staple *s)
+{
+    if (s->env != NULL) {
+        staple_unload(s, &s->now);
+    }
+    memset(s, 0, sizeof *s);
+}

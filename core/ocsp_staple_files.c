@@ -1,0 +1,350 @@
+#include "ocsp_staple_files.h"
+
+#include "ocsp_check_signature.h"
+#include "pem.h"
+
+#include <mbedtls/platform_util.h>
+
+static const char *const option_names[] = {
+    [STAPLE_CERTIFICATE] = "tls_certificate",
+    [STAPLE_KEY] = "tls_privatekey",
+    [STAPLE_PROOF] = "tls_ocsp_file",
+    [STAPLE_VERIFY] = "tls_verify_certificates",
+};
+
+/* --- Names ----------------------------------------------------------------------------------- */
+
+static struct slice trimmed(struct slice text)
+{
+    while (text.len != 0 && text.ptr[0] == ' ') {
+        slice_skip(&text, 1);
+    }
+    while (text.len != 0 && text.ptr[text.len - 1] == ' ') {
+        text.len--;
+    }
+    return text;
+}
+
+/* The next item of a list; false at its end. An empty list has no items. */
+static bool next_item(struct slice *list, bool *is_more, struct slice *out)
+{
+    if (!*is_more) {
+        return false;
+    }
+    const uint8_t *colon = list->len != 0 ? memchr(list->ptr, ':', list->len) : NULL;
+    size_t len = colon != NULL ? (size_t)(colon - list->ptr) : list->len;
+    slice_take(list, len, out);
+    *is_more = colon != NULL && slice_skip(list, 1);
+    *out = trimmed(*out);
+    return true;
+}
+
+static struct slice text_of(const char *option)
+{
+    return trimmed(slice_of_string(option != NULL ? option : ""));
+}
+
+static bool put_path(struct slice path, enum staple_file file, size_t pair,
+                     struct staple_files *out, struct buf *errors)
+{
+    if (path.len >= STAPLE_PATH_CAP) {
+        buf_put_string(errors, option_names[file]);
+        buf_put_string(errors, " has a file name of more than 255 bytes\n");
+        return false;
+    }
+    if (path.len != 0) {
+        memcpy(out->paths[staple_index(file, pair)], path.ptr, path.len);
+    }
+    return true;
+}
+
+/* Puts the items of a list into their places; *out_num is how many there are. */
+static bool split_list(const char *list, enum staple_file file, struct staple_files *out,
+                       uint32_t *out_num, struct buf *errors)
+{
+    struct slice rest = text_of(list), item;
+    bool is_more = rest.len != 0;
+    for (*out_num = 0; next_item(&rest, &is_more, &item); ++*out_num) {
+        if (*out_num == STAPLE_MAX_PAIRS) {
+            buf_put_string(errors, option_names[file]);
+            buf_put_string(errors, " names more files than the two that can be served\n");
+            return false;
+        }
+        if (!put_path(item, file, *out_num, out, errors)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool fits(uint32_t num, uint32_t num_pairs, enum staple_file file, struct buf *errors)
+{
+    if (num == 0 || num == num_pairs) {
+        return true;
+    }
+    buf_put_string(errors, option_names[file]);
+    buf_put_string(errors, " must name as many files as tls_certificate\n");
+    return false;
+}
+
+bool staple_split(const struct staple_conf *conf, struct staple_files *out, struct buf *errors)
+{
+    uint32_t num_keys, num_proofs;
+    memset(out, 0, sizeof *out);
+    if (!split_list(conf->certificate, STAPLE_CERTIFICATE, out, &out->num_pairs, errors) ||
+        !split_list(conf->privatekey, STAPLE_KEY, out, &num_keys, errors) ||
+        !split_list(conf->ocsp_file, STAPLE_PROOF, out, &num_proofs, errors) ||
+        !put_path(text_of(conf->verify_certificates), STAPLE_VERIFY, 0, out, errors)) {
+        return false;
+    }
+    for (size_t pair = 0; num_keys == 0 && pair < out->num_pairs; pair++) {
+        memcpy(out->paths[staple_index(STAPLE_KEY, pair)],
+               out->paths[staple_index(STAPLE_CERTIFICATE, pair)], STAPLE_PATH_CAP);
+    }
+    return fits(num_keys, out->num_pairs, STAPLE_KEY, errors) &&
+           fits(num_proofs, out->num_pairs, STAPLE_PROOF, errors);
+}
+
+/* --- Reading --------------------------------------------------------------------------------- */
+
+void staple_stamp(const struct port_files *files, const struct staple_files *names,
+                  struct port_stamp *out_stamps)
+{
+    for (size_t i = 0; i < STAPLE_MAX_FILES; i++) {
+        out_stamps[i] = (struct port_stamp){{0}};
+        if (names->paths[i][0] != '\0' &&
+            files->stamp(files->ctx, &out_stamps[i], names->paths[i]) != ERR_OK) {
+            out_stamps[i] = (struct port_stamp){{0}};
+        }
+    }
+}
+
+/* The whole file at the front of *room, which begins behind it afterwards. */
+static enum err read_file(struct staple *s, const char *path, struct buf *room, struct slice *out)
+{
+    const struct port_files *files = &s->port->files;
+    size_t len;
+    enum err err = files->read(files->ctx, &len, path, room->ptr, room->cap);
+    if (err == ERR_OK) {
+        *out = slice_make(room->ptr, len);
+        *room = buf_make(room->ptr + len, room->cap - len);
+    }
+    return err;
+}
+
+static enum err complain(struct buf *errors, enum staple_file file, const char *path,
+                         const char *what, enum err err)
+{
+    buf_put_string(errors, option_names[file]);
+    buf_put_string(errors, " ");
+    text_put_escaped(errors, slice_of_string(path), STAPLE_PATH_CAP);
+    buf_put_string(errors, ": ");
+    buf_put_string(errors, what);
+    buf_put_string(errors, "\n");
+    return err;
+}
+
+static enum err complain_unreadable(struct buf *errors, enum staple_file file, const char *path,
+                                    enum err err)
+{
+    const char *what = err == ERR_ABSENT    ? "there is no such file"
+                       : err == ERR_DENIED  ? "may not be read (permission denied)"
+                       : err == ERR_TOO_BIG ? "is too big"
+                                            : "cannot be read";
+    return complain(errors, file, path, what, err == ERR_OK ? ERR_IO : err);
+}
+
+/* Whose fault it is: the key's file or the certificate's. */
+static enum staple_file file_of(enum tls_set_error e)
+{
+    switch (e) {
+    case TLS_SET_NO_KEY:
+    case TLS_SET_BAD_KEY:
+    case TLS_SET_KEY_ENCRYPTED:
+    case TLS_SET_KEY_MISMATCH:
+        return STAPLE_KEY;
+    default:
+        return STAPLE_CERTIFICATE;
+    }
+}
+
+static enum err load_pair(struct staple *s, struct staple_load *load, size_t pair, struct buf room,
+                          struct buf *errors)
+{
+    const char *cert_path = load->files.paths[staple_index(STAPLE_CERTIFICATE, pair)];
+    const char *key_path = load->files.paths[staple_index(STAPLE_KEY, pair)];
+    struct slice chain, key;
+    enum err err = read_file(s, cert_path, &room, &chain);
+    if (err != ERR_OK) {
+        return complain_unreadable(errors, STAPLE_CERTIFICATE, cert_path, err);
+    }
+    key = chain;
+    if (strcmp(cert_path, key_path) != 0) {
+        err = read_file(s, key_path, &room, &key);
+    }
+    if (err != ERR_OK) {
+        return complain_unreadable(errors, STAPLE_KEY, key_path, err);
+    }
+    enum tls_set_error e = tls_set_add_pair(load->set, chain, key);
+    if (e == TLS_SET_OK) {
+        return ERR_OK;
+    }
+    return complain(errors, file_of(e), file_of(e) == STAPLE_KEY ? key_path : cert_path,
+                    tls_set_error_text(e), e == TLS_SET_MEMORY ? ERR_NO_MEMORY : ERR_MALFORMED);
+}
+
+/* --- Issuers --------------------------------------------------------------------------------- */
+
+/* Not only by name: its key has signed the leaf. */
+static bool is_issuer_of(struct slice der, const struct x509_cert *leaf)
+{
+    struct x509_cert cert;
+    const char *hash;
+    return x509_parse_cert(der, &cert) && slice_equal(cert.subject, leaf->issuer) &&
+           ocsp_signature_check(&leaf->sealed, &cert, true, &hash) == OCSP_GOOD;
+}
+
+/* Goes through tls_verify_certificates, PEM or one certificate in DER. */
+static bool find_in_file(struct staple *s, const char *path, const struct x509_cert *leaf,
+                         struct buf room, struct slice *out)
+{
+    struct slice text;
+    if (path[0] == '\0' || read_file(s, path, &room, &text) != ERR_OK) {
+        return false;
+    }
+    if (!pem_is_text(text)) {
+        *out = text;
+        return is_issuer_of(text, leaf);
+    }
+    for (;;) {
+        room.len = 0;
+        room.overflow = false;
+        if (pem_next(&text, SLICE_LITERAL("CERTIFICATE"), &room) != ERR_OK) {
+            return false;
+        }
+        if (is_issuer_of(buf_slice(&room), leaf)) {
+            *out = buf_slice(&room);
+            return true;
+        }
+    }
+}
+
+/* The next certificate of the chain, else one of tls_verify_certificates, else none. */
+static void find_issuer(struct staple *s, struct staple_load *load, size_t pair, struct buf room)
+{
+    const char *path = load->files.paths[staple_index(STAPLE_VERIFY, 0)];
+    struct slice next = tls_set_cert_der(load->set, pair, 1), found;
+    struct x509_cert leaf;
+    if (!x509_parse_cert(tls_set_cert_der(load->set, pair, 0), &leaf)) {
+        return;
+    }
+    if (!slice_is_empty(next) && is_issuer_of(next, &leaf)) {
+        load->issuers[pair] = next;
+        return;
+    }
+    if (!find_in_file(s, path, &leaf, room, &found)) {
+        return;
+    }
+    uint8_t *copy = heap_alloc(s->env->heap, found.len, 1);
+    if (copy != NULL) {
+        memcpy(copy, found.ptr, found.len);
+        load->issuers[pair] = slice_make(copy, found.len);
+        load->is_copy[pair] = true;
+    }
+}
+
+/* --- A set ----------------------------------------------------------------------------------- */
+
+void staple_unload(struct staple *s, struct staple_load *load)
+{
+    for (size_t pair = 0; pair < STAPLE_MAX_PAIRS; pair++) {
+        if (load->is_copy[pair]) {
+            heap_free(s->env->heap, (void *)(uintptr_t)load->issuers[pair].ptr);
+        }
+        load->is_copy[pair] = false;
+        load->issuers[pair] = (struct slice){NULL, 0};
+    }
+    tls_set_drop(load->set);
+    load->set = NULL;
+}
+
+enum err staple_load(struct staple *s, struct staple_load *load, struct buf scratch,
+                     struct buf *errors)
+{
+    enum err err = ERR_OK, first_err = ERR_OK;
+    staple_stamp(&s->port->files, &load->files, load->stamps);
+    if (load->files.num_pairs == 0) {
+        return ERR_OK;
+    }
+    load->set = tls_set_new(s->env);
+    if (load->set == NULL) {
+        buf_put_string(errors, "there is not enough memory for TLS\n");
+        return ERR_NO_MEMORY;
+    }
+    for (size_t pair = 0; pair < load->files.num_pairs; pair++) {
+        err = load_pair(s, load, pair, scratch, errors);
+        first_err = first_err == ERR_OK ? err : first_err;
+    }
+    mbedtls_platform_zeroize(scratch.ptr, scratch.cap);
+    if (first_err != ERR_OK) {
+        staple_unload(s, load);
+        return first_err;
+    }
+    for (size_t pair = 0; pair < load->files.num_pairs; pair++) {
+        find_issuer(s, load, pair, scratch);
+    }
+    return ERR_OK;
+}
+
+/* --- Proofs ---------------------------------------------------------------------------------- */
+
+static enum ocsp_reason read_proof(struct staple *s, const char *path, struct buf *scratch,
+                                   struct slice *out)
+{
+    struct slice text;
+    if (path[0] == '\0') {
+        return OCSP_NO_FILE;
+    }
+    struct buf room = *scratch;
+    enum err err = read_file(s, path, &room, &text);
+    if (err != ERR_OK) {
+        return err == ERR_ABSENT    ? OCSP_NO_FILE
+               : err == ERR_TOO_BIG ? OCSP_TOO_BIG
+                                    : OCSP_UNREADABLE;
+    }
+    *out = text;
+    if (!pem_is_text(text)) {
+        return OCSP_GOOD;
+    }
+    /* Decoding never overtakes reading: it may be done in place. */
+    struct buf der = buf_make(scratch->ptr, scratch->cap);
+    if (pem_next(&text, SLICE_LITERAL("OCSP RESPONSE"), &der) != ERR_OK) {
+        return OCSP_MALFORMED;
+    }
+    *out = buf_slice(&der);
+    return OCSP_GOOD;
+}
+
+void staple_judge(struct staple *s, const struct staple_load *load, size_t pair, struct buf scratch,
+                  struct slice *out_der, struct ocsp_verdict *out)
+{
+    struct ocsp_question q = {.options = s->judging};
+    struct x509_cert issuer, leaf;
+    *out_der = (struct slice){NULL, 0};
+    enum ocsp_reason reason =
+        read_proof(s, load->files.paths[staple_index(STAPLE_PROOF, pair)], &scratch, out_der);
+    if (reason != OCSP_GOOD) {
+        *out = ocsp_verdict_none(reason);
+        *out_der = (struct slice){NULL, 0};
+        return;
+    }
+    if (x509_parse_cert(tls_set_cert_der(load->set, pair, 0), &leaf)) {
+        q.leaf = &leaf;
+    }
+    if (x509_parse_cert(load->issuers[pair], &issuer)) {
+        q.issuer = &issuer;
+    }
+    if (ocsp_check(&q, *out_der, out) != OCSP_GOOD) {
+        *out_der = (struct slice){NULL, 0};
+    }
+}
