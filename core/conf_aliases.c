@@ -14,7 +14,8 @@ struct reader {
     struct conf_report report;
     struct alias_entry *entry; /* the one that lines are continued for; NULL: none */
     uint32_t line_number;
-    bool is_failure; /* the entry says ":fail:": the rest is its text */
+    uint32_t num_before; /* complaints before this entry */
+    bool is_failure;     /* the entry says ":fail:": the rest is its text */
     bool is_out_of_memory;
 };
 
@@ -124,7 +125,8 @@ static bool take_failure(struct reader *r, struct slice line)
 
 static void end_entry(struct reader *r)
 {
-    if (r->entry != NULL && r->entry->num_targets == 0 && !r->is_failure) {
+    if (r->entry != NULL && r->entry->num_targets == 0 && !r->is_failure &&
+        r->report.num == r->num_before) {
         r->line_number = r->entry->line_number;
         complain(r, r->entry->name, "expected a target behind it");
     }
@@ -136,6 +138,7 @@ static void begin_entry(struct reader *r, struct slice line, uint32_t line_numbe
     struct slice name, rest = line;
     end_entry(r);
     r->line_number = line_number;
+    r->num_before = r->report.num;
     if (!take_word(&rest, ':', &name) || rest.len == 0 || name.len == 0 ||
         name.len > ADDRESS_LOCAL_MAX) {
         complain(r, line, "expected " FORM_NAME);
@@ -249,7 +252,7 @@ static void try_all(struct reader *r)
 
 enum err conf_read_aliases(struct conf *c, struct arena *a, struct slice text, struct buf *errors)
 {
-    struct reader r = {c, a, conf_report_make(errors, c->aliases_file), NULL, 0, false, false};
+    struct reader r = {c, a, conf_report_make(errors, c->aliases_file), NULL, 0, 0, false, false};
     if (!make_room(&r, text)) {
         complain(&r, slice_make(NULL, 0), "more aliases than there is memory for");
         return ERR_NO_MEMORY;

@@ -1,0 +1,338 @@
+/* Aliases: the file's form, what each name becomes, and every way in which they lead nowhere. */
+#include "alias.h"
+#include "conf.h"
+
+#include "test.h"
+
+static uint8_t memory[64 * 1024];
+static struct arena arena;
+static struct conf conf;
+static char error_bytes[CONF_ERRORS_CAP];
+static struct buf errors;
+
+static void begin(void)
+{
+    static const struct conf_env env = {"t.conf", {(const uint8_t *)"mx.example.org", 14}};
+    memset(memory, 0xa5, sizeof memory);
+    arena = (struct arena){memory, sizeof memory, 0};
+    errors = buf_make(error_bytes, sizeof error_bytes);
+    CHECK_EQ(conf_read(&conf, &arena,
+                       SLICE_LITERAL("local_users = joe : Ann : bob\naliases_file = /a\n"
+                                     "local_domains = @ : example.org\n"),
+                       &env, &errors),
+             ERR_OK);
+}
+
+static enum err read_text(const char *text)
+{
+    begin();
+    return conf_read_aliases(&conf, &arena, slice_of_string(text), &errors);
+}
+
+static void read_right(const char *text)
+{
+    if (read_text(text) != ERR_OK) {
+        fprintf(stderr, "%s\n%.*s", text, (int)errors.len, error_bytes);
+        CHECK(false);
+    }
+    CHECK_EQ(errors.len, 0);
+}
+
+static void check_errors(const char *text, const char *want)
+{
+    CHECK_EQ(read_text(text), ERR_MALFORMED);
+    CHECK_TEXT(buf_slice(&errors), want);
+}
+
+static bool find_user(const void *ctx, struct slice name, struct slice *out)
+{
+    return conf_find_user(ctx, name, out);
+}
+
+static enum err expand(const char *name, struct slice *items, uint32_t cap, char *out)
+{
+    struct alias_users users = {&conf, find_user};
+    struct alias_list list = {items, 0, cap, {NULL, 0}};
+    enum err err = alias_expand(&conf.aliases, &users, slice_of_string(name), &list);
+    *out = 0;
+    for (uint32_t i = 0; i < list.num_items; i++) {
+        strncat(out, (const char *)items[i].ptr, items[i].len);
+        strcat(out, " ");
+    }
+    return err;
+}
+
+/* The users, each followed by a space. */
+static void check_users(const char *name, const char *want)
+{
+    struct slice items[4];
+    char got[400];
+    CHECK_EQ(expand(name, items, 4, got), ERR_OK);
+    if (strcmp(got, want) != 0) {
+        fprintf(stderr, "%s: got %s, not %s\n", name, got, want);
+        CHECK(false);
+    }
+}
+
+static void check_nobody(const char *name, enum err want)
+{
+    struct slice items[4];
+    char got[400];
+    CHECK_EQ(expand(name, items, 4, got), want);
+}
+
+static void test_none(void)
+{
+    begin();
+    check_users("joe", "joe ");
+    check_users("JOE", "joe ");
+    check_users("ann", "Ann ");
+    check_nobody("carol", ERR_ABSENT);
+    check_nobody("*", ERR_ABSENT);
+    check_nobody("", ERR_ABSENT);
+    read_right("");
+    read_right("# nothing\n\n");
+    check_users("joe", "joe ");
+}
+
+static void test_form(void)
+{
+    read_right("# all\n"
+               "Postmaster: joe\r\n"
+               "  \n"
+               "sales : ann ,bob,\n"
+               "# between\n"
+               "\tJoe@EXAMPLE.org , ,\n"
+               "   joe@mx.example.org\n"
+               "\"old: name\": \"joe\"\n"
+               "\"a,b\":bob\n"
+               "empty:\n"
+               "  ann\n"
+               "last: postmaster, ann");
+    check_users("postMASTER", "joe ");
+    check_users("sales", "Ann bob joe ");
+    check_users("old: name", "joe ");
+    check_users("A,B", "bob ");
+    check_users("empty", "Ann ");
+    check_users("last", "joe Ann ");
+    check_nobody("old", ERR_ABSENT);
+    CHECK_EQ(alias_find(&conf.aliases, SLICE_LITERAL("LAST"))->line_number, 12);
+    CHECK(alias_find(&conf.aliases, SLICE_LITERAL("las")) == NULL);
+}
+
+static void test_catch_all(void)
+{
+    read_right("*: sales\nsales: ann, joe\nbob: bob, joe\n");
+    check_users("whoever", "Ann joe ");
+    check_users("*", "Ann joe ");
+    check_users("ann", "Ann ");
+    check_users("bob", "bob joe ");
+}
+
+static void test_fail(void)
+{
+    read_right("gone: :fail: left us, see ann\n  and more, text\n*: joe\n");
+    check_nobody("gone", ERR_ABSENT);
+    check_users("other", "joe ");
+    check_errors(
+        "gone: :fail:\nlist: ann, gone\n",
+        "/a:2: found 'gone', expected a user, an alias, or one of these at a local domain\n");
+    check_errors(
+        "x: ann, :fail: no\n",
+        "/a:1: found ':fail: no', expected a user, an alias, or one of these at a local domain\n");
+}
+
+static void test_wrong_form(void)
+{
+    check_errors("joe\n", "/a:1: found 'joe', expected NAME: TARGET, TARGET\n");
+    check_errors(": joe\n", "/a:1: found ': joe', expected NAME: TARGET, TARGET\n");
+    check_errors("\"x: joe\n", "/a:1: found '\\\"x: joe', expected NAME: TARGET, TARGET\n");
+    check_errors("\"x\" y: joe\n",
+                 "/a:1: found '\\\"x\\\" y: joe', expected NAME: TARGET, TARGET\n");
+    check_errors("  joe\nx: joe\n",
+                 "/a:1: found 'joe', expected NAME: TARGET, TARGET, without a space in front\n");
+    check_errors("x:\n\ny: ann\n", "/a:1: found 'x', expected a target behind it\n");
+    check_errors("y: ann\nx: ,\n", "/a:2: found 'x', expected a target behind it\n");
+    check_errors("x: ann\n\nX: bob\n", "/a:3: found 'X', which stands further up already\n");
+    check_errors("x@example.org: ann\n",
+                 "/a:1: found 'x@example.org', expected a name without a domain: "
+                 "aliases hold at all local domains\n");
+    check_errors("x: \"ann\n", "/a:1: found 'ann', expected a closing quote and a comma\n");
+    check_errors("x: \"ann\" bob\n", "/a:1: found 'bob', expected a closing quote and a comma\n");
+}
+
+/* TARGET, the line that is blamed, what is shown of it: a target that nobody has is found when the
+ * whole file has been read, and blamed on its alias. */
+static void test_wrong_targets(void)
+{
+    static const char *const table[][3] = {
+        {"joe@example.com", "3", "joe@example.com"},
+        {"joe@", "3", "joe@"},
+        {"@example.org", "3", "@example.org"},
+        {"joe@a@b", "3", "joe@a@b"},
+        {"/var/mail/x", "3", "/var/mail/x"},
+        {"|cat", "3", "|cat"},
+        {":include:/x", "3", ":include:/x"},
+        {"carol", "2", "carol"},
+        {"carol@example.org", "2", "carol"},
+        {"../x", "2", "../x"},
+        {"\"a\x01\"", "2", "a\\x01"},
+        {"joe ann", "2", "joe ann"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char text[128], want[256];
+        snprintf(text, sizeof text, "a: ann\nx: joe,\n %s\n", table[i][0]);
+        snprintf(
+            want, sizeof want,
+            "/a:%s: found '%s', expected a user, an alias, or one of these at a local domain\n",
+            table[i][1], table[i][2]);
+        check_errors(text, want);
+    }
+}
+
+static void test_all_mistakes(void)
+{
+    check_errors(
+        "x: /a\ny\nz: |b, joe@elsewhere.example\n",
+        "/a:1: found '/a', expected a user, an alias, or one of these at a local domain\n"
+        "/a:1: found 'x', expected a target behind it\n"
+        "/a:2: found 'y', expected NAME: TARGET, TARGET\n"
+        "/a:3: found '|b', expected a user, an alias, or one of these at a local domain\n"
+        "/a:3: found 'joe@elsewhere.example', expected a user, an alias, or one of these at a "
+        "local domain\n");
+}
+
+static void test_loops(void)
+{
+    check_errors("a: b\nb: c\nc: a\n", "/a:1: found 'a', which leads to itself\n"
+                                       "/a:2: found 'b', which leads to itself\n"
+                                       "/a:3: found 'c', which leads to itself\n");
+    check_errors("a: joe, a\n", "/a:1: found 'a', which leads to itself\n");
+    check_errors("*: *\n", "/a:1: found '*', which leads to itself\n");
+    read_right("joe: ann, joe\nann: ANN, joe\n"); /* each means the user, on the way back */
+    check_users("joe", "Ann joe ");
+    check_users("ann", "Ann joe ");
+}
+
+static void test_depth(void)
+{
+    char text[1024] = "";
+    for (int depth = ALIAS_DEPTH_MAX; depth <= ALIAS_DEPTH_MAX + 1; depth++) {
+        text[0] = 0;
+        for (int i = 1; i <= depth; i++) {
+            char line[32];
+            snprintf(line, sizeof line, i == depth ? "a%d: joe\n" : "a%d: a%d\n", i, i + 1);
+            strcat(text, line);
+        }
+        if (depth == ALIAS_DEPTH_MAX) {
+            read_right(text);
+            check_users("a1", "joe ");
+        } else {
+            check_errors(text, "/a:1: found 'a1', which stands for too many names\n");
+        }
+    }
+}
+
+/* A tree that would take 4^8 visits ends early. */
+static void test_breadth(void)
+{
+    char text[1024] = "";
+    for (int i = 1; i <= 7; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "a%d: a%d, a%d, a%d, a%d\n", i, i + 1, i + 1, i + 1, i + 1);
+        strcat(text, line);
+    }
+    strcat(text, "a8: joe\n");
+    CHECK_EQ(read_text(text), ERR_MALFORMED);
+    struct slice line = buf_slice(&errors);
+    CHECK(line.len > 50 &&
+          memcmp(line.ptr, "/a:1: found 'a1', which stands for too many names\n", 50) == 0);
+}
+
+static void test_too_many_users(void)
+{
+    struct slice items[2];
+    char got[400];
+    read_right("x: joe, ann, JOE\ny: joe, ann, bob\n");
+    CHECK_EQ(expand("x", items, 2, got), ERR_OK);
+    CHECK(strcmp(got, "joe Ann ") == 0);
+    CHECK_EQ(expand("y", items, 2, got), ERR_TOO_BIG);
+    CHECK_EQ(expand("y", items, 0, got), ERR_TOO_BIG);
+}
+
+static void test_memory(void)
+{
+    static const char text[] = "a: joe, ann\nlong_name_of_an_alias: ann, bob\nb: a\n";
+    bool fitted = false;
+    for (size_t len = 0; len < 1024; len += 8) {
+        begin();
+        struct arena small = {memory + arena.used, len, 0};
+        enum err err = conf_read_aliases(&conf, &small, slice_of_string(text), &errors);
+        CHECK(err == ERR_OK ? errors.len == 0 : err == ERR_NO_MEMORY && errors.len != 0 && !fitted);
+        fitted = fitted || err == ERR_OK;
+    }
+    CHECK(fitted);
+}
+
+static void test_many(void)
+{
+    static char text[32 * 1024];
+    size_t len = 0;
+    for (int i = 0; i < 500; i++) {
+        len += (size_t)snprintf(text + len, sizeof text - len, "name%d: %s\n", i * 7919 % 500,
+                                i % 2 == 0 ? "joe" : "ann, bob");
+    }
+    read_right(text);
+    CHECK_EQ(conf.aliases.num_entries, 500);
+    for (int i = 0; i < 500; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "NAME%d", i * 7919 % 500);
+        check_users(name, i % 2 == 0 ? "joe " : "Ann bob ");
+    }
+    check_nobody("name500", ERR_ABSENT);
+}
+
+static void test_broken_texts(void)
+{
+    static const char whole[] =
+        "a: joe,\n  ann@example.org\n\"b c\": a, \"bob\"\n# x\n*: :fail: no\n";
+    char text[sizeof whole];
+    uint32_t seed = 5;
+    for (size_t len = 0; len < sizeof whole; len++) {
+        memcpy(text, whole, len);
+        text[len] = 0;
+        enum err err = read_text(text);
+        CHECK(err == ERR_OK || (err == ERR_MALFORMED && errors.len != 0));
+    }
+    begin();
+    size_t used = arena.used;
+    for (int i = 0; i < 20000; i++) {
+        seed = seed * 1103515245 + 12345;
+        memcpy(text, whole, sizeof whole);
+        text[(seed >> 8) % (sizeof whole - 1)] = (char)(seed >> 24);
+        arena.used = used;
+        errors.len = 0;
+        enum err err =
+            conf_read_aliases(&conf, &arena, slice_make(text, sizeof whole - 1), &errors);
+        CHECK(err == ERR_OK || (err == ERR_MALFORMED && errors.len != 0));
+    }
+}
+
+static const struct test_case cases[] = {
+    {"none", test_none},
+    {"form", test_form},
+    {"catch_all", test_catch_all},
+    {"fail", test_fail},
+    {"wrong_form", test_wrong_form},
+    {"wrong_targets", test_wrong_targets},
+    {"all_mistakes", test_all_mistakes},
+    {"loops", test_loops},
+    {"depth", test_depth},
+    {"breadth", test_breadth},
+    {"too_many_users", test_too_many_users},
+    {"memory", test_memory},
+    {"many", test_many},
+    {"broken_texts", test_broken_texts},
+};
+
+TEST_MAIN(cases)

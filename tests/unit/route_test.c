@@ -1,0 +1,208 @@
+/* Recipients: whose they are, and that no client's bytes reach a path. */
+#include "route.h"
+
+#include "test.h"
+
+static uint8_t memory[16 * 1024];
+static struct conf conf;
+
+static void begin(const char *options, const char *aliases)
+{
+    static char error_bytes[CONF_ERRORS_CAP];
+    struct conf_env env = {"t.conf", SLICE_LITERAL("MX.Example.Org")};
+    struct arena arena = {memory, sizeof memory, 0};
+    struct buf errors = buf_make(error_bytes, sizeof error_bytes);
+    enum err err = conf_read(&conf, &arena, slice_of_string(options), &env, &errors);
+    if (err == ERR_OK) {
+        err = conf_read_aliases(&conf, &arena, slice_of_string(aliases), &errors);
+    }
+    if (err != ERR_OK) {
+        fprintf(stderr, "%.*s", (int)errors.len, error_bytes);
+        CHECK(false);
+        exit(1);
+    }
+}
+
+#define OPTIONS "local_users = joe : Ann\nlocal_domains = @ : example.org : *.example.net\n"
+
+static enum route_verdict route(const char *path, struct route_result *out)
+{
+    struct slice in = slice_of_string(path);
+    struct address a;
+    CHECK_EQ(address_take_path(&in, &a), ADDRESS_OK);
+    return route_address(&conf, &a, out);
+}
+
+static void check_local(const char *path, const char *user)
+{
+    struct route_result r;
+    CHECK_EQ(route(path, &r), ROUTE_LOCAL);
+    CHECK_EQ(r.num_users, 1);
+    if (r.num_users == 1) {
+        CHECK_TEXT(r.users[0], user);
+    }
+}
+
+static void check_refused(const char *path, enum route_verdict want)
+{
+    struct route_result r;
+    if (route(path, &r) != want) {
+        fprintf(stderr, "%s\n", path);
+        CHECK(false);
+    }
+}
+
+static void test_users(void)
+{
+    begin(OPTIONS, "");
+    check_local("<joe@example.org>", "joe");
+    check_local("<JOE@EXAMPLE.ORG>", "joe");
+    check_local("<\"joe\"@mx.example.org>", "joe");
+    check_local("<\"j\\oe\"@mx.example.org>", "joe");
+    check_local("<ann@a.b.example.net>", "Ann");
+    check_local("<@relay.example:joe@example.org>", "joe");
+    check_refused("<carol@example.org>", ROUTE_UNKNOWN_USER);
+    check_refused("<joe+list@example.org>", ROUTE_UNKNOWN_USER);
+    check_refused("<jo@example.org>", ROUTE_UNKNOWN_USER);
+    check_refused("<\"\"@example.org>", ROUTE_UNKNOWN_USER);
+    check_refused("<\"../joe\"@example.org>", ROUTE_UNKNOWN_USER);
+    check_refused("<\"joe/\"@example.org>", ROUTE_UNKNOWN_USER);
+    check_refused("<\"joe@example.org\"@example.org>", ROUTE_UNKNOWN_USER);
+    check_refused("<\"*\"@example.org>", ROUTE_UNKNOWN_USER);
+}
+
+static void test_relaying(void)
+{
+    begin(OPTIONS, "*: joe\n");
+    check_refused("<joe@example.com>", ROUTE_RELAY_DENIED);
+    check_refused("<joe@example.net>", ROUTE_RELAY_DENIED);
+    check_refused("<joe@[192.0.2.1]>", ROUTE_RELAY_DENIED);
+    check_refused("<postmaster@example.com>", ROUTE_RELAY_DENIED);
+    check_refused("<joe%example.com@example.com>", ROUTE_RELAY_DENIED);
+    check_local("<joe%example.com@example.org>", "joe");
+    check_local("<example.com!joe@example.org>", "joe");
+    check_refused("<>", ROUTE_UNKNOWN_USER);
+}
+
+static void test_aliases(void)
+{
+    struct route_result r;
+    begin(OPTIONS, "all: joe, ann\ngone: :fail: no\n\"old name\": ann\n");
+    CHECK_EQ(route("<ALL@example.org>", &r), ROUTE_LOCAL);
+    CHECK_EQ(r.num_users, 2);
+    CHECK_TEXT(r.users[0], "joe");
+    CHECK_TEXT(r.users[1], "Ann");
+    check_refused("<gone@example.org>", ROUTE_UNKNOWN_USER);
+    check_local("<\"Old Name\"@example.org>", "Ann");
+    begin(OPTIONS, "*: ann\n");
+    check_local("<whoever@example.org>", "Ann");
+    check_local("<b\xc3\xbc"
+                "cher@example.org>",
+                "Ann");
+    check_local("<joe@example.org>", "joe");
+}
+
+static void test_postmaster(void)
+{
+    begin(OPTIONS, "");
+    check_local("<Postmaster>", "joe");
+    check_local("<postMASTER@EXAMPLE.org>", "joe");
+    begin("local_users = mia : joe\n", "");
+    check_local("<Postmaster>", "mia"); /* named first, not sorted first */
+    begin(OPTIONS, "postmaster: ann\n");
+    check_local("<postmaster>", "Ann");
+    check_local("<postmaster@example.org>", "Ann");
+    begin(OPTIONS, "*: ann\n");
+    check_local("<postmaster>", "Ann");
+    begin(OPTIONS, "postmaster: :fail: nobody\n");
+    check_local("<postmaster>", "joe");
+    begin("local_users = joe : PostMaster\n", "");
+    check_local("<postmaster>", "PostMaster");
+    begin("", "");
+    check_local("<postmaster>", "postmaster");
+    check_refused("<joe@mx.example.org>", ROUTE_UNKNOWN_USER);
+}
+
+/* Aliases that lead nowhere, which a configuration in force never holds. */
+static void test_broken_aliases(void)
+{
+    begin(OPTIONS, "a: joe\n");
+    conf.aliases.targets[0] = SLICE_LITERAL("a");
+    check_refused("<a@example.org>", ROUTE_TEMPORARY);
+}
+
+static char path_bytes[300];
+
+static bool put(const char *user, const char *domain)
+{
+    struct buf b = buf_make(path_bytes, sizeof path_bytes);
+    memset(path_bytes, 'z', sizeof path_bytes);
+    bool is_put = route_put_maildir(&b, &conf, slice_of_string(user), slice_of_string(domain));
+    CHECK_EQ(b.len, is_put ? strlen(path_bytes) : 0);
+    return is_put;
+}
+
+static void check_maildir(const char *user, const char *domain, const char *want)
+{
+    CHECK(put(user, domain));
+    if (strcmp(path_bytes, want) != 0) {
+        fprintf(stderr, "%s, not %s\n", path_bytes, want);
+        CHECK(false);
+    }
+}
+
+static void test_maildir(void)
+{
+    begin(OPTIONS, "");
+    check_maildir("joe", "example.org", "/var/mail/joe");
+    check_maildir("JOE", "", "/var/mail/joe");
+    check_maildir("ann", "", "/var/mail/Ann");
+    check_maildir("postmaster", "", "/var/mail/postmaster");
+    check_maildir("PostMaster", "", "/var/mail/postmaster");
+    CHECK(!put("carol", "example.org"));
+    CHECK(!put("../etc", "example.org"));
+    CHECK(!put("", "example.org"));
+    begin("local_users = joe\nmaildir = /m\n", "");
+    check_maildir("joe", "x", "/m");
+}
+
+static void test_maildir_of_domain(void)
+{
+    begin("local_users = joe\nlocal_domains = @ : Example.NET : !bad.example : *.sub.example : *\n"
+          "maildir = /m/$domain/$local_part/$local_part$domain\n",
+          "");
+    check_maildir("joe", "EXAMPLE.net", "/m/example.net/joe/joeexample.net");
+    check_maildir("joe", "mx.example.org", "/m/mx.example.org/joe/joemx.example.org");
+    check_maildir("joe", "", "/m/mx.example.org/joe/joemx.example.org");
+    check_maildir("joe", "a.sub.example", "/m/mx.example.org/joe/joemx.example.org");
+    check_maildir("joe", "../../etc", "/m/mx.example.org/joe/joemx.example.org");
+    check_maildir("joe", "bad.example", "/m/mx.example.org/joe/joemx.example.org");
+}
+
+static void test_maildir_room(void)
+{
+    begin(OPTIONS, "");
+    for (size_t cap = 0; cap < 20; cap++) {
+        uint8_t bytes[21];
+        struct buf b = buf_make(bytes, cap);
+        memset(bytes, 'z', sizeof bytes);
+        bool fits = cap >= sizeof "/var/mail/joe";
+        CHECK_EQ(route_put_maildir(&b, &conf, SLICE_LITERAL("joe"), SLICE_LITERAL("")), fits);
+        CHECK_EQ(b.overflow, !fits);
+        CHECK_EQ(b.len, fits ? strlen("/var/mail/joe") : 0);
+        CHECK_EQ(bytes[cap], 'z');
+    }
+}
+
+static const struct test_case cases[] = {
+    {"users", test_users},
+    {"relaying", test_relaying},
+    {"aliases", test_aliases},
+    {"postmaster", test_postmaster},
+    {"broken_aliases", test_broken_aliases},
+    {"maildir", test_maildir},
+    {"maildir_of_domain", test_maildir_of_domain},
+    {"maildir_room", test_maildir_room},
+};
+
+TEST_MAIN(cases)
