@@ -31,14 +31,11 @@ struct spool_conf {
     uint32_t segment_len;  /* bytes of a segment file: a power of two, 256 KiB or more; 0: 1 MiB */
     uint64_t size_limit;   /* bytes of all segments together, at least 8 segments */
     uint32_t max_messages; /* live ones; about 100 bytes of memory each */
-    uint32_t max_txns; /* transactions at once; one write unit (at least 4 KiB) of memory each */
-    uint32_t
-        max_unsynced; /* bytes written and not yet durable, above which appends wait; 0: 1 MiB */
-    uint32_t max_outcomes;     /* outcomes reserved and not yet durable, at most; 0: 64 */
+    uint32_t max_txns;     /* at once; a write unit (at least 4 KiB) of memory each */
+    uint32_t max_unsynced; /* bytes not yet durable, above which appends wait; 0: 1 MiB */
+    uint32_t max_outcomes; /* outcomes reserved and not yet durable, at most; 0: 64 */
     uint32_t num_write_pages;  /* write units gathered into one write; 0: 8 */
     uint32_t outcome_delay_ms; /* how long an outcome may wait for company before a sync; 0: 50 */
-    uint32_t test_break; /* enum spool_break of spool_teeth.h; 0, and without effect unless built
-                            with SPOOL_TEETH */
 };
 
 /* Kept in the commit record; told again after a restart. */

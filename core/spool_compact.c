@@ -1,0 +1,433 @@
+/* Moves what is needed out of a segment: out of the log's oldest, so that it can be recycled, and
+ * out of bad ones, so that they can be retired. Bounded work per call. A copy counts only when it
+ * is durable; until then the old place does. Called by spool_step and the log writer. */
+#include "spool_inside.h"
+
+#define STEP_ENTRIES 2048
+#define STEP_COPIES  16
+#define STEP_PAGES   16
+
+static struct spool_entry *entry_at(struct spool *sp, uint32_t entry)
+{
+    return &sp->slots[entry].entry;
+}
+
+/* Whether a round of the log would free a segment: what it holds is that much longer than what is
+ * alive. */
+static bool is_worthwhile(const struct spool *sp)
+{
+    uint64_t seg_len = (uint64_t)(sp->seg_pages - 2) * sp->page_len;
+    uint64_t log_len = 0, data_len = 0;
+    for (uint32_t i = 0; i < sp->num_segs; i++) {
+        log_len += sp->segs[i].state == SEG_LOG ? seg_len : 0;
+        data_len += sp->segs[i].state == SEG_DATA ? seg_len : 0;
+    }
+    uint64_t live_len = (uint64_t)sp->live_cost * 512;
+    live_len = live_len > data_len ? live_len - data_len : 0;
+    return log_len >= live_len + seg_len + seg_len / 2;
+}
+
+static bool is_wanted(const struct spool *sp)
+{
+    if (sp->disk_entries > sp->num_slots / 4 * 3) {
+        return true;
+    }
+    return spool_segs_at_hand(sp) <= SPOOL_RESERVE + 1 && is_worthwhile(sp);
+}
+
+static void choose(struct spool *sp)
+{
+    struct spool_compact *c = &sp->compact;
+    uint16_t victim = SPOOL_NONE;
+    for (uint16_t i = 0; i < sp->num_segs && sp->now_ms >= sp->create_again_ms; i++) {
+        const struct spool_seg *sg = &sp->segs[i];
+        if (sg->state == SEG_BAD && !sg->is_syncing && !spool_txn_owns(sp, sg->owner)) {
+            victim = i;
+        }
+    }
+    if (victim == SPOOL_NONE && sp->recover.stage == RECOVER_DONE && !sp->is_stopping &&
+        is_wanted(sp)) {
+        victim = spool_seg_tail(sp);
+    }
+    c->victim = victim;
+    c->phase = COMPACT_SCAN;
+    c->cursor = 0;
+    c->is_found = c->is_copying = false;
+}
+
+/* Whether the message must be moved; reads its commit if only that can tell. */
+static bool touches(struct spool *sp, uint32_t entry, uint16_t seg)
+{
+    const struct spool_entry *e = entry_at(sp, entry);
+    const struct spool_seg *sg = &sp->segs[seg];
+    if (sg->is_data) {
+        return sg->owner == e->id;
+    }
+    if (sg->state == SEG_LOG) {
+        return e->first_seg == seg;
+    }
+    if (sp->segs[e->first_seg].generation > sg->generation ||
+        sp->segs[e->commit_seg].generation < sg->generation) {
+        return false;
+    }
+    if (e->commit_seg == seg || spool_view_load(sp, entry, &sp->view) != ERR_OK) {
+        return true;
+    }
+    for (uint16_t i = 0; i < sp->view.num_places; i++) {
+        if (sp->view.places[i].seg == seg) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The message cannot be read. It is named, and what spoilt it kept for a person to look at. */
+static void lose(struct spool *sp, uint32_t entry, uint16_t seg, uint32_t page)
+{
+    struct spool_compact *c = &sp->compact;
+    spool_log_lost(sp, entry_at(sp, entry)->id, seg, page, "lost");
+    c->is_copying = false;
+    spool_entry_end(sp, entry);
+    if (sp->segs[seg].state == SEG_LOG && seg != sp->head) {
+        sp->segs[seg].state = SEG_BAD;
+    }
+    if (sp->segs[seg].state == SEG_BAD) {
+        sp->segs[seg].is_damaged = true;
+        if (seg == c->victim) {
+            c->victim = SPOOL_NONE; /* begun anew, as a bad one */
+        }
+    }
+}
+
+static enum err copy_data_segment(struct spool *sp, struct spool_place *place, uint64_t at)
+{
+    struct spool_compact *c = &sp->compact;
+    uint16_t seg = spool_seg_take(sp, true);
+    if (seg == SPOOL_NONE) {
+        return ERR_AGAIN;
+    }
+    sp->segs[seg].owner = c->id;
+    sp->segs[seg].owned_len = place->len;
+    sp->segs[seg].is_wanted = true;
+    for (uint32_t done = 0; done < place->len;) {
+        uint32_t len = place->len - done < sp->chunk_cap ? place->len - done : sp->chunk_cap;
+        enum err err = spool_place_read(sp, c->id, place, at, done, sp->copy_buf + STAGE_AT, len);
+        if (err != ERR_OK) {
+            return err;
+        }
+        struct buf b = buf_make(sp->copy_buf + SPOOL_PAGE_HEAD_LEN, sp->page_len);
+        spool_chunk_head_put(&b, c->id, at + done, len);
+        err = spool_data_page(sp, seg, sp->copy_buf, STAGE_AT + len);
+        if (err != ERR_OK) {
+            spool_seg_fail(sp, seg, err);
+            return ERR_AGAIN;
+        }
+        done += len;
+    }
+    *place = (struct spool_place){
+        .page = 1, .len = place->len, .seg = seg, .offset = SPOOL_PAGE_HEAD_LEN};
+    return ERR_OK;
+}
+
+static enum err copy_place(struct spool *sp, struct spool_place *place, uint64_t at)
+{
+    struct spool_compact *c = &sp->compact;
+    const struct spool_seg *sg = &sp->segs[place->seg];
+    if (place->seg != c->victim && sg->state != SEG_BAD) {
+        return ERR_OK;
+    }
+    if (sg->is_data) {
+        return copy_data_segment(sp, place, at);
+    }
+    enum err err = spool_log_room(sp, 3, false);
+    if (err == ERR_OK) {
+        err = spool_place_read(sp, c->id, place, at, 0, sp->copy_buf, place->len);
+    }
+    if (err == ERR_OK) {
+        sp->stats.copied_len += place->len;
+        *place = spool_log_chunk(sp, c->id, at, slice_make(sp->copy_buf, place->len));
+    }
+    return err;
+}
+
+static void apply(struct spool *sp, const struct spool_copied *copied)
+{
+    uint32_t entry = spool_entry_find(sp, copied->id);
+    if (entry == SPOOL_NO_ENTRY) {
+        return;
+    }
+    entry_at(sp, entry)->flags &= (uint16_t)~ENTRY_COPYING;
+    spool_entry_place(sp, entry, copied);
+    for (uint16_t i = 0; i < sp->num_segs; i++) {
+        if (sp->segs[i].state == SEG_BAD && sp->segs[i].owner == copied->id) {
+            sp->segs[i].owner = 0;
+        }
+    }
+}
+
+static enum err copy_commit(struct spool *sp, uint32_t entry)
+{
+    struct spool_compact *c = &sp->compact;
+    const struct spool_commit_view *v = &c->view;
+    enum err err = spool_log_room(sp, 2, false);
+    if (err != ERR_OK) {
+        return err;
+    }
+    struct spool_record r = {.type = SPOOL_COMMIT, .id = c->id};
+    r.commit.version = v->version < UINT16_MAX ? (uint16_t)(v->version + 1) : v->version;
+    r.commit.num_extents = v->num_places;
+    r.commit.total_len = v->meta.total_len;
+    r.commit.envelope_len = v->meta.envelope_len;
+    r.commit.num_rcpts = v->meta.num_rcpts;
+    r.commit.received_s = v->meta.received_s;
+    r.commit.flags = v->meta.flags;
+    struct spool_place at = spool_log_commit(sp, &r, v->places, v->num_places, SPOOL_NONE, entry);
+    struct spool_copied *copied = &c->copied[c->num_copied++];
+    *copied = (struct spool_copied){.id = c->id,
+                                    .batch = sp->batch_open,
+                                    .page = at.page,
+                                    .offset = at.offset,
+                                    .seg = at.seg,
+                                    .first_seg = at.seg,
+                                    .version = r.commit.version};
+    for (uint16_t i = 0; i < v->num_places; i++) {
+        const struct spool_seg *sg = &sp->segs[v->places[i].seg];
+        if (!sg->is_data && sg->generation < sp->segs[copied->first_seg].generation) {
+            copied->first_seg = v->places[i].seg;
+        }
+    }
+    entry_at(sp, entry)->flags |= ENTRY_COPYING;
+    if (SPOOL_BROKEN(BREAK_COPY_UNSYNCED)) {
+        apply(sp, &c->copied[--c->num_copied]);
+    }
+    return ERR_OK;
+}
+
+/* Goes on with the message at hand. ERR_AGAIN: waits for room or for a sync. */
+static enum err copy_step(struct spool *sp)
+{
+    struct spool_compact *c = &sp->compact;
+    uint32_t entry = spool_entry_find(sp, c->id);
+    if (entry == SPOOL_NO_ENTRY) { /* delivered meanwhile */
+        c->is_copying = false;
+        return ERR_OK;
+    }
+    if (spool_entry_count_bits(sp, entry) == entry_at(sp, entry)->num_rcpts) {
+        c->is_copying =
+            false; /* as good as gone: nothing is left to copy once its outcomes are durable */
+        sp->outcome_due_ms = sp->now_ms;
+        sp->is_sync_wanted = true;
+        return ERR_OK;
+    }
+    uint64_t at = 0;
+    for (uint16_t i = 0; i < c->view.num_places; i++) {
+        if (i == c->next_place) {
+            uint16_t seg = c->view.places[i].seg;
+            enum err err = copy_place(sp, &c->view.places[i], at);
+            if (err == ERR_AGAIN || sp->is_failed) {
+                return ERR_AGAIN;
+            }
+            if (err != ERR_OK) {
+                lose(sp, entry, seg, c->view.places[i].page);
+                return ERR_OK;
+            }
+            c->next_place++;
+        }
+        at += c->view.places[i].len;
+    }
+    if (c->num_copied == SPOOL_COPIES_MAX) {
+        sp->is_sync_wanted = true;
+        return ERR_AGAIN;
+    }
+    enum err err = copy_commit(sp, entry);
+    c->is_copying = err != ERR_OK;
+    return err == ERR_OK ? ERR_OK : ERR_AGAIN;
+}
+
+static void copy_begin(struct spool *sp, uint32_t entry)
+{
+    struct spool_compact *c = &sp->compact;
+    c->is_found = true;
+    c->id = entry_at(sp, entry)->id;
+    c->next_place = 0;
+    c->is_copying = true;
+    if (spool_view_load(sp, entry, &c->view) != ERR_OK) {
+        lose(sp, entry, entry_at(sp, entry)->commit_seg, entry_at(sp, entry)->commit_page);
+    }
+}
+
+/* One pass over the index after the other, until one finds nothing that touches the victim. */
+static bool scan(struct spool *sp)
+{
+    struct spool_compact *c = &sp->compact;
+    uint32_t num_copies = 0;
+    for (uint32_t n = 0; n < STEP_ENTRIES && num_copies < STEP_COPIES; n++) {
+        if (c->victim == SPOOL_NONE) {
+            return true;
+        }
+        if (c->is_copying) {
+            num_copies++;
+            if (copy_step(sp) == ERR_AGAIN) {
+                return false;
+            }
+            continue;
+        }
+        if (c->cursor == sp->num_slots_fresh) {
+            break;
+        }
+        uint32_t entry = c->cursor++;
+        const struct spool_entry *e = entry_at(sp, entry);
+        if ((e->flags & (ENTRY_USED | ENTRY_HASHED)) != (ENTRY_USED | ENTRY_HASHED)) {
+            continue;
+        }
+        if (e->flags & ENTRY_COPYING) {
+            c->is_found = true;
+        } else if (touches(sp, entry, c->victim)) {
+            copy_begin(sp, entry);
+        }
+    }
+    if (c->victim == SPOOL_NONE || c->is_copying || c->cursor < sp->num_slots_fresh) {
+        return true;
+    }
+    c->cursor = 0;
+    if (c->num_copied != 0) {
+        sp->is_sync_wanted = true;
+        return false;
+    }
+    if (!c->is_found) {
+        c->phase = COMPACT_TXNS;
+        return true;
+    }
+    c->is_found = false;
+    return !sp->is_syncing && !sp->is_sync_wanted;
+}
+
+static bool move_txns(struct spool *sp)
+{
+    struct spool_compact *c = &sp->compact;
+    bool is_log = !sp->segs[c->victim].is_data;
+    if (is_log && spool_txn_move(sp, c->victim) != ERR_OK) {
+        return false;
+    }
+    if (spool_txn_touches(sp, c->victim)) {
+        sp->is_sync_wanted = true;
+        return false;
+    }
+    c->cursor = 1;
+    c->phase = is_log && sp->segs[c->victim].state == SEG_BAD ? COMPACT_RECORDS : COMPACT_FINISH;
+    return true;
+}
+
+/* Outcomes and annuls of a bad segment are written again: they speak of commits elsewhere too. */
+static bool copy_records(struct spool *sp)
+{
+    struct spool_compact *c = &sp->compact;
+    const struct spool_seg *sg = &sp->segs[c->victim];
+    for (uint32_t n = 0; n < STEP_PAGES && c->cursor < sg->num_written; n++, c->cursor++) {
+        struct slice page;
+        struct spool_record r;
+        if (spool_log_room(sp, 2, false) != ERR_OK) {
+            return false;
+        }
+        if (spool_page_load(sp, 1, c->victim, c->cursor, &page) != ERR_OK) {
+            continue;
+        }
+        slice_skip(&page, SPOOL_PAGE_HEAD_LEN);
+        while (spool_record_take(&page, &r)) {
+            if (r.type == SPOOL_OUTCOME) {
+                spool_log_outcome(sp, r.id, r.outcome.rcpt, r.outcome.code);
+            } else if (r.type == SPOOL_ANNUL) {
+                spool_log_annul(sp, r.id);
+            }
+        }
+    }
+    if (c->cursor >= sg->num_written) {
+        c->phase = COMPACT_FLUSH;
+        c->batch = sp->batch_open;
+        sp->is_sync_wanted = true;
+        return false;
+    }
+    return true;
+}
+
+static void finish(struct spool *sp)
+{
+    struct spool_compact *c = &sp->compact;
+    uint16_t seg = c->victim;
+    c->victim = SPOOL_NONE;
+    if (sp->segs[seg].state == SEG_BAD) {
+        spool_seg_retire(sp, seg);
+    } else if (sp->segs[seg].state == SEG_LOG && spool_seg_is_clear(sp, seg)) {
+        spool_seg_recycle(sp, seg);
+    }
+    sp->is_room = sp->is_room || sp->has_waiter;
+}
+
+bool spool_compact_step(struct spool *sp)
+{
+    struct spool_compact *c = &sp->compact;
+    if (sp->is_failed) {
+        return false;
+    }
+    if (c->victim == SPOOL_NONE) {
+        choose(sp);
+        if (c->victim == SPOOL_NONE) {
+            return false;
+        }
+    }
+    switch (c->phase) {
+    case COMPACT_SCAN:
+        return scan(sp);
+    case COMPACT_TXNS:
+        return move_txns(sp);
+    case COMPACT_RECORDS:
+        return copy_records(sp);
+    case COMPACT_FLUSH:
+        return false;
+    case COMPACT_FINISH:
+        finish(sp);
+        return true;
+    }
+    return false;
+}
+
+void spool_compact_batch_ok(struct spool *sp)
+{
+    struct spool_compact *c = &sp->compact;
+    uint16_t num_left = 0;
+    for (uint16_t i = 0; i < c->num_copied; i++) {
+        if (c->copied[i].batch == sp->batch_syncing) {
+            apply(sp, &c->copied[i]);
+        } else {
+            c->copied[num_left++] = c->copied[i];
+        }
+    }
+    c->num_copied = num_left;
+    if (c->victim != SPOOL_NONE && c->phase == COMPACT_FLUSH && c->batch == sp->batch_syncing) {
+        c->phase = COMPACT_FINISH;
+    }
+}
+
+void spool_compact_batch_failed(struct spool *sp)
+{
+    struct spool_compact *c = &sp->compact;
+    for (uint16_t i = 0; i < c->num_copied; i++) {
+        uint32_t entry = spool_entry_find(sp, c->copied[i].id);
+        if (entry != SPOOL_NO_ENTRY) {
+            entry_at(sp, entry)->flags &= (uint16_t)~ENTRY_COPYING;
+        }
+    }
+    c->num_copied = 0;
+    c->victim = SPOOL_NONE; /* chosen anew, and begun anew */
+    c->is_copying = false;
+}
+
+bool spool_compact_is_evacuating(const struct spool *sp)
+{
+    for (uint32_t i = 0; i < sp->num_segs; i++) {
+        if (sp->segs[i].state == SEG_BAD && !sp->segs[i].is_damaged) {
+            return true;
+        }
+    }
+    return false;
+}

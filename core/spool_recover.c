@@ -1,0 +1,556 @@
+/* From what is on disk to the state of a running spool. SPOOL.md, "Recovery". Called by spool_step
+ * until SPOOL_READY; writes nothing over anything that it has read. */
+#include "spool_inside.h"
+
+#define STEP_PAGES   64
+#define STEP_ENTRIES 64
+
+static struct slice page_slice(struct spool *sp, int which)
+{
+    return slice_make(sp->cache[which].bytes, sp->page_len);
+}
+
+/* Reads a page as it is; false if the device does not give it. */
+static bool raw_read(struct spool *sp, uint32_t handle, uint32_t page)
+{
+    size_t len;
+    sp->cache[1].generation = 0;
+    return sp->store->read_at(sp->store->ctx, &len, handle, (uint64_t)page * sp->page_len,
+                              sp->cache[1].bytes, sp->page_len) == ERR_OK &&
+           len == sp->page_len;
+}
+
+void spool_log_lost(struct spool *sp, uint64_t id, uint16_t seg, uint32_t page, const char *word)
+{
+    struct log_line line;
+    uint8_t text[SPOOL_ID_TEXT_LEN];
+    struct buf b = buf_make(text, sizeof text);
+    spool_id_put(&b, id);
+    log_begin(&line, "spool");
+    log_slice(&line, "message", buf_slice(&b));
+    log_word(&line, "state", word);
+    if (seg != SPOOL_NONE) {
+        log_u64(&line, "segment", sp->segs[seg].id);
+        log_u64(&line, "page", page);
+    }
+    sp->stats.num_lost += strcmp(word, "lost") == 0;
+    sp->log->line(sp->log->ctx, LOG_ERROR, log_end(&line));
+}
+
+static void log_page(struct spool *sp, uint32_t id, uint32_t page)
+{
+    struct log_line line;
+    log_begin(&line, "spool");
+    log_word(&line, "state", "damaged-page");
+    log_u64(&line, "segment", id);
+    log_u64(&line, "page", page);
+    sp->stats.num_damaged_pages++;
+    sp->log->line(sp->log->ctx, LOG_ERROR, log_end(&line));
+}
+
+static void give_up(struct spool *sp, enum err err)
+{
+    sp->recover.err = err;
+    sp->recover.stage = RECOVER_TELL;
+    sp->is_failed = true;
+}
+
+/* A file without a readable head: all zeros between its heads, or worth looking at. */
+static bool is_blank(struct spool *sp, const struct spool_seg *sg)
+{
+    for (uint32_t page = 1; page + 1 < sg->num_pages; page++) {
+        if (!raw_read(sp, sg->handle, page)) {
+            return false;
+        }
+        const uint8_t *p = sp->cache[1].bytes;
+        if (p[0] != 0 || memcmp(p, p + 1, sp->page_len - 1) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void read_heads(struct spool *sp, struct spool_seg *sg)
+{
+    struct spool_head heads[2];
+    bool is_valid[2];
+    for (int i = 0; i < 2; i++) {
+        is_valid[i] = raw_read(sp, sg->handle, i == 0 ? 0 : sg->num_pages - 1) &&
+                      spool_head_decode(page_slice(sp, 1), &heads[i]) &&
+                      heads[i].page_len == sp->page_len && heads[i].num_pages == sg->num_pages;
+    }
+    if (!is_valid[0] && !is_valid[1]) {
+        return;
+    }
+    int best = !is_valid[0] || (is_valid[1] && heads[1].generation > heads[0].generation);
+    sg->generation = heads[best].generation;
+    memcpy(sg->nonce, heads[best].nonce, SPOOL_NONCE_LEN);
+    sg->is_one_headed = !is_valid[0] || !is_valid[1] || heads[0].generation != heads[1].generation;
+}
+
+static enum err open_one(struct spool *sp, uint32_t id)
+{
+    struct spool_seg *sg = &sp->segs[sp->recover.seg];
+    uint64_t len;
+    memset(sg, 0, sizeof *sg);
+    sg->id = id;
+    sg->next_owned = SPOOL_NONE;
+    sg->num_written = 1;
+    sp->max_id = id > sp->max_id ? id : sp->max_id;
+    enum err err = sp->store->open_segment(sp->store->ctx, &sg->handle, &len, id);
+    if (err == ERR_NO_HANDLE || err == ERR_NO_MEMORY) {
+        return err; /* of this process, not of the segment */
+    }
+    if (err == ERR_ABSENT) {
+        return ERR_OK;
+    }
+    sp->recover.seg++;
+    sg->state = SEG_BAD;
+    sg->is_data = sg->is_damaged = true;
+    if (err != ERR_OK) {
+        return ERR_OK;
+    }
+    sg->is_open = true;
+    uint64_t num_pages = len / sp->page_len;
+    if (num_pages < 3 ||
+        num_pages > UINT16_MAX + 1u) { /* cut short while it was made: nothing can be in it */
+        sg->is_damaged = num_pages >= 3;
+        return ERR_OK;
+    }
+    sg->num_pages = (uint32_t)num_pages;
+    read_heads(sp, sg);
+    sg->first_bad = sg->num_pages;
+    if (sg->generation != 0) {
+        sg->state = SEG_LOG;
+        sg->is_data = sg->is_damaged = false;
+    } else if (len != (uint64_t)sp->seg_pages * sp->page_len || is_blank(sp, sg)) {
+        sg->is_damaged = false;
+        sg->state = len == (uint64_t)sp->seg_pages * sp->page_len ? SEG_FREE : SEG_BAD;
+    } else {
+        log_page(sp, id, 0);
+    }
+    if (sg->generation >= sp->next_generation) {
+        sp->next_generation = sg->generation + 1;
+    }
+    return ERR_OK;
+}
+
+/* Whether every byte of the message can be read; *out_view is left filled. */
+static bool is_whole(struct spool *sp, uint64_t id, const struct spool_record *commit)
+{
+    uint16_t seg;
+    uint32_t page;
+    return spool_view_of(sp, commit, &sp->view) == ERR_OK &&
+           spool_view_verify(sp, id, &sp->view, &seg, &page) == ERR_OK;
+}
+
+static enum err take_commit(struct spool *sp, const struct spool_record *r, uint16_t seg,
+                            uint32_t page, uint32_t offset)
+{
+    uint32_t num_rcpts = r->commit.num_rcpts;
+    uint32_t entry = spool_entry_find(sp, r->id);
+    sp->segs[seg].num_entries += spool_entries_needed(num_rcpts);
+    sp->disk_entries += spool_entries_needed(num_rcpts);
+    if (entry == SPOOL_NO_ENTRY) {
+        entry = spool_entry_take(sp, r->id, num_rcpts);
+        if (entry == SPOOL_NO_ENTRY) {
+            return ERR_NO_MEMORY;
+        }
+        spool_entry_insert(sp, entry);
+    } else if (num_rcpts != sp->slots[entry].entry.num_rcpts ||
+               r->commit.version < sp->slots[entry].entry.version || !is_whole(sp, r->id, r)) {
+        return ERR_OK;
+    }
+    struct spool_entry *e = &sp->slots[entry].entry;
+    e->commit_seg = seg;
+    e->commit_page = page;
+    e->commit_offset = (uint16_t)offset;
+    e->version = r->commit.version;
+    for (uint32_t rcpt = 0; rcpt < num_rcpts && rcpt / 8 < r->commit.bitmap.len; rcpt++) {
+        if (r->commit.bitmap.ptr[rcpt / 8] >> rcpt % 8 & 1) {
+            spool_entry_set_bit(sp, entry, rcpt);
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err take_record(struct spool *sp, const struct spool_record *r, uint16_t seg,
+                            uint32_t page, uint32_t offset)
+{
+    uint32_t entry = SPOOL_NO_ENTRY;
+    if (r->type == SPOOL_OUTCOME || r->type == SPOOL_ANNUL) {
+        entry = spool_entry_find(sp, r->id);
+    }
+    switch (r->type) {
+    case SPOOL_CHUNK:
+        break;
+    case SPOOL_COMMIT:
+        return take_commit(sp, r, seg, page, offset);
+    case SPOOL_OUTCOME:
+        if (entry != SPOOL_NO_ENTRY && r->outcome.rcpt < sp->slots[entry].entry.num_rcpts) {
+            spool_entry_set_bit(sp, entry, r->outcome.rcpt);
+        }
+        break;
+    case SPOOL_ANNUL:
+        if (entry != SPOOL_NO_ENTRY) {
+            sp->slots[entry].entry.flags |= ENTRY_ANNULLED;
+        }
+        break;
+    case SPOOL_SEAL: {
+        uint16_t sealed = spool_seg_find(sp, r->id);
+        if (sealed != SPOOL_NONE && sealed != seg) {
+            sp->segs[sealed].num_sealed = r->seal_pages;
+        }
+        break;
+    }
+    }
+    return ERR_OK;
+}
+
+static enum err scan_page(struct spool *sp, uint16_t seg, uint32_t page)
+{
+    struct spool_seg *sg = &sp->segs[seg];
+    struct spool_page_head head;
+    struct slice records;
+    /* Read with the other half of the cache, for a copy's bytes are read meanwhile. */
+    sp->cache[0].generation = 0;
+    size_t len;
+    struct slice bytes = page_slice(sp, 0);
+    if (sp->store->read_at(sp->store->ctx, &len, sg->handle, (uint64_t)page * sp->page_len,
+                           sp->cache[0].bytes, sp->page_len) != ERR_OK ||
+        len != sp->page_len ||
+        !spool_page_open(bytes, sg->nonce, sg->generation, page, &head, &records)) {
+        sg->first_bad = page < sg->first_bad ? page : sg->first_bad;
+        return ERR_OK;
+    }
+    sg->num_written = page + 1;
+    sg->is_data = head.kind == SPOOL_PAGE_DATA;
+    sg->num_durable = head.durable_pages > sg->num_durable ? head.durable_pages : sg->num_durable;
+    if (sg->is_data) {
+        return ERR_OK;
+    }
+    struct spool_record r;
+    uint32_t offset = SPOOL_PAGE_HEAD_LEN;
+    while (!slice_is_empty(records)) {
+        size_t before_len = records.len;
+        if (!spool_record_take(&records, &r)) {
+            sg->first_bad = page < sg->first_bad ? page : sg->first_bad;
+            return ERR_OK;
+        }
+        enum err err = take_record(sp, &r, seg, page, offset);
+        if (err != ERR_OK) {
+            return err;
+        }
+        offset += (uint32_t)(before_len - records.len);
+    }
+    return ERR_OK;
+}
+
+/* The next segment in the order of generations. */
+static uint16_t next_to_scan(struct spool *sp)
+{
+    uint16_t best = SPOOL_NONE;
+    for (uint16_t i = 0; i < sp->num_segs; i++) {
+        const struct spool_seg *sg = &sp->segs[i];
+        if (sg->state == SEG_LOG && sg->generation > sp->recover.generation &&
+            (best == SPOOL_NONE || sg->generation < sp->segs[best].generation)) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+static void step_open(struct spool *sp)
+{
+    struct spool_recover *rc = &sp->recover;
+    if (rc->cursor < rc->num_ids) {
+        enum err err = open_one(sp, rc->ids[rc->cursor++]);
+        if (err != ERR_OK) {
+            give_up(sp, err);
+        }
+        return;
+    }
+    rc->stage = RECOVER_SCAN;
+    rc->generation = 0;
+    rc->seg = next_to_scan(sp);
+    rc->page = 1;
+}
+
+static void step_scan(struct spool *sp)
+{
+    struct spool_recover *rc = &sp->recover;
+    for (uint32_t n = 0; n < STEP_PAGES && rc->seg != SPOOL_NONE; n++) {
+        enum err err = scan_page(sp, rc->seg, rc->page++);
+        if (err != ERR_OK) {
+            give_up(sp, err);
+            return;
+        }
+        if (rc->page >= sp->segs[rc->seg].num_pages - 1) {
+            rc->generation = sp->segs[rc->seg].generation;
+            rc->seg = next_to_scan(sp);
+            rc->page = 1;
+        }
+    }
+    if (rc->seg == SPOOL_NONE) {
+        rc->stage = RECOVER_SYNC;
+        rc->cursor = 0;
+    }
+}
+
+/* Names what a page without a valid CRC may have held. */
+static void name_page(struct spool *sp, uint16_t seg, uint32_t page, bool was_durable)
+{
+    struct spool_seg *sg = &sp->segs[seg];
+    struct spool_page_head head;
+    struct spool_record r;
+    struct slice records;
+    bool is_read = raw_read(sp, sg->handle, page);
+    if (is_read &&
+        spool_page_open(page_slice(sp, 1), sg->nonce, sg->generation, page, &head, &records)) {
+        return;
+    }
+    bool has_head = is_read && spool_page_guess(page_slice(sp, 1), &head, &records);
+    if (!was_durable && (!has_head || head.generation != sg->generation || head.number != page)) {
+        return; /* never written in this generation, as far as anything tells */
+    }
+    log_page(sp, sg->id, page);
+    uint64_t last_id = 0;
+    while (has_head && spool_record_take(&records, &r)) {
+        if ((r.type == SPOOL_CHUNK || r.type == SPOOL_COMMIT) && r.id != last_id) {
+            spool_log_lost(sp, r.id, seg, page,
+                           was_durable ? "perhaps-lost" : "unfinished-or-lost");
+            last_id = r.id;
+        }
+    }
+}
+
+/* What the scan has found out about each segment. Segments of the log keep their place in its order
+ * even if damaged. */
+static void judge_segments(struct spool *sp)
+{
+    uint64_t newest = 0;
+    for (uint16_t i = 0; i < sp->num_segs; i++) {
+        struct spool_seg *sg = &sp->segs[i];
+        if (sg->state != SEG_LOG) {
+            continue;
+        }
+        uint32_t num_durable = sg->num_durable > sg->num_sealed ? sg->num_durable : sg->num_sealed;
+        for (uint32_t page = sg->first_bad; page + 1 < sg->num_pages; page++) {
+            name_page(sp, i, page, page < num_durable);
+        }
+        if (sg->first_bad < num_durable) {
+            sg->is_damaged = true;
+            sg->state = SEG_BAD;
+            sg->num_written = sg->num_written > num_durable ? sg->num_written : num_durable;
+        } else if (sg->num_written == 1) {
+            sg->state = SEG_FREE;
+            sg->is_data = true;
+        } else if (sg->is_data) {
+            sg->state = SEG_DATA;
+        }
+        sg->num_sealed = num_durable; /* proved */
+        sg->num_durable = sg->num_written;
+        if (!sg->is_data && sg->generation > newest) {
+            newest = sg->generation;
+            sp->seal_generation = newest;
+            sp->seal_pages = sg->num_written;
+        }
+    }
+}
+
+/* A seal counts only if the segment that has it became durable: then all before it was. */
+static void drop_idle_seals(struct spool *sp)
+{
+    uint64_t newest = 0;
+    for (uint16_t i = 0; i < sp->num_segs; i++) {
+        const struct spool_seg *sg = &sp->segs[i];
+        if (sg->state == SEG_LOG && !sg->is_data && sg->num_durable > 1 &&
+            sg->generation > newest) {
+            newest = sg->generation;
+        }
+    }
+    for (uint16_t i = 0; i < sp->num_segs; i++) {
+        if (sp->segs[i].generation >= newest) {
+            sp->segs[i].num_sealed = 0;
+        }
+    }
+}
+
+static void step_sync(struct spool *sp)
+{
+    struct spool_recover *rc = &sp->recover;
+    if (rc->cursor == 0) {
+        drop_idle_seals(sp);
+        judge_segments(sp);
+    }
+    for (; rc->cursor < sp->num_segs; rc->cursor++) {
+        struct spool_seg *sg = &sp->segs[rc->cursor];
+        bool is_used = sg->state == SEG_LOG || sg->state == SEG_DATA || sg->state == SEG_BAD;
+        if (!is_used || !sg->is_open || sg->generation == 0 ||
+            SPOOL_BROKEN(BREAK_NO_RECOVERY_SYNC)) {
+            continue;
+        }
+        sp->stats.num_syncs++;
+        rc->num_syncing++;
+        sg->is_syncing = true;
+        enum err err = sp->store->sync(sp->store->ctx, sg->handle,
+                                       spool_tag(OP_RECOVER, (uint16_t)rc->cursor));
+        if (err != ERR_OK) {
+            spool_recover_done(sp, (uint16_t)rc->cursor, err);
+        }
+    }
+    if (rc->num_syncing == 0) {
+        rc->stage = RECOVER_JUDGE;
+        rc->cursor = 0;
+        sp->cache[0].generation = sp->cache[1].generation = 0;
+    }
+}
+
+void spool_recover_done(struct spool *sp, uint16_t seg, enum err result)
+{
+    struct spool_seg *sg = &sp->segs[seg];
+    sg->is_syncing = false;
+    sp->recover.num_syncing--;
+    if (result != ERR_OK) {
+        sp->stats.num_sync_failures++;
+        sg->state = SEG_BAD;
+    }
+}
+
+static void drop_entry(struct spool *sp, uint32_t entry)
+{
+    sp->slots[entry].entry.first_seg = SPOOL_NONE;
+    spool_entry_give(sp, entry);
+}
+
+static void judge_entry(struct spool *sp, uint32_t entry)
+{
+    struct spool_entry *e = &sp->slots[entry].entry;
+    uint16_t bad_seg = e->commit_seg;
+    uint32_t bad_page = e->commit_page;
+    uint32_t num_final = spool_entry_count_bits(sp, entry);
+    if ((e->flags & ENTRY_ANNULLED) || num_final == e->num_rcpts) {
+        drop_entry(sp, entry);
+        return;
+    }
+    enum err err = spool_view_load(sp, entry, &sp->view);
+    if (err == ERR_OK) {
+        err = spool_view_verify(sp, e->id, &sp->view, &bad_seg, &bad_page);
+    }
+    if (err != ERR_OK) {
+        struct spool_seg *sg = &sp->segs[bad_seg];
+        /* Else it may as well be what was being written when the power went. */
+        bool was_durable = e->commit_page < sp->segs[e->commit_seg].num_sealed;
+        spool_log_lost(sp, e->id, bad_seg, bad_page, was_durable ? "lost" : "unfinished-or-lost");
+        if (was_durable && (sg->state == SEG_LOG || sg->state == SEG_DATA)) {
+            sg->state = SEG_BAD;
+            sg->is_damaged = true;
+        }
+        drop_entry(sp, entry);
+        return;
+    }
+    struct spool_copied at = {.page = e->commit_page,
+                              .offset = e->commit_offset,
+                              .seg = e->commit_seg,
+                              .first_seg = e->commit_seg,
+                              .version = e->version};
+    uint32_t data_cost = 0;
+    for (uint16_t i = 0; i < sp->view.num_places; i++) {
+        struct spool_seg *sg = &sp->segs[sp->view.places[i].seg];
+        if (sg->is_data) {
+            sg->owner = e->id;
+            data_cost += (uint32_t)((uint64_t)sg->num_pages * sp->page_len / 512);
+        } else if (sg->generation < sp->segs[at.first_seg].generation) {
+            at.first_seg = sp->view.places[i].seg;
+        }
+    }
+    e->num_final = (uint16_t)num_final;
+    e->cost = spool_cost(sp, sp->view.meta.total_len);
+    e->cost = e->cost > data_cost ? e->cost : data_cost;
+    sp->live_cost += e->cost;
+    sp->stats.num_messages++;
+    spool_entry_place(sp, entry, &at);
+}
+
+static void step_judge(struct spool *sp)
+{
+    struct spool_recover *rc = &sp->recover;
+    for (uint32_t n = 0; n < STEP_ENTRIES && rc->cursor < sp->num_slots_fresh; n++) {
+        uint32_t entry = rc->cursor++;
+        uint16_t flags = sp->slots[entry].entry.flags;
+        if ((flags & (ENTRY_USED | ENTRY_HASHED)) == (ENTRY_USED | ENTRY_HASHED)) {
+            judge_entry(sp, entry);
+        }
+    }
+    if (rc->cursor < sp->num_slots_fresh) {
+        return;
+    }
+    for (uint16_t i = 0; i < sp->num_segs; i++) {
+        struct spool_seg *sg = &sp->segs[i];
+        if (sg->state == SEG_DATA && sg->owner == 0) {
+            sg->state = SEG_FREE;
+        } else if (sg->state == SEG_LOG && sg->is_one_headed && sg->num_first != 0) {
+            log_page(sp, sg->id, 0);
+            sg->state = SEG_BAD;
+            sg->is_damaged = true;
+        }
+    }
+    rc->stage = RECOVER_EVACUATE;
+}
+
+bool spool_recover_step(struct spool *sp)
+{
+    struct spool_recover *rc = &sp->recover;
+    switch (rc->stage) {
+    case RECOVER_OPEN:
+        step_open(sp);
+        return true;
+    case RECOVER_SCAN:
+        step_scan(sp);
+        return true;
+    case RECOVER_SYNC:
+        step_sync(sp);
+        return rc->stage != RECOVER_SYNC;
+    case RECOVER_JUDGE:
+        step_judge(sp);
+        return true;
+    case RECOVER_EVACUATE:
+        if (sp->is_starved && sp->head == SPOOL_NONE) {
+            spool_fail(sp);
+        }
+        if (!spool_compact_is_evacuating(sp) || sp->is_failed) {
+            rc->stage = RECOVER_TELL;
+            rc->cursor = 0;
+            rc->err = sp->is_failed ? ERR_IO : ERR_OK;
+        }
+        return false;
+    case RECOVER_TELL:
+    case RECOVER_DONE:
+        break;
+    }
+    return false;
+}
+
+bool spool_recover_next_event(struct spool *sp, struct spool_event *out)
+{
+    struct spool_recover *rc = &sp->recover;
+    if (rc->stage != RECOVER_TELL) {
+        return false;
+    }
+    while (rc->err == ERR_OK && rc->cursor < sp->num_slots_fresh) {
+        uint32_t entry = rc->cursor++;
+        const struct spool_entry *e = &sp->slots[entry].entry;
+        if ((e->flags & ENTRY_HASHED) == 0 || (e->flags & ENTRY_USED) == 0) {
+            continue;
+        }
+        *out = (struct spool_event){.kind = SPOOL_FOUND, .id = e->id};
+        if (spool_view_load(sp, entry, &sp->view) == ERR_OK) {
+            out->meta = sp->view.meta;
+            return true;
+        }
+    }
+    rc->stage = RECOVER_DONE;
+    rc->is_told = true;
+    *out = (struct spool_event){.kind = SPOOL_READY, .err = rc->err};
+    return true;
+}

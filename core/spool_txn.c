@@ -1,0 +1,526 @@
+/* Transactions: from begin to the event that says how it ended. SPOOL.md, "What a message goes
+ * through", 1 to 4 and 8. Called by the composition root through spool.h, and by the log writer
+ * when a batch ends. */
+#include "spool_inside.h"
+
+#define COST_UNIT 512u
+
+static struct spool_txn *each(const struct spool *sp, uint32_t *cursor)
+{
+    return pool_each(&sp->txns, cursor);
+}
+
+static uint32_t shared_max(void)
+{
+    return SPOOL_BROKEN(BREAK_LARGE_SHARED) ? (SPOOL_SHARED_EXTENTS - 5) * 4000u : SPOOL_SHARED_MAX;
+}
+
+static uint64_t seg_payload(const struct spool *sp)
+{
+    return (uint64_t)(sp->seg_pages - 2) * sp->chunk_cap;
+}
+
+uint32_t spool_cost(const struct spool *sp, uint64_t len)
+{
+    uint64_t whole = len + len / 64 + COST_UNIT;
+    if (len > shared_max()) {
+        uint64_t num_segs = (len + seg_payload(sp) - 1) / seg_payload(sp);
+        whole = num_segs * sp->seg_pages * sp->page_len + COST_UNIT;
+    }
+    return (uint32_t)((whole + COST_UNIT - 1) / COST_UNIT);
+}
+
+static bool is_too_big(const struct spool *sp, uint64_t len)
+{
+    uint64_t num_segs = SPOOL_EXTENTS_MAX - 20;
+    return len > num_segs * seg_payload(sp) || spool_cost(sp, len) > sp->live_cost_max;
+}
+
+/* Forgets what the transaction has on disk and in the accounts; its state is the caller's. */
+static void release(struct spool *sp, struct spool_txn *t)
+{
+    uint16_t seg = t->first_owned;
+    while (seg != SPOOL_NONE) {
+        uint16_t next = sp->segs[seg].next_owned;
+        sp->segs[seg].owner = 0;
+        if (sp->segs[seg].state == SEG_DATA) {
+            spool_seg_free(sp, seg);
+        }
+        seg = next;
+    }
+    t->first_owned = t->last_owned = SPOOL_NONE;
+    t->num_places = 0;
+    sp->live_cost -= t->cost;
+    t->cost = 0;
+    if (t->entry != 0) {
+        spool_entry_give(sp, t->entry - 1);
+        t->entry = 0;
+    }
+}
+
+static void end(struct spool *sp, struct spool_txn *t, enum err err)
+{
+    release(sp, t);
+    t->err = err;
+    t->state = TXN_ENDED;
+    if (err != ERR_OK) {
+        sp->stats.num_annulled++;
+    }
+}
+
+/* A bijection of a counter that begins anywhere: ids never repeat in a run, and two runs' stretches
+ * of 2^64 do not meet. */
+static uint64_t next_id(struct spool *sp)
+{
+    uint64_t id;
+    do {
+        uint64_t z = ++sp->id_counter;
+        z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+        id = z ^ z >> 31;
+    } while (id == 0 || spool_entry_find(sp, id) != SPOOL_NO_ENTRY);
+    return id;
+}
+
+enum err spool_begin(struct spool *sp, uint64_t *out_txn, uint64_t declared_len)
+{
+    *out_txn = 0;
+    if (sp->is_failed) {
+        return ERR_IO;
+    }
+    if (!sp->recover.is_told || sp->is_stopping) {
+        return ERR_BUSY;
+    }
+    if (is_too_big(sp, declared_len)) {
+        return ERR_TOO_BIG;
+    }
+    uint32_t cost = spool_cost(sp, declared_len);
+    bool has_margin = sp->store->overwrites_in_place || SPOOL_BROKEN(BREAK_IGNORE_WRITE_ERROR) ||
+                      sp->store->free_len(sp->store->ctx) / sp->page_len / 4 >= sp->seg_pages;
+    bool is_full = !SPOOL_BROKEN(BREAK_NO_RESERVE) && cost > sp->live_cost_max - sp->live_cost;
+    if (is_full || !has_margin ||
+        sp->stats.num_messages + sp->txns.num_used >= sp->conf.max_messages) {
+        return ERR_FULL;
+    }
+    struct spool_txn *t = pool_take(&sp->txns);
+    if (t == NULL) {
+        return ERR_BUSY;
+    }
+    t->id = next_id(sp);
+    t->cost = cost;
+    t->is_large = declared_len > shared_max();
+    t->first_owned = t->last_owned = SPOOL_NONE;
+    sp->live_cost += cost;
+    *out_txn = pool_handle(&sp->txns, t);
+    return ERR_OK;
+}
+
+uint64_t spool_txn_id(const struct spool *sp, uint64_t txn)
+{
+    const struct spool_txn *t = pool_find(&sp->txns, txn);
+    return t != NULL ? t->id : 0;
+}
+
+/* Counts the transaction for len bytes. */
+static enum err account(struct spool *sp, struct spool_txn *t, uint64_t len)
+{
+    uint32_t cost = spool_cost(sp, len);
+    if (is_too_big(sp, len)) {
+        return ERR_TOO_BIG;
+    }
+    if (cost <= t->cost) {
+        return ERR_OK;
+    }
+    if (cost - t->cost > sp->live_cost_max - sp->live_cost && !SPOOL_BROKEN(BREAK_NO_RESERVE)) {
+        return ERR_FULL;
+    }
+    sp->live_cost += cost - t->cost;
+    t->cost = cost;
+    return ERR_OK;
+}
+
+/* Makes sure that num_pages can be written to the transaction's own segments. */
+static enum err data_room(struct spool *sp, struct spool_txn *t, uint32_t num_pages)
+{
+    if (sp->is_failed) {
+        return ERR_IO;
+    }
+    if (!spool_mail_may_write(sp)) {
+        return ERR_AGAIN;
+    }
+    if (t->last_owned != SPOOL_NONE) {
+        const struct spool_seg *sg = &sp->segs[t->last_owned];
+        if (sg->next_owned != SPOOL_NONE || sg->num_pages - 1 - sg->num_written >= num_pages) {
+            return ERR_OK;
+        }
+    }
+    uint16_t seg = spool_mail_may_grow(sp) ? spool_seg_take(sp, true) : SPOOL_NONE;
+    if (seg == SPOOL_NONE) {
+        return ERR_AGAIN;
+    }
+    sp->segs[seg].owner = t->id;
+    sp->segs[seg].next_owned = SPOOL_NONE;
+    if (t->last_owned == SPOOL_NONE) {
+        t->first_owned = t->last_owned = seg;
+    } else {
+        sp->segs[t->last_owned].next_owned = seg;
+    }
+    t->num_owned++;
+    return ERR_OK;
+}
+
+static enum err flush_to_own(struct spool *sp, struct spool_txn *t, uint64_t offset)
+{
+    if (sp->segs[t->last_owned].num_written == sp->segs[t->last_owned].num_pages - 1) {
+        t->last_owned = sp->segs[t->last_owned].next_owned;
+    }
+    struct buf b = buf_make(t->page + SPOOL_PAGE_HEAD_LEN, sp->page_len - SPOOL_PAGE_HEAD_LEN);
+    spool_chunk_head_put(&b, t->id, offset, t->staged_len);
+    sp->segs[t->last_owned].owned_len += t->staged_len;
+    enum err err = spool_data_page(sp, t->last_owned, t->page, STAGE_AT + t->staged_len);
+    if (err != ERR_OK) {
+        spool_seg_fail(sp, t->last_owned, err);
+    }
+    return err;
+}
+
+static enum err flush(struct spool *sp, struct spool_txn *t)
+{
+    enum err err = ERR_OK;
+    uint64_t offset = t->meta.total_len - t->staged_len;
+    if (t->staged_len == 0) {
+        return ERR_OK;
+    }
+    if (t->is_large) {
+        err = flush_to_own(sp, t, offset);
+    } else {
+        t->places[t->num_places++] =
+            spool_log_chunk(sp, t->id, offset, slice_make(t->page + STAGE_AT, t->staged_len));
+    }
+    sp->stats.message_len += t->staged_len;
+    t->staged_len = 0;
+    return err;
+}
+
+static enum err again(struct spool *sp)
+{
+    sp->has_waiter = true;
+    return sp->is_failed ? ERR_IO : sp->is_stuck ? ERR_FULL : ERR_AGAIN;
+}
+
+enum err spool_append(struct spool *sp, uint64_t txn, struct slice bytes)
+{
+    struct spool_txn *t = pool_find(&sp->txns, txn);
+    if (t == NULL || t->state != TXN_OPEN || bytes.len > SPOOL_APPEND_MAX) {
+        return ERR_WRONG_STATE;
+    }
+    if (t->err != ERR_OK || sp->is_failed) {
+        return t->err != ERR_OK ? t->err : ERR_IO;
+    }
+    if (sp->unsynced_len >= sp->conf.max_unsynced) {
+        return again(sp);
+    }
+    enum err err = account(sp, t, t->meta.total_len + bytes.len);
+    if (err != ERR_OK) {
+        return err;
+    }
+    bool is_large = t->is_large || t->meta.total_len + bytes.len > shared_max();
+    uint32_t num_flushes = (uint32_t)((t->staged_len + bytes.len) / sp->chunk_cap);
+    if (num_flushes != 0) {
+        err = is_large ? data_room(sp, t, num_flushes) : spool_log_room(sp, num_flushes + 2, true);
+        if (err != ERR_OK) {
+            return err == ERR_AGAIN ? again(sp) : err;
+        }
+    }
+    t->is_large = is_large;
+    while (!slice_is_empty(bytes) && err == ERR_OK) {
+        size_t room = sp->chunk_cap - t->staged_len;
+        struct slice part;
+        slice_take(&bytes, bytes.len < room ? bytes.len : room, &part);
+        memcpy(t->page + STAGE_AT + t->staged_len, part.ptr, part.len);
+        t->staged_len += (uint32_t)part.len;
+        t->meta.total_len += part.len;
+        if (t->staged_len == sp->chunk_cap) {
+            err = flush(sp, t);
+        }
+    }
+    return err;
+}
+
+/* Writes the rest and the commit record; ERR_AGAIN: nothing was written. */
+static enum err emit(struct spool *sp, struct spool_txn *t)
+{
+    uint32_t needed = spool_entries_needed(t->meta.num_rcpts);
+    if (sp->disk_entries + needed > sp->num_slots) {
+        return ERR_AGAIN;
+    }
+    enum err err = t->is_large && t->staged_len != 0 ? data_room(sp, t, 1) : ERR_OK;
+    if (err == ERR_OK) {
+        err = spool_log_room(sp, 4, true);
+    }
+    if (err == ERR_OK) {
+        err = flush(sp, t);
+    }
+    if (err != ERR_OK) {
+        return err;
+    }
+    struct spool_record r = {.type = SPOOL_COMMIT, .id = t->id};
+    r.commit.version = 0;
+    r.commit.num_extents = (uint16_t)(t->num_places + t->num_owned);
+    r.commit.total_len = t->meta.total_len;
+    r.commit.envelope_len = t->meta.envelope_len;
+    r.commit.num_rcpts = t->meta.num_rcpts;
+    r.commit.received_s = t->meta.received_s;
+    r.commit.flags = t->meta.flags;
+    struct spool_place at =
+        spool_log_commit(sp, &r, t->places, t->num_places, t->first_owned, SPOOL_NO_ENTRY);
+    t->commit_seg = at.seg;
+    t->commit_page = at.page;
+    t->commit_offset = at.offset;
+    t->batch = sp->batch_open;
+    t->state = TXN_WRITTEN;
+    sp->is_sync_wanted = true;
+    return ERR_OK;
+}
+
+static void try_emit(struct spool *sp, struct spool_txn *t)
+{
+    enum err err = t->err != ERR_OK ? t->err : emit(sp, t);
+    if (err == ERR_AGAIN && sp->is_stuck) {
+        err = ERR_FULL;
+    }
+    if (err != ERR_OK && err != ERR_AGAIN) {
+        end(sp, t, err);
+    }
+}
+
+enum err spool_commit(struct spool *sp, uint64_t txn, const struct spool_meta *meta)
+{
+    struct spool_txn *t = pool_find(&sp->txns, txn);
+    if (t == NULL || t->state != TXN_OPEN) {
+        return ERR_WRONG_STATE;
+    }
+    if (meta->envelope_len > t->meta.total_len || meta->num_rcpts == 0 ||
+        meta->num_rcpts > SPOOL_RCPTS_MAX) {
+        return ERR_MALFORMED;
+    }
+    if (t->err != ERR_OK || sp->is_failed) {
+        return t->err != ERR_OK ? t->err : ERR_IO;
+    }
+    uint32_t entry = spool_entry_take(sp, t->id, meta->num_rcpts);
+    if (entry == SPOOL_NO_ENTRY) {
+        return ERR_NO_MEMORY;
+    }
+    t->entry = entry + 1;
+    uint64_t total_len = t->meta.total_len;
+    t->meta = *meta;
+    t->meta.total_len = total_len;
+    t->state = TXN_EMITTING;
+    try_emit(sp, t);
+    return ERR_OK;
+}
+
+void spool_abort(struct spool *sp, uint64_t txn)
+{
+    struct spool_txn *t = pool_find(&sp->txns, txn);
+    if (t != NULL && t->state == TXN_OPEN) {
+        release(sp, t);
+        pool_give(&sp->txns, t);
+    }
+}
+
+static void annul(struct spool *sp, struct spool_txn *t)
+{
+    if (SPOOL_BROKEN(BREAK_NO_ANNUL)) {
+        end(sp, t, t->err);
+    } else if (spool_log_room(sp, 2, false) == ERR_OK) {
+        spool_log_annul(sp, t->id);
+        t->state = TXN_ANNULLED;
+        t->batch = sp->batch_open;
+        sp->is_sync_wanted = true;
+    } else if (sp->is_starved) {
+        spool_fail(sp);
+    }
+}
+
+void spool_txn_step(struct spool *sp)
+{
+    uint32_t cursor = 0;
+    for (struct spool_txn *t; !sp->is_failed && (t = each(sp, &cursor)) != NULL;) {
+        if (t->state == TXN_EMITTING) {
+            try_emit(sp, t);
+        } else if (t->state == TXN_ANNULLING) {
+            annul(sp, t);
+        }
+    }
+}
+
+static void written_ok(struct spool *sp, struct spool_txn *t)
+{
+    struct spool_copied at = {.page = t->commit_page,
+                              .offset = t->commit_offset,
+                              .seg = t->commit_seg,
+                              .first_seg = t->commit_seg,
+                              .version = 0};
+    for (uint16_t i = 0; i < t->num_places; i++) {
+        if (sp->segs[t->places[i].seg].generation < sp->segs[at.first_seg].generation) {
+            at.first_seg = t->places[i].seg;
+        }
+    }
+    uint32_t entry = t->entry - 1;
+    spool_entry_insert(sp, entry);
+    spool_entry_place(sp, entry, &at);
+    sp->slots[entry].entry.cost = t->cost;
+    sp->slots[entry].entry.flags |= ENTRY_TOLD;
+    sp->stats.num_messages++;
+    sp->stats.num_committed++;
+    t->entry = 0;
+    t->cost = 0;
+    t->num_places = 0;
+    t->first_owned = t->last_owned = SPOOL_NONE;
+    end(sp, t, ERR_OK);
+}
+
+void spool_txn_batch_ok(struct spool *sp)
+{
+    uint32_t cursor = 0;
+    for (struct spool_txn *t; (t = each(sp, &cursor)) != NULL;) {
+        if (t->batch != sp->batch_syncing) {
+            continue;
+        }
+        if (t->state == TXN_ANNULLED) {
+            end(sp, t, t->err);
+        } else if (t->state == TXN_WRITTEN && t->err == ERR_OK) {
+            written_ok(sp, t);
+        } else if (t->state == TXN_WRITTEN) {
+            t->state = TXN_ANNULLING;
+        }
+    }
+}
+
+void spool_txn_batch_failed(struct spool *sp)
+{
+    uint32_t cursor = 0;
+    for (struct spool_txn *t; (t = each(sp, &cursor)) != NULL;) {
+        if (t->state == TXN_WRITTEN || t->state == TXN_ANNULLED) {
+            t->err = t->err != ERR_OK ? t->err : ERR_IO;
+            t->state = TXN_ANNULLING;
+        }
+    }
+}
+
+void spool_txn_seg_failed(struct spool *sp, uint16_t seg, enum err err)
+{
+    uint32_t cursor = 0;
+    for (struct spool_txn *t; (t = each(sp, &cursor)) != NULL;) {
+        bool is_hit = sp->segs[seg].is_data && sp->segs[seg].owner == t->id;
+        for (uint16_t i = 0; i < t->num_places; i++) {
+            is_hit = is_hit || t->places[i].seg == seg;
+        }
+        if (is_hit && t->state != TXN_ENDED && t->err == ERR_OK) {
+            t->err = err;
+        }
+    }
+}
+
+void spool_txn_storage_failed(struct spool *sp)
+{
+    uint32_t cursor = 0;
+    for (struct spool_txn *t; (t = each(sp, &cursor)) != NULL;) {
+        if (t->state != TXN_OPEN && t->state != TXN_ENDED) {
+            end(sp, t, ERR_IO);
+        }
+    }
+}
+
+bool spool_txn_touches(struct spool *sp, uint16_t seg)
+{
+    uint32_t cursor = 0;
+    for (struct spool_txn *t; (t = each(sp, &cursor)) != NULL;) {
+        bool is_unwritten = (t->state == TXN_OPEN || t->state == TXN_EMITTING) && t->err == ERR_OK;
+        if (!is_unwritten && t->state != TXN_WRITTEN) {
+            continue;
+        }
+        if (t->state == TXN_WRITTEN && t->commit_seg == seg) {
+            return true;
+        }
+        for (uint16_t i = 0; i < t->num_places; i++) {
+            if (t->places[i].seg == seg) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool spool_txn_owns(const struct spool *sp, uint64_t owner)
+{
+    uint32_t cursor = 0;
+    for (struct spool_txn *t; owner != 0 && (t = each(sp, &cursor)) != NULL;) {
+        if (t->id == owner && t->first_owned != SPOOL_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum err spool_txn_move(struct spool *sp, uint16_t seg)
+{
+    uint32_t cursor = 0;
+    for (struct spool_txn *t; (t = each(sp, &cursor)) != NULL;) {
+        if ((t->state != TXN_OPEN && t->state != TXN_EMITTING) || t->err != ERR_OK) {
+            continue;
+        }
+        uint64_t at = 0;
+        for (uint16_t i = 0; i < t->num_places; at += t->places[i++].len) {
+            struct spool_place *place = &t->places[i];
+            if (place->seg != seg) {
+                continue;
+            }
+            enum err err = spool_log_room(sp, 3, false);
+            if (err != ERR_OK) {
+                return err;
+            }
+            err = spool_place_read(sp, t->id, place, at, 0, sp->copy_buf, place->len);
+            if (err != ERR_OK) {
+                t->err = err;
+                break;
+            }
+            sp->stats.copied_len += place->len;
+            *place = spool_log_chunk(sp, t->id, at, slice_make(sp->copy_buf, place->len));
+        }
+        if (t->err != ERR_OK) {
+            t->num_places = 0; /* nothing of it counts any more */
+        }
+    }
+    return ERR_OK;
+}
+
+bool spool_txn_next_event(struct spool *sp, struct spool_event *out)
+{
+    uint32_t cursor = 0;
+    for (struct spool_txn *t; (t = each(sp, &cursor)) != NULL;) {
+        if (t->state != TXN_ENDED) {
+            continue;
+        }
+        *out = (struct spool_event){.kind = SPOOL_COMMITTED,
+                                    .err = t->err,
+                                    .txn = pool_handle(&sp->txns, t),
+                                    .id = t->id,
+                                    .meta = t->meta};
+        pool_give(&sp->txns, t);
+        return true;
+    }
+    return false;
+}
+
+bool spool_txn_is_quiet(const struct spool *sp)
+{
+    uint32_t cursor = 0;
+    for (struct spool_txn *t; (t = each(sp, &cursor)) != NULL;) {
+        if (t->state != TXN_OPEN) {
+            return false;
+        }
+    }
+    return true;
+}
