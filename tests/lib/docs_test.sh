@@ -21,7 +21,9 @@ each_in() {
     done
 }
 readme_is_current() {
-    "$make" -s BUILD="$BUILD" "$docs/README" && cmp README "$docs/README" && each_in README "    " $(options)
+    "$make" -s BUILD="$BUILD" "$docs/README" && cmp README "$docs/README" || return 1
+    sed -n '/^\[options:/,/^\[end of options/p' README >"$docs/README.list"
+    each_in "$docs/README.list" "    " $(options)
 }
 
 check "the pages can be made" pages_are_made
