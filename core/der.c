@@ -106,8 +106,8 @@ bool der_get_u64(struct slice *in, uint64_t max, uint64_t *out)
     if (!der_get_integer(&rest, &number) || (number.ptr[0] & 0x80u) != 0) {
         return false;
     }
-    /* The ninth octet can only be the zero that keeps the sign positive. */
-    if (number.len == 9) {
+    /* The zero that keeps the sign positive. */
+    if (number.len == 9 && number.ptr[0] == 0) {
         slice_skip(&number, 1);
     }
     if (number.len > 8 || !slice_be(&number, number.len, &value) || value > max) {

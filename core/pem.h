@@ -10,9 +10,10 @@
 bool pem_is_text(struct slice text);
 
 /* The next block of that label ("CERTIFICATE", "OCSP RESPONSE"): decoded, appended to *out, *text
- * moved past it. Text and blocks of other labels in front of it are passed over. ERR_ABSENT if
- * there is none any more, ERR_MALFORMED if it does not end or is not base64, ERR_TOO_BIG if *out
- * has no room; on these *text has not moved. */
+ * moved past it. Text and blocks of other labels in front of it are passed over. *out may write
+ * over the text itself: decoding never overtakes reading. ERR_ABSENT if there is none any more,
+ * ERR_MALFORMED if it does not end or is not base64, ERR_TOO_BIG if *out has no room; on these
+ * *text has not moved, and *out may hold a part. */
 enum err pem_next(struct slice *text, struct slice label, struct buf *out);
 
 #endif
