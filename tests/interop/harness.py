@@ -221,6 +221,12 @@ class Server:
     def pid(self):
         return self.process.pid
 
+    def cpu_s(self):
+        """CPU time that the server has used so far."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as f:
+            words = f.read().rsplit(")", 1)[1].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
     def running(self):
         return self.process is not None and self.process.poll() is None
 

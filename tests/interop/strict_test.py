@@ -428,4 +428,137 @@ def test_reader_that_does_not_read():
     s.messages("alice", 1)
 
 
+# --- Clients that vanish --------------------------------------------------------------------------
+
+
+def after_connect(s):
+    return Smtp(s, banner=False)
+
+
+def in_command(s):
+    c = hello(s)
+    c.send(b"MAIL FROM:<sender@cli")
+    return c
+
+
+def in_body(s):
+    c = hello(s)
+    c.envelope()
+    c.cmd("DATA", 354)
+    c.send(b"Subject: cut\r\n\r\n" + b"x" * 500 + b"\r\n")
+    return c
+
+
+def in_large_body(s):
+    c = hello(s)
+    c.envelope()
+    c.cmd("DATA", 354)
+    c.send(stuffed(body_of(1, 300000)))
+    return c
+
+
+def before_the_250(s):
+    c = hello(s)
+    c.envelope("bob@test.example")
+    c.cmd("DATA", 354)
+    c.send(b"Subject: gone at once\r\n\r\n.\r\n")
+    return c
+
+
+def with_replies_unread(c):
+    c.socket.settimeout(0.3)
+    try:
+        for _ in range(300):
+            c.send(b"NOOP " + b"x" * 400 + b"\r\n" + b"BREW\r\n" * 20)
+    except OSError:
+        pass
+    return c
+
+
+def replies_unread(s):
+    return with_replies_unread(hello(s))
+
+
+def replies_unread_in_tls(s):
+    return with_replies_unread(hello(s, tls=True))
+
+
+def before_the_handshake(s):
+    c = hello(s)
+    c.cmd("STARTTLS", 220)
+    return c
+
+
+def in_the_handshake(s):
+    c = before_the_handshake(s)
+    c.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    return c
+
+
+def in_tls_body(s):
+    c = hello(s, tls=True)
+    c.envelope()
+    c.cmd("DATA", 354)
+    c.send(b"Subject: cut\r\n\r\n" + b"x" * 50 + b"\r\n")
+    return c
+
+
+STAGES = (
+    *(after_connect, in_command, in_body, in_large_body, before_the_250, replies_unread, replies_unread_in_tls),
+    *(before_the_handshake, in_the_handshake, in_tls_body),
+)
+
+
+def vanish(stages, end):
+    """Each stage 15 times, ended that way; then nothing of them is left: no place taken, no work done, no mail kept."""
+    s = Server(Pki(), smtp_accept_max="30", smtp_accept_max_per_host="0", **LENIENT, smtp_accept_max_nonmail="0")
+    for stage in stages:
+        for _ in range(15):
+            end(stage(s))
+        held = []
+
+        def all_free():
+            while len(held) < 30:
+                c = Smtp(s, banner=False)
+                if c.reply()[0] != 220:
+                    c.close()
+                    return False
+                held.append(c)
+            return True
+
+        wait_until(all_free, f"30 free places after {stage.__name__}")
+        for c in held:
+            c.close()
+        time.sleep(0.2)
+        begin, used = time.monotonic(), s.cpu_s()
+        time.sleep(0.3)
+        share = (s.cpu_s() - used) / (time.monotonic() - begin)
+        check(share < 0.5, f"after {stage.__name__} the idle server uses {share:.0%} of a processor")
+    s.wait_delivered()
+    check_equal(s.files("alice"), [], "messages")
+
+
+def test_vanish_by_reset():
+    vanish(STAGES, Smtp.reset)
+
+
+def test_vanish_by_close():
+    vanish(STAGES, Smtp.close)
+
+
+def test_vanish_with_half_close():
+    """Only the client's sending side is closed; the server may finish, and then has to close."""
+
+    def half(c):
+        c.socket.shutdown(socket.SHUT_WR)
+        try:
+            while c.socket.recv(65536):
+                pass
+        except OSError:
+            pass
+        c.close()
+
+    vanish([x for x in STAGES if "tls" not in x.__name__ and x is not before_the_250], half)
+
+
 harness.main(globals())
