@@ -6,6 +6,7 @@
 #ifndef POSTERN_MTA_H
 #define POSTERN_MTA_H
 
+#include "pool.h"
 #include "port.h"
 
 struct mta;

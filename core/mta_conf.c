@@ -60,6 +60,7 @@ void site_use(struct mta *m, struct site *site)
 {
     const struct conf *conf = &site->conf;
     m->site = site;
+    wall_time_trust(&m->wall, site_trust(site));
     m->queue.conf = conf;
     m->smtp_env.hostname = conf->primary_hostname;
     m->smtp_env.limits = (struct smtpd_limits){

@@ -1,7 +1,8 @@
 /* What the files of the composition root share: the server, its connections, their transactions.
  *
  * Private to core/mta*.c. Who does what: mta.c the step and its order; mta_accept.c listeners and
- * limits; mta_conn.c bytes in and out of a connection; mta_tls.c the handshake queue; mta_session.c
+ * limits; mta_conn.c bytes in and out of a connection; mta_tls.c the handshake queue; mta_wire.c
+ * ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates; mta_session.c
  * the answers to what a session asks; mta_conf.c options and their reload; mta_report.c log lines.
  */
 #ifndef POSTERN_MTA_INSIDE_H
@@ -145,9 +146,14 @@ struct mta {
     struct queue queue;
     struct staple staple;
     struct wall_time wall;
+    char floor_path[1100];
+    struct heap heap; /* of TLS */
     struct tls_env tls_env;
+    uint64_t stirred_ms; /* when its generator last got fresh entropy */
     struct mta_stats stats;
     enum err result;
+    bool has_tls_env;
+    bool has_staple;
     bool has_certificate;
     bool spool_ready;
     bool more_to_do;
@@ -163,6 +169,7 @@ void mta_stop(struct mta *m);
 /* mta_open.c */
 void mta_spool_ready(struct mta *m, enum err err);
 void mta_close(struct mta *m);
+enum wall_trust site_trust(const struct site *site);
 
 /* mta_accept.c: mta_listen opens what conf wants and closes the rest, or changes nothing and says
  * why */
@@ -181,6 +188,8 @@ void mta_reload(struct mta *m);
 /* mta_site_tls.c: certificates and proofs of a site */
 enum err site_open_tls(struct mta *m, struct site *site, struct arena *a, struct buf *errors);
 enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors);
+/* The certificates for a handshake, with a reference that the caller drops. */
+struct tls_set *site_take_set(struct mta *m);
 void site_put_check(struct mta *m, struct buf *out);
 void site_close_tls(struct mta *m);
 

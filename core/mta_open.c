@@ -1,7 +1,7 @@
 /* From options to a running server, and back: memory, services in their order, the end. */
 #include "mta_inside.h"
 
-#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_MESSAGES + 1)
+#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_MESSAGES + 2)
 
 /* Sized by the budget, and by the options that count at start. */
 static struct spool_conf spool_conf_of(uint64_t spool_size)
@@ -113,6 +113,22 @@ static void complain(struct buf *errors, const char *what, enum err err)
     buf_put_string(errors, "\n");
 }
 
+enum wall_trust site_trust(const struct site *site)
+{
+    return site->conf.clock_trusted == CONF_CLOCK_YES ? WALL_TRUST_YES : WALL_TRUST_AUTO;
+}
+
+static void open_clock(struct mta *m, const struct site *site)
+{
+    struct buf path = buf_make(m->floor_path, sizeof m->floor_path);
+    buf_put_string(&path, site->conf.spool_directory);
+    buf_put_string(&path, "/clock-floor");
+    if (!buf_end_string(&path)) {
+        m->floor_path[0] = 0;
+    }
+    wall_time_open(&m->wall, m->port, site_trust(site), m->floor_path, m->start->build_time_s);
+}
+
 /* Everything but listeners and the spool. */
 static enum err open_site(struct mta *m, struct arena *a, struct buf *errors)
 {
@@ -122,10 +138,12 @@ static enum err open_site(struct mta *m, struct arena *a, struct buf *errors)
         return err;
     }
     m->accept_timer.kind = TIMER_ACCEPT;
+    m->heap_timer.kind = TIMER_HEAP;
     err = site_load(m, &m->sites[0], errors);
     if (err != ERR_OK) {
         return err;
     }
+    open_clock(m, &m->sites[0]);
     err = site_open_tls(m, &m->sites[0], a, errors);
     if (err != ERR_OK) {
         return err;
@@ -169,6 +187,7 @@ enum err mta_open(struct mta **out, struct arena *a, const struct port *port,
         mta_close_listeners(m);
         return err;
     }
+    m->more_to_do = true; /* recovery */
     *out = m;
     return ERR_OK;
 }
@@ -228,6 +247,7 @@ void mta_close(struct mta *m)
     }
     mta_close_listeners(m);
     site_close_tls(m);
+    wall_time_close(&m->wall);
 }
 
 enum err mta_result(const struct mta *m)

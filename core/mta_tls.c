@@ -164,7 +164,7 @@ static void establish(struct mta *m, struct conn *c)
 
 static void give_set(struct mta *m, struct conn *c)
 {
-    struct tls_set *set = staple_take_set(&m->staple, m->now_ms);
+    struct tls_set *set = site_take_set(m);
     tls_give_set(c->tls, set);
     tls_set_drop(set);
 }

@@ -1,0 +1,150 @@
+/* What TLS needs of a site: its heap, its generator, its ciphers, the certificates and their
+ * proofs. */
+#include "mta_inside.h"
+
+#define STIR_MS (60u * 60 * 1000) /* fresh entropy for the generator */
+
+static void complain(struct buf *errors, const char *what, const char *why)
+{
+    buf_put_string(errors, what);
+    buf_put_string(errors, ": ");
+    buf_put_string(errors, why);
+    buf_put_string(errors, "\n");
+}
+
+static enum err explain_env(enum err err, struct slice bad_name, struct buf *errors)
+{
+    if (err == ERR_UNSUPPORTED) {
+        buf_put_string(errors, "tls_require_ciphers: found '");
+        text_put_escaped(errors, bad_name, 64);
+        buf_put_string(errors, "', expected names of cipher suites of TLS 1.2 or 1.3\n");
+    } else if (err != ERR_OK) {
+        complain(errors, "tls", err_name(err));
+    }
+    return err;
+}
+
+static enum err open_env(struct mta *m, const struct conf *conf, struct buf *errors)
+{
+    uint8_t seed[TLS_SEED_LEN];
+    struct slice bad_name = slice_make(NULL, 0);
+    enum err err = m->port->entropy.fill(m->port->entropy.ctx, seed, sizeof seed);
+    if (err == ERR_OK) {
+        err = tls_env_open(&m->tls_env, &m->heap, slice_make(seed, sizeof seed),
+                           slice_of_string(conf->tls_require_ciphers), &bad_name);
+    }
+    memset(seed, 0, sizeof seed);
+    m->has_tls_env = err == ERR_OK;
+    m->stirred_ms = m->now_ms;
+    return explain_env(err, bad_name, errors);
+}
+
+static struct staple_conf staple_conf_of(const struct conf *conf)
+{
+    return (struct staple_conf){
+        .certificate = conf->tls_certificate,
+        .privatekey = conf->tls_privatekey,
+        .ocsp_file = conf->tls_ocsp_file,
+        .verify_certificates = conf->tls_verify_certificates,
+        .judging = {.skew_s = conf->ocsp_skew_s, .margin_s = conf->ocsp_margin_s},
+    };
+}
+
+static struct buf file_scratch(struct mta *m)
+{
+    return buf_make(m->scratch, BUDGET_SCRATCH_LEN);
+}
+
+static enum err load(struct mta *m, const struct conf *conf, struct buf *errors)
+{
+    struct staple_conf staple_conf = staple_conf_of(conf);
+    struct tls_time now = tls_now(m);
+    if (m->has_staple) {
+        return staple_reload(&m->staple, &staple_conf, &now, file_scratch(m), errors);
+    }
+    enum err err =
+        staple_open(&m->staple, m->port, &m->tls_env, &staple_conf, &now, file_scratch(m), errors);
+    m->has_staple = err == ERR_OK;
+    return err;
+}
+
+enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors)
+{
+    const struct conf *conf = &site->conf;
+    struct slice bad_name = slice_make(NULL, 0);
+    if (conf->tls_certificate[0] == 0 && !m->has_tls_env) {
+        return ERR_OK; /* a server without TLS takes no memory for it */
+    }
+    enum err err = ERR_OK;
+    if (!m->has_tls_env) {
+        err = open_env(m, conf, errors);
+    } else {
+        err = explain_env(tls_check_ciphers(slice_of_string(conf->tls_require_ciphers), &bad_name),
+                          bad_name, errors);
+    }
+    if (err == ERR_OK) {
+        err = load(m, conf, errors);
+    }
+    if (err == ERR_OK) {
+        err =
+            tls_env_set_ciphers(&m->tls_env, slice_of_string(conf->tls_require_ciphers), &bad_name);
+        m->has_certificate = conf->tls_certificate[0] != 0;
+    }
+    return err;
+}
+
+enum err site_open_tls(struct mta *m, struct site *site, struct arena *a, struct buf *errors)
+{
+    void *region = arena_take(a, BUDGET_TLS_HEAP_LEN);
+    if (region == NULL || !heap_open(&m->heap, region, BUDGET_TLS_HEAP_LEN)) {
+        complain(errors, "tls", err_name(ERR_NO_MEMORY));
+        return ERR_NO_MEMORY;
+    }
+    return site_load_tls(m, site, errors);
+}
+
+struct tls_set *site_take_set(struct mta *m)
+{
+    struct tls_time now = tls_now(m);
+    if (m->now_ms - m->stirred_ms > STIR_MS) {
+        uint8_t entropy[TLS_SEED_LEN];
+        m->stirred_ms = m->now_ms;
+        if (m->port->entropy.fill(m->port->entropy.ctx, entropy, sizeof entropy) == ERR_OK) {
+            tls_env_stir(&m->tls_env, slice_make(entropy, sizeof entropy));
+        }
+        memset(entropy, 0, sizeof entropy);
+    }
+    staple_refresh(&m->staple, &now, file_scratch(m));
+    return staple_take_set(&m->staple);
+}
+
+void site_put_check(struct mta *m, struct buf *out)
+{
+    struct tls_time now = tls_now(m);
+    struct tls_set *set = m->has_certificate ? staple_take_set(&m->staple) : NULL;
+    buf_put_string(out, "configuration: ok\n");
+    if (set == NULL) {
+        buf_put_string(out, "tls: none\n");
+        return;
+    }
+    for (size_t pair = 0; pair < tls_set_num_pairs(set); pair++) {
+        enum ocsp_reason reason = staple_reason(&m->staple, pair, &now);
+        buf_put_string(out, "proof ");
+        text_put_u64(out, pair + 1);
+        buf_put_string(out, reason == OCSP_GOOD ? ": served" : ": none:");
+        buf_put_string(out, reason == OCSP_GOOD ? "" : ocsp_reason_name(reason));
+        buf_put_string(out, "\n");
+    }
+    tls_set_drop(set);
+}
+
+void site_close_tls(struct mta *m)
+{
+    uint32_t cursor = 0;
+    struct tls *t;
+    while ((t = pool_each(&m->tls_conns, &cursor)) != NULL) {
+        tls_free(t);
+    }
+    staple_close(&m->staple);
+    tls_env_close(&m->tls_env);
+}

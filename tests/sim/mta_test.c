@@ -1,0 +1,345 @@
+/* The whole receiving path in a simulated world: what was answered 250 is in the Maildir once,
+ * whatever moment the power goes. */
+#include "mta_site.h"
+
+static struct test_site site;
+static struct site_client clients[128];
+
+static void check_copies(uint32_t num_clients, uint32_t num_messages, const char *when, uint64_t n)
+{
+    for (uint32_t c = 0; c < num_clients; c++) {
+        for (uint32_t k = 0; k < num_messages; k++) {
+            uint32_t mark = c * 100 + k;
+            uint32_t num = site_copies(&site, mark);
+            bool fine = site.acked[mark] ? num == 1 : num <= (site.sent[mark] ? 1u : 0u);
+            if (!fine) {
+                fprintf(stderr, "%s %llu: message %u: acked %d, copies %u\n", when,
+                        (unsigned long long)n, mark, site.acked[mark], num);
+            }
+            CHECK(fine);
+        }
+    }
+}
+
+static void test_one_message(void)
+{
+    site_open(&site, 1, NULL);
+    site_start(&site);
+    client_connect(&site, &clients[0], 0, 1, 500);
+    CHECK(site_run(&site, clients, 1, 2000));
+    CHECK_EQ(site.num_acked, 1);
+    CHECK(site_settle(&site, 2000));
+    CHECK(site_stop(&site, 2000));
+    check_copies(1, 1, "one message", 0);
+    CHECK_EQ(sim_log_count(site.host, "message id="), 1);
+    CHECK_EQ(sim_log_count(site.host, "result=delivered"), 1);
+    CHECK_EQ(sim_log_count(site.host, "connection peer="), 1);
+    site_close(&site);
+}
+
+/* Runs num_clients clients with that many messages each against a fresh server, power off at
+ * operation at_op of the store or of the mailboxes (0: never); then crashes, starts again, and lets
+ * deliveries finish. */
+static void run_with_crash(uint64_t store_op, uint64_t mailbox_op, enum sim_crash how,
+                           uint32_t num_clients, uint32_t num_messages, size_t body_len)
+{
+    struct sim_store_conf conf = {.sync_ms = 5};
+    site_open(&site, 1 + store_op + mailbox_op, &conf);
+    sim_mailbox_set_latency(site.host, 3);
+    site_start(&site);
+    for (uint32_t i = 0; i < num_clients; i++) {
+        client_connect(&site, &clients[i], i, num_messages, body_len);
+    }
+    sim_store_set_power_off(sim_host_store(site.host), store_op);
+    sim_mailbox_set_power_off(site.host, mailbox_op);
+    CHECK(site_run(&site, clients, num_clients, 20000));
+    for (int i = 0; i < 300 && !sim_host_is_off(site.host); i++) {
+        mta_step(site.mta);
+    }
+    site_drop(&site);
+    sim_host_crash(site.host, how);
+    sim_store_set_power_off(sim_host_store(site.host), 0);
+    sim_mailbox_set_power_off(site.host, 0);
+    site_start(&site);
+    CHECK(site_settle(&site, 20000));
+}
+
+static uint64_t count_store_ops(void)
+{
+    struct sim_store_counts counts;
+    sim_store_counts_of(sim_host_store(site.host), &counts);
+    return counts.num_ops;
+}
+
+static void crash_everywhere(enum sim_crash how, uint32_t num_clients, uint32_t num_messages,
+                             size_t body_len)
+{
+    run_with_crash(0, 0, how, num_clients, num_messages, body_len);
+    uint64_t num_store_ops = count_store_ops(), num_mailbox_ops = sim_mailbox_num_ops(site.host);
+    CHECK_EQ(site.num_acked, num_clients * num_messages);
+    check_copies(num_clients, num_messages, "no crash", 0);
+    site_close(&site);
+    for (uint64_t op = 1; op <= num_store_ops; op++) {
+        run_with_crash(op, 0, how, num_clients, num_messages, body_len);
+        check_copies(num_clients, num_messages, "crash at store operation", op);
+        site_close(&site);
+    }
+    for (uint64_t op = 1; op <= num_mailbox_ops; op++) {
+        run_with_crash(0, op, how, num_clients, num_messages, body_len);
+        check_copies(num_clients, num_messages, "crash at mailbox operation", op);
+        site_close(&site);
+    }
+}
+
+static void test_crash_lose(void)
+{
+    crash_everywhere(SIM_CRASH_LOSE, 4, 3, 3000);
+}
+
+static void test_crash_keep(void)
+{
+    crash_everywhere(SIM_CRASH_KEEP, 4, 3, 3000);
+}
+
+static void test_crash_mixed(void)
+{
+    crash_everywhere(SIM_CRASH_MIXED, 4, 3, 3000);
+}
+
+static void test_crash_mixed_large(void)
+{
+    crash_everywhere(SIM_CRASH_MIXED, 2, 1, 150000);
+}
+
+/* 1,000 messages of 100 connections, a sync of 5 ms: at most 100 syncs until the last reply. */
+static void test_group_commit(void)
+{
+    struct sim_store_conf conf = {.sync_ms = 5};
+    struct sim_store_counts counts;
+    site_open(&site, 7, &conf);
+    sim_mailbox_set_latency(site.host, 5);
+    site_start(&site);
+    for (uint32_t i = 0; i < 100; i++) {
+        client_connect(&site, &clients[i], i % 40, 10, 4096);
+        clients[i].number = i % 40;
+    }
+    CHECK(site_run(&site, clients, 100, 100000));
+    sim_store_counts_of(sim_host_store(site.host), &counts);
+    CHECK_EQ(site.num_acked, 1000);
+    printf("syncs for 1000 messages of 100 connections: %llu\n",
+           (unsigned long long)counts.num_syncs);
+    CHECK(counts.num_syncs <= 100);
+    CHECK(site_settle(&site, 100000));
+    CHECK_EQ(sim_mailbox_num(site.host, SITE_MAILDIR, SIM_NEW), 1000);
+    site_close(&site);
+}
+
+/* Syncs of two seconds: a client that says NOOP meanwhile is answered at once. */
+static void test_slow_sync_holds_nobody_up(void)
+{
+    struct sim_store_conf conf = {.sync_ms = 2000};
+    site_open(&site, 9, &conf);
+    site_start(&site);
+    client_connect(&site, &clients[0], 0, 1, 500);
+    struct net_addr at = site_address();
+    struct sim_client *other = sim_connect(site.world, &at, NULL);
+    char reply[512];
+    size_t len, num_noops = 0;
+    while (clients[0].line != 5) {
+        mta_step(site.mta);
+        client_turn(&site, &clients[0]);
+    }
+    uint64_t begin_ms = sim_world_now_ms(site.world);
+    sim_client_write(other, SLICE_LITERAL("EHLO other\r\n"));
+    for (int i = 0; i < 200 && site.num_acked == 0; i++) {
+        mta_step(site.mta);
+        client_turn(&site, &clients[0]);
+        if (sim_client_read(other, &len, (uint8_t *)reply, sizeof reply) == ERR_OK) {
+            num_noops += site.num_acked == 0 && sim_world_now_ms(site.world) < begin_ms + 1000;
+            if (num_noops < 10) {
+                sim_client_write(other, SLICE_LITERAL("NOOP\r\n"));
+            }
+        }
+    }
+    CHECK_EQ(num_noops, 10);
+    CHECK_EQ(site.num_acked, 1);
+    CHECK(sim_world_now_ms(site.world) >= begin_ms + 2000);
+    sim_client_close(other);
+    site_close(&site);
+}
+
+/* A sync that fails: the batch is answered 451, nothing of it is delivered, later mail is taken. */
+static void test_failed_sync(void)
+{
+    struct sim_store_conf conf = {.sync_ms = 5};
+    site_open(&site, 11, &conf);
+    site_start(&site);
+    for (uint32_t i = 0; i < 3; i++) {
+        if (i == 1) {
+            sim_store_fail_sync(sim_host_store(site.host), 1, 1);
+        }
+        client_connect(&site, &clients[0], i, 1, 100);
+        CHECK(site_run(&site, clients, 1, 5000));
+    }
+    CHECK(site.acked[0]);
+    CHECK(!site.acked[100]);
+    CHECK(site.acked[200]);
+    CHECK(site_settle(&site, 20000));
+    check_copies(3, 1, "failed sync", 0);
+    CHECK_EQ(site_copies(&site, 100), 0);
+    site_close(&site);
+}
+
+/* No space in the Maildir: the message is kept and delivered once there is. */
+static void test_failed_delivery_is_retried(void)
+{
+    site_open(&site, 13, NULL);
+    site_start(&site);
+    sim_mailbox_fail_begin(site.host, 1, 1, ERR_NO_SPACE);
+    client_connect(&site, &clients[0], 0, 1, 100);
+    CHECK(site_run(&site, clients, 1, 5000));
+    CHECK(site.acked[0]);
+    CHECK(site_settle(&site, 5000));
+    CHECK_EQ(site_copies(&site, 0), 0);
+    CHECK_EQ(sim_log_count(site.host, "result=deferred reason=no-space"), 1);
+    for (int minute = 0; minute < 10; minute++) {
+        CHECK(site_settle(&site, 5000));
+    }
+    check_copies(1, 1, "after no space", 0);
+    site_close(&site);
+}
+
+/* A commit that fails at each of its steps: the file is looked for before the next try, so there is
+ * one copy. */
+static void test_unknown_commit_is_looked_for(void)
+{
+    for (int step = SIM_SYNC_FILE; step <= SIM_SYNC_DIR; step++) {
+        site_open(&site, 17, NULL);
+        site_start(&site);
+        sim_mailbox_fail_commit(site.host, 1, 1, (enum sim_commit_step)step, ERR_IO);
+        client_connect(&site, &clients[0], 0, 1, 100);
+        CHECK(site_run(&site, clients, 1, 5000));
+        for (int minute = 0; minute < 10; minute++) {
+            CHECK(site_settle(&site, 5000));
+        }
+        check_copies(1, 1, "commit failed at step", (uint64_t)step);
+        CHECK(site.acked[0]);
+        site_close(&site);
+    }
+}
+
+/* The process is killed, not the machine: what the page cache holds is there, and counts once. */
+static void test_kill(void)
+{
+    for (uint32_t num_steps = 1; num_steps < 120; num_steps += 1) {
+        struct sim_store_conf conf = {.sync_ms = 5};
+        site_open(&site, num_steps, &conf);
+        sim_mailbox_set_latency(site.host, 3);
+        site_start(&site);
+        for (uint32_t i = 0; i < 3; i++) {
+            client_connect(&site, &clients[i], i, 2, 1000);
+        }
+        site_run(&site, clients, 3, num_steps);
+        site_drop(&site);
+        sim_host_kill(site.host);
+        site_start(&site);
+        CHECK(site_settle(&site, 20000));
+        check_copies(3, 2, "killed after step", num_steps);
+        site_close(&site);
+    }
+}
+
+/* One byte at a time, both ways. */
+static void test_single_bytes(void)
+{
+    struct sim_link link = {.chunk_len = 1};
+    site_open(&site, 19, NULL);
+    sim_net_set_link(site.world, &link);
+    site_start(&site);
+    client_connect(&site, &clients[0], 0, 3, 2000);
+    CHECK(site_run(&site, clients, 1, 200000));
+    CHECK_EQ(site.num_acked, 3);
+    CHECK(site_settle(&site, 5000));
+    check_copies(1, 3, "single bytes", 0);
+    site_close(&site);
+}
+
+/* A client that says nothing is told so and let go; one that is gone leaves nothing behind. */
+static void test_timeout(void)
+{
+    site_open(&site, 23, NULL);
+    site_start(&site);
+    struct net_addr at = site_address();
+    uint64_t begin_ms = sim_world_now_ms(site.world);
+    struct sim_client *silent = sim_connect(site.world, &at, NULL);
+    char reply[512];
+    size_t len = 0;
+    bool told = false;
+    enum err err = ERR_AGAIN;
+    for (int i = 0; i < 500 && (err == ERR_OK || err == ERR_AGAIN); i++) {
+        mta_step(site.mta);
+        err = sim_client_read(silent, &len, (uint8_t *)reply, sizeof reply);
+        told = told || (err == ERR_OK && memmem(reply, len, "421 4.4.2", 9) != NULL);
+    }
+    CHECK(told);
+    CHECK_EQ(err, ERR_EOF);
+    CHECK_EQ((sim_world_now_ms(site.world) - begin_ms) / 1000, 300);
+    CHECK_EQ(sim_log_count(site.host, "end=timeout"), 1);
+    CHECK_EQ(sim_net_num_handles(site.host), 1);
+    sim_client_close(silent);
+    site_close(&site);
+}
+
+/* SIGTERM: a message on its way to be durable is answered 250; then the server leaves. */
+static void test_terminate_keeps_promises(void)
+{
+    struct sim_store_conf conf = {.sync_ms = 500};
+    site_open(&site, 29, &conf);
+    site_start(&site);
+    client_connect(&site, &clients[0], 0, 1, 500);
+    while (!(clients[0].line == 5 && clients[0].body_left == 0)) {
+        mta_step(site.mta);
+        client_turn(&site, &clients[0]);
+    }
+    struct sim_store_counts before, now;
+    sim_store_counts_of(sim_host_store(site.host), &before);
+    do {
+        mta_step(site.mta);
+        sim_store_counts_of(sim_host_store(site.host), &now);
+    } while (now.num_ops < before.num_ops + 2); /* its write, and the begin of its sync */
+    CHECK(!client_turn(&site, &clients[0]) || site.num_acked == 0);
+    sim_host_signal(site.host, PORT_TERMINATE);
+    bool running = true;
+    for (int i = 0; i < 1000 && running; i++) {
+        running = mta_step(site.mta);
+        client_turn(&site, &clients[0]);
+    }
+    CHECK(!running);
+    client_turn(&site, &clients[0]);
+    CHECK_EQ(site.num_acked, 1);
+    site_drop(&site);
+    sim_host_kill(site.host);
+    site_start(&site);
+    CHECK(site_settle(&site, 5000));
+    check_copies(1, 1, "after SIGTERM", 0);
+    site_close(&site);
+}
+
+static const struct test_case cases[] = {
+    {"one-message", test_one_message},
+    {"crash-lose", test_crash_lose},
+    {"crash-keep", test_crash_keep},
+    {"crash-mixed", test_crash_mixed},
+    {"crash-mixed-large", test_crash_mixed_large},
+    {"group-commit", test_group_commit},
+    {"slow-sync", test_slow_sync_holds_nobody_up},
+    {"failed-sync", test_failed_sync},
+    {"failed-delivery", test_failed_delivery_is_retried},
+    {"unknown-commit", test_unknown_commit_is_looked_for},
+    {"kill", test_kill},
+    {"single-bytes", test_single_bytes},
+    {"timeout", test_timeout},
+    {"terminate", test_terminate_keeps_promises},
+};
+
+TEST_MAIN(cases)
