@@ -33,7 +33,7 @@ static const struct {
     const char *text;
 } expectations[] = {
     {conf_value_name, "a domain name"},
-    {conf_value_path, "an absolute path"},
+    {conf_value_path, "an absolute path of at most 255 bytes"},
     {conf_value_maildir, "an absolute path with no variables but $local_part and $domain"},
     {conf_value_hosts, "an address, ADDRESS/BITS or *" LIST_NOTE},
     {conf_value_domains, "a domain, *.DOMAIN, @ or *"},

@@ -127,6 +127,10 @@ static void test_catch_all(void)
     check_users("*", "Ann joe ");
     check_users("ann", "Ann ");
     check_users("bob", "bob joe ");
+    /* Not for targets: there, an unknown name is a slip. */
+    check_errors(
+        "x: carol\n*: joe\n",
+        "/a:1: found 'carol', expected a user, an alias, or one of these at a local domain\n");
 }
 
 static void test_fail(void)
@@ -161,6 +165,9 @@ static void test_wrong_form(void)
     check_errors("x: \"ann\" bob\n", "/a:1: found 'bob', expected a closing quote and a comma\n");
 }
 
+#define LONG64 "1234567890123456789012345678901234567890123456789012345678901234"
+#define LONG   LONG64 "5"
+
 /* TARGET, the line that is blamed, what is shown of it: a target that nobody has is found when the
  * whole file has been read, and blamed on its alias. */
 static void test_wrong_targets(void)
@@ -173,6 +180,7 @@ static void test_wrong_targets(void)
         {"/var/mail/x", "3", "/var/mail/x"},
         {"|cat", "3", "|cat"},
         {":include:/x", "3", ":include:/x"},
+        {LONG, "3", LONG64 "..."},
         {"carol", "2", "carol"},
         {"carol@example.org", "2", "carol"},
         {"../x", "2", "../x"},
@@ -199,6 +207,12 @@ static void test_all_mistakes(void)
         "/a:3: found '|b', expected a user, an alias, or one of these at a local domain\n"
         "/a:3: found 'joe@elsewhere.example', expected a user, an alias, or one of these at a "
         "local domain\n");
+}
+
+static void test_long_name(void)
+{
+    read_right(LONG64 ": joe\n");
+    check_errors(LONG ": joe\n", "/a:1: found '" LONG64 "...', expected NAME: TARGET, TARGET\n");
 }
 
 static void test_loops(void)
@@ -325,6 +339,7 @@ static const struct test_case cases[] = {
     {"wrong_form", test_wrong_form},
     {"wrong_targets", test_wrong_targets},
     {"all_mistakes", test_all_mistakes},
+    {"long_name", test_long_name},
     {"loops", test_loops},
     {"depth", test_depth},
     {"breadth", test_breadth},

@@ -295,6 +295,7 @@ static void test_unknown(void)
         "t.conf:2: there is no option 'smtp_recieve_timeout'; perhaps smtp_receive_timeout\n");
     check_errors("LOCAL_DOMAINS = @\n",
                  "t.conf:1: there is no option 'LOCAL_DOMAINS'; perhaps local_domains\n");
+    check_errors("amildri = /x\n", "t.conf:1: there is no option 'amildri'; perhaps maildir\n");
     check_errors("queue_only = true\n", "t.conf:1: there is no option 'queue_only'\n");
     check_errors("= 5\n", "t.conf:1: there is no option ''\n");
     check_errors(
@@ -322,10 +323,11 @@ static void test_wrong_values(void)
         {"ocsp_margin = 2d",
          "ocsp_margin: found '2d', expected a time from 0s to 1d, such as 5m or 1h30m"},
         {"tls_certificate = cert.pem",
-         "tls_certificate: found 'cert.pem', expected an absolute path"},
+         "tls_certificate: found 'cert.pem', expected an absolute path of at most 255 bytes"},
         {"tls_certificate = \"/c\"",
-         "tls_certificate: found '\\\"/c\\\"', expected an absolute path"},
-        {"spool_directory =", "spool_directory: found '', expected an absolute path"},
+         "tls_certificate: found '\\\"/c\\\"', expected an absolute path of at most 255 bytes"},
+        {"spool_directory =",
+         "spool_directory: found '', expected an absolute path of at most 255 bytes"},
         {"maildir = /m/$user",
          "maildir: found '$user', expected an absolute path with no variables but "
          "$local_part and $domain"},
@@ -365,6 +367,18 @@ static void test_wrong_values(void)
         char want[300];
         snprintf(want, sizeof want, "t.conf:1: %s\n", table[i][1]);
         check_errors(table[i][0], want);
+    }
+}
+
+static void test_long_values(void)
+{
+    char text[400];
+    for (int extra = 0; extra < 2; extra++) {
+        snprintf(text, sizeof text, "spool_directory = /%0*d\n", 254 + extra, 0);
+        CHECK_EQ(read_text(text), extra == 0 ? ERR_OK : ERR_MALFORMED);
+        snprintf(text, sizeof text, "local_domains = %060d.%060d.%060d.%060d.%0*d\n", 1, 2, 3, 4,
+                 11 + extra, 5);
+        CHECK_EQ(read_text(text), extra == 0 ? ERR_OK : ERR_MALFORMED);
     }
 }
 
@@ -451,7 +465,8 @@ static void test_machine_name(void)
 static void test_memory(void)
 {
     static const char text[] = "local_users = a:b:c:d:e:f:g\nlocal_domains = a.example:b.example\n"
-                               "tls_advertise_hosts = 10.0.0.1:10.0.0.2\n";
+                               "tls_advertise_hosts = 10.0.0.1:10.0.0.2\n"
+                               "daemon_smtp_ports = 25:26:27:28:29\n";
     size_t least = 0;
     for (size_t len = 0; len < 8192; len += 8) {
         uint8_t *exact = malloc(len + 1);
@@ -464,6 +479,8 @@ static void test_memory(void)
         if (err == ERR_OK && least == 0) {
             least = len;
             CHECK(a.used <= len);
+            CHECK_EQ(conf.num_listeners, 10);
+            CHECK((uint8_t *)(conf.listeners + conf.num_listeners) <= exact + a.used);
         }
         free(exact);
     }
@@ -584,6 +601,7 @@ static const struct test_case cases[] = {
     {"user_names", test_user_names},
     {"unknown", test_unknown},
     {"wrong_values", test_wrong_values},
+    {"long_values", test_long_values},
     {"wrong_interfaces", test_wrong_interfaces},
     {"set_twice", test_set_twice},
     {"all_mistakes", test_all_mistakes},
