@@ -11,6 +11,11 @@ void smtpd_enter(struct smtpd *s, enum smtpd_state state, enum smtpd_phase phase
     s->phase = (uint8_t)phase;
 }
 
+enum smtpd_state smtpd_next_state(const struct smtpd *s)
+{
+    return (enum smtpd_state)(s->next == SMTPD_STATE_STAY ? s->state : s->next);
+}
+
 void smtpd_enter_phase(struct smtpd *s, enum smtpd_phase phase)
 {
     smtpd_enter(s, (enum smtpd_state)s->state, phase);
@@ -128,12 +133,12 @@ static enum smtpd_event begin_body(struct turn *t, enum smtp_reply refusal)
 {
     struct smtpd *s = t->s;
     if (s->is_chunked) {
-        s->failed = (uint8_t)refusal;
-        smtpd_enter(s, SMTPD_STATE_CHUNKS, SMTPD_PHASE_CHUNK);
+        s->failed = (uint8_t)refusal; /* if it is one, the chunk is drained first */
+        smtpd_enter(s, smtpd_next_state(s), SMTPD_PHASE_CHUNK);
         return GO_ON;
     }
     if (refusal == SMTP_REPLY_NONE) {
-        smtpd_enter_phase(s, SMTPD_PHASE_DATA);
+        smtpd_enter(s, smtpd_next_state(s), SMTPD_PHASE_DATA);
         return smtpd_say(t, SMTP_REPLY_DATA);
     }
     smtpd_enter(s, SMTPD_STATE_READY, SMTPD_PHASE_COMMAND);
@@ -149,7 +154,7 @@ static enum smtpd_event begin_tls(struct turn *t)
     }
     smtpd_put(t, SMTP_REPLY_STARTTLS);
     s->tls_due = true;
-    smtpd_enter(s, SMTPD_STATE_START, SMTPD_PHASE_TLS);
+    smtpd_enter(s, smtpd_next_state(s), SMTPD_PHASE_TLS);
     return smtpd_drop_transaction(s);
 }
 
@@ -159,32 +164,27 @@ static enum smtpd_event answered(struct turn *t)
     enum smtpd_event question = (enum smtpd_event)s->question;
     enum smtp_reply refusal = reply_of_verdict((enum smtpd_verdict)(s->verdict - 1), question);
     bool is_ok = refusal == SMTP_REPLY_NONE;
-    smtpd_enter_phase(s, SMTPD_PHASE_COMMAND);
-    switch (question) {
-    case SMTPD_MAIL:
-        s->mail_refused = !is_ok;
-        if (is_ok) {
-            s->in_transaction = true;
-            s->num_mails++;
-            smtpd_enter(s, SMTPD_STATE_SENDER, SMTPD_PHASE_COMMAND);
-        }
-        return smtpd_say(t, is_ok ? SMTP_REPLY_MAIL : refusal);
-    case SMTPD_RCPT:
-        if (is_ok) {
-            s->num_rcpts++;
-            smtpd_enter(s, SMTPD_STATE_RCPTS, SMTPD_PHASE_COMMAND);
-        }
-        return smtpd_say(t, is_ok ? SMTP_REPLY_RCPT : refusal);
-    case SMTPD_BEGIN:
+    if (question == SMTPD_BEGIN) {
         return begin_body(t, refusal);
-    case SMTPD_END:
-        s->num_nonmail_commands = 0;
-        return smtpd_say(t, is_ok ? SMTP_REPLY_QUEUED : refusal);
-    case SMTPD_STARTTLS:
-        return is_ok ? begin_tls(t) : smtpd_say(t, refusal);
-    default:
-        return GO_ON;
     }
+    if (question == SMTPD_STARTTLS && is_ok) {
+        return begin_tls(t);
+    }
+    smtpd_enter(s, is_ok ? smtpd_next_state(s) : (enum smtpd_state)s->state, SMTPD_PHASE_COMMAND);
+    enum smtp_reply thanks = SMTP_REPLY_OK;
+    if (question == SMTPD_MAIL) {
+        thanks = SMTP_REPLY_MAIL;
+        s->mail_refused = !is_ok;
+        s->in_transaction = is_ok;
+        s->num_mails += is_ok;
+    } else if (question == SMTPD_RCPT) {
+        thanks = SMTP_REPLY_RCPT;
+        s->num_rcpts += is_ok;
+    } else if (question == SMTPD_END) {
+        thanks = SMTP_REPLY_QUEUED;
+        s->num_nonmail_commands = 0;
+    }
+    return smtpd_say(t, is_ok ? thanks : refusal);
 }
 
 /* --- The session */

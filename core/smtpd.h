@@ -129,6 +129,7 @@ struct smtpd {
     uint16_t num_unknown_commands;
     uint16_t num_nonmail_commands;
     uint8_t state;      /* enum smtpd_state: what the session has come to */
+    uint8_t next;       /* enum smtpd_state that the command at hand leads to */
     uint8_t phase;      /* enum smtpd_phase: what is read or waited for now */
     uint8_t trace[8];   /* the last states and phases, newest first */
     uint8_t question;   /* enum smtpd_event that was asked */

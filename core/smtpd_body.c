@@ -43,6 +43,7 @@ static enum smtpd_event ask_end(struct turn *t)
 {
     smtpd_drop_transaction(t->s);
     smtpd_enter(t->s, SMTPD_STATE_READY, SMTPD_PHASE_COMMAND);
+    t->s->next = SMTPD_STATE_STAY;
     return smtpd_ask(t, SMTPD_END);
 }
 

@@ -54,7 +54,7 @@ static enum smtpd_event do_hello(struct turn *t, const struct smtpd_rule *rule, 
     } else {
         smtpd_put(t, SMTP_REPLY_HELO);
     }
-    smtpd_enter(s, (enum smtpd_state)rule->next, SMTPD_PHASE_COMMAND);
+    smtpd_enter(s, smtpd_next_state(s), SMTPD_PHASE_COMMAND);
     return smtpd_drop_transaction(s);
 }
 
@@ -126,7 +126,7 @@ static enum smtpd_event do_chunk(struct turn *t)
     } else if (is_first) {
         return do_begin(t, true);
     }
-    smtpd_enter(s, SMTPD_STATE_CHUNKS, SMTPD_PHASE_CHUNK);
+    smtpd_enter(s, smtpd_next_state(s), SMTPD_PHASE_CHUNK);
     return GO_ON;
 }
 
@@ -148,6 +148,7 @@ static enum smtpd_event do_rule(struct turn *t, const struct smtpd_rule *rule, s
 {
     struct smtpd *s = t->s;
     enum smtp_reply reply = (enum smtp_reply)rule->reply;
+    s->next = rule->next;
     switch ((enum smtpd_action)rule->action) {
     case SMTPD_DO_NOTHING:
         break;
@@ -170,7 +171,7 @@ static enum smtpd_event do_rule(struct turn *t, const struct smtpd_rule *rule, s
         smtpd_enter_phase(s, SMTPD_PHASE_SKIP);
         return GO_ON;
     case SMTPD_DO_RESET:
-        smtpd_enter(s, (enum smtpd_state)rule->next, SMTPD_PHASE_COMMAND);
+        smtpd_enter(s, smtpd_next_state(s), SMTPD_PHASE_COMMAND);
         smtpd_put(t, reply);
         return smtpd_drop_transaction(s);
     case SMTPD_DO_STARTTLS:

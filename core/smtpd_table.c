@@ -40,7 +40,7 @@
 #define skip_rcpt SKIP(NO_RCPTS)
 #define skip_fail SKIP(NONE) /* the reply that the first chunk got */
 
-#define ROW(verb, start, ready, sender, rcpts, chunks, fail) [SMTP_##verb] = {                      \
+#define ROW(verb, start, ready, sender, rcpts, chunks, fail) [SMTP_##verb] = {                     \
         [SMTPD_STATE_START] = start, [SMTPD_STATE_READY] = ready, [SMTPD_STATE_SENDER] = sender,   \
         [SMTPD_STATE_RCPTS] = rcpts, [SMTPD_STATE_CHUNKS] = chunks, [SMTPD_STATE_FAILED] = fail }
 

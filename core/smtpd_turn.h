@@ -23,6 +23,9 @@ struct turn {
 void smtpd_enter(struct smtpd *s, enum smtpd_state state, enum smtpd_phase phase);
 void smtpd_enter_phase(struct smtpd *s, enum smtpd_phase phase);
 
+/* Where the rule of the command that is carried out leads to. */
+enum smtpd_state smtpd_next_state(const struct smtpd *s);
+
 /* Forgets the envelope; SMTPD_ABORT if there was one. */
 enum smtpd_event smtpd_drop_transaction(struct smtpd *s);
 

@@ -558,7 +558,7 @@ static void the_trace_names_the_last_states(void)
     say(&one, "BDAT 3\r\nabc" FROM TO "DATA\r\nabc");
     b = buf_make(room, sizeof room);
     CHECK(smtpd_put_trace(&b, &one.s));
-    static const char end[] = "rcpts:asked rcpts:command rcpts:data";
+    static const char end[] = "sender:asked rcpts:command rcpts:asked rcpts:data";
     CHECK(b.len > sizeof end && memcmp(room + b.len - (sizeof end - 1), end, sizeof end - 1) == 0);
 }
 
