@@ -589,6 +589,26 @@ static void test_broken_texts(void)
     }
 }
 
+/* The example that people copy: what stands behind "#   " in the file that is installed. */
+static void test_example(void)
+{
+    char text[2048] = "", line[256];
+    FILE *file = fopen("port/posix/postern.conf.in", "r");
+    CHECK(file != NULL); /* tests run in the top directory */
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, "#   ", 4) == 0 && strlen(text) + strlen(line) < sizeof text) {
+            strcat(text, line + 4);
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    read_right(text);
+    CHECK_EQ(check_fit(), ERR_OK);
+    CHECK(conf.local_users.num_items > 0);
+    CHECK(conf.lines[CONF_tls_ocsp_file] != 0);
+}
+
 static const struct test_case cases[] = {
     {"defaults", test_defaults},
     {"defaults_written", test_defaults_written},
@@ -612,6 +632,7 @@ static const struct test_case cases[] = {
     {"fit", test_fit},
     {"fit_maildir", test_fit_maildir},
     {"broken_texts", test_broken_texts},
+    {"example", test_example},
 };
 
 TEST_MAIN(cases)
