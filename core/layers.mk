@@ -11,7 +11,7 @@ LAYER_services = spool spool_* queue ocsp_staple ocsp_staple_* ocsp_fetch wall_t
 LAYER_mta = mta mta_*
 
 # Who may include the public headers of Mbed TLS, and who its internals.
-MBEDTLS_USERS = tls tls_* ocsp_check ocsp_check_* ocsp_staple
+MBEDTLS_USERS = tls tls_* ocsp_check ocsp_check_* ocsp_staple ocsp_staple_*
 MBEDTLS_INTERNALS = tls_status tls_status_*
 
 # The layers that may know the port's contract (port/port.h).
