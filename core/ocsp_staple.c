@@ -115,16 +115,21 @@ static enum err update_proof(struct staple *s, struct staple_load *load, size_t 
 {
     const char *path = load->files.paths[staple_index(STAPLE_PROOF, pair)];
     const struct ocsp_verdict *old;
-    struct ocsp_verdict new;
+    struct ocsp_verdict new, kept;
     struct slice der, old_der;
     enum err err = ERR_OK;
     staple_judge(s, load, pair, scratch, &der, &new);
     bool is_known = path[0] != '\0' && find_old(old_set, load, pair, &old_der, &old);
-    bool is_taken = !is_known || replaces(&new, old, now);
+    if (is_known) {
+        kept = *old;
+    }
+    if (is_known && s->is_reloading && !slice_is_empty(old_der)) {
+        staple_judge_bytes(s, load, pair, old_der, &kept);
+    }
+    bool is_taken = !is_known || replaces(&new, &kept, now);
     if (is_taken) {
         err = tls_set_set_proof(load->set, pair, 0, der, &new);
     } else if (load->set != old_set) {
-        struct ocsp_verdict kept = *old;
         err = tls_set_set_proof(load->set, pair, 0, old_der, &kept);
     }
     if (err == ERR_OK && new.reason == OCSP_NO_MEMORY) {
@@ -183,7 +188,9 @@ enum err staple_reload(struct staple *s, const struct staple_conf *conf, const s
         return ERR_MALFORMED;
     }
     s->judging = conf->judging;
+    s->is_reloading = true;
     enum err err = replace_set(s, &next, now, scratch, errors);
+    s->is_reloading = false;
     if (err != ERR_OK) {
         s->judging = judging;
     }

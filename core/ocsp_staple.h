@@ -66,13 +66,15 @@ struct staple {
     struct ocsp_options judging;
     struct staple_load now; /* in force */
     uint64_t looked_ms;
-    enum err told; /* why the last load failed, as logged; ERR_OK: it did not */
+    bool is_reloading; /* what was judged with other options is judged again */
+    enum err told;     /* why the last load failed, as logged; ERR_OK: it did not */
 };
 
 /* Loads all that conf names. A certificate or key that cannot be used is an error: *errors then has
  * a line for each, naming the option, the file and what is wrong, and *s has no set. A proof that
  * cannot be served is none: it is logged. conf is not needed afterwards; port and env must outlive
- * *s. scratch, here and below, is room for the largest file twice over, left wiped; nothing in it
+ * *s. Into scratch, here and below, files are read: a certificate with its key, or one other file,
+ * must fit (96 KiB hold the PEM of the largest proof). It is left wiped of keys and nothing in it
  * is kept. ERR_OK, ERR_MALFORMED, or what made a file unreadable. */
 enum err staple_open(struct staple *s, const struct port *port, struct tls_env *env,
                      const struct staple_conf *conf, const struct tls_time *now, struct buf scratch,

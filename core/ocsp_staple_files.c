@@ -204,12 +204,28 @@ static bool is_issuer_of(struct slice der, const struct x509_cert *leaf)
            ocsp_signature_check(&leaf->sealed, &cert, true, &hash) == OCSP_GOOD;
 }
 
+static void warn_unreadable(struct staple *s, enum staple_file file, const char *path, enum err err)
+{
+    uint8_t bytes[STAPLE_PATH_CAP + 128];
+    struct buf text = buf_make(bytes, sizeof bytes);
+    struct log_line line;
+    complain_unreadable(&text, file, path, err);
+    log_begin(&line, "certificate");
+    log_peer_text(&line, "error", slice_make(text.ptr, text.len != 0 ? text.len - 1 : 0));
+    s->port->log.line(s->port->log.ctx, LOG_WARNING, log_end(&line));
+}
+
 /* Goes through tls_verify_certificates, PEM or one certificate in DER. */
 static bool find_in_file(struct staple *s, const char *path, const struct x509_cert *leaf,
                          struct buf room, struct slice *out)
 {
     struct slice text;
-    if (path[0] == '\0' || read_file(s, path, &room, &text) != ERR_OK) {
+    if (path[0] == '\0') {
+        return false;
+    }
+    enum err err = read_file(s, path, &room, &text);
+    if (err != ERR_OK) {
+        warn_unreadable(s, STAPLE_VERIFY, path, err);
         return false;
     }
     if (!pem_is_text(text)) {
@@ -325,26 +341,31 @@ static enum ocsp_reason read_proof(struct staple *s, const char *path, struct bu
     return OCSP_GOOD;
 }
 
-void staple_judge(struct staple *s, const struct staple_load *load, size_t pair, struct buf scratch,
-                  struct slice *out_der, struct ocsp_verdict *out)
+void staple_judge_bytes(const struct staple *s, const struct staple_load *load, size_t pair,
+                        struct slice der, struct ocsp_verdict *out)
 {
     struct ocsp_question q = {.options = s->judging};
     struct x509_cert issuer, leaf;
-    *out_der = (struct slice){NULL, 0};
-    enum ocsp_reason reason =
-        read_proof(s, load->files.paths[staple_index(STAPLE_PROOF, pair)], &scratch, out_der);
-    if (reason != OCSP_GOOD) {
-        *out = ocsp_verdict_none(reason);
-        *out_der = (struct slice){NULL, 0};
-        return;
-    }
     if (x509_parse_cert(tls_set_cert_der(load->set, pair, 0), &leaf)) {
         q.leaf = &leaf;
     }
     if (x509_parse_cert(load->issuers[pair], &issuer)) {
         q.issuer = &issuer;
     }
-    if (ocsp_check(&q, *out_der, out) != OCSP_GOOD) {
+    ocsp_check(&q, der, out);
+}
+
+void staple_judge(struct staple *s, const struct staple_load *load, size_t pair, struct buf scratch,
+                  struct slice *out_der, struct ocsp_verdict *out)
+{
+    enum ocsp_reason reason =
+        read_proof(s, load->files.paths[staple_index(STAPLE_PROOF, pair)], &scratch, out_der);
+    if (reason == OCSP_GOOD) {
+        staple_judge_bytes(s, load, pair, *out_der, out);
+    } else {
+        *out = ocsp_verdict_none(reason);
+    }
+    if (out->reason != OCSP_GOOD) {
         *out_der = (struct slice){NULL, 0};
     }
 }

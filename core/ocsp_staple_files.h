@@ -33,4 +33,8 @@ void staple_unload(struct staple *s, struct staple_load *load);
 void staple_judge(struct staple *s, const struct staple_load *load, size_t pair, struct buf scratch,
                   struct slice *out_der, struct ocsp_verdict *out);
 
+/* Judges these bytes as the proof of a pair. */
+void staple_judge_bytes(const struct staple *s, const struct staple_load *load, size_t pair,
+                        struct slice der, struct ocsp_verdict *out);
+
 #endif

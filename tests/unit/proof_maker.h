@@ -220,6 +220,48 @@ static inline struct slice maker_public(const struct maker_key *key)
     return SEQ(SEQ(OID(MBEDTLS_OID_EC_ALG_UNRESTRICTED), oid), maker_bits(slice_make(point, len)));
 }
 
+/* ECPrivateKey ::= SEQUENCE { version 1, privateKey, [0] parameters }   (RFC 5915 3) */
+static inline struct slice maker_private(const struct maker_key *key)
+{
+    unsigned char scalar[66];
+    size_t len;
+    const mbedtls_ecp_keypair *pair = mbedtls_pk_ec(key->pk);
+    maker_must(mbedtls_ecp_write_key_ext(pair, &len, scalar, sizeof scalar), "private key");
+    struct slice oid = mbedtls_ecp_keypair_get_group_id(pair) == MBEDTLS_ECP_DP_SECP256R1
+                           ? OID(MBEDTLS_OID_EC_GRP_SECP256R1)
+                           : OID(MBEDTLS_OID_EC_GRP_SECP384R1);
+    return SEQ(maker_u8(DER_INTEGER, 1), maker_bytes(DER_OCTET_STRING, scalar, len),
+               TLV(DER_CONTEXT_CONSTRUCTED(0), oid));
+}
+
+/* A PEM block. */
+static inline struct slice maker_pem(const char *label, struct slice der)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    struct slice whole = slice_make(maker_arena + maker_used, 0);
+    char text[96];
+    snprintf(text, sizeof text, "-----BEGIN %s-----\n", label);
+    whole.len += maker_copy(slice_of_string(text)).len;
+    for (size_t i = 0; i < der.len; i += 48) {
+        size_t at = 0;
+        for (size_t k = i; k < i + 48 && k < der.len; k += 3) {
+            size_t left = der.len - k;
+            uint32_t bits = (uint32_t)der.ptr[k] << 16 |
+                            (left > 1 ? (uint32_t)der.ptr[k + 1] << 8 : 0) |
+                            (left > 2 ? (uint32_t)der.ptr[k + 2] : 0);
+            text[at++] = digits[bits >> 18];
+            text[at++] = digits[bits >> 12 & 63];
+            text[at++] = left > 1 ? digits[bits >> 6 & 63] : '=';
+            text[at++] = left > 2 ? digits[bits & 63] : '=';
+        }
+        text[at++] = '\n';
+        whole.len += maker_copy(slice_make(text, at)).len;
+    }
+    snprintf(text, sizeof text, "-----END %s-----\n", label);
+    whole.len += maker_copy(slice_of_string(text)).len;
+    return whole;
+}
+
 static inline struct slice maker_hash(mbedtls_md_type_t md, struct slice bytes)
 {
     unsigned char hash[MBEDTLS_MD_MAX_SIZE];
