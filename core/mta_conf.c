@@ -29,6 +29,20 @@ static enum err read_file(struct mta *m, const char *path, size_t cap, struct sl
     return ERR_OK;
 }
 
+/* Options may not promise more than the build has memory for. */
+static enum err check_budget(const struct conf *conf, struct buf *errors)
+{
+    if (conf->smtp_accept_max <= BUDGET_CONNECTIONS) {
+        return ERR_OK;
+    }
+    buf_put_string(errors, "smtp_accept_max: found '");
+    text_put_u64(errors, conf->smtp_accept_max);
+    buf_put_string(errors, "', expected at most ");
+    text_put_u64(errors, BUDGET_CONNECTIONS);
+    buf_put_string(errors, ", which is what this build has memory for\n");
+    return ERR_MALFORMED;
+}
+
 enum err site_load(struct mta *m, struct site *site, struct buf *errors)
 {
     struct slice text;
@@ -52,7 +66,10 @@ enum err site_load(struct mta *m, struct site *site, struct buf *errors)
             err = conf_read_aliases(conf, &memory, text, errors);
         }
     }
-    return err == ERR_OK ? conf_check(conf, &env, errors) : err;
+    if (err == ERR_OK) {
+        err = conf_check(conf, &env, errors);
+    }
+    return err == ERR_OK ? check_budget(conf, errors) : err;
 }
 
 /* The site's options come into force for what begins from now on. */

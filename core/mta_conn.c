@@ -165,7 +165,9 @@ static bool fill(struct mta *m, struct conn *c)
     return true;
 }
 
-#define CLOSING_MS 10000 /* for the last reply to be taken */
+#define CLOSING_MS    10000 /* for the last reply to be taken */
+#define LINGER_MS     2000  /* for the peer to read it while it still sends */
+#define DRAIN_MAX_LEN (1u << 20)
 
 static bool is_waiting(const struct conn *c)
 {
@@ -253,6 +255,33 @@ static bool resume(struct mta *m, struct conn *c)
     return slice_is_empty(c->body) ? session_begin(m, c, 0) : session_body(m, c);
 }
 
+/* Whether a client is likely to be sending still: closing at once would reset the connection, and
+ * the last reply could be lost with it. */
+static bool lingers(const struct conn *c)
+{
+    switch ((enum smtpd_reason)c->end_reason) {
+    case SMTPD_REASON_BARE_CR:
+    case SMTPD_REASON_BARE_LF:
+    case SMTPD_REASON_NUL:
+    case SMTPD_REASON_CHUNK_SIZE:
+    case SMTPD_REASON_NOT_SMTP:
+    case SMTPD_REASON_SYNPROT_ERRORS:
+    case SMTPD_REASON_UNKNOWN_COMMANDS:
+    case SMTPD_REASON_NONMAIL_COMMANDS:
+        return !c->peer_ended;
+    case SMTPD_REASON_NONE:
+    case SMTPD_REASON_QUIT:
+    case SMTPD_REASON_LOST:
+    case SMTPD_REASON_TIMEOUT:
+    case SMTPD_REASON_SHUTDOWN:
+    case SMTPD_REASON_STARTTLS_DATA:
+    case SMTPD_REASON_MAILS:
+    case NUM_SMTPD_REASONS:
+        return false;
+    }
+    return false;
+}
+
 static uint64_t deadline_ms(const struct mta *m, const struct conn *c)
 {
     const struct conf *conf = &m->site->conf;
@@ -260,7 +289,7 @@ static uint64_t deadline_ms(const struct mta *m, const struct conn *c)
         return c->phase_ms + conf->tls_handshake_timeout_ms;
     }
     if (c->phase == CONN_CLOSING) {
-        return c->phase_ms + CLOSING_MS;
+        return c->phase_ms + (lingers(c) ? LINGER_MS : CLOSING_MS);
     }
     if (c->waits_for_commit) {
         return TIMER_NEVER;
@@ -341,6 +370,24 @@ static bool session_turn(struct mta *m, struct conn *c)
     return false;
 }
 
+/* Throws away what still comes. True once the peer has closed, or has had its chance. */
+static bool drain(struct mta *m, struct conn *c)
+{
+    for (int i = 0; i < FILLS_PER_TURN; i++) {
+        size_t len = 0;
+        enum err err =
+            m->port->net.read(m->port->net.ctx, &len, c->handle, m->scratch, BUDGET_SCRATCH_LEN);
+        if (err != ERR_OK) {
+            return err != ERR_AGAIN;
+        }
+        c->drained_len += (uint32_t)len;
+        if (c->drained_len > DRAIN_MAX_LEN) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void run(struct mta *m, struct conn *c)
 {
     bool is_blocked = false;
@@ -350,7 +397,7 @@ static void run(struct mta *m, struct conn *c)
     if (c->phase != CONN_HANDSHAKE) {
         is_blocked = session_turn(m, c);
     }
-    if (c->phase == CONN_CLOSING && !is_blocked && !c->is_queued) {
+    if (c->phase == CONN_CLOSING && !is_blocked && !c->is_queued && (!lingers(c) || drain(m, c))) {
         free_conn(m, c);
         return;
     }

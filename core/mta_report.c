@@ -25,7 +25,7 @@ static void put_id(struct log_line *line, uint64_t id)
 /* tls=, cipher= and what became of the staple, or tls=none. */
 static void put_tls(struct log_line *line, const struct conn *c)
 {
-    if (c == NULL || c->tls == NULL) {
+    if (c == NULL || c->tls == NULL || tls_info(c->tls)->version[0] == 0) {
         log_word(line, "tls", "none");
         return;
     }

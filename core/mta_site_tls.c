@@ -46,7 +46,9 @@ static struct staple_conf staple_conf_of(const struct conf *conf)
         .privatekey = conf->tls_privatekey,
         .ocsp_file = conf->tls_ocsp_file,
         .verify_certificates = conf->tls_verify_certificates,
-        .judging = {.skew_s = conf->ocsp_skew_s, .margin_s = conf->ocsp_margin_s},
+        .judging = {.skew_s = conf->ocsp_skew_s,
+                    .margin_s = conf->ocsp_margin_s,
+                    .max_age_s = conf->ocsp_max_age_s},
     };
 }
 

@@ -38,7 +38,7 @@
 static const char usage[] =
     "usage: postern [-c FILE]          run the server in the foreground\n"
     "       postern check [-c FILE]    check the options and the files they name\n"
-    "       postern budget             how much memory it takes, and for what\n"
+    "       postern budget [-c FILE]   how much memory it takes, and for what\n"
     "       postern --version | --help\n"
     "FILE is " DEFAULT_CONF " unless given. SIGHUP: read the options again. "
     "SIGTERM: finish and stop.\n";
@@ -57,6 +57,7 @@ struct first_conf {
     enum posix_log_sink log_sink;
     enum log_level log_level;
     uint64_t num_fds; /* that the server may need */
+    uint64_t spool_size;
 };
 
 static void put(int fd, struct slice text)
@@ -166,6 +167,7 @@ static bool keep_first(struct first_conf *out, const struct conf *c)
     buf_put_string(&b, c->spool_directory);
     out->log_sink = c->log_file_path == CONF_LOG_SYSLOG ? POSIX_LOG_SYSLOG : POSIX_LOG_STDERR;
     out->log_level = c->log_level;
+    out->spool_size = c->spool_size;
     out->num_fds = OTHER_FDS + c->smtp_accept_max + c->spool_size / SEGMENT_LEN;
     return buf_end_string(&b);
 }
@@ -244,10 +246,11 @@ static void put_errors(const char *what, enum err e, const struct buf *errors)
     }
 }
 
-static int serve(const struct port *port, const struct mta_start *start, struct buf *errors)
+static int serve(const struct port *port, const struct mta_start *start, uint64_t spool_size,
+                 struct buf *errors)
 {
     struct arena a;
-    if (!map_arena(&a, mta_memory_len())) {
+    if (!map_arena(&a, mta_memory_len(spool_size, port->store.write_unit_len))) {
         complain("memory", err_name(ERR_NO_MEMORY));
         return EX_OSERR;
     }
@@ -259,7 +262,7 @@ static int serve(const struct port *port, const struct mta_start *start, struct 
     }
     while (mta_step(m)) {
     }
-    return EX_OK;
+    return exit_status_of(mta_result(m));
 }
 
 static int run(const struct mta_start *start, struct buf *errors)
@@ -286,10 +289,14 @@ static int run(const struct mta_start *start, struct buf *errors)
     if (conf.num_fds < first.num_fds) {
         warn_of_few_fds(&port, first.num_fds, conf.num_fds);
     }
-    int status = serve(&port, start, errors);
+    int status = serve(&port, start, first.spool_size, errors);
     posix_port_close(&port);
     return status;
 }
+
+/* Of the store that is not opened. */
+#define CHECK_SPOOL_SIZE     (64u << 20)
+#define CHECK_WRITE_UNIT_LEN 4096
 
 /* Opens nothing but the files that the options name. */
 static int check(const struct mta_start *start, struct buf *report)
@@ -302,13 +309,26 @@ static int check(const struct mta_start *start, struct buf *report)
     posix_entropy_port(&port.entropy);
     posix_log_port(&log, POSIX_LOG_STDERR, LOG_INFO, &port.log);
     struct arena a;
-    if (!map_arena(&a, mta_memory_len())) {
+    if (!map_arena(&a, mta_memory_len(CHECK_SPOOL_SIZE, CHECK_WRITE_UNIT_LEN))) {
         complain("memory", err_name(ERR_NO_MEMORY));
         return EX_OSERR;
     }
     enum err e = mta_check(&a, &port, start, report);
     put(e == ERR_OK ? STDOUT_FILENO : STDERR_FILENO, buf_slice(report));
     return exit_status_of(e);
+}
+
+static int budget(const struct mta_start *start, struct buf *report)
+{
+    struct first_conf first;
+    enum err e = read_first(&first, start->conf_path, start->hostname, report);
+    if (e != ERR_OK) {
+        put_errors(start->conf_path, e, report);
+        return exit_status_of(e);
+    }
+    mta_put_budget(report, first.spool_size, CHECK_WRITE_UNIT_LEN);
+    put(STDOUT_FILENO, buf_slice(report));
+    return EX_OK;
 }
 
 int main(int argc, char **argv)
@@ -334,9 +354,7 @@ int main(int argc, char **argv)
     case ACTION_CHECK:
         return check(&start, &report);
     case ACTION_BUDGET:
-        mta_put_budget(&report);
-        put(STDOUT_FILENO, buf_slice(&report));
-        return EX_OK;
+        return budget(&start, &report);
     case ACTION_VERSION:
         put_string(STDOUT_FILENO, "postern " POSTERN_VERSION "\n");
         return EX_OK;

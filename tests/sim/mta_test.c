@@ -290,6 +290,39 @@ static void test_timeout(void)
     site_close(&site);
 }
 
+/* A client that goes on sending behind a bare LF reads why it was refused, and is let go soon even
+ * if it stays. */
+static void test_refused_sender_reads_why(void)
+{
+    site_open(&site, 31, NULL);
+    site_start(&site);
+    struct net_addr at = site_address();
+    struct sim_client *rude = sim_connect(site.world, &at, NULL);
+    char reply[512], all[2048] = "";
+    size_t len = 0, all_len = 0;
+    mta_step(site.mta);
+    sim_client_write(rude, SLICE_LITERAL("EHLO x\nMAIL FROM:<a@b>\r\n"));
+    uint64_t begin_ms = sim_world_now_ms(site.world);
+    enum err err = ERR_AGAIN;
+    for (int i = 0; i < 500 && (err == ERR_OK || err == ERR_AGAIN); i++) {
+        mta_step(site.mta);
+        if (i < 20) {
+            sim_client_write(rude, SLICE_LITERAL("more and more\r\n"));
+        }
+        err = sim_client_read(rude, &len, (uint8_t *)reply, sizeof reply);
+        if (err == ERR_OK && all_len + len < sizeof all) {
+            memcpy(all + all_len, reply, len);
+            all_len += len;
+        }
+    }
+    CHECK(memmem(all, all_len, "\r\n5", 3) != NULL);
+    CHECK_EQ(err, ERR_EOF);
+    CHECK(sim_world_now_ms(site.world) - begin_ms <= 3000);
+    CHECK_EQ(sim_log_count(site.host, "end=bare-lf"), 1);
+    sim_client_close(rude);
+    site_close(&site);
+}
+
 /* SIGTERM: a message on its way to be durable is answered 250; then the server leaves. */
 static void test_terminate_keeps_promises(void)
 {
@@ -339,6 +372,7 @@ static const struct test_case cases[] = {
     {"kill", test_kill},
     {"single-bytes", test_single_bytes},
     {"timeout", test_timeout},
+    {"refused-sender", test_refused_sender_reads_why},
     {"terminate", test_terminate_keeps_promises},
 };
 
