@@ -81,18 +81,25 @@ void spool_entry_insert(struct spool *sp, uint32_t entry)
     *bucket = entry + 1;
 }
 
-void spool_entry_give(struct spool *sp, uint32_t entry)
+void spool_entry_hide(struct spool *sp, uint32_t entry)
 {
     struct spool_entry *e = entry_at(sp, entry);
-    if (e->flags & ENTRY_HASHED) {
-        uint32_t *at = bucket_of(sp, e->id);
-        while (*at != entry + 1) {
-            at = &entry_at(sp, *at - 1)->next;
-        }
-        *at = e->next;
+    if ((e->flags & ENTRY_HASHED) == 0) {
+        return;
     }
-    if (e->first_seg != SPOOL_NONE) {
-        sp->segs[e->first_seg].num_first--;
+    uint32_t *at = bucket_of(sp, e->id);
+    while (*at != entry + 1) {
+        at = &entry_at(sp, *at - 1)->next;
+    }
+    *at = e->next;
+    e->flags &= (uint16_t)~ENTRY_HASHED;
+}
+
+void spool_entry_give(struct spool *sp, uint32_t entry)
+{
+    spool_entry_hide(sp, entry);
+    if (entry_at(sp, entry)->first_seg != SPOOL_NONE) {
+        sp->segs[entry_at(sp, entry)->first_seg].num_first--;
     }
     chain_give(sp, entry);
 }

@@ -61,12 +61,14 @@ struct spool_seg {
     uint32_t num_durable;  /* of them */
     uint32_t num_syncing;  /* of them, durable when the sync under way succeeds */
     uint32_t first_bad;    /* recovery: lowest page that does not count */
-    uint32_t num_sealed;   /* recovery: pages that the next segment says were written */
+    uint32_t num_sealed;   /* recovery: pages that were durable once, as far as that is proved */
+    uint32_t seal_pages;   /* recovery: what this segment says of the one before it */
     uint32_t num_first;    /* live messages whose oldest byte in the log is here */
     uint32_t num_entries;  /* index entries that recovery needs for the commits here */
     uint32_t owned_len;    /* data: message bytes here */
     uint32_t unsynced_len; /* written since the last sync began */
     uint16_t next_owned;   /* data: the next segment of the same transaction */
+    uint64_t seal_generation;
     uint64_t generation;
     uint64_t owner; /* data: the message's id, 0 if none */
     uint64_t
@@ -79,6 +81,7 @@ struct spool_seg {
 #define ENTRY_COPYING  4u
 #define ENTRY_TOLD     8u
 #define ENTRY_HASHED   16u
+#define ENTRY_DOUBTED  32u /* recovery: never acknowledged and not whole, to be annulled */
 
 /* A live message; or, in the same memory, more bits of one with over 64 recipients. */
 struct spool_entry {
@@ -258,6 +261,7 @@ struct spool {
     uint64_t id_counter;
 
     uint16_t head;
+    uint64_t head_generation; /* of the newest head so far; the next must be newer */
     uint32_t head_page; /* the page being filled */
     uint32_t head_used; /* bytes of it */
     uint8_t *gather;    /* pages from gather_page on, not yet written */
@@ -301,6 +305,8 @@ uint32_t spool_entries_needed(uint32_t num_rcpts);
 /* An entry with room for num_rcpts, not yet to be found; SPOOL_NO_ENTRY if memory is used up. */
 uint32_t spool_entry_take(struct spool *sp, uint64_t id, uint32_t num_rcpts);
 void spool_entry_insert(struct spool *sp, uint32_t entry);
+/* Takes it out of the hash. */
+void spool_entry_hide(struct spool *sp, uint32_t entry);
 /* Also takes it out of the hash. */
 void spool_entry_give(struct spool *sp, uint32_t entry);
 uint32_t spool_entry_find(const struct spool *sp, uint64_t id);

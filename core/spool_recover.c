@@ -123,9 +123,8 @@ static enum err open_one(struct spool *sp, uint32_t id)
     if (sg->generation != 0) {
         sg->state = SEG_LOG;
         sg->is_data = sg->is_damaged = false;
-    } else if (len != (uint64_t)sp->seg_pages * sp->page_len || is_blank(sp, sg)) {
-        sg->is_damaged = false;
-        sg->state = len == (uint64_t)sp->seg_pages * sp->page_len ? SEG_FREE : SEG_BAD;
+    } else if (is_blank(sp, sg)) {
+        sg->is_damaged = false; /* its making was cut off: perhaps not even its name is durable */
     } else {
         log_page(sp, id, 0);
     }
@@ -144,6 +143,16 @@ static bool is_whole(struct spool *sp, uint64_t id, const struct spool_record *c
            spool_view_verify(sp, id, &sp->view, &seg, &page) == ERR_OK;
 }
 
+static void place(struct spool *sp, uint32_t entry, uint16_t version, uint16_t seg, uint32_t page,
+                  uint32_t offset)
+{
+    struct spool_entry *e = &sp->slots[entry].entry;
+    e->commit_seg = seg;
+    e->commit_page = page;
+    e->commit_offset = (uint16_t)offset;
+    e->version = version;
+}
+
 static enum err take_commit(struct spool *sp, const struct spool_record *r, uint16_t seg,
                             uint32_t page, uint32_t offset)
 {
@@ -157,15 +166,12 @@ static enum err take_commit(struct spool *sp, const struct spool_record *r, uint
             return ERR_NO_MEMORY;
         }
         spool_entry_insert(sp, entry);
-    } else if (num_rcpts != sp->slots[entry].entry.num_rcpts ||
-               r->commit.version < sp->slots[entry].entry.version || !is_whole(sp, r->id, r)) {
+        place(sp, entry, r->commit.version, seg, page, offset);
+    } else if (num_rcpts != sp->slots[entry].entry.num_rcpts) {
         return ERR_OK;
+    } else if (r->commit.version >= sp->slots[entry].entry.version && is_whole(sp, r->id, r)) {
+        place(sp, entry, r->commit.version, seg, page, offset);
     }
-    struct spool_entry *e = &sp->slots[entry].entry;
-    e->commit_seg = seg;
-    e->commit_page = page;
-    e->commit_offset = (uint16_t)offset;
-    e->version = r->commit.version;
     for (uint32_t rcpt = 0; rcpt < num_rcpts && rcpt / 8 < r->commit.bitmap.len; rcpt++) {
         if (r->commit.bitmap.ptr[rcpt / 8] >> rcpt % 8 & 1) {
             spool_entry_set_bit(sp, entry, rcpt);
@@ -196,13 +202,10 @@ static enum err take_record(struct spool *sp, const struct spool_record *r, uint
             sp->slots[entry].entry.flags |= ENTRY_ANNULLED;
         }
         break;
-    case SPOOL_SEAL: {
-        uint16_t sealed = spool_seg_find(sp, r->id);
-        if (sealed != SPOOL_NONE && sealed != seg) {
-            sp->segs[sealed].num_sealed = r->seal_pages;
-        }
+    case SPOOL_SEAL:
+        sp->segs[seg].seal_generation = r->id;
+        sp->segs[seg].seal_pages = r->seal_pages;
         break;
-    }
     }
     return ERR_OK;
 }
@@ -353,25 +356,23 @@ static void judge_segments(struct spool *sp)
         if (!sg->is_data && sg->generation > newest) {
             newest = sg->generation;
             sp->seal_generation = newest;
-            sp->seal_pages = sg->num_written;
+            /* What is behind a page that was torn stays unproved. */
+            sp->seal_pages = sg->num_written < sg->first_bad ? sg->num_written : sg->first_bad;
         }
     }
 }
 
-/* A seal counts only if the segment that has it became durable: then all before it was. */
-static void drop_idle_seals(struct spool *sp)
+/* A seal counts only if the segment that has it says itself that it became durable: then all before
+ * it had. */
+static void apply_seals(struct spool *sp)
 {
-    uint64_t newest = 0;
     for (uint16_t i = 0; i < sp->num_segs; i++) {
         const struct spool_seg *sg = &sp->segs[i];
-        if (sg->state == SEG_LOG && !sg->is_data && sg->num_durable > 1 &&
-            sg->generation > newest) {
-            newest = sg->generation;
-        }
-    }
-    for (uint16_t i = 0; i < sp->num_segs; i++) {
-        if (sp->segs[i].generation >= newest) {
-            sp->segs[i].num_sealed = 0;
+        if (sg->state == SEG_LOG && sg->num_durable > 1 && sg->seal_generation != 0) {
+            uint16_t sealed = spool_seg_find(sp, sg->seal_generation);
+            if (sealed != SPOOL_NONE) {
+                sp->segs[sealed].num_sealed = sg->seal_pages;
+            }
         }
     }
 }
@@ -380,7 +381,7 @@ static void step_sync(struct spool *sp)
 {
     struct spool_recover *rc = &sp->recover;
     if (rc->cursor == 0) {
-        drop_idle_seals(sp);
+        apply_seals(sp);
         judge_segments(sp);
     }
     for (; rc->cursor < sp->num_segs; rc->cursor++) {
@@ -423,6 +424,46 @@ static void drop_entry(struct spool *sp, uint32_t entry)
     spool_entry_give(sp, entry);
 }
 
+/* A live message that cannot be read. Was it ever acknowledged? A copy was, and what is proved to
+ * have been durable. */
+static void not_whole(struct spool *sp, uint32_t entry, uint16_t bad_seg, uint32_t bad_page,
+                      enum err err)
+{
+    struct spool_entry *e = &sp->slots[entry].entry;
+    struct spool_seg *sg = &sp->segs[bad_seg];
+    bool was_durable = e->version != 0 || e->commit_page < sp->segs[e->commit_seg].num_sealed;
+    spool_log_lost(sp, e->id, bad_seg, bad_page, was_durable ? "lost" : "unfinished-or-lost");
+    if (!was_durable && err == ERR_DAMAGED) {
+        spool_entry_hide(sp, entry);
+        e->flags |= ENTRY_DOUBTED;
+        return;
+    }
+    if (sg->state == SEG_LOG || sg->state == SEG_DATA) {
+        sg->state = SEG_BAD;
+        sg->is_damaged = true;
+    }
+    drop_entry(sp, entry);
+}
+
+/* Settles for good that what is not whole does not exist, before seals of this run can make it look
+ * acknowledged. */
+static bool annul_doubted(struct spool *sp)
+{
+    for (uint32_t entry = 0; entry < sp->num_slots_fresh; entry++) {
+        const struct spool_entry *e = &sp->slots[entry].entry;
+        if ((e->flags & ENTRY_DOUBTED) == 0) {
+            continue;
+        }
+        if (spool_log_room(sp, 2, false) != ERR_OK) {
+            return false;
+        }
+        spool_log_annul(sp, e->id);
+        sp->is_sync_wanted = true;
+        drop_entry(sp, entry);
+    }
+    return true;
+}
+
 static void judge_entry(struct spool *sp, uint32_t entry)
 {
     struct spool_entry *e = &sp->slots[entry].entry;
@@ -438,15 +479,7 @@ static void judge_entry(struct spool *sp, uint32_t entry)
         err = spool_view_verify(sp, e->id, &sp->view, &bad_seg, &bad_page);
     }
     if (err != ERR_OK) {
-        struct spool_seg *sg = &sp->segs[bad_seg];
-        /* Else it may as well be what was being written when the power went. */
-        bool was_durable = e->commit_page < sp->segs[e->commit_seg].num_sealed;
-        spool_log_lost(sp, e->id, bad_seg, bad_page, was_durable ? "lost" : "unfinished-or-lost");
-        if (was_durable && (sg->state == SEG_LOG || sg->state == SEG_DATA)) {
-            sg->state = SEG_BAD;
-            sg->is_damaged = true;
-        }
-        drop_entry(sp, entry);
+        not_whole(sp, entry, bad_seg, bad_page, err);
         return;
     }
     struct spool_copied at = {.page = e->commit_page,
@@ -515,13 +548,12 @@ bool spool_recover_step(struct spool *sp)
         step_judge(sp);
         return true;
     case RECOVER_EVACUATE:
-        if (sp->is_starved && sp->head == SPOOL_NONE) {
-            spool_fail(sp);
-        }
-        if (!spool_compact_is_evacuating(sp) || sp->is_failed) {
+        if ((annul_doubted(sp) && !spool_compact_is_evacuating(sp)) || sp->is_failed) {
             rc->stage = RECOVER_TELL;
             rc->cursor = 0;
             rc->err = sp->is_failed ? ERR_IO : ERR_OK;
+        } else if (sp->is_starved && sp->head == SPOOL_NONE) {
+            spool_fail(sp);
         }
         return false;
     case RECOVER_TELL:

@@ -69,7 +69,8 @@ uint16_t spool_seg_take(struct spool *sp, bool for_data)
 {
     uint16_t best = SPOOL_NONE;
     for (uint16_t i = 0; i < sp->num_segs; i++) {
-        if (sp->segs[i].state != SEG_SPARE) {
+        bool is_fit = for_data || sp->segs[i].generation > sp->head_generation;
+        if (sp->segs[i].state != SEG_SPARE || !is_fit) {
             continue;
         }
         /* The log takes the oldest generation, so that those left over are newer than its head. */
@@ -334,7 +335,11 @@ void spool_seg_prepare(struct spool *sp)
     bool is_done = sp->is_stopping && sp->num_queued == 0 && spool_txn_is_quiet(sp);
     uint32_t want = is_done ? 0 : 2;
     for (uint32_t i = 0; i < sp->num_segs; i++) {
-        num += sp->segs[i].state == SEG_SPARE || is_coming(&sp->segs[i]);
+        struct spool_seg *sg = &sp->segs[i];
+        if (sg->state == SEG_SPARE && sg->generation < sp->head_generation) {
+            sg->state = SEG_FREE; /* overtaken by one that was ready earlier: needs a newer generation */
+        }
+        num += sg->state == SEG_SPARE || is_coming(sg);
     }
     sp->is_starved = false;
     for (; num < want; num++) {

@@ -81,6 +81,7 @@ static void head_switch(struct spool *sp, uint16_t seg)
         sp->seal_pages = sp->head_page;
     }
     sp->head = seg;
+    sp->head_generation = sp->segs[seg].generation;
     sp->head_page = sp->gather_page = 1;
     sp->head_used = SPOOL_PAGE_HEAD_LEN;
     if (sp->seal_generation != 0) {

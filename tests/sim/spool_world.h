@@ -201,7 +201,8 @@ static inline void world_on_found(struct world *w, const struct spool_event *ev)
     }
     bool is_late = m->state == MODEL_DEAD && w->is_lenient && m->was_acked;
     if (m->state != MODEL_ACKED && m->state != MODEL_COMMITTING && !is_late) {
-        world_broken(w, "a dead message came back", m->id, m->state);
+        world_broken(w, m->was_acked ? "a finished message came back" : "a denied message came back",
+                     m->id, (uint64_t)(m - w->messages));
         return;
     }
     if (m->is_found) {
@@ -303,6 +304,9 @@ static inline bool world_turn(struct world *w)
         spool_done(w->sp, events[i].tag, events[i].err);
     }
     bool has_more = spool_step(w->sp, w->now_ms);
+    if (sim_store_is_off(w->store)) {
+        return false; /* nobody hears what it says now */
+    }
     while (spool_next_event(w->sp, &ev)) {
         world_on_event(w, &ev);
     }
