@@ -191,6 +191,7 @@ void posix_maildir_run(void *ctx, struct posix_job **jobs, size_t num_jobs)
         if (mail->work == POSIX_MAIL_FIND) {
             jobs[i]->result = find(mail);
             jobs[i]->finished = true;
+            posix_worker_serve_urgent(m->worker);
         }
     }
     run_commits(m->worker, jobs, num_jobs);
