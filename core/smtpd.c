@@ -133,8 +133,9 @@ static enum smtpd_event begin_body(struct turn *t, enum smtp_reply refusal)
 {
     struct smtpd *s = t->s;
     if (s->is_chunked) {
-        s->failed = (uint8_t)refusal; /* if it is one, the chunk is drained first */
-        smtpd_enter(s, smtpd_next_state(s), SMTPD_PHASE_CHUNK);
+        s->failed = (uint8_t)refusal;
+        smtpd_enter(s, smtpd_next_state(s),
+                    refusal == SMTP_REPLY_NONE ? SMTPD_PHASE_CHUNK : SMTPD_PHASE_SKIP);
         return GO_ON;
     }
     if (refusal == SMTP_REPLY_NONE) {

@@ -8,12 +8,8 @@ enum smtpd_event smtpd_abandon(struct smtpd *s)
     uint8_t why = s->failed;
     enum smtpd_event event = smtpd_drop_transaction(s);
     s->failed = why;
-    if (s->state == SMTPD_STATE_CHUNKS) {
-        smtpd_enter(s, SMTPD_STATE_FAILED,
-                    s->phase == SMTPD_PHASE_CHUNK ? SMTPD_PHASE_SKIP : (enum smtpd_phase)s->phase);
-    } else {
-        smtpd_enter(s, SMTPD_STATE_READY, (enum smtpd_phase)s->phase);
-    }
+    smtpd_enter(s, s->state == SMTPD_STATE_CHUNKS ? SMTPD_STATE_FAILED : SMTPD_STATE_READY,
+                (enum smtpd_phase)s->phase);
     return event;
 }
 
@@ -23,15 +19,20 @@ bool smtpd_is_too_big(const struct smtpd *s, uint64_t len)
     return limit != 0 && (s->message_len > limit || len > limit - s->message_len);
 }
 
-/* Hands content to the caller, unless this message has failed already or fails now. */
+/* Hands content to the caller, unless this message has failed already or fails now. How the input
+ * is cut must not show in the reply: so a long line, which may come in the same run as one byte too
+ * many, goes before it, and what has failed is read on, as a bare CR or LF goes before both. */
 static enum smtpd_event give_body(struct turn *t, struct slice run)
 {
     struct smtpd *s = t->s;
-    if (s->failed != SMTP_REPLY_NONE) {
-        return GO_ON;
+    bool is_too_big = s->failed == SMTP_REPLY_TOO_BIG ||
+                      (s->failed == SMTP_REPLY_NONE && smtpd_is_too_big(s, run.len));
+    if (s->body.long_line && (is_too_big || s->failed == SMTP_REPLY_NONE)) {
+        s->failed = SMTP_REPLY_TEXT_LINE;
+    } else if (is_too_big) {
+        s->failed = SMTP_REPLY_TOO_BIG;
     }
-    if (smtpd_is_too_big(s, run.len) || s->body.long_line) {
-        s->failed = s->body.long_line ? SMTP_REPLY_TEXT_LINE : SMTP_REPLY_TOO_BIG;
+    if (s->failed != SMTP_REPLY_NONE) {
         return GO_ON;
     }
     s->message_len += run.len;
@@ -94,10 +95,27 @@ enum smtpd_event smtpd_read_data(struct turn *t)
     return smtpd_hang_up(t, (enum smtp_reply)v.reply, (enum smtpd_reason)v.reason);
 }
 
+/* The whole chunk of a message that has failed is drained. */
+static enum smtpd_event refuse_chunk(struct turn *t)
+{
+    struct smtpd *s = t->s;
+    enum smtp_reply failed = (enum smtp_reply)s->failed;
+    if (s->chunk_is_last) {
+        smtpd_drop_transaction(s);
+        smtpd_enter(s, SMTPD_STATE_READY, SMTPD_PHASE_COMMAND);
+    } else {
+        smtpd_enter_phase(s, SMTPD_PHASE_COMMAND);
+    }
+    return smtpd_say(t, failed);
+}
+
 /* All of the chunk is here. The last one also ends the last line. */
 static enum smtpd_event end_chunk(struct turn *t)
 {
     struct smtpd *s = t->s;
+    if (s->failed != SMTP_REPLY_NONE) {
+        return refuse_chunk(t);
+    }
     if (!s->chunk_is_last) {
         smtpd_enter_phase(s, SMTPD_PHASE_COMMAND);
         return smtpd_say(t, SMTP_REPLY_OK);
@@ -132,6 +150,7 @@ enum smtpd_event smtpd_read_chunk(struct turn *t)
     if (v.reply != SMTP_REPLY_NONE) {
         s->failed = v.reply;
         s->drain_reason = v.reason;
+        smtpd_enter_phase(s, SMTPD_PHASE_SKIP);
         return GO_ON;
     }
     slice_skip(t->in, len - rest.len);
@@ -148,20 +167,12 @@ enum smtpd_event smtpd_skip_chunk(struct turn *t)
         s->chunk_left -= len;
         return s->chunk_left != 0 ? SMTPD_MORE : GO_ON;
     }
-    enum smtp_reply reply = (enum smtp_reply)s->skip_reply;
     if (s->drain_reason != SMTPD_REASON_NONE) {
         return smtpd_hang_up(t, (enum smtp_reply)s->failed, (enum smtpd_reason)s->drain_reason);
     }
-    if (s->state != SMTPD_STATE_FAILED) {
-        smtpd_enter_phase(s, SMTPD_PHASE_COMMAND);
-        return smtpd_refuse(t, reply);
+    if (s->state == SMTPD_STATE_FAILED) {
+        return refuse_chunk(t);
     }
-    reply = (enum smtp_reply)s->failed;
-    if (s->chunk_is_last) {
-        smtpd_drop_transaction(s);
-        smtpd_enter(s, SMTPD_STATE_READY, SMTPD_PHASE_COMMAND);
-    } else {
-        smtpd_enter_phase(s, SMTPD_PHASE_COMMAND);
-    }
-    return smtpd_say(t, reply);
+    smtpd_enter_phase(s, SMTPD_PHASE_COMMAND);
+    return smtpd_refuse(t, (enum smtp_reply)s->skip_reply);
 }

@@ -104,11 +104,15 @@ static enum smtpd_event do_rcpt(struct turn *t, struct slice args)
     return smtpd_ask(t, SMTPD_RCPT);
 }
 
+static void forget_body(struct smtpd *s)
+{
+    memset(&s->body, 0, sizeof s->body);
+    s->message_len = 0;
+}
+
 static enum smtpd_event do_begin(struct turn *t, bool is_chunked)
 {
     struct smtpd *s = t->s;
-    memset(&s->body, 0, sizeof s->body);
-    s->message_len = 0;
     s->is_chunked = is_chunked;
     t->ask->size = is_chunked ? s->chunk_left : 0;
     return smtpd_ask(t, SMTPD_BEGIN);
@@ -119,14 +123,16 @@ static enum smtpd_event do_chunk(struct turn *t)
     struct smtpd *s = t->s;
     bool is_first = s->state != SMTPD_STATE_CHUNKS;
     if (is_first) {
-        s->message_len = 0;
+        forget_body(s);
     }
+    enum smtpd_phase phase = SMTPD_PHASE_CHUNK;
     if (smtpd_is_too_big(s, s->chunk_left)) {
         s->failed = SMTP_REPLY_TOO_BIG;
+        phase = SMTPD_PHASE_SKIP;
     } else if (is_first) {
         return do_begin(t, true);
     }
-    smtpd_enter(s, smtpd_next_state(s), SMTPD_PHASE_CHUNK);
+    smtpd_enter(s, smtpd_next_state(s), phase);
     return GO_ON;
 }
 
@@ -163,6 +169,7 @@ static enum smtpd_event do_rule(struct turn *t, const struct smtpd_rule *rule, s
     case SMTPD_DO_RCPT:
         return do_rcpt(t, args);
     case SMTPD_DO_DATA:
+        forget_body(s);
         return do_begin(t, false);
     case SMTPD_DO_CHUNK:
         return do_chunk(t);

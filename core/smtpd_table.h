@@ -26,10 +26,11 @@ enum smtpd_phase {
     SMTPD_PHASE_LONG_LINE, /* the end of a command line that was too long */
     SMTPD_PHASE_ASKED,     /* smtpd_answer() */
     SMTPD_PHASE_DATA,      /* a body up to CRLF.CRLF */
-    SMTPD_PHASE_CHUNK,     /* a chunk, to be stored */
-    SMTPD_PHASE_SKIP,      /* a chunk, to be drained before it is refused */
-    SMTPD_PHASE_TLS,       /* smtpd_tls_started() */
-    SMTPD_PHASE_CLOSED,    /* nothing more */
+    SMTPD_PHASE_CHUNK,     /* a chunk, stored unless its message has failed */
+    SMTPD_PHASE_SKIP,   /* a chunk that nobody looks at any more, to be drained before it is refused
+                         */
+    SMTPD_PHASE_TLS,    /* smtpd_tls_started() */
+    SMTPD_PHASE_CLOSED, /* nothing more */
     NUM_SMTPD_PHASES
 };
 

@@ -388,6 +388,26 @@ static void long_lines_are_refused_in_short_messages_too(void)
     CHECK_TEXT(slice_of_string(one.events), "MRBA");
 }
 
+/* However it is cut: what breaks the framing goes before what is merely too long. */
+static void a_long_line_hides_no_bare_lf(void)
+{
+    static const size_t pieces[] = {1, 100, 1 << 20};
+    char text[1100];
+    memset(text, 'x', sizeof text);
+    memcpy(text, "BDAT 1010\r\n", 11);
+    memcpy(text + 11 + 1005, "\nxxxxNOOP\r\n", 12);
+    for (size_t i = 0; i < 3; i++) {
+        caller_open(&one);
+        one.env.limits.message_size_limit = 100000;
+        say(&one, HELLO FROM TO);
+        one.num_replies = 0;
+        memset(one.replies, 0, sizeof one.replies);
+        send(&one, text, 11 + 1005 + 11, pieces[i]);
+        CHECK_TEXT(slice_of_string(one.replies), "554 5.6.0 LF without CR in message\r\n");
+        CHECK_EQ(one.reason, SMTPD_REASON_BARE_LF);
+    }
+}
+
 static void each_message_is_counted_from_nothing(void)
 {
     char text[1000];
@@ -591,6 +611,7 @@ static const struct test_case cases[] = {
     CASE(a_session_has_its_share_of_mails),
     CASE(sizes_have_limits),
     CASE(long_lines_are_refused_in_short_messages_too),
+    CASE(a_long_line_hides_no_bare_lf),
     CASE(each_message_is_counted_from_nothing),
     CASE(a_limit_that_shrinks_holds_at_once),
     CASE(a_huge_chunk_is_drained_without_being_stored),

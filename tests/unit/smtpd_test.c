@@ -114,6 +114,88 @@ static void changed_dialogues_are_read_alike(void)
     }
 }
 
+/* A fixed sequence of numbers that looks like chance (xorshift). */
+static uint32_t chance(uint32_t *state, uint32_t below)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    return *state % below;
+}
+
+static size_t splice(char *text, size_t cap, uint32_t *seed)
+{
+    static const char *const scraps[] = {HELLO,
+                                         FROM,
+                                         TO,
+                                         "DATA\r\n",
+                                         "a\r\n.\r\n",
+                                         "RCPT TO:<nobody@x>\r\n",
+                                         "MAIL FROM:<later@x>\r\n",
+                                         "..\r\n",
+                                         ".",
+                                         "\r\n",
+                                         "BDAT 3\r\nab\r",
+                                         "BDAT 1\r\n\n",
+                                         "BDAT 3 LAST\r\na\r\n",
+                                         "BDAT 0 LAST\r\n",
+                                         "BDAT 600\r\n",
+                                         X999,
+                                         X1001,
+                                         SPACES,
+                                         "RSET\r\n",
+                                         "NOOP\r\n",
+                                         "XYZZY\r\n",
+                                         "\r",
+                                         "\n",
+                                         "QUIT",
+                                         "STARTTLS\r\n"};
+    size_t len = 0;
+    size_t walk = 0;
+    for (uint32_t num = 6 + chance(seed, 30); num > 0; num--) {
+        /* Mostly a message's own order, so that bodies and ends are reached. */
+        size_t i =
+            chance(seed, 4) != 0 ? walk++ % 5 : chance(seed, sizeof scraps / sizeof scraps[0]);
+        size_t n = strlen(scraps[i]);
+        if (n > cap - len) {
+            break;
+        }
+        memcpy(text + len, scraps[i], n);
+        len += n;
+    }
+    return len;
+}
+
+static void spliced_dialogues_are_read_alike(void)
+{
+    static struct caller whole, cut;
+    static char text[4000];
+    uint32_t seed = 2463534242U;
+    uint32_t num_mails = 0, num_aborts = 0;
+    for (int round = 0; round < 4000; round++) {
+        size_t len = splice(text, sizeof text, &seed);
+        caller_open(&whole);
+        caller_open(&cut);
+        whole.env.starttls_offered = cut.env.starttls_offered = false;
+        cut.out_cap = SMTPD_REPLY_MAX + chance(&seed, 200);
+        send(&whole, text, len, len);
+        send(&cut, text, len, 1 + chance(&seed, 50));
+        bool same = strcmp(whole.replies, cut.replies) == 0 &&
+                    strcmp(whole.events, cut.events) == 0 && whole.num_mail == cut.num_mail &&
+                    memcmp(whole.mail, cut.mail, cut.num_mail) == 0 && whole.reason == cut.reason;
+        CHECK(same);
+        if (!same) {
+            fprintf(stderr, "  round %d %s %s\n%.*s\n---\n%s---\n%s", round, whole.events,
+                    cut.events, (int)len, text, whole.replies, cut.replies);
+            return;
+        }
+        num_mails += whole.num_mail != 0;
+        num_aborts += strchr(whole.events, 'A') != NULL;
+    }
+    CHECK(num_mails > 100);
+    CHECK(num_aborts > 100);
+}
+
 static void lost_at_any_byte_every_transaction_ends(void)
 {
     static struct caller c;
@@ -220,9 +302,8 @@ static void every_command_in_every_state(void)
     }
 
 static const struct test_case cases[] = {
-    CASE(every_dialogue_in_every_cut),
-    CASE(changed_dialogues_are_read_alike),
-    CASE(lost_at_any_byte_every_transaction_ends),
+    CASE(every_dialogue_in_every_cut),      CASE(changed_dialogues_are_read_alike),
+    CASE(spliced_dialogues_are_read_alike), CASE(lost_at_any_byte_every_transaction_ends),
     CASE(every_command_in_every_state),
 };
 
