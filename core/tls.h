@@ -17,13 +17,12 @@
 #ifndef POSTERN_TLS_H
 #define POSTERN_TLS_H
 
+#include "tls_queue.h"
 #include "tls_set.h"
 
 /* --- What all sessions share ------------------------------------------------------------------ */
 
 #define TLS_SEED_LEN        48
-#define TLS_CIPHERS_MAX     16
-#define TLS_TICKET_KEYS     2
 #define TLS_TICKET_LIFE_S   7200 /* a ticket is good for this long at most */
 #define TLS_TICKET_ROTATE_S 3600 /* a new key is used from then on; the one before still opens */
 
@@ -90,23 +89,20 @@ struct tls_info {
     bool resumed;
 };
 
-struct tls_queue {
-    uint8_t *ptr; /* on the heap; NULL while empty */
-    uint32_t begin, end, cap;
-};
-
 #define TLS_SSL_WORDS 64
 
 /* Opaque but for its size; memory of the caller, zeroed before tls_open. */
 struct tls {
     struct tls_env *env;
     struct tls_set *set;
+    struct tls_settings *settings;
     struct tls_handshake *handshake; /* on the heap while the handshake goes on */
     struct tls_queue in, out;
     struct tls_info info;
     uint8_t *name;    /* behind info.sni; on the heap */
     uint8_t phase;    /* enum tls_phase */
     bool told_closed; /* the peer's close_notify came */
+    bool starved;     /* output waits for memory */
     bool closing;     /* ours was sent */
     void *ssl[TLS_SSL_WORDS];
 };

@@ -1,0 +1,26 @@
+/* What all sessions share, from the inside; for tls_* only. */
+#ifndef POSTERN_TLS_ENV_H
+#define POSTERN_TLS_ENV_H
+
+#include "tls.h"
+#include "tls_ciphers.h"
+#include "tls_ticket.h"
+
+#include <mbedtls/ssl.h>
+
+/* The library's settings with one list of ciphers; counted, so that a session keeps those that it
+ * began with. */
+struct tls_settings {
+    uint32_t num_refs;
+    struct tls_ciphers ciphers;
+    mbedtls_ssl_config config;
+};
+
+struct tls_env_inside {
+    struct tls_settings *server;
+    struct tls_tickets tickets;
+};
+
+void tls_settings_drop(struct tls_env *env, struct tls_settings *settings);
+
+#endif

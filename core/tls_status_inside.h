@@ -1,0 +1,33 @@
+/* What the tls_status files share: the library's internals, and the guards that keep us to the
+ * versions we know. The library's headers common.h and ssl_misc.h come before it, and
+ * before all else, as in the library's own files. */
+#ifndef POSTERN_TLS_STATUS_INSIDE_H
+#define POSTERN_TLS_STATUS_INSIDE_H
+
+#include "tls_status.h"
+
+#include <mbedtls/platform.h>
+#include <mbedtls/version.h>
+
+#if MBEDTLS_VERSION_NUMBER < 0x03060600 || MBEDTLS_VERSION_NUMBER > 0x03060700
+#error \
+    "states and structures are known for Mbed TLS 3.6.6 and 3.6.7 only: look through tls_status*.c first"
+#endif
+
+_Static_assert(MBEDTLS_SSL_CLIENT_HELLO == 1, "state numbers moved");
+_Static_assert(MBEDTLS_SSL_SERVER_HELLO == 2, "state numbers moved");
+_Static_assert(MBEDTLS_SSL_SERVER_CERTIFICATE == 3, "state numbers moved");
+_Static_assert(MBEDTLS_SSL_SERVER_KEY_EXCHANGE == 4, "state numbers moved");
+_Static_assert(MBEDTLS_SSL_CERTIFICATE_VERIFY == 9, "state numbers moved");
+_Static_assert(MBEDTLS_SSL_HANDSHAKE_OVER == 27, "state numbers moved");
+
+#define STATUS_HS_CERTIFICATE_STATUS 22
+#define STATUS_EXT_STATUS_REQUEST    5
+#define STATUS_TYPE_OCSP             1
+
+static inline bool status_is_13(const mbedtls_ssl_context *ssl)
+{
+    return ssl->tls_version == MBEDTLS_SSL_VERSION_TLS1_3;
+}
+
+#endif
