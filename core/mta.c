@@ -65,7 +65,7 @@ static void take_timers(struct mta *m)
             queue_timer(&m->queue, t);
             break;
         case TIMER_HEAP:
-            tls_heap_timer(m);
+            handshake_heap_timer(m);
             break;
         case TIMER_ACCEPT:
             mta_accept_again(m);
@@ -181,7 +181,7 @@ bool mta_step(struct mta *m)
     conn_run_all(m);
     m->more_to_do = run_spool(m);
     conn_run_all(m);
-    tls_run_handshake(m);
+    handshake_run(m);
     struct buf scratch = buf_make(m->scratch, BUDGET_SCRATCH_LEN);
     if (queue_step(&m->queue, m->now_ms, scratch)) {
         m->more_to_do = true;

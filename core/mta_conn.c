@@ -45,7 +45,7 @@ void conn_open(struct mta *m, struct conn *c)
     c->timer.kind = TIMER_CONN;
     c->timer.tag = pool_handle(&m->conns, c);
     smtpd_open(&c->smtp, conn_smtp_env(m, c), c->tls_on_connect);
-    if (c->tls_on_connect && !tls_begin(m, c)) {
+    if (c->tls_on_connect && !handshake_begin(m, c)) {
         conn_lose(m, c);
     }
     conn_queue(m, c);
@@ -57,7 +57,7 @@ static void free_conn(struct mta *m, struct conn *c)
     session_abort(m, c);
     report_connection(m, c);
     timer_cancel(&m->timers, &c->timer);
-    tls_end(m, c);
+    handshake_end(m, c);
     pool_give(&m->in_slots, c->in);
     pool_give(&m->out_slots, c->out);
     m->port->net.close(m->port->net.ctx, c->handle);
@@ -206,7 +206,7 @@ static enum turn obey(struct mta *m, struct conn *c, enum smtpd_event event,
         session_abort(m, c);
         return TURN_AGAIN;
     case SMTPD_STARTTLS:
-        smtpd_answer(&c->smtp, tls_may_begin(m), slice_make(NULL, 0));
+        smtpd_answer(&c->smtp, handshake_may_begin(m), slice_make(NULL, 0));
         return TURN_AGAIN;
     case SMTPD_TLS:
         c->wants_tls = true;
@@ -343,7 +343,7 @@ static bool session_turn(struct mta *m, struct conn *c)
         }
         if (c->wants_tls) {
             c->wants_tls = false;
-            if (!tls_begin(m, c)) {
+            if (!handshake_begin(m, c)) {
                 conn_lose(m, c);
                 continue;
             }
@@ -392,7 +392,7 @@ static void run(struct mta *m, struct conn *c)
 {
     bool is_blocked = false;
     if (c->phase == CONN_HANDSHAKE) {
-        is_blocked = tls_turn(m, c);
+        is_blocked = handshake_turn(m, c);
     }
     if (c->phase != CONN_HANDSHAKE) {
         is_blocked = session_turn(m, c);

@@ -1,9 +1,10 @@
 /* What the files of the composition root share: the server, its connections, their transactions.
  *
  * Private to core/mta*.c. Who does what: mta.c the step and its order; mta_accept.c listeners and
- * limits; mta_conn.c bytes in and out of a connection; mta_tls.c the handshake queue; mta_wire.c
- * ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates; mta_session.c
- * the answers to what a session asks; mta_conf.c options and their reload; mta_report.c log lines.
+ * limits; mta_conn.c bytes in and out of a connection; mta_handshake.c the handshake queue;
+ * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
+ * mta_session.c the answers to what a session asks; mta_conf.c options and their reload;
+ * mta_report.c log lines.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
@@ -211,18 +212,18 @@ enum err wire_read(struct mta *m, struct conn *c, struct buf *into);
 enum err wire_write(struct mta *m, struct conn *c, struct slice bytes, size_t *out_len);
 enum err wire_flush(struct mta *m, struct conn *c);
 enum err wire_feed_tls(struct mta *m, struct conn *c); /* ciphertext from the port into TLS */
-struct tls_time tls_now(const struct mta *m);
+struct tls_time mta_tls_time(const struct mta *m);
 
-/* mta_tls.c */
-enum smtpd_verdict tls_may_begin(const struct mta *m);
-bool tls_begin(struct mta *m, struct conn *c);
-void tls_end(struct mta *m, struct conn *c); /* gives back what TLS holds */
-bool tls_turn(
+/* mta_handshake.c */
+enum smtpd_verdict handshake_may_begin(const struct mta *m);
+bool handshake_begin(struct mta *m, struct conn *c);
+void handshake_end(struct mta *m, struct conn *c); /* gives back what TLS holds */
+bool handshake_turn(
     struct mta *m,
     struct conn *c); /* a handshake's turn outside of the queue; true if output blocks it */
-void tls_wait_for_heap(struct mta *m, struct conn *c);
-void tls_heap_timer(struct mta *m);
-void tls_run_handshake(struct mta *m); /* a turn for the first of the queue */
+void handshake_wait_for_heap(struct mta *m, struct conn *c);
+void handshake_heap_timer(struct mta *m);
+void handshake_run(struct mta *m); /* a turn for the first of the queue */
 
 /* mta_session.c: each answers the session, or returns false and waits for room in the spool */
 void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask);

@@ -60,7 +60,7 @@ static struct buf file_scratch(struct mta *m)
 static enum err load(struct mta *m, const struct conf *conf, struct buf *errors)
 {
     struct staple_conf staple_conf = staple_conf_of(conf);
-    struct tls_time now = tls_now(m);
+    struct tls_time now = mta_tls_time(m);
     if (m->has_staple) {
         return staple_reload(&m->staple, &staple_conf, &now, file_scratch(m), errors);
     }
@@ -107,7 +107,7 @@ enum err site_open_tls(struct mta *m, struct site *site, struct arena *a, struct
 
 struct tls_set *site_take_set(struct mta *m)
 {
-    struct tls_time now = tls_now(m);
+    struct tls_time now = mta_tls_time(m);
     if (m->now_ms - m->stirred_ms > STIR_MS) {
         uint8_t entropy[TLS_SEED_LEN];
         m->stirred_ms = m->now_ms;
@@ -122,7 +122,7 @@ struct tls_set *site_take_set(struct mta *m)
 
 void site_put_check(struct mta *m, struct buf *out)
 {
-    struct tls_time now = tls_now(m);
+    struct tls_time now = mta_tls_time(m);
     struct tls_set *set = m->has_certificate ? staple_take_set(&m->staple) : NULL;
     buf_put_string(out, "configuration: ok\n");
     if (set == NULL) {

@@ -1,7 +1,7 @@
 /* A connection's bytes on the wire: straight through the port, or through TLS. */
 #include "mta_inside.h"
 
-struct tls_time tls_now(const struct mta *m)
+struct tls_time mta_tls_time(const struct mta *m)
 {
     struct tls_time now = {.now_ms = m->now_ms};
     now.wall_set = wall_time_now(&m->wall, &now.wall_s);
@@ -65,7 +65,7 @@ enum err wire_feed_tls(struct mta *m, struct conn *c)
 
 static enum err read_tls(struct mta *m, struct conn *c, struct buf *into)
 {
-    struct tls_time now = tls_now(m);
+    struct tls_time now = mta_tls_time(m);
     for (;;) {
         struct slice plain = tls_peek(c->tls);
         if (!slice_is_empty(plain)) {
@@ -84,7 +84,7 @@ static enum err read_tls(struct mta *m, struct conn *c, struct buf *into)
             err = wire_flush(m, c);
             break;
         case TLS_NO_ROOM:
-            tls_wait_for_heap(m, c);
+            handshake_wait_for_heap(m, c);
             return ERR_AGAIN;
         case TLS_CLOSED:
             return ERR_EOF;

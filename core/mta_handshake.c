@@ -8,13 +8,13 @@
 
 #define HEAP_PAUSE_MS 20 /* before looking again whether the heap has room */
 
-enum smtpd_verdict tls_may_begin(const struct mta *m)
+enum smtpd_verdict handshake_may_begin(const struct mta *m)
 {
     return m->has_certificate && m->tls_conns.num_used < m->tls_conns.num_items ? SMTPD_OK
                                                                                 : SMTPD_TEMPORARY;
 }
 
-void tls_wait_for_heap(struct mta *m, struct conn *c)
+void handshake_wait_for_heap(struct mta *m, struct conn *c)
 {
     c->waits_for_heap = true;
     if (m->heap_timer.slot == 0) {
@@ -22,7 +22,7 @@ void tls_wait_for_heap(struct mta *m, struct conn *c)
     }
 }
 
-void tls_heap_timer(struct mta *m)
+void handshake_heap_timer(struct mta *m)
 {
     uint32_t cursor = 0;
     struct conn *c;
@@ -34,7 +34,7 @@ void tls_heap_timer(struct mta *m)
     }
 }
 
-bool tls_begin(struct mta *m, struct conn *c)
+bool handshake_begin(struct mta *m, struct conn *c)
 {
     if (!m->has_certificate) {
         return false;
@@ -118,7 +118,7 @@ static void drop_shaking(struct mta *m, struct conn *c)
     c->is_shaking = false;
 }
 
-void tls_end(struct mta *m, struct conn *c)
+void handshake_end(struct mta *m, struct conn *c)
 {
     if (c->is_shaking) {
         drop_shaking(m, c);
@@ -132,7 +132,7 @@ void tls_end(struct mta *m, struct conn *c)
     }
 }
 
-bool tls_turn(struct mta *m, struct conn *c)
+bool handshake_turn(struct mta *m, struct conn *c)
 {
     if (c->is_shaking || (c->tls == NULL && !take_place(m, c))) {
         return false;
@@ -172,7 +172,7 @@ static void give_set(struct mta *m, struct conn *c)
 /* One piece of a handshake. True if it can go on at once. */
 static bool shake(struct mta *m, struct conn *c)
 {
-    struct tls_time now = tls_now(m);
+    struct tls_time now = mta_tls_time(m);
     switch (tls_step(c->tls, &now)) {
     case TLS_NEED_SET:
         give_set(m, c);
@@ -183,7 +183,7 @@ static bool shake(struct mta *m, struct conn *c)
         establish(m, c);
         return false;
     case TLS_NO_ROOM:
-        tls_wait_for_heap(m, c);
+        handshake_wait_for_heap(m, c);
         return false;
     case TLS_FAILED:
         wire_flush(m, c); /* the alert, if the peer takes it */
@@ -200,7 +200,7 @@ static bool shake(struct mta *m, struct conn *c)
     return false;
 }
 
-void tls_run_handshake(struct mta *m)
+void handshake_run(struct mta *m)
 {
     struct conn *c = m->shaking_first;
     if (c == NULL) {
