@@ -170,10 +170,9 @@ unit: $(if $(T),$(T:%=$(O)/tests/unit/%_test),$(UNIT_BIN)) ## run the unit tests
 sim: $(if $(T),$(T:%=$(O)/tests/sim/%_test),$(SIMTEST_BIN)) ## run the simulated worlds (T=name: one)
 	@tests/lib/programs $^
 
-# The vectors themselves are not in this tree; VECTORS names a directory that has them.
 .PHONY: vectors
-vectors: $(VECTOR_BIN) ## judge other projects' test responses (VECTORS=directory)
-	@for program in $^; do $$program $(or $(VECTORS),$(error VECTORS is not set)) || exit 1; done
+vectors: $(VECTOR_BIN) ## judge whole OCSP responses, our own and others'
+	@tests/vectors/run $(O)/tests/vectors
 
 .PHONY: test
 test: ## install what is missing, then run every test

@@ -71,6 +71,9 @@ static bool agrees(const char *const *row, enum ocsp_reason got)
     if (strcmp(row[VERDICT], "reject") == 0) {
         return got != OCSP_GOOD;
     }
+    if (strncmp(row[VERDICT], "reject:", 7) == 0) {
+        return strcmp(row[VERDICT] + 7, ocsp_reason_name(got)) == 0;
+    }
     if (strcmp(row[VERDICT], "accept-unless-nextUpdate-required") == 0) {
         return got == OCSP_NO_NEXT_UPDATE;
     }
