@@ -147,6 +147,9 @@ static void a_refused_begin_drains_its_chunks(void)
     CHECK(strstr(one.replies, "452 4.3.1 Out of storage, try again later\r\n"
                               "452 4.3.1 Out of storage, try again later\r\n250 ") == one.replies);
     CHECK_TEXT(slice_of_string(one.events), "MRBA");
+    /* Nobody looks into them. */
+    say(&one, FROM TO);
+    CHECK_SAYS(&one, "BDAT 4 LAST\r\na\nb\n", "452 4.3.1 Out of storage, try again later\r\n");
 }
 
 static void a_body_that_cannot_be_stored_is_drained(void)
@@ -346,6 +349,19 @@ static void a_session_has_its_share_of_mails(void)
     say(&one, FROM TO "DATA\r\n.\r\n");
     CHECK_SAYS(&one, FROM, "421 4.7.0 mx.example.org too many messages in one connection\r\n");
     CHECK_EQ(one.reason, SMTPD_REASON_MAILS);
+}
+
+static void what_is_refused_does_not_count(void)
+{
+    caller_open(&one);
+    one.env.limits.mails_max = 1;
+    one.env.limits.recipients_max = 1;
+    say(&one, HELLO);
+    say_times(&one, "MAIL FROM:<later@example.org>\r\n", 5);
+    CHECK_SAYS(&one, FROM, "250 2.1.0 Sender OK\r\n");
+    say_times(&one, "RCPT TO:<nobody@example.org>\r\n", 5);
+    CHECK_SAYS(&one, TO, "250 2.1.5 Recipient OK\r\n");
+    CHECK_SAYS(&one, TO, "452 4.5.3 Too many recipients\r\n");
 }
 
 static void sizes_have_limits(void)
@@ -609,6 +625,7 @@ static const struct test_case cases[] = {
     CASE(mail_sets_the_count_of_other_commands_back),
     CASE(what_a_refused_mail_pulls_down_is_not_counted),
     CASE(a_session_has_its_share_of_mails),
+    CASE(what_is_refused_does_not_count),
     CASE(sizes_have_limits),
     CASE(long_lines_are_refused_in_short_messages_too),
     CASE(a_long_line_hides_no_bare_lf),
