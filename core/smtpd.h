@@ -10,12 +10,14 @@
  *     event = smtpd_next(s, &in, &out, &ask);
  *
  * - MAIL, RCPT, BEGIN, STARTTLS and END ask something. Until smtpd_answer() says what, now or much
- * later, smtpd_next() takes no input and returns SMTPD_WAIT.
+ *   later, smtpd_next() takes no input and returns SMTPD_WAIT.
  * - Every transaction (SMTPD_MAIL answered with SMTPD_OK) ends in exactly one SMTPD_END or
- * SMTPD_ABORT.
+ *   SMTPD_ABORT.
  * - Replies are to be written when SMTPD_MORE, SMTPD_WAIT, SMTPD_FLUSH, SMTPD_TLS or SMTPD_CLOSE is
- * returned, and not before: that is what batches the replies to pipelined commands (RFC 2920 3.2).
- * - Bytes that stay in *in are the caller's to keep, and to give again with more behind them. */
+ *   returned, and not before: that batches the replies to pipelined commands (RFC 2920 3.2).
+ * - Bytes that stay in *in are the caller's to keep, and to give again with more behind them.
+ * - After SMTPD_CLOSE it is best to read and forget what still comes for a moment before closing: a
+ *   connection closed over unread bytes is reset, and the last reply may be lost with it. */
 #ifndef POSTERN_SMTPD_H
 #define POSTERN_SMTPD_H
 
@@ -48,8 +50,7 @@ struct smtpd_env {
 };
 
 enum smtpd_event {
-    SMTPD_MORE,  /* feed more; what is left in *in (under SMTP_LINE_MAX bytes) is the begin of a
-                    command */
+    SMTPD_MORE,  /* feed more; under SMTP_LINE_MAX bytes in *in are left: the begin of a command */
     SMTPD_FLUSH, /* write out what is in out, then call again */
     SMTPD_WAIT,  /* an answer is due, or smtpd_tls_started() */
     SMTPD_MAIL,  /* asks: a transaction from ask->address, with size, is_8bit, is_smtputf8 */
