@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -48,4 +49,25 @@ enum err posix_dir_sync(const char *path)
     enum err e = fsync(fd) == 0 ? ERR_OK : posix_err(errno);
     close(fd);
     return e;
+}
+
+enum err posix_dir_sync_parent(const char *path)
+{
+    char parent[PATH_MAX];
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/') {
+        len--;
+    }
+    while (len > 0 && path[len - 1] != '/') {
+        len--;
+    }
+    if (len == 0) {
+        return posix_dir_sync(".");
+    }
+    if (len >= sizeof parent) {
+        return ERR_TOO_BIG;
+    }
+    memcpy(parent, path, len);
+    parent[len] = '\0';
+    return posix_dir_sync(parent);
 }

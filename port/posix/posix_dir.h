@@ -15,4 +15,7 @@ enum err posix_dir_each(int fd, bool (*each)(void *ctx, const char *name), void 
 /* Opens the directory, syncs it, closes it. */
 enum err posix_dir_sync(const char *path);
 
+/* The same for the directory that path is an entry of. */
+enum err posix_dir_sync_parent(const char *path);
+
 #endif

@@ -100,16 +100,6 @@ static enum err write_new(const char *path, struct slice bytes, const struct sta
     return e;
 }
 
-static enum err sync_parent(char *path)
-{
-    char *slash = strrchr(path, '/');
-    if (slash == NULL) {
-        return posix_dir_sync(".");
-    }
-    slash[slash == path ? 1 : 0] = '\0';
-    return posix_dir_sync(path);
-}
-
 static enum err files_replace(void *ctx, const char *path, struct slice bytes)
 {
     (void)ctx;
@@ -138,7 +128,7 @@ static enum err files_replace(void *ctx, const char *path, struct slice bytes)
         (void)unlink(beside);
         return e;
     }
-    return sync_parent(target);
+    return posix_dir_sync_parent(target);
 }
 
 static enum err files_stamp(void *ctx, struct port_stamp *out, const char *path)

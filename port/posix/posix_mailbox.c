@@ -37,7 +37,7 @@ static void release_mail(void *ctx, struct posix_job *job)
 {
     struct posix_mailbox *m = ctx;
     struct posix_mail *mail = (struct posix_mail *)job;
-    if (mail->sync_path && mail->work == POSIX_MAIL_COMMIT && job->result == ERR_OK) {
+    if (mail->sync_path && job->result == ERR_OK) {
         uint64_t hash = hash_path(mail->maildir);
         m->known[(hash >> 1) % POSIX_KNOWN_MAILDIRS] = hash;
     }
@@ -65,6 +65,8 @@ static enum err take_mail(struct posix_mailbox *m, struct posix_mail **out, cons
     mail->fd = -1;
     memcpy(mail->maildir, maildir, maildir_len + 1);
     memcpy(mail->name, name, strlen(name) + 1);
+    uint64_t hash = hash_path(maildir);
+    mail->sync_path = m->known[(hash >> 1) % POSIX_KNOWN_MAILDIRS] != hash;
     *out = mail;
     return ERR_OK;
 }
@@ -124,8 +126,6 @@ static enum err mailbox_begin(void *ctx, uint32_t *out_handle, const char *maild
         return e;
     }
     mail->work = POSIX_MAIL_COMMIT;
-    uint64_t hash = hash_path(maildir);
-    mail->sync_path = m->known[(hash >> 1) % POSIX_KNOWN_MAILDIRS] != hash;
     char path[POSIX_MAIL_PATH_CAP];
     posix_maildir_path(path, maildir, "tmp", name);
     e = create_file(path, &mail->fd);
@@ -196,7 +196,6 @@ static enum err mailbox_find(void *ctx, const char *maildir, const char *name, u
         return e;
     }
     mail->work = POSIX_MAIL_FIND;
-    mail->sync_path = false;
     mail->job.tag = tag;
     posix_worker_submit(m->worker, POSIX_LANE_BATCH, &mail->job);
     return ERR_OK;

@@ -54,10 +54,11 @@ static enum err sync_path(const char *maildir)
     return maildir[0] == '/' ? ERR_OK : posix_dir_sync(".");
 }
 
+/* A directory that has gone meanwhile may come back: mail waits for it. */
 static void fail(struct posix_mail *mail, enum err e)
 {
     if (mail->job.result == ERR_OK) {
-        mail->job.result = e;
+        mail->job.result = e == ERR_ABSENT ? ERR_DENIED : e;
     }
 }
 
@@ -179,6 +180,9 @@ static enum err find(const struct posix_mail *mail)
     enum err e = search_dir(mail, "new");
     if (e == ERR_ABSENT) {
         e = search_dir(mail, "cur");
+    }
+    if (e == ERR_OK && mail->sync_path) {
+        e = sync_path(mail->maildir);
     }
     return e;
 }

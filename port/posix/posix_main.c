@@ -204,7 +204,11 @@ static enum err read_first(struct first_conf *out, const char *path, const char 
     return e;
 }
 
-/* As many descriptors as the options need, if they can be had; returns how many there are. */
+/* More than any table of handles need have, whatever the system gives. */
+#define FDS_MAX 65536
+
+/* As many descriptors as the options need, if they can be had; returns how many there are. They may
+ * be more: options read again may need them. */
 static uint32_t raise_fd_limit(uint64_t num_wanted)
 {
     struct rlimit limit;
@@ -223,7 +227,7 @@ static uint32_t raise_fd_limit(uint64_t num_wanted)
             }
         }
     }
-    return (uint32_t)(limit.rlim_cur < num_wanted ? limit.rlim_cur : num_wanted);
+    return limit.rlim_cur < FDS_MAX ? (uint32_t)limit.rlim_cur : FDS_MAX;
 }
 
 static void warn_of_few_fds(const struct port *port, uint64_t num_wanted, uint32_t num_fds)

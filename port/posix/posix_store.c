@@ -68,7 +68,10 @@ static enum err store_open(void *ctx)
         return e;
     }
     s->lock_fd = fd;
-    return ERR_OK;
+    /* If the directory is new, its own name must last as well. Where the directory above may not be
+     * read, it was not made here. */
+    enum err e = posix_dir_sync_parent(s->path);
+    return e == ERR_DENIED ? ERR_OK : e;
 }
 
 struct list_state {
