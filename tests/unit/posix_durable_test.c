@@ -1,0 +1,267 @@
+/* In which order the port to Linux flushes and renames, and what a flush that fails becomes: fsync,
+ * fdatasync and rename are this program's own, noted and then done. */
+#include "posix/posix.h"
+#include "test.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MAX_NOTES 256
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* held: flushes wait */
+static char notes[MAX_NOTES][160];
+static size_t num_notes;
+static const char *failing; /* flushes of a path that ends so fail */
+
+/* "WHAT PATH", the path from the test's directory on. */
+static bool note(const char *what, const char *path)
+{
+    const char *from = strstr(path, "posix_durable.");
+    from = from != NULL ? strchr(from, '/') : NULL;
+    pthread_mutex_lock(&lock);
+    if (num_notes < MAX_NOTES) {
+        snprintf(notes[num_notes++], sizeof notes[0], "%s %s", what, from != NULL ? from + 1 : "");
+    }
+    size_t len = strlen(path), fail_len = failing != NULL ? strlen(failing) : 0;
+    bool fails = failing != NULL && len >= fail_len && strcmp(path + len - fail_len, failing) == 0;
+    pthread_mutex_unlock(&lock);
+    return fails;
+}
+
+static int flush(const char *what, int fd, long call)
+{
+    char link[64], path[512];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    path[len > 0 ? len : 0] = '\0';
+    bool fails = note(what, path);
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+    if (fails) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(call, fd);
+}
+
+int fsync(int fd)
+{
+    return flush("sync", fd, SYS_fsync);
+}
+
+int fdatasync(int fd)
+{
+    return flush("datasync", fd, SYS_fdatasync);
+}
+
+int rename(const char *from, const char *to)
+{
+    note("rename", to);
+    return (int)syscall(SYS_renameat2, -100, from, -100, to, 0u); /* -100: AT_FDCWD */
+}
+
+static size_t count(const char *text)
+{
+    size_t num = 0;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < num_notes; i++) {
+        num += strcmp(notes[i], text) == 0;
+    }
+    pthread_mutex_unlock(&lock);
+    return num;
+}
+
+/* Where it was noted last, from 1; 0: never. */
+static size_t last(const char *text)
+{
+    for (size_t i = num_notes; i > 0; i--) {
+        if (strcmp(notes[i - 1], text) == 0) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+static char root[96], spool[128], box_a[128], box_b[128], conf_file[128];
+static struct port port;
+
+static bool start(void)
+{
+    struct posix_conf conf = {.spool_directory = spool, .num_fds = 256, .log_level = LOG_ERROR};
+    enum err e = posix_port_open(&port, &conf);
+    CHECK_EQ(e, ERR_OK);
+    num_notes = 0;
+    failing = NULL;
+    return e == ERR_OK;
+}
+
+static enum err done(uint64_t tag)
+{
+    for (int round = 0; round < 2000; round++) {
+        struct port_event event;
+        if (port.loop.wait(port.loop.ctx, &event, 1, 5) == 1 && event.tag == tag) {
+            return event.err;
+        }
+    }
+    return ERR_TIMEOUT;
+}
+
+static void commit(const char *maildir, const char *name, uint64_t tag)
+{
+    const struct port_mailbox *m = &port.mailbox;
+    uint32_t handle = 0;
+    CHECK_EQ(m->begin(m->ctx, &handle, maildir, name), ERR_OK);
+    CHECK_EQ(m->write(m->ctx, handle, SLICE_LITERAL("mail")), ERR_OK);
+    CHECK_EQ(m->commit(m->ctx, handle, tag), ERR_OK);
+}
+
+static void mail_is_flushed_before_it_is_told(void)
+{
+    if (!start()) {
+        return;
+    }
+    commit(box_a, "1", 1);
+    CHECK_EQ(done(1), ERR_OK);
+    CHECK(last("sync a/box/tmp/1") > 0);
+    CHECK(last("rename a/box/new/1") > last("sync a/box/tmp/1"));
+    CHECK(last("sync a/box/new") > last("rename a/box/new/1"));
+    /* The way to a Maildir that may be new. */
+    CHECK_EQ(count("sync a/box"), 1);
+    CHECK_EQ(count("sync a"), 1);
+    num_notes = 0;
+    commit(box_a, "2", 2);
+    CHECK_EQ(done(2), ERR_OK);
+    CHECK_EQ(count("sync a/box/new"), 1);
+    CHECK_EQ(count("sync a/box"), 0);
+    posix_port_close(&port);
+}
+
+static void commits_share_directory_flushes(void)
+{
+    if (!start()) {
+        return;
+    }
+    commit(box_a, "10", 10);
+    commit(box_b, "10", 11);
+    CHECK_EQ(done(11), ERR_OK);
+    num_notes = 0;
+    pthread_mutex_lock(&gate);
+    commit(box_a, "11", 12); /* this one is taken, and waits */
+    for (int i = 0; i < 1000 && count("sync a/box/tmp/11") == 0; i++) {
+        usleep(1000);
+    }
+    for (uint64_t i = 0; i < 10; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "2%u", (unsigned)i);
+        commit(i % 2 == 0 ? box_a : box_b, name, 20 + i);
+    }
+    pthread_mutex_unlock(&gate);
+    CHECK_EQ(done(29), ERR_OK);
+    CHECK_EQ(count("sync a/box/new"), 2);
+    CHECK_EQ(count("sync b/new"), 1);
+    CHECK(last("sync a/box/new") > last("rename a/box/new/28"));
+    CHECK(last("sync b/new") > last("rename b/new/29"));
+    posix_port_close(&port);
+}
+
+static void failed_flushes_are_told(void)
+{
+    struct stat st;
+    char path[160];
+    if (!start()) {
+        return;
+    }
+    failing = "tmp/30";
+    commit(box_b, "30", 30);
+    CHECK_EQ(done(30), ERR_IO);
+    snprintf(path, sizeof path, "%s/new/30", box_b);
+    CHECK(stat(path, &st) != 0);
+    failing = "b/new";
+    commit(box_b, "31", 31);
+    CHECK_EQ(done(31), ERR_IO);
+    failing = NULL;
+    commit(box_b, "32", 32);
+    CHECK_EQ(done(32), ERR_OK);
+    failing = "b/new";
+    CHECK_EQ(port.mailbox.find(port.mailbox.ctx, box_b, "32", 33), ERR_OK);
+    CHECK_EQ(done(33), ERR_IO);
+    failing = "conf.new";
+    CHECK_EQ(port.files.replace(port.files.ctx, conf_file, SLICE_LITERAL("x")), ERR_IO);
+    CHECK(stat(conf_file, &st) != 0);
+    posix_port_close(&port);
+}
+
+static void files_are_flushed_in_order(void)
+{
+    if (!start()) {
+        return;
+    }
+    CHECK_EQ(port.files.replace(port.files.ctx, conf_file, SLICE_LITERAL("x")), ERR_OK);
+    CHECK(last("sync conf.new") > 0);
+    CHECK(last("rename conf") > last("sync conf.new"));
+    CHECK_EQ(num_notes, 3);
+    CHECK(strncmp(notes[2], "sync ", 5) == 0);
+    posix_port_close(&port);
+}
+
+static void waiting_syncs_of_a_segment_are_one(void)
+{
+    uint32_t handle;
+    if (!start()) {
+        return;
+    }
+    const struct port_store *s = &port.store;
+    CHECK_EQ(s->open(s->ctx), ERR_OK);
+    CHECK_EQ(s->create(s->ctx, &handle, 1, 65536, 40), ERR_OK);
+    CHECK_EQ(done(40), ERR_OK);
+    CHECK(last("sync spool/segment-00000001") > 0);
+    CHECK(last("sync spool") > last("sync spool/segment-00000001"));
+    num_notes = 0;
+    pthread_mutex_lock(&gate);
+    CHECK_EQ(s->sync(s->ctx, handle, 41), ERR_OK);
+    for (int i = 0; i < 1000 && count("datasync spool/segment-00000001") == 0; i++) {
+        usleep(1000);
+    }
+    for (uint64_t i = 0; i < 20; i++) {
+        CHECK_EQ(s->sync(s->ctx, handle, 50 + i), ERR_OK);
+    }
+    failing = "segment-00000001"; /* from the second on */
+    pthread_mutex_unlock(&gate);
+    CHECK_EQ(done(41), ERR_OK);
+    for (uint64_t i = 0; i < 20; i++) {
+        CHECK_EQ(done(50 + i), ERR_IO);
+    }
+    CHECK_EQ(count("datasync spool/segment-00000001"), 2);
+    s->close_segment(s->ctx, handle);
+    posix_port_close(&port);
+}
+
+static const struct test_case cases[] = {
+    {"mail_is_flushed_before_it_is_told", mail_is_flushed_before_it_is_told},
+    {"commits_share_directory_flushes", commits_share_directory_flushes},
+    {"failed_flushes_are_told", failed_flushes_are_told},
+    {"files_are_flushed_in_order", files_are_flushed_in_order},
+    {"waiting_syncs_of_a_segment_are_one", waiting_syncs_of_a_segment_are_one},
+};
+
+int main(int argc, char **argv)
+{
+    char command[128];
+    (void)mkdir("build", 0777);
+    snprintf(root, sizeof root, "build/posix_durable.%ld", (long)getpid());
+    snprintf(spool, sizeof spool, "%s/spool", root);
+    snprintf(box_a, sizeof box_a, "%s/a/box", root);
+    snprintf(box_b, sizeof box_b, "%s/b", root);
+    snprintf(conf_file, sizeof conf_file, "%s/conf", root);
+    if (mkdir(root, 0700) != 0) {
+        perror(root);
+        return EXIT_FAILURE;
+    }
+    int status = test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    return system(command) == 0 ? status : EXIT_FAILURE;
+}
