@@ -168,9 +168,6 @@ void spool_done(struct spool *sp, uint64_t tag, enum err result)
     case OP_RECYCLE_B:
         spool_seg_done(sp, op, seg, result);
         break;
-    case OP_RECOVER:
-        spool_recover_done(sp, seg, result);
-        break;
     }
 }
 

@@ -66,6 +66,9 @@ static bool touches(struct spool *sp, uint32_t entry, uint16_t seg)
     if (sg->state == SEG_LOG) {
         return e->first_seg == seg;
     }
+    if (sg->is_suspect) {
+        return e->commit_seg == seg && e->commit_page >= sg->num_sealed;
+    }
     if (sp->segs[e->first_seg].generation > sg->generation ||
         sp->segs[e->commit_seg].generation < sg->generation) {
         return false;
@@ -93,6 +96,7 @@ static void lose(struct spool *sp, uint32_t entry, uint16_t seg, uint32_t page)
     }
     if (sp->segs[seg].state == SEG_BAD) {
         sp->segs[seg].is_damaged = true;
+        sp->segs[seg].is_suspect = false;
         if (seg == c->victim) {
             c->victim = SPOOL_NONE; /* begun anew, as a bad one */
         }
@@ -129,11 +133,25 @@ static enum err copy_data_segment(struct spool *sp, struct spool_place *place, u
     return ERR_OK;
 }
 
+static bool must_move(const struct spool *sp, const struct spool_place *place)
+{
+    const struct spool_seg *sg = &sp->segs[place->seg];
+    if (!sg->is_suspect || sg->is_data) {
+        return place->seg == sp->compact.victim || sg->state == SEG_BAD;
+    }
+    uint32_t last_page = place->page;
+    uint32_t cap = sp->page_len - place->offset - SPOOL_CHUNK_HEAD_LEN;
+    if (place->len > cap) {
+        last_page += (place->len - cap + sp->chunk_cap - 1) / sp->chunk_cap;
+    }
+    return last_page >= sg->num_sealed;
+}
+
 static enum err copy_place(struct spool *sp, struct spool_place *place, uint64_t at)
 {
     struct spool_compact *c = &sp->compact;
     const struct spool_seg *sg = &sp->segs[place->seg];
-    if (place->seg != c->victim && sg->state != SEG_BAD) {
+    if (!must_move(sp, place)) {
         return ERR_OK;
     }
     if (sg->is_data) {
@@ -313,7 +331,7 @@ static bool move_txns(struct spool *sp)
         sp->is_sync_wanted = true;
         return false;
     }
-    c->cursor = 1;
+    c->cursor = sp->segs[c->victim].is_suspect ? sp->segs[c->victim].num_sealed : 1;
     c->phase = is_log && sp->segs[c->victim].state == SEG_BAD ? COMPACT_RECORDS : COMPACT_FINISH;
     return true;
 }
@@ -355,7 +373,13 @@ static void finish(struct spool *sp)
     struct spool_compact *c = &sp->compact;
     uint16_t seg = c->victim;
     c->victim = SPOOL_NONE;
-    if (sp->segs[seg].state == SEG_BAD) {
+    if (sp->segs[seg].is_suspect && !sp->segs[seg].is_data) {
+        sp->segs[seg].is_suspect = false; /* what is believed of it is proved, or elsewhere */
+        sp->segs[seg].state = SEG_LOG;
+    } else if (sp->segs[seg].is_suspect) {
+        sp->segs[seg].is_suspect = false;
+        spool_seg_free(sp, seg);
+    } else if (sp->segs[seg].state == SEG_BAD) {
         spool_seg_retire(sp, seg);
     } else if (sp->segs[seg].state == SEG_LOG && spool_seg_is_clear(sp, seg)) {
         spool_seg_recycle(sp, seg);

@@ -49,6 +49,8 @@ struct spool_seg {
     bool is_open;    /* handle is valid */
     bool is_data;    /* also when bad or gone: not in the order of the log */
     bool is_damaged; /* bad because of its bytes, not because of a sync */
+    bool is_suspect; /* bad only in that its last pages are not proved durable: they are written
+                        again elsewhere */
     bool is_one_headed;
     bool is_dirty; /* written since the last sync began */
     bool is_syncing;
@@ -201,7 +203,6 @@ struct spool_compact {
 enum recover_stage {
     RECOVER_OPEN,
     RECOVER_SCAN,
-    RECOVER_SYNC,
     RECOVER_JUDGE,
     RECOVER_EVACUATE,
     RECOVER_TELL,
@@ -218,7 +219,6 @@ struct spool_recover {
     uint32_t page;
     uint16_t seg;        /* being scanned */
     uint64_t generation; /* of the segment scanned last */
-    uint32_t num_syncing;
 };
 
 struct spool_cached {
@@ -262,9 +262,9 @@ struct spool {
 
     uint16_t head;
     uint64_t head_generation; /* of the newest head so far; the next must be newer */
-    uint32_t head_page; /* the page being filled */
-    uint32_t head_used; /* bytes of it */
-    uint8_t *gather;    /* pages from gather_page on, not yet written */
+    uint32_t head_page;       /* the page being filled */
+    uint32_t head_used;       /* bytes of it */
+    uint8_t *gather;          /* pages from gather_page on, not yet written */
     uint32_t gather_page;
     uint64_t seal_generation; /* of the log segment before the next head */
     uint32_t seal_pages;
@@ -293,7 +293,7 @@ struct spool {
     struct spool_stats stats;
 };
 
-enum spool_op { OP_SYNC = 1, OP_CREATE, OP_FORMAT, OP_RECYCLE_A, OP_RECYCLE_B, OP_RECOVER };
+enum spool_op { OP_SYNC = 1, OP_CREATE, OP_FORMAT, OP_RECYCLE_A, OP_RECYCLE_B };
 static inline uint64_t spool_tag(enum spool_op op, uint16_t seg)
 {
     return SPOOL_TAG | (uint64_t)op << 48 | seg;
@@ -401,7 +401,6 @@ bool spool_compact_is_evacuating(
 
 /* spool_recover.c */
 bool spool_recover_step(struct spool *sp);
-void spool_recover_done(struct spool *sp, uint16_t seg, enum err result);
 bool spool_recover_next_event(struct spool *sp, struct spool_event *out);
 void spool_log_lost(struct spool *sp, uint64_t id, uint16_t seg, uint32_t page, const char *word);
 

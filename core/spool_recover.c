@@ -279,27 +279,6 @@ static void step_open(struct spool *sp)
     rc->page = 1;
 }
 
-static void step_scan(struct spool *sp)
-{
-    struct spool_recover *rc = &sp->recover;
-    for (uint32_t n = 0; n < STEP_PAGES && rc->seg != SPOOL_NONE; n++) {
-        enum err err = scan_page(sp, rc->seg, rc->page++);
-        if (err != ERR_OK) {
-            give_up(sp, err);
-            return;
-        }
-        if (rc->page >= sp->segs[rc->seg].num_pages - 1) {
-            rc->generation = sp->segs[rc->seg].generation;
-            rc->seg = next_to_scan(sp);
-            rc->page = 1;
-        }
-    }
-    if (rc->seg == SPOOL_NONE) {
-        rc->stage = RECOVER_SYNC;
-        rc->cursor = 0;
-    }
-}
-
 /* Names what a page without a valid CRC may have held. */
 static void name_page(struct spool *sp, uint16_t seg, uint32_t page, bool was_durable)
 {
@@ -346,8 +325,8 @@ static void judge_segments(struct spool *sp)
             sg->state = SEG_BAD;
             sg->num_written = sg->num_written > num_durable ? sg->num_written : num_durable;
         } else if (sg->num_written == 1) {
-            sg->state = SEG_FREE;
-            sg->is_data = true;
+            sg->state = SEG_FREE; /* its head may not be durable: the log waits until it is anew */
+            sg->is_data = false;
         } else if (sg->is_data) {
             sg->state = SEG_DATA;
         }
@@ -356,8 +335,7 @@ static void judge_segments(struct spool *sp)
         if (!sg->is_data && sg->generation > newest) {
             newest = sg->generation;
             sp->seal_generation = newest;
-            /* What is behind a page that was torn stays unproved. */
-            sp->seal_pages = sg->num_written < sg->first_bad ? sg->num_written : sg->first_bad;
+            sp->seal_pages = num_durable;
         }
     }
 }
@@ -377,44 +355,27 @@ static void apply_seals(struct spool *sp)
     }
 }
 
-static void step_sync(struct spool *sp)
+static void step_scan(struct spool *sp)
 {
     struct spool_recover *rc = &sp->recover;
-    if (rc->cursor == 0) {
+    for (uint32_t n = 0; n < STEP_PAGES && rc->seg != SPOOL_NONE; n++) {
+        enum err err = scan_page(sp, rc->seg, rc->page++);
+        if (err != ERR_OK) {
+            give_up(sp, err);
+            return;
+        }
+        if (rc->page >= sp->segs[rc->seg].num_pages - 1) {
+            rc->generation = sp->segs[rc->seg].generation;
+            rc->seg = next_to_scan(sp);
+            rc->page = 1;
+        }
+    }
+    if (rc->seg == SPOOL_NONE) {
         apply_seals(sp);
         judge_segments(sp);
-    }
-    for (; rc->cursor < sp->num_segs; rc->cursor++) {
-        struct spool_seg *sg = &sp->segs[rc->cursor];
-        bool is_used = sg->state == SEG_LOG || sg->state == SEG_DATA || sg->state == SEG_BAD;
-        if (!is_used || !sg->is_open || sg->generation == 0 ||
-            SPOOL_BROKEN(BREAK_NO_RECOVERY_SYNC)) {
-            continue;
-        }
-        sp->stats.num_syncs++;
-        rc->num_syncing++;
-        sg->is_syncing = true;
-        enum err err = sp->store->sync(sp->store->ctx, sg->handle,
-                                       spool_tag(OP_RECOVER, (uint16_t)rc->cursor));
-        if (err != ERR_OK) {
-            spool_recover_done(sp, (uint16_t)rc->cursor, err);
-        }
-    }
-    if (rc->num_syncing == 0) {
+        sp->cache[0].generation = sp->cache[1].generation = 0;
         rc->stage = RECOVER_JUDGE;
         rc->cursor = 0;
-        sp->cache[0].generation = sp->cache[1].generation = 0;
-    }
-}
-
-void spool_recover_done(struct spool *sp, uint16_t seg, enum err result)
-{
-    struct spool_seg *sg = &sp->segs[seg];
-    sg->is_syncing = false;
-    sp->recover.num_syncing--;
-    if (result != ERR_OK) {
-        sp->stats.num_sync_failures++;
-        sg->state = SEG_BAD;
     }
 }
 
@@ -424,6 +385,14 @@ static void drop_entry(struct spool *sp, uint32_t entry)
     spool_entry_give(sp, entry);
 }
 
+/* Whether the message's commit, and so all of it, was durable once. Reading it proves nothing:
+ * after kill -9 it may be in memory only, and after a failed sync another one that succeeds proves
+ * nothing either. */
+static bool is_proved(const struct spool *sp, const struct spool_entry *e)
+{
+    return e->commit_page < sp->segs[e->commit_seg].num_sealed;
+}
+
 /* A live message that cannot be read. Was it ever acknowledged? A copy was, and what is proved to
  * have been durable. */
 static void not_whole(struct spool *sp, uint32_t entry, uint16_t bad_seg, uint32_t bad_page,
@@ -431,7 +400,7 @@ static void not_whole(struct spool *sp, uint32_t entry, uint16_t bad_seg, uint32
 {
     struct spool_entry *e = &sp->slots[entry].entry;
     struct spool_seg *sg = &sp->segs[bad_seg];
-    bool was_durable = e->version != 0 || e->commit_page < sp->segs[e->commit_seg].num_sealed;
+    bool was_durable = e->version != 0 || is_proved(sp, e);
     spool_log_lost(sp, e->id, bad_seg, bad_page, was_durable ? "lost" : "unfinished-or-lost");
     if (!was_durable && err == ERR_DAMAGED) {
         spool_entry_hide(sp, entry);
@@ -492,6 +461,7 @@ static void judge_entry(struct spool *sp, uint32_t entry)
         struct spool_seg *sg = &sp->segs[sp->view.places[i].seg];
         if (sg->is_data) {
             sg->owner = e->id;
+            sg->is_suspect = !is_proved(sp, e) && sg->num_sealed < sg->num_written;
             data_cost += (uint32_t)((uint64_t)sg->num_pages * sp->page_len / 512);
         } else if (sg->generation < sp->segs[at.first_seg].generation) {
             at.first_seg = sp->view.places[i].seg;
@@ -522,10 +492,16 @@ static void step_judge(struct spool *sp)
         struct spool_seg *sg = &sp->segs[i];
         if (sg->state == SEG_DATA && sg->owner == 0) {
             sg->state = SEG_FREE;
+        } else if (sg->state == SEG_DATA && sg->is_suspect && !SPOOL_BROKEN(BREAK_TRUST_READ)) {
+            sg->state = SEG_BAD;
         } else if (sg->state == SEG_LOG && sg->is_one_headed && sg->num_first != 0) {
             log_page(sp, sg->id, 0);
             sg->state = SEG_BAD;
             sg->is_damaged = true;
+        } else if (sg->state == SEG_LOG && sg->num_sealed < sg->num_written &&
+                   !SPOOL_BROKEN(BREAK_TRUST_READ)) {
+            sg->state = SEG_BAD;
+            sg->is_suspect = true;
         }
     }
     rc->stage = RECOVER_EVACUATE;
@@ -541,9 +517,6 @@ bool spool_recover_step(struct spool *sp)
     case RECOVER_SCAN:
         step_scan(sp);
         return true;
-    case RECOVER_SYNC:
-        step_sync(sp);
-        return rc->stage != RECOVER_SYNC;
     case RECOVER_JUDGE:
         step_judge(sp);
         return true;

@@ -123,8 +123,8 @@ uint16_t spool_seg_tail(const struct spool *sp)
     uint16_t tail = SPOOL_NONE;
     for (uint16_t i = 0; i < sp->num_segs; i++) {
         const struct spool_seg *sg = &sp->segs[i];
-        bool is_in_doubt =
-            sg->state == SEG_BAD || sg->state == SEG_GONE || sg->state == SEG_RECYCLING_A;
+        bool is_in_doubt = sg->state == SEG_BAD || sg->state == SEG_GONE || sg->state == SEG_FREE ||
+                           sg->state == SEG_RECYCLING_A;
         if (is_in_doubt && !sg->is_data) {
             return SPOOL_NONE;
         }
@@ -146,6 +146,7 @@ void spool_seg_free(struct spool *sp, uint16_t seg)
 {
     struct spool_seg *sg = &sp->segs[seg];
     sg->state = SEG_FREE;
+    sg->is_data = true;
     sg->owner = 0;
     sg->is_dirty = sg->is_wanted = false;
     sp->unsynced_len -= sg->unsynced_len;
@@ -200,13 +201,13 @@ static void format(struct spool *sp, uint16_t seg)
 {
     struct spool_seg *sg = &sp->segs[seg];
     sg->state = SEG_FREE;
+    sg->is_data = true; /* never had a place in the log */
     enum err err = begin_anew(sp, sg);
     if (err != ERR_OK) {
         sg->generation = 0;
         return;
     }
     sg->state = SEG_FORMATTING;
-    sg->is_data = true; /* never had a place in the log */
     err = write_head(sp, sg, 0);
     if (err == ERR_OK) {
         err = write_head(sp, sg, sg->num_pages - 1);
@@ -337,7 +338,11 @@ void spool_seg_prepare(struct spool *sp)
     for (uint32_t i = 0; i < sp->num_segs; i++) {
         struct spool_seg *sg = &sp->segs[i];
         if (sg->state == SEG_SPARE && sg->generation < sp->head_generation) {
-            sg->state = SEG_FREE; /* overtaken by one that was ready earlier: needs a newer generation */
+            sg->state =
+                SEG_FREE; /* overtaken by one that was ready earlier: needs a newer generation */
+        }
+        if (sg->state == SEG_FREE && !sg->is_data && want != 0) {
+            spool_seg_recycle(sp, (uint16_t)i); /* its old generation could come back */
         }
         num += sg->state == SEG_SPARE || is_coming(sg);
     }

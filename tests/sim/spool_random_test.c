@@ -122,12 +122,10 @@ static void live(uint64_t seed, const struct life *life)
         act(w, life);
         is_up = random_below(w, 3) != 0 || world_turn(w);
         is_up = is_up && misfortune(w, life);
-        if (w->ready_err != ERR_OK || spool_reserve_outcome(w->sp) == ERR_IO) {
+        if (w->ready_err != ERR_OK || world_has_failed(w)) {
             sim_store_fail_sync(w->store, 0, 0); /* the storage has failed: only a restart helps */
             sim_store_kill(w->store);
             is_up = world_boot(w);
-        } else {
-            spool_release_outcome(w->sp);
         }
     }
     sim_store_fail_sync(w->store, 0, 0);

@@ -256,6 +256,16 @@ static inline void world_on_ready(struct world *w, const struct spool_event *ev)
     }
 }
 
+/* Whether the spool has given up until a restart. */
+static inline bool world_has_failed(struct world *w)
+{
+    enum err err = spool_reserve_outcome(w->sp);
+    if (err == ERR_OK) {
+        spool_release_outcome(w->sp);
+    }
+    return err == ERR_IO;
+}
+
 static inline void world_on_event(struct world *w, const struct spool_event *ev)
 {
     struct model *m = ev->kind == SPOOL_ROOM || ev->kind == SPOOL_READY ? NULL
@@ -273,6 +283,9 @@ static inline void world_on_event(struct world *w, const struct spool_event *ev)
             break;
         }
         m->state = ev->err == ERR_OK ? MODEL_ACKED : MODEL_DEAD;
+        if (ev->err != ERR_OK && world_has_failed(w)) {
+            m->state = MODEL_COMMITTING; /* the annul could not be written either: neither is certain */
+        }
         m->was_acked = ev->err == ERR_OK;
         w->num_acks += ev->err == ERR_OK;
         break;
