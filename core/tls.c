@@ -79,6 +79,7 @@ void tls_free(struct tls *t)
     release(t);
     tls_queue_drop(&t->out, t->env->heap, SIZE_MAX);
     heap_free(t->env->heap, t->name);
+    heap_free(t->env->heap, t->proof);
     memset(t, 0, sizeof *t);
 }
 
@@ -166,7 +167,8 @@ static int call_once(struct tls *t, enum call call, struct slice *hello)
     case CALL_READ_HELLO:
         return tls_status_read_hello(tls_ssl(t), hello);
     case CALL_STEP:
-        return tls_status_server_step(tls_ssl(t), &t->handshake->status);
+        return t->is_client ? tls_status_client_step(tls_ssl(t), &t->handshake->status)
+                            : tls_status_server_step(tls_ssl(t), &t->handshake->status);
     case CALL_READ:
         return mbedtls_ssl_read(tls_ssl(t), NULL, 0);
     }
@@ -267,6 +269,9 @@ static enum tls_event establish(struct tls *t)
     t->info.resumed = s->is_resumed;
     t->info.staple = s->staple;
     t->info.staple_reason = s->reason;
+    t->proof = s->proof;
+    t->proof_len = s->proof_len;
+    s->proof = NULL;
     tls_status_finish(ssl);
     tls_status_drop(s);
     mbedtls_ssl_set_user_data_p(ssl, NULL);

@@ -99,7 +99,10 @@ struct tls {
     struct tls_handshake *handshake; /* on the heap while the handshake goes on */
     struct tls_queue in, out;
     struct tls_info info;
-    uint8_t *name;    /* behind info.sni; on the heap */
+    uint8_t *name;  /* behind info.sni; on the heap */
+    uint8_t *proof; /* client: what the server stapled; on the heap */
+    uint32_t proof_len;
+    bool is_client;
     uint8_t phase;    /* enum tls_phase */
     bool told_closed; /* the peer's close_notify came */
     bool starved;     /* output waits for memory */

@@ -20,7 +20,8 @@ static void set_versions(mbedtls_ssl_config *config, const struct tls_ciphers *c
                                                              : MBEDTLS_SSL_VERSION_TLS1_2);
 }
 
-static struct tls_settings *make_settings(struct tls_env *env, const struct tls_ciphers *ciphers)
+static struct tls_settings *make_settings(struct tls_env *env, const struct tls_ciphers *ciphers,
+                                          int endpoint)
 {
     struct tls_settings *s = heap_alloc(env->heap, 1, sizeof *s);
     if (s == NULL) {
@@ -30,7 +31,7 @@ static struct tls_settings *make_settings(struct tls_env *env, const struct tls_
     s->ciphers = *ciphers;
     mbedtls_ssl_config *c = &s->config;
     mbedtls_ssl_config_init(c);
-    if (mbedtls_ssl_config_defaults(c, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM,
+    if (mbedtls_ssl_config_defaults(c, endpoint, MBEDTLS_SSL_TRANSPORT_STREAM,
                                     MBEDTLS_SSL_PRESET_DEFAULT) != 0) {
         tls_settings_drop(env, s);
         return NULL;
@@ -39,6 +40,10 @@ static struct tls_settings *make_settings(struct tls_env *env, const struct tls_
     mbedtls_ssl_conf_ciphersuites(c, s->ciphers.ids);
     mbedtls_ssl_conf_groups(c, groups);
     mbedtls_ssl_conf_rng(c, tls_platform_random, NULL);
+    if (endpoint == MBEDTLS_SSL_IS_CLIENT) {
+        mbedtls_ssl_conf_session_tickets(c, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
+        return s;
+    }
     mbedtls_ssl_conf_cert_cb(c, tls_status_on_hello);
     mbedtls_ssl_conf_session_tickets_cb(c, tls_ticket_write, tls_ticket_parse,
                                         &env->inside->tickets);
@@ -54,6 +59,15 @@ void tls_settings_drop(struct tls_env *env, struct tls_settings *settings)
     }
 }
 
+struct tls_settings *tls_client_settings(struct tls_env *env)
+{
+    struct tls_env_inside *inside = env->inside;
+    if (inside->client == NULL) {
+        inside->client = make_settings(env, &inside->server->ciphers, MBEDTLS_SSL_IS_CLIENT);
+    }
+    return inside->client;
+}
+
 enum err tls_check_ciphers(struct slice ciphers, struct slice *bad_name)
 {
     struct tls_ciphers parsed;
@@ -66,12 +80,14 @@ enum err tls_env_set_ciphers(struct tls_env *env, struct slice ciphers, struct s
     if (!tls_ciphers_parse(ciphers, &parsed, bad_name)) {
         return ERR_UNSUPPORTED;
     }
-    struct tls_settings *fresh = make_settings(env, &parsed);
+    struct tls_settings *fresh = make_settings(env, &parsed, MBEDTLS_SSL_IS_SERVER);
     if (fresh == NULL) {
         return ERR_NO_MEMORY;
     }
     tls_settings_drop(env, env->inside->server);
+    tls_settings_drop(env, env->inside->client);
     env->inside->server = fresh;
+    env->inside->client = NULL;
     return ERR_OK;
 }
 
@@ -109,6 +125,7 @@ void tls_env_close(struct tls_env *env)
     }
     if (env->inside != NULL) {
         tls_settings_drop(env, env->inside->server);
+        tls_settings_drop(env, env->inside->client);
         mbedtls_platform_zeroize(env->inside, sizeof *env->inside);
         heap_free(env->heap, env->inside);
     }

@@ -31,6 +31,8 @@ struct tls_status {
     struct heap *heap;
     uint8_t *proof; /* client: what the server stapled, on the heap */
     uint32_t proof_len;
+    size_t hello_len; /* client: of the ClientHello's body, as the library wrote it */
+    uint32_t num_hashed;
 };
 
 /* All that return int: 0, or an error of the library; WANT_READ and WANT_WRITE mean call again. */
@@ -47,6 +49,9 @@ int tls_status_server_step(mbedtls_ssl_context *ssl, struct tls_status *s);
 
 /* Client: one state of the handshake. */
 int tls_status_client_step(mbedtls_ssl_context *ssl, struct tls_status *s);
+
+/* Client: frees the certificates that the server showed. */
+void tls_status_forget_peer(mbedtls_ssl_context *ssl);
 
 /* Whether the state that comes next does public-key work, once its input is there. */
 bool tls_status_is_heavy(const mbedtls_ssl_context *ssl);

@@ -356,6 +356,12 @@ int tls_status_server_step(mbedtls_ssl_context *ssl, struct tls_status *s)
 bool tls_status_is_heavy(const mbedtls_ssl_context *ssl)
 {
     mbedtls_ssl_states state = (mbedtls_ssl_states)ssl->state;
+    if (ssl->conf->endpoint == MBEDTLS_SSL_IS_CLIENT) {
+        return state == MBEDTLS_SSL_CLIENT_HELLO || state == MBEDTLS_SSL_SERVER_HELLO ||
+               state == MBEDTLS_SSL_SERVER_CERTIFICATE ||
+               state == MBEDTLS_SSL_SERVER_KEY_EXCHANGE ||
+               state == MBEDTLS_SSL_CLIENT_KEY_EXCHANGE || state == MBEDTLS_SSL_CERTIFICATE_VERIFY;
+    }
     if (status_is_13(ssl)) {
         return state == MBEDTLS_SSL_SERVER_HELLO || state == MBEDTLS_SSL_CERTIFICATE_VERIFY;
     }

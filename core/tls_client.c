@@ -1,0 +1,135 @@
+/* TLS sessions in which we are the client: see tls_client.h. */
+#include "tls_client.h"
+
+#include "text.h"
+#include "tls_inside.h"
+
+#include <mbedtls/x509_crt.h>
+
+struct tls_trust {
+    mbedtls_x509_crt certs;
+};
+
+struct tls_trust *tls_trust_new(struct tls_env *env, struct slice bytes, size_t *out_num_bad)
+{
+    struct tls_trust *trust = heap_alloc(env->heap, 1, sizeof *trust);
+    uint8_t *text = heap_alloc(env->heap, 1, bytes.len + 1);
+    int ret = -1;
+    *out_num_bad = 0;
+    if (trust != NULL && text != NULL && bytes.len != 0) {
+        memcpy(text, bytes.ptr, bytes.len);
+        mbedtls_x509_crt_init(&trust->certs);
+        ret = mbedtls_x509_crt_parse(&trust->certs, text, bytes.len + 1);
+        if (ret < 0) {
+            ret = mbedtls_x509_crt_parse_der(&trust->certs, bytes.ptr, bytes.len);
+        }
+    }
+    heap_free(env->heap, text);
+    if (ret < 0) {
+        tls_trust_drop(env, trust);
+        return NULL;
+    }
+    *out_num_bad = (size_t)ret;
+    return trust;
+}
+
+void tls_trust_drop(struct tls_env *env, struct tls_trust *trust)
+{
+    if (trust != NULL) {
+        mbedtls_x509_crt_free(&trust->certs);
+        heap_free(env->heap, trust);
+    }
+}
+
+static int64_t unix_s(const mbedtls_x509_time *t)
+{
+    int64_t days;
+    if (!text_days_of_date(t->year, (uint32_t)t->mon, (uint32_t)t->day, &days)) {
+        return INT64_MAX; /* neither begun nor ended */
+    }
+    return ((days * 24 + t->hour) * 60 + t->min) * 60 + t->sec;
+}
+
+/* The library looks at no dates: it has no clock. Called for each certificate of the chain. */
+static int check_dates(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
+{
+    const struct tls *t = ctx;
+    (void)depth;
+    if (t->handshake == NULL || !t->handshake->status.now.wall_set) {
+        return 0;
+    }
+    int64_t now_s = t->handshake->status.now.wall_s;
+    if (now_s < unix_s(&cert->valid_from)) {
+        *flags |= MBEDTLS_X509_BADCERT_FUTURE;
+    }
+    if (now_s > unix_s(&cert->valid_to)) {
+        *flags |= MBEDTLS_X509_BADCERT_EXPIRED;
+    }
+    return 0;
+}
+
+/* The library wants the name as a string, and takes a copy; without one it says so explicitly. */
+static int set_name(struct tls *t, struct slice name)
+{
+    char text[TLS_NAME_MAX + 1];
+    if (slice_is_empty(name)) {
+        return mbedtls_ssl_set_hostname(tls_ssl(t), NULL);
+    }
+    memcpy(text, name.ptr, name.len);
+    text[name.len] = 0;
+    return mbedtls_ssl_set_hostname(tls_ssl(t), text);
+}
+
+enum err tls_open_client(struct tls *t, struct tls_env *env,
+                         const struct tls_client_options *options)
+{
+    if (options->server_name.len > TLS_NAME_MAX ||
+        memchr(options->server_name.ptr == NULL ? (const uint8_t *)"" : options->server_name.ptr, 0,
+               options->server_name.len) != NULL) {
+        memset(t, 0, sizeof *t);
+        return ERR_MALFORMED;
+    }
+    struct tls_settings *settings = tls_client_settings(env);
+    enum err err = settings == NULL ? ERR_NO_MEMORY : tls_begin(t, env, settings);
+    if (err != ERR_OK) {
+        memset(t, 0, sizeof *t);
+        return err;
+    }
+    t->is_client = true;
+    t->handshake->status.asked = options->ask_proof;
+    if (set_name(t, options->server_name) != 0) {
+        tls_free(t);
+        return ERR_NO_MEMORY;
+    }
+    if (options->trust == NULL) {
+        mbedtls_ssl_set_hs_authmode(tls_ssl(t), MBEDTLS_SSL_VERIFY_NONE);
+    } else {
+        mbedtls_x509_crt *certs = (mbedtls_x509_crt *)(uintptr_t)&options->trust->certs;
+        mbedtls_ssl_set_hs_ca_chain(tls_ssl(t), certs, NULL);
+        mbedtls_ssl_set_verify(tls_ssl(t), check_dates, t);
+    }
+    t->phase = TLS_PHASE_SHAKE;
+    return ERR_OK;
+}
+
+struct slice tls_client_proof(const struct tls *t)
+{
+    return slice_make(t->proof, t->proof_len);
+}
+
+const struct mbedtls_x509_crt *tls_client_peer(const struct tls *t)
+{
+    return t->phase == TLS_PHASE_OPEN ? mbedtls_ssl_get_peer_cert(tls_ssl_const(t)) : NULL;
+}
+
+void tls_client_forget(struct tls *t)
+{
+    if (t->phase == TLS_PHASE_OPEN && t->is_client) {
+        tls_status_forget_peer(tls_ssl(t));
+    }
+    if (t->env != NULL) {
+        heap_free(t->env->heap, t->proof);
+    }
+    t->proof = NULL;
+    t->proof_len = 0;
+}
