@@ -1,0 +1,19 @@
+/* What a certificate is called in OCSP: the hashes of its issuer's name and key, and its serial
+ * number (RFC 6960 4.1.1). Engine: hashes; ocsp_request writes it down. Called by whoever sets up
+ * ocsp_fetch. */
+#ifndef POSTERN_OCSP_CERTID_H
+#define POSTERN_OCSP_CERTID_H
+
+#include "ocsp_request.h"
+#include "x509.h"
+
+/* serial: content bytes of an INTEGER, as x509_cert has them. False if it is empty or longer than
+ * OCSP_SERIAL_MAX. */
+bool ocsp_certid_make(struct ocsp_certid *out, enum ocsp_certid_hash hash,
+                      const struct x509_cert *issuer, struct slice serial);
+
+/* The first http or https URL of an OCSP responder in the certificate (authorityInfoAccess, RFC
+ * 5280 4.2.2.1); a view into it. False if there is none, or the extension is malformed. */
+bool ocsp_certid_find_url(const struct x509_cert *cert, struct slice *out);
+
+#endif
