@@ -179,7 +179,7 @@ static enum err load_pair(struct staple *s, struct staple_load *load, size_t pai
         return complain_unreadable(errors, STAPLE_CERTIFICATE, cert_path, err);
     }
     key = chain;
-    if (strcmp(cert_path, key_path) != 0) {
+    if (!slice_equal(slice_of_string(cert_path), slice_of_string(key_path))) {
         err = read_file(s, key_path, &room, &key);
     }
     if (err != ERR_OK) {

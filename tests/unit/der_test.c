@@ -86,6 +86,8 @@ static void test_lengths(void)
         CHECK(!der_any(&in, &tag, &out));
         free(bytes);
     }
+    in = BYTES("");
+    CHECK(!der_any(&in, &tag, &out));
     in = BYTES("\x1f\x00");
     CHECK(!der_any(&in, &tag, &out));
 }

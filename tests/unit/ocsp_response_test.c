@@ -249,6 +249,7 @@ static void test_status_refusals(void)
     setup();
     struct slice x = SLICE_LITERAL("x");
     CHECK(parses_status(TLV(DER_CONTEXT(2), NOTHING)));
+    CHECK(parses_status(TLV(DER_CONTEXT_CONSTRUCTED(1), TIME)));
     CHECK(!parses_status(TLV(DER_CONTEXT(0), x)));
     CHECK(!parses_status(TLV(DER_CONTEXT(2), x)));
     CHECK(!parses_status(TLV(DER_CONTEXT(1), TIME)));

@@ -369,8 +369,8 @@ static void test_refused_at_start(void)
 static void test_one_file(void)
 {
     setup();
-    put("/both", JOIN(key_pem(&t.keys.leaf_key), maker_pem("CERTIFICATE", t.keys.leaf.whole),
-                      maker_pem("CERTIFICATE", t.keys.issuer.whole)));
+    put("/both", JOIN(maker_pem("CERTIFICATE", t.keys.leaf.whole),
+                      maker_pem("CERTIFICATE", t.keys.issuer.whole), key_pem(&t.keys.leaf_key)));
     t.conf.certificate = " /both ";
     t.conf.privatekey = NULL;
     CHECK_EQ(open_it(), ERR_OK);
@@ -591,6 +591,25 @@ static void test_no_memory(void)
     }
     next_second();
     CHECK(serves(newer));
+
+    /* The same when nothing but the proof has changed. */
+    struct slice newest = proof_of("20260614180000Z", "20260623000000Z", MAKE_GOOD);
+    for (size_t len = 256; len >= 32; len /= 2) {
+        while (num_hogs < 4096 && (hogs[num_hogs] = heap_alloc(&t.heap, 1, len)) != NULL) {
+            num_hogs++;
+        }
+    }
+    put("/proof", newest);
+    num_lines = t.num_lines;
+    next_second();
+    next_second();
+    CHECK(serves(newer));
+    CHECK_EQ(t.num_lines, num_lines + 1);
+    while (num_hogs != 0) {
+        heap_free(&t.heap, hogs[--num_hogs]);
+    }
+    next_second();
+    CHECK(serves(newest));
     teardown();
 }
 

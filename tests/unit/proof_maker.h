@@ -345,6 +345,7 @@ struct maker_cert {
     uint8_t key_usage;   /* of the first octet; 0: no extension */
     bool nocheck;
     bool must_staple;
+    bool critical; /* an unknown critical extension */
 };
 
 static inline struct slice maker_name(const char *text)
@@ -360,7 +361,7 @@ static inline struct slice maker_extension(struct slice oid, bool critical, stru
 static inline struct slice maker_cert_extensions(const struct maker_cert *c)
 {
     struct slice ca = NOTHING, purpose = NOTHING, usage = NOTHING, nocheck = NOTHING;
-    struct slice staple = NOTHING;
+    struct slice staple = NOTHING, critical = NOTHING;
     if (c->ca) {
         ca = maker_extension(OID(MBEDTLS_OID_BASIC_CONSTRAINTS), true,
                              SEQ(maker_u8(DER_BOOLEAN, 0xff)));
@@ -385,7 +386,10 @@ static inline struct slice maker_cert_extensions(const struct maker_cert *c)
         staple = maker_extension(OID("\x2b\x06\x01\x05\x05\x07\x01\x18"), false,
                                  SEQ(maker_u8(DER_INTEGER, 5)));
     }
-    struct slice all = JOIN(ca, purpose, usage, nocheck, staple);
+    if (c->critical) {
+        critical = maker_extension(OID("\x2a\x03\x04"), true, SLICE_LITERAL("x"));
+    }
+    struct slice all = JOIN(ca, purpose, usage, nocheck, staple, critical);
     return all.len == 0 ? NOTHING : TLV(DER_CONTEXT_CONSTRUCTED(3), SEQ(all));
 }
 

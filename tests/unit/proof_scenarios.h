@@ -183,6 +183,7 @@ DELEGATED(delegate_last_second, d.not_after = "20260615000000Z";)
 DELEGATED(delegate_not_yet, d.not_before = "20260615000001Z";)
 DELEGATED(delegate_of_ancestor, d.issuer = "Root"; d.issuer_key = &w->other_key;)
 DELEGATED(delegate_of_sibling, d.issuer_key = &w->other_key;)
+DELEGATED(delegate_critical_extension, d.critical = true;)
 DELEGATED(delegate_of_namesake, d.issuer = "issuer";)
 
 static inline struct slice scenario_delegate_by_key(struct world *w, struct ocsp_question *q)
@@ -193,6 +194,15 @@ static inline struct slice scenario_delegate_by_key(struct world *w, struct ocsp
     r.by_name = NOTHING;
     r.by_key = maker_hash(MBEDTLS_MD_SHA1, maker_key_bits(maker_public(d.key)));
     r.certs = JOIN(w->leaf.whole, r.certs);
+    return maker_proof(&r);
+}
+
+static inline struct slice scenario_delegate_not_named(struct world *w, struct ocsp_question *q)
+{
+    struct maker_cert d = world_delegate(w);
+    struct maker_response r = world_delegated(w, &d);
+    (void)q;
+    r.by_name = maker_name("Somebody");
     return maker_proof(&r);
 }
 
@@ -348,78 +358,91 @@ ERROR_SCENARIO(status_7, 7)
 ERROR_SCENARIO(success_alone, 0)
 
 static const struct scenario scenarios[] = {
-#define S(name, want) {#name, OCSP_##want, scenario_##name},
-    S(good_direct, GOOD) S(good_by_name, GOOD) S(good_sha256_certid, GOOD) S(
-        good_sha384_certid, GOOD) S(good_sha512_certid, GOOD) S(good_version_written, GOOD)
-        S(good_among_others, GOOD) S(good_issuer_embedded, GOOD) S(good_harmless_extension, GOOD) S(
-            good_critical_nonce, GOOD) S(good_by_serial, GOOD) S(expired, EXPIRED) S(within_margin,
-                                                                                     EXPIRED)
-            S(at_margin, EXPIRED) S(past_margin, GOOD) S(future, NOT_YET_VALID) S(
-                within_skew, GOOD) S(past_skew, NOT_YET_VALID) S(no_next_update,
-                                                                 NO_NEXT_UPDATE) S(too_old, TOO_OLD)
-                S(not_too_old, GOOD) S(revoked, REVOKED) S(revoked_reason, REVOKED) S(
-                    revoked_expired,
-                    REVOKED) S(unknown,
-                               UNKNOWN) S(several_unknown, UNKNOWN)
-                    S(several_revoked_first, REVOKED) S(several_hashes_revoked, REVOKED) S(
-                        several_one_expired,
-                        EXPIRED) S(several_one_without_end,
-                                   NO_NEXT_UPDATE) S(no_answer, WRONG_CERTIFICATE)
-                        S(wrong_serial, WRONG_CERTIFICATE) S(wrong_name_hash, WRONG_CERTIFICATE)
-                            S(wrong_key_hash, WRONG_CERTIFICATE) S(unknown_hash, UNKNOWN_HASH) S(
-                                critical_extension,
-                                CRITICAL_EXTENSION) S(critical_single_extension, CRITICAL_EXTENSION)
-                                S(critical_in_another, GOOD) S(wrong_version, WRONG_VERSION) S(
-                                    no_issuer,
-                                    NO_ISSUER) S(signed_by_another,
-                                                 BAD_SIGNATURE) S(wrong_responder_key, NO_SIGNER)
-                                    S(wrong_responder_name, NO_SIGNER) S(good_delegated, GOOD) S(
-                                        good_delegate_checkable, GOOD) S(good_delegate_no_key_usage,
-                                                                         GOOD) S(delegate_same_name,
-                                                                                 GOOD)
-                                        S(delegate_without_purpose, SIGNER_NOT_AUTHORISED) S(
-                                            delegate_other_purpose,
-                                            SIGNER_NOT_AUTHORISED) S(delegate_any_purpose,
-                                                                     SIGNER_NOT_AUTHORISED)
-                                            S(delegate_key_usage, SIGNER_NOT_AUTHORISED) S(
-                                                delegate_expired,
-                                                SIGNER_EXPIRED) S(delegate_last_second, GOOD)
-                                                S(delegate_not_yet, SIGNER_NOT_YET_VALID) S(
-                                                    delegate_of_ancestor,
-                                                    SIGNER_NOT_AUTHORISED) S(delegate_of_sibling,
-                                                                             SIGNER_NOT_AUTHORISED)
-                                                    S(delegate_of_namesake, SIGNER_NOT_AUTHORISED) S(
-                                                        delegate_by_key, GOOD) S(delegate_missing,
-                                                                                 NO_SIGNER)
-                                                        S(delegate_bad_signature, BAD_SIGNATURE) S(
-                                                            bad_signature,
-                                                            BAD_SIGNATURE) S(unsupported_signature,
-                                                                             SIGNATURE_UNSUPPORTED)
-                                                            S(foreign_signature, SIGNATURE_UNSUPPORTED) S(
-                                                                sha1,
-                                                                SIGNATURE_SHA1) S(sha1_allowed, GOOD)
-                                                                S(delegate_sha1, SIGNATURE_SHA1) S(
-                                                                    not_basic,
-                                                                    NOT_BASIC) S(many_delegates,
-                                                                                 SIGNER_NOT_AUTHORISED)
-                                                                    S(second_delegate, GOOD) S(
-                                                                        too_big,
-                                                                        TOO_BIG) S(trailing_byte,
-                                                                                   MALFORMED)
-                                                                        S(malformed_request,
-                                                                          MALFORMED_REQUEST)
-                                                                            S(internal_error,
-                                                                              INTERNAL_ERROR) S(try_later,
-                                                                                                TRY_LATER)
-                                                                                S(status_4, MALFORMED) S(
-                                                                                    sig_required,
-                                                                                    SIG_REQUIRED)
-                                                                                    S(unauthorized,
-                                                                                      UNAUTHORIZED)
-                                                                                        S(status_7,
-                                                                                          MALFORMED)
-                                                                                            S(success_alone,
-                                                                                              MALFORMED)
+#define S(name, want)                       \
+    {                                       \
+#name, OCSP_##want, scenario_##name \
+    }
+    S(good_direct, GOOD),
+    S(good_by_name, GOOD),
+    S(good_sha256_certid, GOOD),
+    S(good_sha384_certid, GOOD),
+    S(good_sha512_certid, GOOD),
+    S(good_version_written, GOOD),
+    S(good_among_others, GOOD),
+    S(good_issuer_embedded, GOOD),
+    S(good_harmless_extension, GOOD),
+    S(good_critical_nonce, GOOD),
+    S(good_by_serial, GOOD),
+    S(expired, EXPIRED),
+    S(within_margin, EXPIRED),
+    S(at_margin, EXPIRED),
+    S(past_margin, GOOD),
+    S(future, NOT_YET_VALID),
+    S(within_skew, GOOD),
+    S(past_skew, NOT_YET_VALID),
+    S(no_next_update, NO_NEXT_UPDATE),
+    S(too_old, TOO_OLD),
+    S(not_too_old, GOOD),
+    S(revoked, REVOKED),
+    S(revoked_reason, REVOKED),
+    S(revoked_expired, REVOKED),
+    S(unknown, UNKNOWN),
+    S(several_unknown, UNKNOWN),
+    S(several_revoked_first, REVOKED),
+    S(several_hashes_revoked, REVOKED),
+    S(several_one_expired, EXPIRED),
+    S(several_one_without_end, NO_NEXT_UPDATE),
+    S(no_answer, WRONG_CERTIFICATE),
+    S(wrong_serial, WRONG_CERTIFICATE),
+    S(wrong_name_hash, WRONG_CERTIFICATE),
+    S(wrong_key_hash, WRONG_CERTIFICATE),
+    S(unknown_hash, UNKNOWN_HASH),
+    S(critical_extension, CRITICAL_EXTENSION),
+    S(critical_single_extension, CRITICAL_EXTENSION),
+    S(critical_in_another, GOOD),
+    S(wrong_version, WRONG_VERSION),
+    S(no_issuer, NO_ISSUER),
+    S(signed_by_another, BAD_SIGNATURE),
+    S(wrong_responder_key, NO_SIGNER),
+    S(wrong_responder_name, NO_SIGNER),
+    S(good_delegated, GOOD),
+    S(good_delegate_checkable, GOOD),
+    S(good_delegate_no_key_usage, GOOD),
+    S(delegate_same_name, GOOD),
+    S(delegate_without_purpose, SIGNER_NOT_AUTHORISED),
+    S(delegate_other_purpose, SIGNER_NOT_AUTHORISED),
+    S(delegate_any_purpose, SIGNER_NOT_AUTHORISED),
+    S(delegate_key_usage, SIGNER_NOT_AUTHORISED),
+    S(delegate_expired, SIGNER_EXPIRED),
+    S(delegate_last_second, GOOD),
+    S(delegate_not_yet, SIGNER_NOT_YET_VALID),
+    S(delegate_of_ancestor, SIGNER_NOT_AUTHORISED),
+    S(delegate_of_sibling, SIGNER_NOT_AUTHORISED),
+    S(delegate_of_namesake, SIGNER_NOT_AUTHORISED),
+    S(delegate_critical_extension, SIGNER_NOT_AUTHORISED),
+    S(delegate_not_named, NO_SIGNER),
+    S(delegate_by_key, GOOD),
+    S(delegate_missing, NO_SIGNER),
+    S(delegate_bad_signature, BAD_SIGNATURE),
+    S(bad_signature, BAD_SIGNATURE),
+    S(unsupported_signature, SIGNATURE_UNSUPPORTED),
+    S(foreign_signature, SIGNATURE_UNSUPPORTED),
+    S(sha1, SIGNATURE_SHA1),
+    S(sha1_allowed, GOOD),
+    S(delegate_sha1, SIGNATURE_SHA1),
+    S(not_basic, NOT_BASIC),
+    S(many_delegates, SIGNER_NOT_AUTHORISED),
+    S(second_delegate, GOOD),
+    S(too_big, TOO_BIG),
+    S(trailing_byte, MALFORMED),
+    S(malformed_request, MALFORMED_REQUEST),
+    S(internal_error, INTERNAL_ERROR),
+    S(try_later, TRY_LATER),
+    S(status_4, MALFORMED),
+    S(sig_required, SIG_REQUIRED),
+    S(unauthorized, UNAUTHORIZED),
+    S(status_7, MALFORMED),
+    S(success_alone, MALFORMED),
 #undef S
 };
 

@@ -1,0 +1,128 @@
+/* Certificates: what is read of one, and that anything else is refused. */
+#include "x509.h"
+
+#include "proof_scenarios.h"
+
+static struct world w;
+
+static void setup(void)
+{
+    mbedtls_platform_set_calloc_free(calloc, free);
+    maker_reset();
+    maker_ec_key(&w.issuer_key, MBEDTLS_ECP_DP_SECP256R1, 1);
+    maker_ec_key(&w.leaf_key, MBEDTLS_ECP_DP_SECP256R1, 2);
+    maker_ec_key(&w.delegate_key, MBEDTLS_ECP_DP_SECP256R1, 3);
+    maker_ec_key(&w.other_key, MBEDTLS_ECP_DP_SECP256R1, 4);
+    world_begin(&w);
+}
+
+static void test_fields(void)
+{
+    setup();
+    struct maker_cert d = world_delegate(&w);
+    struct x509_cert cert;
+    struct slice der = maker_certificate(&d);
+    CHECK(x509_parse_cert(der, &cert));
+    CHECK(slice_equal(cert.whole, der));
+    CHECK(slice_equal(cert.subject, maker_name("Responder")));
+    CHECK(slice_equal(cert.issuer, maker_name("Issuer")));
+    CHECK_TEXT(cert.serial, "\x42");
+    CHECK(slice_equal(cert.public_key_info, maker_public(&w.delegate_key)));
+    CHECK(slice_equal(cert.key_bits, maker_key_bits(maker_public(&w.delegate_key))));
+    CHECK_EQ(cert.not_before_s, SCENARIO_NOW - 14 * 86400);
+    CHECK_EQ(cert.not_after_s, SCENARIO_NOW + 16 * 86400);
+    CHECK(x509_find_extension(&cert, SLICE_LITERAL("\x55\x1d\x0f")).len != 0);
+    CHECK(x509_find_extension(&cert, SLICE_LITERAL("\x55\x1d\x10")).ptr == NULL);
+    world_end(&w);
+}
+
+static void test_truncations(void)
+{
+    struct x509_cert cert;
+    setup();
+    struct slice der = w.leaf.whole;
+    for (size_t len = 0; len < der.len; len++) {
+        uint8_t *cut = malloc(len + 1);
+        memcpy(cut, der.ptr, len);
+        CHECK(!x509_parse_cert(slice_make(cut, len), &cert));
+        free(cut);
+    }
+    CHECK(!x509_parse_cert(JOIN(der, SLICE_LITERAL("\0")), &cert));
+    world_end(&w);
+}
+
+/* The parts of a certificate, one of which is spoilt at a time. */
+enum { VERSION, SERIAL, ALGORITHM, ISSUER, VALIDITY, SUBJECT, KEY, IDS, EXTENSIONS, NUM_PARTS_ };
+
+static bool parses(const struct slice *parts, struct slice outer_algorithm)
+{
+    struct x509_cert cert;
+    struct slice tbs = maker_tlv(DER_SEQUENCE, parts, NUM_PARTS_);
+    return x509_parse_cert(SEQ(tbs, outer_algorithm, maker_bits(SLICE_LITERAL("s"))), &cert);
+}
+
+static void test_parts(void)
+{
+    setup();
+    struct slice null = TLV(DER_NULL, NOTHING), algorithm = SEQ(OID("\x2a\x03"));
+    struct slice utc = maker_text(DER_UTC_TIME, "260101000000Z");
+    struct slice v3 = TLV(DER_CONTEXT_CONSTRUCTED(0), maker_u8(DER_INTEGER, 2));
+    struct slice extension = maker_extension(OID("\x2a\x03\x04"), false, SLICE_LITERAL("x"));
+    const struct slice good[NUM_PARTS_] = {v3,
+                                           maker_u8(DER_INTEGER, 1),
+                                           algorithm,
+                                           maker_name("a"),
+                                           SEQ(utc, maker_time("20270101000000Z")),
+                                           maker_name("b"),
+                                           maker_public(&w.leaf_key),
+                                           NOTHING,
+                                           NOTHING};
+    const struct {
+        int part;
+        bool ok;
+        struct slice bytes;
+    } rows[] = {
+        {VERSION, true, NOTHING},
+        {VERSION, false, TLV(DER_CONTEXT_CONSTRUCTED(0), null)},
+        {SERIAL, false, NOTHING},
+        {SERIAL, false, SLICE_LITERAL("\x02\x02\x00\x01")},
+        {ALGORITHM, false, null},
+        {ALGORITHM, false, SEQ(OID("\x2a\x04"))},       /* not what is outside */
+        {ALGORITHM, false, SEQ(OID("\x2a\x03"), null)}, /* likewise */
+        {ISSUER, false, null},
+        {VALIDITY, false, null},
+        {VALIDITY, false, SEQ(utc)},
+        {VALIDITY, false, SEQ(null, utc)},
+        {VALIDITY, false, SEQ(utc, utc, utc)},
+        {SUBJECT, false, null},
+        {KEY, false, null},
+        {KEY, false, SEQ(null)},
+        {KEY, false, SEQ(algorithm, null)},
+        {KEY, false, SEQ(algorithm, maker_bits(SLICE_LITERAL("k")), null)},
+        {IDS, true, JOIN(TLV(DER_CONTEXT(1), SLICE_LITERAL("\0")), TLV(DER_CONTEXT(2), NOTHING))},
+        {IDS, false, TLV(DER_CONTEXT(0), NOTHING)},
+        {EXTENSIONS, true, TLV(DER_CONTEXT_CONSTRUCTED(3), SEQ(extension))},
+        {EXTENSIONS, false, TLV(DER_CONTEXT_CONSTRUCTED(3), SEQ(NOTHING))},
+        {EXTENSIONS, false, null},
+    };
+    CHECK(parses(good, algorithm));
+    CHECK(!parses(good, null));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct slice parts[NUM_PARTS_];
+        memcpy(parts, good, sizeof parts);
+        parts[rows[i].part] = rows[i].bytes;
+        if (parses(parts, algorithm) != rows[i].ok) {
+            fprintf(stderr, "row %zu\n", i);
+            CHECK(false);
+        }
+    }
+    world_end(&w);
+}
+
+static const struct test_case cases[] = {
+    {"fields", test_fields},
+    {"truncations", test_truncations},
+    {"parts", test_parts},
+};
+
+TEST_MAIN(cases)
