@@ -180,6 +180,8 @@ bool mta_step(struct mta *m)
     take_timers(m);
     conn_run_all(m);
     m->more_to_do = run_spool(m);
+    /* Those that are answered now may at once give the spool more. */
+    m->more_to_do = m->more_to_do || m->run.first != NULL;
     conn_run_all(m);
     handshake_run(m);
     struct buf scratch = buf_make(m->scratch, BUDGET_SCRATCH_LEN);

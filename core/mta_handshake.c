@@ -134,14 +134,15 @@ void handshake_end(struct mta *m, struct conn *c)
 
 bool handshake_turn(struct mta *m, struct conn *c)
 {
-    if (c->is_shaking || (c->tls == NULL && !take_place(m, c))) {
+    if (c->is_shaking || c->waits_for_heap || (c->tls == NULL && !take_place(m, c))) {
         return false;
     }
     enum err err = wire_flush(m, c);
     if (err == ERR_AGAIN) {
         return true;
     }
-    if (err == ERR_OK) {
+    /* What was held up by output alone needs no input to go on. */
+    if (err == ERR_OK && !c->is_writing) {
         err = wire_feed_tls(m, c);
     }
     if (err == ERR_OK) {
@@ -192,8 +193,9 @@ static bool shake(struct mta *m, struct conn *c)
     case TLS_CLOSED:
         conn_lose(m, c);
         return false;
-    case TLS_MORE:
     case TLS_WRITE:
+        return wire_flush(m, c) == ERR_OK;
+    case TLS_MORE:
     case TLS_DATA:
         return false;
     }
