@@ -108,6 +108,7 @@ static void set_sizes(struct spool *sp)
     sp->head = sp->compact.victim = SPOOL_NONE;
     sp->head_used = SPOOL_PAGE_HEAD_LEN;
     sp->next_generation = 1;
+    sp->is_dir_doubted = true;
     sp->batch_open = 1;
 }
 

@@ -374,8 +374,7 @@ static void finish(struct spool *sp)
     uint16_t seg = c->victim;
     c->victim = SPOOL_NONE;
     if (sp->segs[seg].is_suspect && !sp->segs[seg].is_data) {
-        sp->segs[seg].is_suspect = false; /* what is believed of it is proved, or elsewhere */
-        sp->segs[seg].state = SEG_LOG;
+        sp->segs[seg].state = SEG_LOG; /* what is believed of it is proved, or elsewhere */
     } else if (sp->segs[seg].is_suspect) {
         sp->segs[seg].is_suspect = false;
         spool_seg_free(sp, seg);

@@ -83,6 +83,7 @@ struct spool_seg {
 #define ENTRY_COPYING  4u
 #define ENTRY_TOLD     8u
 #define ENTRY_HASHED   16u
+#define ENTRY_COPIED   64u /* recovery: has a copy, so it was acknowledged */
 #define ENTRY_DOUBTED  32u /* recovery: never acknowledged and not whole, to be annulled */
 
 /* A live message; or, in the same memory, more bits of one with over 64 recipients. */
@@ -241,6 +242,7 @@ struct spool {
     bool has_waiter; /* somebody was told ERR_AGAIN */
     bool is_room;    /* SPOOL_ROOM is due */
     bool is_stuck;   /* mail has no segment, and none will come free by itself */
+    bool is_dir_doubted; /* a removal of an earlier run may not be durable: until a create has ended */
     bool is_starved; /* no segment to be had, and none on its way */
 
     struct spool_seg *segs;
@@ -274,6 +276,7 @@ struct spool {
     bool is_syncing;
     bool is_sync_wanted;
     enum err batch_err;
+    bool is_proofless; /* a data segment has failed: this batch proves nothing */
     uint32_t num_batch_syncs;    /* of this batch, under way */
     uint32_t num_failed_batches; /* in a row */
     uint64_t unsynced_len;

@@ -400,7 +400,7 @@ static void not_whole(struct spool *sp, uint32_t entry, uint16_t bad_seg, uint32
 {
     struct spool_entry *e = &sp->slots[entry].entry;
     struct spool_seg *sg = &sp->segs[bad_seg];
-    bool was_durable = e->version != 0 || is_proved(sp, e);
+    bool was_durable = (e->flags & ENTRY_COPIED) || is_proved(sp, e);
     spool_log_lost(sp, e->id, bad_seg, bad_page, was_durable ? "lost" : "unfinished-or-lost");
     if (!was_durable && err == ERR_DAMAGED) {
         spool_entry_hide(sp, entry);
@@ -522,6 +522,9 @@ bool spool_recover_step(struct spool *sp)
         return true;
     case RECOVER_EVACUATE:
         if ((annul_doubted(sp) && !spool_compact_is_evacuating(sp)) || sp->is_failed) {
+            for (uint32_t i = 0; i < sp->num_segs; i++) {
+                sp->segs[i].is_suspect = false;
+            }
             rc->stage = RECOVER_TELL;
             rc->cursor = 0;
             rc->err = sp->is_failed ? ERR_IO : ERR_OK;

@@ -121,6 +121,9 @@ static uint16_t any_dead(struct spool *sp)
 uint16_t spool_seg_tail(const struct spool *sp)
 {
     uint16_t tail = SPOOL_NONE;
+    if (sp->is_dir_doubted) {
+        return SPOOL_NONE;
+    }
     for (uint16_t i = 0; i < sp->num_segs; i++) {
         const struct spool_seg *sg = &sp->segs[i];
         bool is_in_doubt = sg->state == SEG_BAD || sg->state == SEG_GONE || sg->state == SEG_FREE ||
@@ -190,7 +193,8 @@ static enum err begin_anew(struct spool *sp, struct spool_seg *sg)
     sp->disk_entries -= sg->num_entries;
     sg->generation = sp->next_generation++;
     sg->num_written = sg->num_durable = 1;
-    sg->num_entries = sg->owned_len = 0;
+    sg->num_syncing = sg->num_entries = sg->owned_len = 0;
+    sg->num_sealed = 0;
     sg->owner = 0;
     sg->next_owned = SPOOL_NONE;
     sg->is_dirty = sg->is_wanted = sg->is_one_headed = sg->is_damaged = false;
@@ -306,6 +310,7 @@ static void created(struct spool *sp, uint16_t seg, enum err result)
             memset(gone, 0, sizeof *gone);
         }
     }
+    sp->is_dir_doubted = false;
     sg->is_open = true;
     format(sp, seg);
 }
@@ -330,6 +335,39 @@ static uint16_t reusable(struct spool *sp)
     return SPOOL_NONE;
 }
 
+static uint32_t num_files(const struct spool *sp)
+{
+    uint32_t num = 0;
+    for (uint32_t i = 0; i < sp->num_segs; i++) {
+        num += holds_file(&sp->segs[i]);
+    }
+    return num;
+}
+
+/* Once a run, at the limit: one file more, for the sync of the directory that comes with it. A spare goes in turn. */
+static bool needs_create(const struct spool *sp)
+{
+    return sp->is_dir_doubted && sp->now_ms >= sp->create_again_ms &&
+           num_files(sp) < sp->num_segs - 4;
+}
+
+static void drop_excess(struct spool *sp, uint32_t num_spares)
+{
+    uint16_t spare = SPOOL_NONE;
+    for (uint16_t i = 0; i < sp->num_segs; i++) {
+        if (sp->segs[i].state == SEG_BAD) {
+            return; /* its replacement is not too many */
+        }
+        spare = sp->segs[i].state == SEG_SPARE ? i : spare;
+    }
+    if (num_spares > 1 && spare != SPOOL_NONE && num_files(sp) > sp->max_segs &&
+        !sp->is_dir_doubted && sp->now_ms >= sp->create_again_ms) {
+        sp->segs[spare].state = SEG_BAD;
+        sp->segs[spare].is_data = true;
+        spool_seg_retire(sp, spare);
+    }
+}
+
 void spool_seg_prepare(struct spool *sp)
 {
     uint32_t num = 0;
@@ -347,11 +385,12 @@ void spool_seg_prepare(struct spool *sp)
         num += sg->state == SEG_SPARE || is_coming(sg);
     }
     sp->is_starved = false;
+    drop_excess(sp, num);
     for (; num < want; num++) {
         uint16_t seg = reusable(sp);
         if (seg != SPOOL_NONE) {
             spool_seg_recycle(sp, seg);
-        } else if (num_creatable(sp) != 0) {
+        } else if (num_creatable(sp) != 0 || needs_create(sp)) {
             create(sp);
         } else {
             sp->is_starved = num == 0;
@@ -396,6 +435,7 @@ void spool_seg_fail(struct spool *sp, uint16_t seg, enum err err)
     sg->is_dirty = sg->is_wanted = false;
     sp->unsynced_len -= sg->unsynced_len;
     sg->unsynced_len = 0;
+    sp->is_proofless = true;
     if (is_log) {
         sp->batch_err = err;
     }

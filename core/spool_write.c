@@ -237,6 +237,10 @@ enum err spool_data_page(struct spool *sp, uint16_t seg, uint8_t *page, uint32_t
 static void batch_failed(struct spool *sp)
 {
     sp->batch_err = ERR_OK;
+    for (uint32_t i = 0; i < sp->num_segs; i++) {
+        sp->segs[i].num_syncing =
+            0; /* pages may be durable, but the batch is not: they prove nothing */
+    }
     spool_compact_batch_failed(sp);
     spool_outcome_batch_failed(sp);
     spool_txn_batch_failed(sp);
@@ -255,6 +259,14 @@ static void batch_end(struct spool *sp)
         return;
     }
     sp->num_failed_batches = 0;
+    for (uint32_t i = 0; i < sp->num_segs; i++) {
+        struct spool_seg *sg = &sp->segs[i];
+        if (!sp->is_proofless && sg->num_syncing > sg->num_durable) {
+            sg->num_durable = sg->num_syncing;
+        }
+        sg->num_syncing = 0;
+    }
+    sp->is_proofless = false;
     spool_txn_batch_ok(sp);
     spool_compact_batch_ok(sp);
     spool_outcome_batch_ok(sp);
@@ -359,9 +371,8 @@ void spool_batch_done(struct spool *sp, uint16_t seg, enum err result)
             return;
         }
     }
-    if (result == ERR_OK) {
-        sg->num_durable = sg->num_syncing;
-    } else if (sg->state == SEG_LOG || sg->state == SEG_DATA || sg->state == SEG_FREE) {
+    if (result != ERR_OK &&
+        (sg->state == SEG_LOG || sg->state == SEG_DATA || sg->state == SEG_FREE)) {
         spool_seg_fail(sp, seg, result);
     }
     if (sp->num_batch_syncs == 0) {
