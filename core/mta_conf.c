@@ -49,7 +49,7 @@ enum err site_load(struct mta *m, struct site *site, struct buf *errors)
     struct conf_env env = {m->start->conf_path, slice_of_string(m->start->hostname)};
     struct arena memory = {site->memory, sizeof site->memory, 0};
     struct conf *conf = &site->conf;
-    memset(site->memory, 0, sizeof site->memory);
+    memset(site->memory, 0, site->used_len); /* what was never used is zero and stays untouched */
     enum err err = read_file(m, env.file, CONF_TEXT_MAX, &text, errors);
     if (err == ERR_OK) {
         err = conf_read(conf, &memory, text, &env, errors);
@@ -69,6 +69,7 @@ enum err site_load(struct mta *m, struct site *site, struct buf *errors)
     if (err == ERR_OK) {
         err = conf_check(conf, &env, errors);
     }
+    site->used_len = memory.used;
     return err == ERR_OK ? check_budget(conf, errors) : err;
 }
 
@@ -109,6 +110,9 @@ static const char *fixed_change(const struct conf *now, const struct conf *next)
     }
     if (now->spool_size != next->spool_size) {
         return "spool_size";
+    }
+    if (now->log_level != next->log_level) {
+        return "log_level";
     }
     return now->log_file_path != next->log_file_path ? "log_file_path" : NULL;
 }

@@ -74,6 +74,9 @@ static void drop_slot(struct pool *slots, struct slot **slot)
 
 void conn_lose(struct mta *m, struct conn *c)
 {
+    if (c->peer_ended) {
+        return;
+    }
     c->peer_ended = true;
     if (c->out != NULL) {
         c->out->begin = c->out->end;
@@ -88,6 +91,10 @@ void conn_lose(struct mta *m, struct conn *c)
 /* Sends what waits. False while some of it still does. */
 static bool flush(struct mta *m, struct conn *c)
 {
+    if (c->peer_ended) {
+        drop_slot(&m->out_slots, &c->out);
+        return true;
+    }
     while (c->out != NULL && c->out->begin < c->out->end) {
         size_t sent_len = 0;
         struct slice rest = slice_make(c->out->bytes + c->out->begin, c->out->end - c->out->begin);
@@ -301,14 +308,15 @@ static uint64_t deadline_ms(const struct mta *m, const struct conn *c)
 /* After a turn: what to watch for, how long to wait, and what can be given back meanwhile. */
 static void settle(struct mta *m, struct conn *c, bool is_blocked)
 {
+    bool writing = is_blocked && !c->waits_for_heap;
     bool reading = !is_blocked && !is_waiting(c) && !c->peer_ended;
     /* Reading stays watched while a commit is awaited: most clients say nothing then, and it saves
      * two calls a message. */
     reading = reading || (c->is_reading && c->waits_for_commit && !c->heard_while_waiting);
-    if (reading != c->is_reading || is_blocked != c->is_writing) {
+    if (reading != c->is_reading || writing != c->is_writing) {
         c->is_reading = reading;
-        c->is_writing = is_blocked;
-        m->port->net.watch(m->port->net.ctx, c->handle, reading, is_blocked,
+        c->is_writing = writing;
+        m->port->net.watch(m->port->net.ctx, c->handle, reading, writing,
                            TAG_CONN | pool_handle(&m->conns, c));
     }
     if (slice_is_empty(c->body)) {

@@ -99,6 +99,7 @@ struct conn {
 /* One configuration and all that it named; two exist, one of them in force. */
 struct site {
     struct conf conf;
+    size_t used_len; /* of memory */
     uint8_t memory[BUDGET_SITE_LEN];
 };
 

@@ -156,7 +156,6 @@ static struct mta *make(struct arena *a, const struct port *port, const struct m
 {
     struct mta *m = arena_take(a, sizeof *m);
     if (m != NULL) {
-        memset(m, 0, sizeof *m);
         m->port = port;
         m->start = start;
         m->now_ms = port->clock.monotonic_ms(port->clock.ctx);

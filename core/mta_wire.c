@@ -25,22 +25,30 @@ enum err wire_flush(struct mta *m, struct conn *c)
     return ERR_OK;
 }
 
+/* One record, once the one before is out. */
+static enum err write_tls(struct mta *m, struct conn *c, struct slice bytes, size_t *out_len)
+{
+    enum err err = wire_flush(m, c);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = tls_write(c->tls, bytes, out_len);
+    if (err == ERR_AGAIN) { /* nothing is pending, so the heap is full */
+        handshake_wait_for_heap(m, c);
+    }
+    return err == ERR_OK ? wire_flush(m, c) : err;
+}
+
 enum err wire_write(struct mta *m, struct conn *c, struct slice bytes, size_t *out_len)
 {
     *out_len = 0;
     while (*out_len < bytes.len) {
         struct slice rest = slice_make(bytes.ptr + *out_len, bytes.len - *out_len);
         size_t taken_len = 0;
-        enum err err;
-        if (c->tls == NULL) {
-            err = m->port->net.write(m->port->net.ctx, &taken_len, c->handle, rest);
-        } else {
-            err = tls_write(c->tls, rest, &taken_len);
-        }
+        enum err err = c->tls != NULL
+                           ? write_tls(m, c, rest, &taken_len)
+                           : m->port->net.write(m->port->net.ctx, &taken_len, c->handle, rest);
         *out_len += taken_len;
-        if (err == ERR_OK) {
-            err = wire_flush(m, c);
-        }
         if (err != ERR_OK) {
             return err;
         }
