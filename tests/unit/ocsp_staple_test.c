@@ -105,7 +105,8 @@ static struct slice good_proof(void)
 }
 
 /* A proof with other dates or another status. */
-static struct slice proof_of(const char *this_update, const char *next_update, int status)
+static struct slice proof_of(const char *this_update, const char *next_update,
+                             enum maker_status status)
 {
     struct maker_response r = world_good(&t.keys);
     r.singles[0].this_update = this_update;

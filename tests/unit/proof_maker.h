@@ -406,12 +406,14 @@ static inline struct slice maker_certificate(const struct maker_cert *c)
 
 /* --- Responses ------------------------------------------------------------------------------- */
 
+enum maker_status { MAKE_GOOD, MAKE_REVOKED, MAKE_REVOKED_REASON, MAKE_UNKNOWN };
+
 struct maker_single {
     mbedtls_md_type_t md;
     struct slice name; /* what issuerNameHash is made of */
     struct slice spki; /* what issuerKeyHash is made of */
     struct slice serial;
-    enum { MAKE_GOOD, MAKE_REVOKED, MAKE_REVOKED_REASON, MAKE_UNKNOWN } status;
+    enum maker_status status;
     const char *this_update;
     const char *next_update; /* NULL: none */
     struct slice extensions; /* a run of Extension */
