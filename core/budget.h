@@ -39,7 +39,7 @@
 /* Bytes of one file of certificates, options, users or aliases; a proof of 64 KiB and its text form
  * fit as well. */
 #ifndef BUDGET_FILE_LEN
-#define BUDGET_FILE_LEN (160u * 1024)
+#define BUDGET_FILE_LEN (96u * 1024)
 #endif
 
 #ifndef BUDGET_LISTENERS

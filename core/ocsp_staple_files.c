@@ -183,9 +183,11 @@ static enum err load_pair(struct staple *s, struct staple_load *load, size_t pai
         err = read_file(s, key_path, &room, &key);
     }
     if (err != ERR_OK) {
+        mbedtls_platform_zeroize(room.ptr, room.cap); /* part of it may be here */
         return complain_unreadable(errors, STAPLE_KEY, key_path, err);
     }
     enum tls_set_error e = tls_set_add_pair(load->set, chain, key);
+    mbedtls_platform_zeroize((void *)(uintptr_t)key.ptr, key.len);
     if (e == TLS_SET_OK) {
         return ERR_OK;
     }
@@ -301,7 +303,6 @@ enum err staple_load(struct staple *s, struct staple_load *load, struct buf scra
         err = load_pair(s, load, pair, scratch, errors);
         first_err = first_err == ERR_OK ? err : first_err;
     }
-    mbedtls_platform_zeroize(scratch.ptr, scratch.cap);
     if (first_err != ERR_OK) {
         staple_unload(s, load);
         return first_err;
