@@ -2,8 +2,8 @@
  * until SPOOL_READY; writes nothing over anything that it has read. */
 #include "spool_inside.h"
 
-#define STEP_PAGES   64
-#define STEP_ENTRIES 64
+#define SCAN_PAGES    64
+#define JUDGE_ENTRIES 64
 
 static struct slice page_slice(struct spool *sp, int which)
 {
@@ -358,7 +358,7 @@ static void apply_seals(struct spool *sp)
 static void step_scan(struct spool *sp)
 {
     struct spool_recover *rc = &sp->recover;
-    for (uint32_t n = 0; n < STEP_PAGES && rc->seg != SPOOL_NONE; n++) {
+    for (uint32_t n = 0; n < SCAN_PAGES && rc->seg != SPOOL_NONE; n++) {
         enum err err = scan_page(sp, rc->seg, rc->page++);
         if (err != ERR_OK) {
             give_up(sp, err);
@@ -478,7 +478,7 @@ static void judge_entry(struct spool *sp, uint32_t entry)
 static void step_judge(struct spool *sp)
 {
     struct spool_recover *rc = &sp->recover;
-    for (uint32_t n = 0; n < STEP_ENTRIES && rc->cursor < sp->num_slots_fresh; n++) {
+    for (uint32_t n = 0; n < JUDGE_ENTRIES && rc->cursor < sp->num_slots_fresh; n++) {
         uint32_t entry = rc->cursor++;
         uint16_t flags = sp->slots[entry].entry.flags;
         if ((flags & (ENTRY_USED | ENTRY_HASHED)) == (ENTRY_USED | ENTRY_HASHED)) {

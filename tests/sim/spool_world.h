@@ -1,8 +1,10 @@
-/* A spool on a simulated store, driven in virtual time, beside a model that knows what was promised.
+/* A spool on a simulated store, driven in virtual time, beside a model that knows what was
+ * promised.
  *
- * The model's rule: what was acknowledged is found after any crash, byte for byte, until all its outcomes are durable; what was
- * answered with an error, aborted or finished never appears; nothing appears twice; a recipient whose outcome was durable
- * is never offered again. Included by the tests of the spool. */
+ * The model's rule: what was acknowledged is found after any crash, byte for byte, until all its
+ * outcomes are durable; what was answered with an error, aborted or finished never appears; nothing
+ * appears twice; a recipient whose outcome was durable is never offered again. Included by the
+ * tests of the spool. */
 #ifndef POSTERN_SPOOL_WORLD_H
 #define POSTERN_SPOOL_WORLD_H
 
@@ -18,7 +20,7 @@ enum model_state {
     MODEL_OPEN,
     MODEL_COMMITTING, /* neither promised nor denied */
     MODEL_ACKED,
-    MODEL_DEAD        /* aborted, annulled, lost with the crash before it was promised, or finished */
+    MODEL_DEAD /* aborted, annulled, lost with the crash before it was promised, or finished */
 };
 
 struct model {
@@ -50,8 +52,10 @@ struct world {
     uint64_t random;
     bool is_ready;
     enum err ready_err;
-    bool is_lenient; /* damaged on purpose: may_be_lost counts, and finished messages may come back */
-    uint32_t num_broken; /* promises that the spool broke: checked by the test's end, or wanted by the teeth */
+    bool is_lenient; /* damaged on purpose: may_be_lost counts, and finished messages may come back
+                      */
+    uint32_t num_broken; /* promises that the spool broke: checked by the test's end, or wanted by
+                            the teeth */
     bool is_quiet;       /* count only */
     uint32_t num_messages;
     uint32_t num_rooms;
@@ -201,7 +205,8 @@ static inline void world_on_found(struct world *w, const struct spool_event *ev)
     }
     bool is_late = m->state == MODEL_DEAD && w->is_lenient && m->was_acked;
     if (m->state != MODEL_ACKED && m->state != MODEL_COMMITTING && !is_late) {
-        world_broken(w, m->was_acked ? "a finished message came back" : "a denied message came back",
+        world_broken(w,
+                     m->was_acked ? "a finished message came back" : "a denied message came back",
                      m->id, (uint64_t)(m - w->messages));
         return;
     }
@@ -268,8 +273,8 @@ static inline bool world_has_failed(struct world *w)
 
 static inline void world_on_event(struct world *w, const struct spool_event *ev)
 {
-    struct model *m = ev->kind == SPOOL_ROOM || ev->kind == SPOOL_READY ? NULL
-                                                                        : world_find(w, ev->id);
+    struct model *m =
+        ev->kind == SPOOL_ROOM || ev->kind == SPOOL_READY ? NULL : world_find(w, ev->id);
     switch (ev->kind) {
     case SPOOL_READY:
         world_on_ready(w, ev);
@@ -284,7 +289,8 @@ static inline void world_on_event(struct world *w, const struct spool_event *ev)
         }
         m->state = ev->err == ERR_OK ? MODEL_ACKED : MODEL_DEAD;
         if (ev->err != ERR_OK && world_has_failed(w)) {
-            m->state = MODEL_COMMITTING; /* the annul could not be written either: neither is certain */
+            m->state =
+                MODEL_COMMITTING; /* the annul could not be written either: neither is certain */
         }
         m->was_acked = ev->err == ERR_OK;
         w->num_acks += ev->err == ERR_OK;
@@ -355,8 +361,8 @@ static inline bool world_boot(struct world *w)
             w->messages[i].state = MODEL_DEAD;
         }
     }
-    enum err err = spool_open(&w->sp, &w->conf, sim_store_port(w->store), &w->entropy, &w->log,
-                              &arena);
+    enum err err =
+        spool_open(&w->sp, &w->conf, sim_store_port(w->store), &w->entropy, &w->log, &arena);
     if (err != ERR_OK) {
         if (!sim_store_is_off(w->store)) {
             world_broken(w, "does not open", 0, err);
@@ -433,7 +439,8 @@ static inline void world_commit(struct world *w, struct model *m)
     }
 }
 
-/* Appends until upto bytes are in, turning while the spool says ERR_AGAIN. False: refused, or the power went. */
+/* Appends until upto bytes are in, turning while the spool says ERR_AGAIN. False: refused, or the
+ * power went. */
 static inline bool world_fill(struct world *w, struct model *m, uint32_t upto)
 {
     for (uint32_t n = 0; m->appended < upto; n++) {
