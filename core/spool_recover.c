@@ -206,6 +206,14 @@ static enum err take_record(struct spool *sp, const struct spool_record *r, uint
         sp->segs[seg].seal_generation = r->id;
         sp->segs[seg].seal_pages = r->seal_pages;
         break;
+    case SPOOL_SETTLED: {
+        uint16_t settled = spool_seg_find(sp, r->id);
+        if (settled != SPOOL_NONE) {
+            sp->segs[settled].settled_seg = seg;
+            sp->segs[settled].settled_page = page;
+        }
+        break;
+    }
     }
     return ERR_OK;
 }
@@ -475,6 +483,11 @@ static void judge_entry(struct spool *sp, uint32_t entry)
     spool_entry_place(sp, entry, &at);
 }
 
+static bool is_settled(const struct spool *sp, const struct spool_seg *sg)
+{
+    return sg->settled_page != 0 && sg->settled_page < sp->segs[sg->settled_seg].num_sealed;
+}
+
 static void step_judge(struct spool *sp)
 {
     struct spool_recover *rc = &sp->recover;
@@ -499,7 +512,7 @@ static void step_judge(struct spool *sp)
             sg->state = SEG_BAD;
             sg->is_damaged = true;
         } else if (sg->state == SEG_LOG && sg->num_sealed < sg->num_written &&
-                   !SPOOL_BROKEN(BREAK_TRUST_READ)) {
+                   !is_settled(sp, sg) && !SPOOL_BROKEN(BREAK_TRUST_READ)) {
             sg->state = SEG_BAD;
             sg->is_suspect = true;
         }
