@@ -38,6 +38,7 @@ struct model {
     bool was_acked;
     uint8_t submitted[WORLD_RCPTS / 8];
     uint8_t durable[WORLD_RCPTS / 8];
+    uint8_t ever[WORLD_RCPTS / 8]; /* submitted, perhaps in an earlier run */
 };
 
 struct world {
@@ -226,7 +227,7 @@ static inline void world_on_found(struct world *w, const struct spool_event *ev)
         if (bit_of(m->durable, r) && !is_final && !w->is_lenient) {
             world_broken(w, "a recipient is offered again", m->id, r);
         }
-        if (!bit_of(m->submitted, r) && is_final) {
+        if (!bit_of(m->ever, r) && is_final) {
             world_broken(w, "a recipient is final that never was", m->id, r);
         }
         if (is_final) {
@@ -253,11 +254,13 @@ static inline void world_on_ready(struct world *w, const struct spool_event *ev)
         if (m->is_found || m->state == MODEL_DEAD) {
             continue;
         }
-        bool is_over = all_bits(m->submitted, m->num_rcpts);
+        bool is_over = all_bits(m->ever, m->num_rcpts);
         if (m->state == MODEL_ACKED && !is_over && !m->may_be_lost) {
             world_broken(w, "an acknowledged message is lost", m->id, i);
         }
-        m->state = MODEL_DEAD;
+        if (m->state == MODEL_ACKED) {
+            m->state = MODEL_DEAD;
+        } /* else it was never answered: a page that a failed sync left behind may yet bring it */
     }
 }
 
@@ -475,6 +478,7 @@ static inline enum err world_outcome(struct world *w, struct model *m, uint32_t 
         return err;
     }
     set_bit(m->submitted, rcpt);
+    set_bit(m->ever, rcpt);
     err = spool_outcome(w->sp, m->id, rcpt, 1);
     if (err != ERR_OK) {
         m->submitted[rcpt / 8] &= (uint8_t) ~(1u << rcpt % 8);
