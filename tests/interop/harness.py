@@ -128,6 +128,8 @@ class Pki:
         path = path or os.path.join(case_dir(), kind + ".der")
         if kind in ("good", "revoked"):
             self._do("respond", path, "7", kind)
+        elif kind == "delegate":
+            self._do("delegate", path, "7")
         elif kind == "large":  # good, and longer than two of the records that the server writes
             self._do("respond", path, "7", "good", "24")
         elif kind == "expired":
