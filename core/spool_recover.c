@@ -172,6 +172,9 @@ static enum err take_commit(struct spool *sp, const struct spool_record *r, uint
     } else if (r->commit.version >= sp->slots[entry].entry.version && is_whole(sp, r->id, r)) {
         place(sp, entry, r->commit.version, seg, page, offset);
     }
+    if (r->commit.version != 0) {
+        sp->slots[entry].entry.flags |= ENTRY_COPIED;
+    }
     for (uint32_t rcpt = 0; rcpt < num_rcpts && rcpt / 8 < r->commit.bitmap.len; rcpt++) {
         if (r->commit.bitmap.ptr[rcpt / 8] >> rcpt % 8 & 1) {
             spool_entry_set_bit(sp, entry, rcpt);
@@ -447,7 +450,10 @@ static void judge_entry(struct spool *sp, uint32_t entry)
     uint16_t bad_seg = e->commit_seg;
     uint32_t bad_page = e->commit_page;
     uint32_t num_final = spool_entry_count_bits(sp, entry);
-    if ((e->flags & ENTRY_ANNULLED) || num_final == e->num_rcpts) {
+    /* A copy was made of what an earlier recovery found and told; an annul that turns up only now
+     * came too late. */
+    bool is_annulled = (e->flags & (ENTRY_ANNULLED | ENTRY_COPIED)) == ENTRY_ANNULLED;
+    if (is_annulled || num_final == e->num_rcpts) {
         drop_entry(sp, entry);
         return;
     }
