@@ -2,8 +2,9 @@
  * until SPOOL_READY; writes nothing over anything that it has read. */
 #include "spool_inside.h"
 
-#define SCAN_PAGES    64
-#define JUDGE_ENTRIES 64
+#define SCAN_PAGES     64
+#define JUDGE_ENTRIES  64
+#define GENERATION_GAP 4096
 
 static struct slice page_slice(struct spool *sp, int which)
 {
@@ -284,6 +285,9 @@ static void step_open(struct spool *sp)
         }
         return;
     }
+    /* Well above: a segment that the last run removed may not be seen now, and yet come back after
+     * a power cut. */
+    sp->next_generation += GENERATION_GAP;
     rc->stage = RECOVER_SCAN;
     rc->generation = 0;
     rc->seg = next_to_scan(sp);
