@@ -22,11 +22,11 @@ static char world_dir[256];
 
 /* --- Files ------------------------------------------------------------------------------------ */
 
-static struct slice world_read(const char *name)
+static inline struct slice world_read(const char *name)
 {
-    static uint8_t bytes[8][32768];
+    static uint8_t bytes[32][32768];
     static size_t num;
-    uint8_t *into = bytes[num++ % 8];
+    uint8_t *into = bytes[num++ % 32];
     char path[300];
     snprintf(path, sizeof path, "%s/%s", world_dir, name);
     FILE *f = fopen(path, "rb");
@@ -41,7 +41,7 @@ static struct slice world_read(const char *name)
     return slice_make(into, len);
 }
 
-static void world_openssl(const char *arguments)
+static inline void world_openssl(const char *arguments)
 {
     char command[1200];
     snprintf(command, sizeof command, "cd '%s' && { openssl %s; } >openssl.log 2>&1", world_dir,
@@ -53,7 +53,7 @@ static void world_openssl(const char *arguments)
 }
 
 /* name.key, name.chain: a leaf and the authority that signed it, of that kind of key. */
-static void world_make_pair(const char *name, const char *key)
+static inline void world_make_pair(const char *name, const char *key)
 {
     char arguments[600];
     snprintf(arguments, sizeof arguments,
@@ -73,7 +73,7 @@ static void world_make_pair(const char *name, const char *key)
 }
 
 /* Once for a test program: a directory beside it, with what it needs in it. */
-static void world_make_files(const char *program)
+static inline void world_make_files(const char *program)
 {
     snprintf(world_dir, sizeof world_dir, "%s.pki", program);
     char path[300];
@@ -93,7 +93,7 @@ static void world_make_files(const char *program)
 
 /* --- Sets ------------------------------------------------------------------------------------- */
 
-static const uint8_t *world_proof(size_t len)
+static inline const uint8_t *world_proof(size_t len)
 {
     static uint8_t bytes[OCSP_PROOF_CAP];
     for (size_t i = 0; i < len; i++) {
@@ -102,7 +102,7 @@ static const uint8_t *world_proof(size_t len)
     return bytes;
 }
 
-static struct ocsp_verdict world_good(int64_t begin_s, int64_t end_s)
+static inline struct ocsp_verdict world_good(int64_t begin_s, int64_t end_s)
 {
     return (struct ocsp_verdict){.reason = OCSP_GOOD,
                                  .begin_s = begin_s,
@@ -111,13 +111,13 @@ static struct ocsp_verdict world_good(int64_t begin_s, int64_t end_s)
                                  .reason_after = OCSP_EXPIRED};
 }
 
-static void world_set_proof(struct tls_set *set, size_t pair, size_t cert, size_t len)
+static inline void world_set_proof(struct tls_set *set, size_t pair, size_t cert, size_t len)
 {
     struct ocsp_verdict v = world_good(WORLD_WALL_S - 100, WORLD_WALL_S + 100);
     CHECK_EQ(tls_set_set_proof(set, pair, cert, slice_make(world_proof(len), len), &v), ERR_OK);
 }
 
-static enum tls_set_error world_add(struct tls_set *set, const char *name)
+static inline enum tls_set_error world_add(struct tls_set *set, const char *name)
 {
     char chain[40], key[40];
     snprintf(chain, sizeof chain, "%s.chain", name);
@@ -125,7 +125,7 @@ static enum tls_set_error world_add(struct tls_set *set, const char *name)
     return tls_set_add_pair(set, world_read(chain), world_read(key));
 }
 
-static struct tls_set *world_set(const char *first, const char *second)
+static inline struct tls_set *world_set(const char *first, const char *second)
 {
     struct tls_set *set = tls_set_new(&world_env);
     CHECK_EQ(world_add(set, first), TLS_SET_OK);
@@ -137,7 +137,7 @@ static struct tls_set *world_set(const char *first, const char *second)
 
 /* --- The world -------------------------------------------------------------------------------- */
 
-static void world_open(const char *ciphers)
+static inline void world_open(const char *ciphers)
 {
     static const uint8_t seed[TLS_SEED_LEN] = {1, 2, 3};
     struct slice bad;
@@ -149,7 +149,7 @@ static void world_open(const char *ciphers)
 }
 
 /* Everything must have been given back. */
-static void world_close(void)
+static inline void world_close(void)
 {
     tls_env_close(&world_env);
     CHECK_EQ(world_heap.used_len, 0);
@@ -175,8 +175,8 @@ struct link {
     void (*at_server_write)(struct link *); /* before each step of the server, if not NULL */
 };
 
-static enum err link_open(struct link *l, struct tls_set *set, const char *name, bool ask,
-                          const struct tls_trust *trust)
+static inline enum err link_open(struct link *l, struct tls_set *set, const char *name, bool ask,
+                                 const struct tls_trust *trust)
 {
     struct tls_client_options options = {slice_of_string(name), trust, ask};
     memset(l, 0, sizeof *l);
@@ -186,13 +186,13 @@ static enum err link_open(struct link *l, struct tls_set *set, const char *name,
     return err != ERR_OK ? err : tls_open_server(&l->server, &world_env);
 }
 
-static void link_free(struct link *l)
+static inline void link_free(struct link *l)
 {
     tls_free(&l->client);
     tls_free(&l->server);
 }
 
-static size_t link_move(struct link *l, struct tls *from, struct tls *to)
+static inline size_t link_move(struct link *l, struct tls *from, struct tls *to)
 {
     struct slice bytes = tls_pending(from);
     size_t len = bytes.len < l->chunk_len ? bytes.len : l->chunk_len;
@@ -206,7 +206,7 @@ static size_t link_move(struct link *l, struct tls *from, struct tls *to)
     return taken;
 }
 
-static bool link_step_client(struct link *l)
+static inline bool link_step_client(struct link *l)
 {
     switch (tls_step(&l->client, &world_now)) {
     case TLS_ESTABLISHED:
@@ -222,7 +222,7 @@ static bool link_step_client(struct link *l)
     }
 }
 
-static bool link_step_server(struct link *l)
+static inline bool link_step_server(struct link *l)
 {
     if (l->at_server_write != NULL) {
         l->at_server_write(l);
@@ -248,7 +248,7 @@ static bool link_step_server(struct link *l)
 }
 
 /* Until both are established, or nothing moves any more. */
-static bool link_run(struct link *l)
+static inline bool link_run(struct link *l)
 {
     uint32_t num_still = 0;
     for (uint32_t round = 0; round < 400000; round++) {
@@ -267,7 +267,7 @@ static bool link_run(struct link *l)
 }
 
 /* Sends data one way and compares what comes out. */
-static bool link_send(struct link *l, struct tls *from, struct tls *to, struct slice data)
+static inline bool link_send(struct link *l, struct tls *from, struct tls *to, struct slice data)
 {
     size_t sent = 0, received = 0;
     for (uint32_t round = 0; round < 400000 && received < data.len; round++) {
