@@ -184,6 +184,34 @@ static void test_lapsed_after_acknowledged(void)
     world_close();
 }
 
+/* A proof that clients of TLS 1.2 could not read is left out; TLS 1.3 has room for any. */
+static void test_too_big(void)
+{
+    static const size_t lens[] = {16380, 16381, 65527, 65528};
+    for (size_t version = 0; version < 2; version++) {
+        world_open(both[version]);
+        struct tls_set *set = world_set("ec", NULL);
+        for (size_t i = 0; i < 4; i++) {
+            struct link l;
+            world_set_proof(set, 0, 0, lens[i]);
+            CHECK_EQ(link_open(&l, set, "mail.example", true, NULL), ERR_OK);
+            bool is_served = i < (version == 0 ? 1u : 3u);
+            /* our own client reads no message that is much longer than 16 KiB */
+            bool is_read = version == 0 || !is_served;
+            CHECK_EQ(link_run(&l), is_read);
+            CHECK_EQ(l.client_failed, !is_read);
+            CHECK(proof_is(&l.client, is_served && is_read ? lens[i] : 0));
+            if (!is_served) {
+                CHECK_EQ(tls_info(&l.server)->staple, TLS_STAPLE_NONE);
+                CHECK_EQ(tls_info(&l.server)->staple_reason, OCSP_TOO_BIG);
+            }
+            link_free(&l);
+        }
+        tls_set_drop(set);
+        world_close();
+    }
+}
+
 /* The proof of each pair goes with its own certificate; both kinds of client are served. */
 static void test_two_pairs(void)
 {
@@ -897,6 +925,7 @@ static const struct test_case cases[] = {
     {"combinations", test_combinations},
     {"proof_times", test_proof_times},
     {"lapsed_after_acknowledged", test_lapsed_after_acknowledged},
+    {"too_big", test_too_big},
     {"two_pairs", test_two_pairs},
     {"replaced_while_sent", test_replaced_while_sent},
     {"by_hand", test_by_hand},
