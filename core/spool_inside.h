@@ -286,6 +286,9 @@ struct spool {
     uint64_t syncing_len;
 
     struct pool txns;
+    uint32_t num_unwritten; /* transactions that have something to write */
+    uint32_t num_ended;     /* whose event is due */
+    uint32_t event_cursor;
     struct pool outcomes;
     uint32_t num_reserved;
     uint32_t num_queued;
