@@ -3,10 +3,12 @@
  * A handshake is public-key work, tens of milliseconds on a router. So one connection gets a turn
  * in each step, after the replies that are due; the others wait in a queue, and a flood of
  * handshakes slows nothing but itself. At most tls_max_handshakes hold memory for one; those that
- * come later wait until a place is free, or their time is up. */
+ * come later wait until a place is free, and a peer that keeps one without a word gives way. */
 #include "mta_inside.h"
 
-#define HEAP_PAUSE_MS 20 /* before looking again whether the heap has room */
+#define HEAP_PAUSE_MS  20   /* before looking again whether the heap has room */
+#define PLACE_PAUSE_MS 250  /* before looking again whether a place can be had */
+#define SILENT_MS      2000 /* a peer may be that silent while others wait for its place */
 
 enum smtpd_verdict handshake_may_begin(const struct mta *m)
 {
@@ -14,12 +16,17 @@ enum smtpd_verdict handshake_may_begin(const struct mta *m)
                                                                                 : SMTPD_TEMPORARY;
 }
 
+static void look_again_in(struct mta *m, uint64_t pause_ms)
+{
+    if (m->heap_timer.slot == 0 || m->heap_timer.at_ms > m->now_ms + pause_ms) {
+        timer_set(&m->timers, &m->heap_timer, m->now_ms + pause_ms);
+    }
+}
+
 void handshake_wait_for_heap(struct mta *m, struct conn *c)
 {
     c->waits_for_heap = true;
-    if (m->heap_timer.slot == 0) {
-        timer_set(&m->timers, &m->heap_timer, m->now_ms + HEAP_PAUSE_MS);
-    }
+    look_again_in(m, HEAP_PAUSE_MS);
 }
 
 void handshake_heap_timer(struct mta *m)
@@ -27,7 +34,7 @@ void handshake_heap_timer(struct mta *m)
     uint32_t cursor = 0;
     struct conn *c;
     while ((c = pool_each(&m->conns, &cursor)) != NULL) {
-        if (c->waits_for_heap) {
+        if (c->waits_for_heap || c->waits_for_place) {
             c->waits_for_heap = false;
             conn_queue(m, c);
         }
@@ -40,9 +47,25 @@ bool handshake_begin(struct mta *m, struct conn *c)
         return false;
     }
     c->phase = CONN_HANDSHAKE;
-    c->phase_ms = m->now_ms;
+    c->phase_ms = c->heard_ms = m->now_ms;
     conn_queue(m, c);
     return true;
+}
+
+/* Ends the handshake whose peer has been silent longest, if that is too long. */
+static void displace(struct mta *m)
+{
+    uint32_t cursor = 0;
+    struct conn *c, *silent = NULL;
+    while ((c = pool_each(&m->conns, &cursor)) != NULL) {
+        bool can_go = c->has_place && !c->is_shaking && !c->waits_for_heap && !c->peer_ended;
+        if (can_go && (silent == NULL || c->heard_ms < silent->heard_ms)) {
+            silent = c;
+        }
+    }
+    if (silent != NULL && m->now_ms - silent->heard_ms >= SILENT_MS) {
+        conn_lose(m, silent);
+    }
 }
 
 /* A place among the handshakes in progress. False if there is none now, or no memory at all: then
@@ -51,6 +74,8 @@ static bool take_place(struct mta *m, struct conn *c)
 {
     if (m->num_handshakes >= m->site->conf.tls_max_handshakes) {
         c->waits_for_place = true;
+        displace(m);
+        look_again_in(m, PLACE_PAUSE_MS);
         return false;
     }
     c->waits_for_place = false;
@@ -62,6 +87,7 @@ static bool take_place(struct mta *m, struct conn *c)
         return false;
     }
     c->has_place = true;
+    c->heard_ms = m->now_ms;
     m->num_handshakes++;
     m->stats.num_handshakes++;
     return true;
@@ -146,6 +172,7 @@ bool handshake_turn(struct mta *m, struct conn *c)
         err = wire_feed_tls(m, c);
     }
     if (err == ERR_OK) {
+        c->heard_ms = m->now_ms;
         add_shaking(m, c);
     } else if (err != ERR_AGAIN) {
         conn_lose(m, c);
