@@ -430,6 +430,7 @@ void conn_event(struct mta *m, uint64_t handle, enum port_event_kind kind)
     if (kind == PORT_READABLE && c->waits_for_commit) {
         c->heard_while_waiting = true;
     }
+    c->has_spoken = c->has_spoken || (kind == PORT_READABLE && c->phase == CONN_HANDSHAKE);
     conn_queue(m, c);
 }
 

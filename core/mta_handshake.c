@@ -2,13 +2,14 @@
  *
  * A handshake is public-key work, tens of milliseconds on a router. So one connection gets a turn
  * in each step, after the replies that are due; the others wait in a queue, and a flood of
- * handshakes slows nothing but itself. At most tls_max_handshakes hold memory for one; those that
- * come later wait until a place is free, and a peer that keeps one without a word gives way. */
+ * handshakes slows nothing but itself. At most tls_max_handshakes hold memory for one, from the
+ * peer's first byte on; those that come later wait until a place is free, and a peer that falls
+ * silent in one gives way. */
 #include "mta_inside.h"
 
 #define HEAP_PAUSE_MS  20   /* before looking again whether the heap has room */
 #define PLACE_PAUSE_MS 250  /* before looking again whether a place can be had */
-#define SILENT_MS      2000 /* a peer may be that silent while others wait for its place */
+#define SILENT_MS      5000 /* a peer may be that silent while others wait for its place */
 
 enum smtpd_verdict handshake_may_begin(const struct mta *m)
 {
@@ -160,7 +161,10 @@ void handshake_end(struct mta *m, struct conn *c)
 
 bool handshake_turn(struct mta *m, struct conn *c)
 {
-    if (c->is_shaking || c->waits_for_heap || (c->tls == NULL && !take_place(m, c))) {
+    if (c->is_shaking || c->waits_for_heap) {
+        return false;
+    }
+    if (c->tls == NULL && (!c->has_spoken || !take_place(m, c))) {
         return false;
     }
     enum err err = wire_flush(m, c);
