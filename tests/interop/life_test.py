@@ -246,6 +246,43 @@ def test_sighup_in_message():
     c.quit()
 
 
+def test_sighup_listeners_and_tls():
+    """Ports come and go, TLS comes, and what both configurations name stays open throughout."""
+    p = Pki()
+    s = Server()
+    held = hello(s)
+    check("STARTTLS" not in held.ehlo, "STARTTLS without a certificate")
+    s.configure(
+        daemon_smtp_ports=f"{s.port} : {s.tls_port}",
+        tls_on_connect_ports=f"{s.tls_port}",
+        tls_certificate=p.chain,
+        tls_privatekey=p.key,
+        tls_ocsp_file=p.proof("good"),
+    )
+    s.send_signal(signal.SIGHUP)
+    wait_until(lambda: "STARTTLS" in hello(s).ehlo, "STARTTLS")
+    check(staple_of(s, p)[0], "no staple after the reload")
+    in_tls = hello(s, tls=True)
+    other = Pki("ec", name="other-key")
+    s.configure(tls_privatekey=other.key)
+    s.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the options stay" in s.log(), "the refusal of a key that does not fit")
+    check(staple_of(s, p)[0], "no staple after a refused reload")
+    s.configure(daemon_smtp_ports=f"{s.port}", tls_on_connect_ports=None, tls_certificate=None, tls_privatekey=None, tls_ocsp_file=None)
+    s.send_signal(signal.SIGHUP)
+    wait_until(lambda: "STARTTLS" not in hello(s).ehlo, "no STARTTLS")
+    try:
+        Smtp(s, tls=True)
+        raise Failed("the second port is still open")
+    except OSError:
+        pass
+    in_tls.message(body_of(1, 300))
+    in_tls.quit()
+    held.message(body_of(2, 300))
+    held.quit()
+    check_equal(len(s.messages("alice", 2)), 2, "messages")
+
+
 # --- A wrong start --------------------------------------------------------------------------------
 
 
