@@ -2,6 +2,7 @@
 """A server's life: signals, kill -9, new options, new certificates and proofs while it runs."""
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -90,27 +91,49 @@ def test_sigterm_under_load():
 # --- kill -9 --------------------------------------------------------------------------------------
 
 
-def kill_rounds(rounds, **options):
+def launch(s):
+    """Starts the server without waiting for it."""
+    with open(s.log_path, "ab") as log:
+        return subprocess.Popen([harness.POSTERN, "-c", s.conf_path], stdout=log, stderr=log)
+
+
+def kill_rounds(rounds, spool_size, in_recovery):
     """Killed again and again in the middle of a load; in the end each acknowledged message is there once."""
-    s = Server(**MANY, **options)
+    s = Server(**MANY, spool_size=spool_size, message_size_limit="8M", retry_min="1s", retry_max="2s")
     sent, acknowledged = {}, {}
+    dice = random.Random(rounds)
     for number in range(rounds):
-        load = Load(s, 20, None, size=3000 + 30000 * (number % 2), first=number * 100000).start()
-        wait_until(lambda: len(load.acknowledged) > 100, "100 messages")
+        size = dice.choice((500, 4000, 40000, 150000))
+        load = Load(s, dice.choice((1, 5, 20)), None, size=size, first=number * 100000).start()
+        time.sleep(dice.random() * 0.4)
         s.kill()
         load.enough = True
         load.wait()
         sent.update(load.sent)
         acknowledged.update(load.acknowledged)
+        for _ in range(dice.randrange(3) if in_recovery else 0):
+            again = launch(s)
+            time.sleep(dice.random() * 0.03)
+            again.kill()
+            again.wait()
         s.start()
     load.sent, load.acknowledged = sent, acknowledged
     load.check_delivered()
+    s.wait_delivered()
     s.stop()
     load.check_delivered()
 
 
 def test_kill_under_load():
-    kill_rounds(6)
+    kill_rounds(12, "128M", in_recovery=False)
+
+
+def test_kill_in_recovery():
+    kill_rounds(12, "128M", in_recovery=True)
+
+
+def test_kill_with_a_small_spool():
+    kill_rounds(12, "32M", in_recovery=True)
 
 
 def test_kill_with_undelivered():
