@@ -30,6 +30,21 @@ void handshake_wait_for_heap(struct mta *m, struct conn *c)
     look_again_in(m, HEAP_PAUSE_MS);
 }
 
+static void add_shaking(struct mta *m, struct conn *c)
+{
+    if (c->is_shaking) {
+        return;
+    }
+    c->is_shaking = true;
+    c->next_shaking = NULL;
+    if (m->shaking_last == NULL) {
+        m->shaking_first = c;
+    } else {
+        m->shaking_last->next_shaking = c;
+    }
+    m->shaking_last = c;
+}
+
 void handshake_heap_timer(struct mta *m)
 {
     uint32_t cursor = 0;
@@ -37,6 +52,9 @@ void handshake_heap_timer(struct mta *m)
     while ((c = pool_each(&m->conns, &cursor)) != NULL) {
         if (c->waits_for_heap || c->waits_for_place) {
             c->waits_for_heap = false;
+            if (c->phase == CONN_HANDSHAKE && c->tls != NULL) {
+                add_shaking(m, c); /* no input will come that could wake it */
+            }
             conn_queue(m, c);
         }
     }
@@ -69,8 +87,8 @@ static void displace(struct mta *m)
     }
 }
 
-/* A place among the handshakes in progress. False if there is none now, or no memory at all: then
- * the connection is lost. */
+/* A place among the handshakes in progress. False if there is none now, or no memory: then it is
+ * tried again, until the handshake's time is up. */
 static bool take_place(struct mta *m, struct conn *c)
 {
     if (m->num_handshakes >= m->site->conf.tls_max_handshakes) {
@@ -84,7 +102,7 @@ static bool take_place(struct mta *m, struct conn *c)
     if (c->tls == NULL || tls_open_server(c->tls, &m->tls_env) != ERR_OK) {
         pool_give(&m->tls_conns, c->tls);
         c->tls = NULL;
-        conn_lose(m, c);
+        handshake_wait_for_heap(m, c);
         return false;
     }
     c->has_place = true;
@@ -108,21 +126,6 @@ static void leave_place(struct mta *m, struct conn *c)
             conn_queue(m, other);
         }
     }
-}
-
-static void add_shaking(struct mta *m, struct conn *c)
-{
-    if (c->is_shaking) {
-        return;
-    }
-    c->is_shaking = true;
-    c->next_shaking = NULL;
-    if (m->shaking_last == NULL) {
-        m->shaking_first = c;
-    } else {
-        m->shaking_last->next_shaking = c;
-    }
-    m->shaking_last = c;
 }
 
 static void drop_shaking(struct mta *m, struct conn *c)
@@ -215,6 +218,7 @@ static bool shake(struct mta *m, struct conn *c)
         establish(m, c);
         return false;
     case TLS_NO_ROOM:
+        (void)wire_flush(m, c); /* what goes out gives room */
         handshake_wait_for_heap(m, c);
         return false;
     case TLS_FAILED:

@@ -176,9 +176,11 @@ void mta_spool_ready(struct mta *m, enum err err);
 void mta_close(struct mta *m);
 enum wall_trust site_trust(const struct site *site);
 
-/* mta_accept.c: mta_listen opens what conf wants and closes the rest, or changes nothing and says
- * why */
+/* mta_accept.c: mta_listen opens what conf wants beside what is open, or changes nothing and says
+ * why. One of the other two must follow: only what conf wants stays open, or only what was. */
 enum err mta_listen(struct mta *m, const struct conf *conf, struct buf *errors);
+void mta_listen_only(struct mta *m, const struct conf *conf);
+void mta_listen_undo(struct mta *m);
 void mta_accept_all(struct mta *m); /* begins to take connections in */
 void mta_accept(struct mta *m, uint32_t index);
 void mta_accept_again(struct mta *m);
