@@ -198,6 +198,8 @@ bool spool_step(struct spool *sp, uint64_t now_ms)
     spool_seg_prepare(sp);
     spool_txn_step(sp);
     has_more = spool_compact_step(sp) || has_more;
+    /* What this step took must be made again now: nothing else may ever call. */
+    spool_seg_prepare(sp);
     uint32_t batch = sp->batch_open;
     spool_batch_start(sp);
     /* A batch that had nothing to sync has ended at once: others may go on for it. */

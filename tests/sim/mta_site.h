@@ -13,10 +13,10 @@
 #include "sim_world.h"
 #include "test.h"
 
-#define SITE_CONF         "/etc/postern.conf"
-#define SITE_SPOOL_SIZE   (16u * 1024 * 1024)
-#define SITE_MAILDIR      "/mail/joe"
-#define SITE_MESSAGES_MAX 4096
+#define SITE_CONF           "/etc/postern.conf"
+#define SITE_SPOOL_SIZE_MAX (128u * 1024 * 1024) /* that a test may set */
+#define SITE_MAILDIR        "/mail/joe"
+#define SITE_MESSAGES_MAX   4096
 
 static const char site_conf[] = "primary_hostname = mx.example\n"
                                 "local_domains = example.org\n"
@@ -68,7 +68,7 @@ static void site_start(struct test_site *s)
     const struct port *port = sim_host_port(s->host);
     uint8_t error_bytes[2048];
     struct buf errors = buf_make(error_bytes, sizeof error_bytes);
-    size_t len = mta_memory_len(SITE_SPOOL_SIZE, port->store.write_unit_len);
+    size_t len = mta_memory_len(SITE_SPOOL_SIZE_MAX, port->store.write_unit_len);
     s->memory = calloc(1, len);
     struct arena a = {s->memory, len, 0};
     enum err err = mta_open(&s->mta, &a, port, &start, &errors);

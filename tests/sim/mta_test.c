@@ -249,6 +249,49 @@ static void test_kill(void)
     }
 }
 
+/* Killed with several large messages that nothing proves durable yet: recovery copies them all, one
+ * segment each, and comes to its end although several operations of the disk end together. */
+static void kill_with_large(uint32_t num_before, uint32_t num, uint64_t sync_ms)
+{
+    struct sim_store_conf conf = {.sync_ms = 500};
+    char text[1024];
+    site_open(&site, num, &conf);
+    snprintf(text, sizeof text, "%s", site_conf);
+    memcpy(strstr(text, "spool_size = 16M"), "spool_size = 99M", 16);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    site_start(&site);
+    for (uint32_t i = 0; i < num_before; i++) { /* whose segments are free again afterwards */
+        client_connect(&site, &clients[i], 20 + i, 1, 150000);
+    }
+    CHECK(site_run(&site, clients, num_before, 20000));
+    CHECK(site_settle(&site, 20000));
+    sim_mailbox_fail_begin(site.host, 1, 100, ERR_NO_SPACE);
+    for (uint32_t i = 0; i < num; i++) {
+        client_connect(&site, &clients[i], i, 1, 150000);
+    }
+    CHECK(site_run(&site, clients, num, 20000));
+    CHECK_EQ(site.num_acked, num_before + num);
+    site_drop(&site);
+    sim_host_kill(site.host);
+    sim_mailbox_fail_begin(site.host, 0, 0, ERR_OK);
+    sim_store_set_sync_ms(sim_host_store(site.host), sync_ms);
+    site_start(&site);
+    CHECK(site_settle(&site, 20000));
+    CHECK_EQ(sim_log_count(site.host, "start version="), 2);
+    check_copies(num, 1, "killed with large messages", num);
+    site_close(&site);
+}
+
+static void test_kill_with_large_messages(void)
+{
+    for (uint32_t num_before = 2; num_before <= 8; num_before += 2) {
+        for (uint32_t num = 1; num <= 5; num++) {
+            kill_with_large(num_before, num, 0);
+            kill_with_large(num_before, num, 5);
+        }
+    }
+}
+
 /* One byte at a time, both ways. */
 static void test_single_bytes(void)
 {
@@ -370,6 +413,7 @@ static const struct test_case cases[] = {
     {"failed-delivery", test_failed_delivery_is_retried},
     {"unknown-commit", test_unknown_commit_is_looked_for},
     {"kill", test_kill},
+    {"kill-large", test_kill_with_large_messages},
     {"single-bytes", test_single_bytes},
     {"timeout", test_timeout},
     {"refused-sender", test_refused_sender_reads_why},
