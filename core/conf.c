@@ -40,6 +40,7 @@ static const struct {
     {conf_value_interfaces, "an address, ADDRESS.PORT or [ADDRESS]:PORT" LIST_NOTE},
     {conf_value_ports, "port numbers, 0 to 65535"},
     {conf_value_users, USER_FORM},
+    {conf_value_yes_no, "yes or no"},
     {conf_value_clock, "yes or auto"},
     {conf_value_log, "stderr or syslog"},
     {conf_value_level, "error, warning, info or debug"},

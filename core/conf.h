@@ -77,6 +77,7 @@ struct conf_listener {
 #define CONF_TYPE_interfaces struct conf_interfaces
 #define CONF_TYPE_ports      struct conf_ports
 #define CONF_TYPE_users      struct conf_users
+#define CONF_TYPE_yes_no     bool
 #define CONF_TYPE_clock      enum conf_clock
 #define CONF_TYPE_log        enum conf_log
 #define CONF_TYPE_level      enum log_level

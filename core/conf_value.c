@@ -136,6 +136,15 @@ static enum err parse_word(struct conf_value *v, const char *const *words, size_
     return wrong(v);
 }
 
+enum err conf_value_yes_no(struct conf_value *v, void *field)
+{
+    static const char *const words[] = {"no", "yes"};
+    size_t value = 0;
+    enum err err = parse_word(v, words, 2, &value);
+    *(bool *)field = value != 0;
+    return err;
+}
+
 enum err conf_value_clock(struct conf_value *v, void *field)
 {
     static const char *const words[] = {"yes", "auto"};

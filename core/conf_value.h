@@ -24,6 +24,7 @@ enum err conf_value_number(struct conf_value *v, void *field);
 enum err conf_value_size(struct conf_value *v, void *field);
 enum err conf_value_time_ms(struct conf_value *v, void *field);
 enum err conf_value_time_s(struct conf_value *v, void *field);
+enum err conf_value_yes_no(struct conf_value *v, void *field);
 enum err conf_value_clock(struct conf_value *v, void *field);
 enum err conf_value_log(struct conf_value *v, void *field);
 enum err conf_value_level(struct conf_value *v, void *field);

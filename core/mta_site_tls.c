@@ -48,7 +48,8 @@ static struct staple_conf staple_conf_of(const struct conf *conf)
         .verify_certificates = conf->tls_verify_certificates,
         .judging = {.skew_s = conf->ocsp_skew_s,
                     .margin_s = conf->ocsp_margin_s,
-                    .max_age_s = conf->ocsp_max_age_s},
+                    .max_age_s = conf->ocsp_max_age_s,
+                    .allow_sha1 = conf->ocsp_allow_sha1},
     };
 }
 
@@ -123,21 +124,12 @@ struct tls_set *site_take_set(struct mta *m)
 void site_put_check(struct mta *m, struct buf *out)
 {
     struct tls_time now = mta_tls_time(m);
-    struct tls_set *set = m->has_certificate ? staple_take_set(&m->staple) : NULL;
     buf_put_string(out, "configuration: ok\n");
-    if (set == NULL) {
+    if (m->has_certificate) {
+        staple_put_check(&m->staple, &now, out);
+    } else {
         buf_put_string(out, "tls: none\n");
-        return;
     }
-    for (size_t pair = 0; pair < tls_set_num_pairs(set); pair++) {
-        enum ocsp_reason reason = staple_reason(&m->staple, pair, &now);
-        buf_put_string(out, "proof ");
-        text_put_u64(out, pair + 1);
-        buf_put_string(out, reason == OCSP_GOOD ? ": served" : ": none:");
-        buf_put_string(out, reason == OCSP_GOOD ? "" : ocsp_reason_name(reason));
-        buf_put_string(out, "\n");
-    }
-    tls_set_drop(set);
 }
 
 void site_close_tls(struct mta *m)

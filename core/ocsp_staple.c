@@ -293,6 +293,27 @@ enum ocsp_reason staple_reason(const struct staple *s, size_t pair, const struct
     return reason_at(v, now);
 }
 
+void staple_put_check(const struct staple *s, const struct tls_time *now, struct buf *out)
+{
+    for (size_t pair = 0; s->now.set != NULL && pair < s->now.files.num_pairs; pair++) {
+        const char *cert_path = s->now.files.paths[staple_index(STAPLE_CERTIFICATE, pair)];
+        const char *path = s->now.files.paths[staple_index(STAPLE_PROOF, pair)];
+        enum ocsp_reason reason = staple_reason(s, pair, now);
+        const struct ocsp_verdict *v;
+        struct slice der;
+        buf_put_string(out, path[0] != '\0' ? "tls_ocsp_file " : "tls_certificate ");
+        text_put_escaped(out, slice_of_string(path[0] != '\0' ? path : cert_path), STAPLE_PATH_CAP);
+        if (reason == OCSP_GOOD && tls_set_proof(s->now.set, pair, 0, &der, &v)) {
+            buf_put_string(out, ": served until ");
+            text_put_time(out, v->end_s);
+        } else {
+            buf_put_string(out, ": no proof is served: ");
+            buf_put_string(out, ocsp_reason_name(reason));
+        }
+        buf_put_string(out, "\n");
+    }
+}
+
 void staple_close(struct staple *s)
 {
     if (s->env != NULL) {

@@ -94,6 +94,10 @@ struct tls_set *staple_take_set(struct staple *s);
 /* Why the proof of that pair is not served at that time, or OCSP_GOOD. For reports. */
 enum ocsp_reason staple_reason(const struct staple *s, size_t pair, const struct tls_time *now);
 
+/* A line for each certificate: its file, the file of its proof, and until when that is served or
+ * why not. For `postern check`. */
+void staple_put_check(const struct staple *s, const struct tls_time *now, struct buf *out);
+
 /* Drops the set. Handshakes under way keep theirs. A zeroed or closed *s is ignored. */
 void staple_close(struct staple *s);
 

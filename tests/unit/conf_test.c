@@ -89,6 +89,7 @@ static void test_defaults(void)
     CHECK_EQ(conf.retry_max_ms, 10800000);
     CHECK_EQ(conf.ocsp_skew_s, 300);
     CHECK_EQ(conf.ocsp_margin_s, 300);
+    CHECK(!conf.ocsp_allow_sha1);
     CHECK_EQ(conf.clock_trusted, CONF_CLOCK_YES);
     CHECK_EQ(conf.log_file_path, CONF_LOG_STDERR);
     CHECK_EQ(conf.log_level, LOG_INFO);
@@ -150,6 +151,7 @@ static void test_values(void)
                "message_size_limit = 100K\n"
                "recipients_max = 100\n"
                "ocsp_skew = 0\n"
+               "ocsp_allow_sha1 = yes\n"
                "clock_trusted = auto\n"
                "log_file_path = syslog\n"
                "log_level = Debug\n"
@@ -169,6 +171,7 @@ static void test_values(void)
     CHECK_EQ(conf.message_size_limit, 102400);
     CHECK_EQ(conf.recipients_max, 100);
     CHECK_EQ(conf.ocsp_skew_s, 0);
+    CHECK(conf.ocsp_allow_sha1);
     CHECK_EQ(conf.clock_trusted, CONF_CLOCK_AUTO);
     CHECK_EQ(conf.log_file_path, CONF_LOG_SYSLOG);
     CHECK_EQ(conf.log_level, LOG_DEBUG);
@@ -350,6 +353,7 @@ static void test_wrong_values(void)
          "daemon_smtp_ports: found 'smtp', expected port numbers, 0 to 65535"},
         {"daemon_smtp_ports = 65536",
          "daemon_smtp_ports: found '65536', expected port numbers, 0 to 65535"},
+        {"ocsp_allow_sha1 = true", "ocsp_allow_sha1: found 'true', expected yes or no"},
         {"clock_trusted = no", "clock_trusted: found 'no', expected yes or auto"},
         {"log_file_path = /var/log/x",
          "log_file_path: found '/var/log/x', expected stderr or syslog"},
