@@ -15,5 +15,8 @@ LAYER_mta = mta mta_*
 MBEDTLS_USERS = tls tls_* ocsp_certid ocsp_check ocsp_check_* ocsp_staple ocsp_staple_*
 MBEDTLS_INTERNALS = tls_status tls_status_*
 
+# Who may keep state of its own: the hooks of Mbed TLS (memory, time, randomness) have no context.
+PROCESS_STATE = tls_platform
+
 # The layers that may know the port's contract (port/port.h).
 PORT_USERS = services mta

@@ -3,7 +3,7 @@
 #include "spool_inside.h"
 
 #define DEFAULT(value, otherwise) ((value) != 0 ? (value) : (otherwise))
-#define SPARE_SLOTS               8 /* files beyond the limit: bad ones and their replacements */
+#define SPARE_SLOTS               16 /* files beyond the limit: bad ones and their replacements */
 
 static uint32_t page_len_of(uint32_t write_unit_len)
 {

@@ -375,6 +375,9 @@ static void finish(struct spool *sp)
     c->victim = SPOOL_NONE;
     if (sp->segs[seg].is_suspect && !sp->segs[seg].is_data) {
         sp->segs[seg].state = SEG_LOG; /* what is believed of it is proved, or elsewhere */
+        if (spool_log_room(sp, 1, false) == ERR_OK) {
+            spool_log_settled(sp, sp->segs[seg].generation);
+        }
     } else if (sp->segs[seg].is_suspect) {
         sp->segs[seg].is_suspect = false;
         spool_seg_free(sp, seg);

@@ -71,6 +71,9 @@ struct spool_seg {
     uint32_t unsynced_len; /* written since the last sync began */
     uint16_t next_owned;   /* data: the next segment of the same transaction */
     uint64_t seal_generation;
+    uint32_t settled_page; /* recovery: where it says that what is not proved here has been written
+                              again; 0: nowhere */
+    uint16_t settled_seg;
     uint64_t generation;
     uint64_t owner; /* data: the message's id, 0 if none */
     uint64_t
@@ -239,11 +242,12 @@ struct spool {
     uint64_t now_ms;
     bool is_failed;
     bool is_stopping;
-    bool has_waiter; /* somebody was told ERR_AGAIN */
-    bool is_room;    /* SPOOL_ROOM is due */
-    bool is_stuck;   /* mail has no segment, and none will come free by itself */
-    bool is_dir_doubted; /* a removal of an earlier run may not be durable: until a create has ended */
-    bool is_starved; /* no segment to be had, and none on its way */
+    bool has_waiter;     /* somebody was told ERR_AGAIN */
+    bool is_room;        /* SPOOL_ROOM is due */
+    bool is_stuck;       /* mail has no segment, and none will come free by itself */
+    bool is_dir_doubted; /* a removal of an earlier run may not be durable: until a create has ended
+                          */
+    bool is_starved;     /* no segment to be had, and none on its way */
 
     struct spool_seg *segs;
     uint32_t num_segs; /* slots */
@@ -276,7 +280,7 @@ struct spool {
     bool is_syncing;
     bool is_sync_wanted;
     enum err batch_err;
-    bool is_proofless; /* a data segment has failed: this batch proves nothing */
+    bool is_proofless;           /* a data segment has failed: this batch proves nothing */
     uint32_t num_batch_syncs;    /* of this batch, under way */
     uint32_t num_failed_batches; /* in a row */
     uint64_t unsynced_len;
@@ -353,6 +357,7 @@ struct spool_place spool_log_commit(struct spool *sp, const struct spool_record 
                                     uint16_t first_owned, uint32_t bitmap_entry);
 void spool_log_outcome(struct spool *sp, uint64_t id, uint32_t rcpt, uint16_t code);
 void spool_log_annul(struct spool *sp, uint64_t id);
+void spool_log_settled(struct spool *sp, uint64_t generation);
 /* One page of a data segment, records in place. */
 enum err spool_data_page(struct spool *sp, uint16_t seg, uint8_t *page, uint32_t used);
 void spool_batch_start(struct spool *sp);

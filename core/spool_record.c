@@ -157,6 +157,7 @@ bool spool_record_take(struct slice *records, struct spool_record *out)
         good = slice_be32(&in, &out->outcome.rcpt) && slice_be16(&in, &out->outcome.code);
         break;
     case SPOOL_ANNUL:
+    case SPOOL_SETTLED:
         good = true;
         break;
     case SPOOL_SEAL:
@@ -212,6 +213,11 @@ bool spool_annul_put(struct buf *b, uint64_t id)
 bool spool_seal_put(struct buf *b, uint64_t generation, uint32_t num_pages)
 {
     return record_begin(b, SPOOL_SEAL, SPOOL_SEAL_LEN, generation) && buf_put_be(b, 4, num_pages);
+}
+
+bool spool_settled_put(struct buf *b, uint64_t generation)
+{
+    return record_begin(b, SPOOL_SETTLED, SPOOL_SETTLED_LEN, generation);
 }
 
 bool spool_commit_put(struct buf *b, const struct spool_record *commit, size_t bitmap_len)

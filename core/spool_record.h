@@ -14,6 +14,7 @@
 #define SPOOL_OUTCOME_LEN     18
 #define SPOOL_ANNUL_LEN       12
 #define SPOOL_SEAL_LEN        16
+#define SPOOL_SETTLED_LEN     12
 #define SPOOL_COMMIT_FIX_LEN  46
 #define SPOOL_EXTENT_LEN      18
 #define SPOOL_EXTENTS_MAX     160
@@ -43,7 +44,8 @@ enum spool_record_type {
     SPOOL_COMMIT = 2,
     SPOOL_OUTCOME = 3,
     SPOOL_ANNUL = 4,
-    SPOOL_SEAL = 5
+    SPOOL_SEAL = 5,
+    SPOOL_SETTLED = 6
 };
 
 struct spool_extent {
@@ -109,6 +111,7 @@ bool spool_chunk_head_put(struct buf *b, uint64_t id, uint64_t offset, size_t pa
 bool spool_outcome_put(struct buf *b, uint64_t id, uint32_t rcpt, uint16_t code);
 bool spool_annul_put(struct buf *b, uint64_t id);
 bool spool_seal_put(struct buf *b, uint64_t generation, uint32_t num_pages);
+bool spool_settled_put(struct buf *b, uint64_t generation);
 /* The fixed part of a commit; then num_extents times spool_extent_put, then the bitmap as it is.
  * The caller has made sure that spool_commit_len fits. */
 bool spool_commit_put(struct buf *b, const struct spool_record *commit, size_t bitmap_len);

@@ -2,8 +2,9 @@
  * until SPOOL_READY; writes nothing over anything that it has read. */
 #include "spool_inside.h"
 
-#define STEP_PAGES   64
-#define STEP_ENTRIES 64
+#define SCAN_PAGES     64
+#define JUDGE_ENTRIES  64
+#define GENERATION_GAP 4096
 
 static struct slice page_slice(struct spool *sp, int which)
 {
@@ -172,6 +173,9 @@ static enum err take_commit(struct spool *sp, const struct spool_record *r, uint
     } else if (r->commit.version >= sp->slots[entry].entry.version && is_whole(sp, r->id, r)) {
         place(sp, entry, r->commit.version, seg, page, offset);
     }
+    if (r->commit.version != 0) {
+        sp->slots[entry].entry.flags |= ENTRY_COPIED;
+    }
     for (uint32_t rcpt = 0; rcpt < num_rcpts && rcpt / 8 < r->commit.bitmap.len; rcpt++) {
         if (r->commit.bitmap.ptr[rcpt / 8] >> rcpt % 8 & 1) {
             spool_entry_set_bit(sp, entry, rcpt);
@@ -206,6 +210,14 @@ static enum err take_record(struct spool *sp, const struct spool_record *r, uint
         sp->segs[seg].seal_generation = r->id;
         sp->segs[seg].seal_pages = r->seal_pages;
         break;
+    case SPOOL_SETTLED: {
+        uint16_t settled = spool_seg_find(sp, r->id);
+        if (settled != SPOOL_NONE) {
+            sp->segs[settled].settled_seg = seg;
+            sp->segs[settled].settled_page = page;
+        }
+        break;
+    }
     }
     return ERR_OK;
 }
@@ -273,6 +285,9 @@ static void step_open(struct spool *sp)
         }
         return;
     }
+    /* Well above: a segment that the last run removed may not be seen now, and yet come back after
+     * a power cut. */
+    sp->next_generation += GENERATION_GAP;
     rc->stage = RECOVER_SCAN;
     rc->generation = 0;
     rc->seg = next_to_scan(sp);
@@ -358,7 +373,7 @@ static void apply_seals(struct spool *sp)
 static void step_scan(struct spool *sp)
 {
     struct spool_recover *rc = &sp->recover;
-    for (uint32_t n = 0; n < STEP_PAGES && rc->seg != SPOOL_NONE; n++) {
+    for (uint32_t n = 0; n < SCAN_PAGES && rc->seg != SPOOL_NONE; n++) {
         enum err err = scan_page(sp, rc->seg, rc->page++);
         if (err != ERR_OK) {
             give_up(sp, err);
@@ -439,7 +454,10 @@ static void judge_entry(struct spool *sp, uint32_t entry)
     uint16_t bad_seg = e->commit_seg;
     uint32_t bad_page = e->commit_page;
     uint32_t num_final = spool_entry_count_bits(sp, entry);
-    if ((e->flags & ENTRY_ANNULLED) || num_final == e->num_rcpts) {
+    /* A copy was made of what an earlier recovery found and told; an annul that turns up only now
+     * came too late. */
+    bool is_annulled = (e->flags & (ENTRY_ANNULLED | ENTRY_COPIED)) == ENTRY_ANNULLED;
+    if (is_annulled || num_final == e->num_rcpts) {
         drop_entry(sp, entry);
         return;
     }
@@ -475,10 +493,15 @@ static void judge_entry(struct spool *sp, uint32_t entry)
     spool_entry_place(sp, entry, &at);
 }
 
+static bool is_settled(const struct spool *sp, const struct spool_seg *sg)
+{
+    return sg->settled_page != 0 && sg->settled_page < sp->segs[sg->settled_seg].num_sealed;
+}
+
 static void step_judge(struct spool *sp)
 {
     struct spool_recover *rc = &sp->recover;
-    for (uint32_t n = 0; n < STEP_ENTRIES && rc->cursor < sp->num_slots_fresh; n++) {
+    for (uint32_t n = 0; n < JUDGE_ENTRIES && rc->cursor < sp->num_slots_fresh; n++) {
         uint32_t entry = rc->cursor++;
         uint16_t flags = sp->slots[entry].entry.flags;
         if ((flags & (ENTRY_USED | ENTRY_HASHED)) == (ENTRY_USED | ENTRY_HASHED)) {
@@ -499,7 +522,7 @@ static void step_judge(struct spool *sp)
             sg->state = SEG_BAD;
             sg->is_damaged = true;
         } else if (sg->state == SEG_LOG && sg->num_sealed < sg->num_written &&
-                   !SPOOL_BROKEN(BREAK_TRUST_READ)) {
+                   !is_settled(sp, sg) && !SPOOL_BROKEN(BREAK_TRUST_READ)) {
             sg->state = SEG_BAD;
             sg->is_suspect = true;
         }

@@ -38,7 +38,7 @@ static uint32_t num_creatable(const struct spool *sp)
         num += holds_file(&sp->segs[i]);
         num_unused += sp->segs[i].state == SEG_UNUSED;
         if (sp->segs[i].state == SEG_BAD) {
-            limit = sp->max_segs + 2;
+            limit = sp->max_segs + 8;
         }
     }
     uint32_t room = num < limit ? limit - num : 0;
@@ -344,11 +344,12 @@ static uint32_t num_files(const struct spool *sp)
     return num;
 }
 
-/* Once a run, at the limit: one file more, for the sync of the directory that comes with it. A spare goes in turn. */
+/* Once a run, at the limit: one file more, for the sync of the directory that comes with it. A
+ * spare goes in turn. */
 static bool needs_create(const struct spool *sp)
 {
     return sp->is_dir_doubted && sp->now_ms >= sp->create_again_ms &&
-           num_files(sp) < sp->num_segs - 4;
+           num_files(sp) < sp->max_segs + 8;
 }
 
 static void drop_excess(struct spool *sp, uint32_t num_spares)

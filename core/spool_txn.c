@@ -235,8 +235,8 @@ enum err spool_append(struct spool *sp, uint64_t txn, struct slice bytes)
     t->is_large = is_large;
     while (!slice_is_empty(bytes) && err == ERR_OK) {
         size_t room = sp->chunk_cap - t->staged_len;
-        struct slice part;
-        slice_take(&bytes, bytes.len < room ? bytes.len : room, &part);
+        struct slice part = slice_make(bytes.ptr, bytes.len < room ? bytes.len : room);
+        slice_skip(&bytes, part.len);
         memcpy(t->page + STAGE_AT + t->staged_len, part.ptr, part.len);
         t->staged_len += (uint32_t)part.len;
         t->meta.total_len += part.len;

@@ -209,6 +209,16 @@ void spool_log_annul(struct spool *sp, uint64_t id)
     record_end(sp, &b);
 }
 
+void spool_log_settled(struct spool *sp, uint64_t generation)
+{
+    if (page_room(sp) < SPOOL_SETTLED_LEN) {
+        page_close(sp);
+    }
+    struct buf b = record_begin(sp);
+    spool_settled_put(&b, generation);
+    record_end(sp, &b);
+}
+
 enum err spool_data_page(struct spool *sp, uint16_t seg, uint8_t *page, uint32_t used)
 {
     struct spool_seg *sg = &sp->segs[seg];

@@ -417,6 +417,20 @@ const struct port_store *sim_store_port(struct sim_store *st)
     return &st->port;
 }
 
+/* What has become durable lies over older writes that a failed sync left in limbo. */
+static void cover(struct segment *sg, const struct pending *p)
+{
+    for (struct pending *q = sg->first; q != NULL; q = q->next) {
+        uint64_t from = p->offset > q->offset ? p->offset : q->offset;
+        uint64_t to =
+            p->offset + p->len < q->offset + q->len ? p->offset + p->len : q->offset + q->len;
+        if (q->is_limbo && q->number < p->number && from < to) {
+            memcpy(q->bytes + (from - q->offset), p->bytes + (from - p->offset),
+                   (size_t)(to - from));
+        }
+    }
+}
+
 /* The writes of a sync reach the medium, or are forgotten as "clean" by a system that failed to
  * write them. */
 static void end_sync(struct sim_store *st, struct segment *sg, const struct op *op)
@@ -430,6 +444,7 @@ static void end_sync(struct sim_store *st, struct segment *sg, const struct op *
             at = &p->next;
         } else if (op->err == ERR_OK) {
             memcpy(sg->durable + p->offset, p->bytes, p->len);
+            cover(sg, p);
             *at = p->next;
             free(p);
         } else {
@@ -509,7 +524,7 @@ static void tear(struct sim_store *st, struct segment *sg, const struct pending 
         uint64_t to = unit_begin + unit < end ? unit_begin + unit : end;
         size_t len = (size_t)(to - at);
         const uint8_t *from = p->bytes + (at - p->offset);
-        switch (random_next(st) % 5) {
+        switch (random_next(st) % (p->is_limbo ? 3 : 5)) { /* no write is under way in limbo */
         case 0:
         case 1:
             memcpy(sg->durable + at, from, len);

@@ -224,13 +224,15 @@ def test_bdat_mixed():
 
 def test_bdat_bad_size_closes():
     s = Server()
+    closing = []
     for size in ("", "x", "-1", "1 2", "1 LASTS", "99999999999999999999999", "0x10"):
         c = hello(s)
         c.envelope()
         code, text = c.cmd(f"BDAT {size}")
         check(code in (501, 500, 521, 554, 552, 421), f"BDAT {size!r}: {code} {text}")
+        closing.append(c)
+    for c in closing:
         c.closed()
-        c.close()
 
 
 # --- Recipients -----------------------------------------------------------------------------------

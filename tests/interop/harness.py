@@ -5,6 +5,7 @@ directory in case_dir(); whatever it starts through this module is ended when it
 talks to anything but the loopback interface. Needs Python 3.9 and its standard library.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -28,6 +29,7 @@ WORK = os.path.abspath(os.environ.get("WORK", os.path.join(BUILD, "work", NAME))
 
 DAY_S = 86400
 LIMIT_S = 30  # how long anything may take before it counts as hanging
+JOBS = int(os.environ.get("JOBS", "4"))  # cases at once; most of them wait most of the time
 
 _case = ""
 _started = []  # what to end when the case is over
@@ -104,6 +106,20 @@ def run(*command, text="", env=None, limit_s=60):
     return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
+class Lock:
+    """Held by one process at a time: cases run in processes of their own."""
+
+    def __init__(self, name):
+        self.path = os.path.join(WORK, name + ".lock")
+
+    def __enter__(self):
+        self.file = open(self.path, "w", encoding="ascii")
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_):
+        self.file.close()
+
+
 # --- Certificates and proofs ----------------------------------------------------------------------
 
 
@@ -112,9 +128,10 @@ class Pki:
 
     def __init__(self, kind="ec", name=None):
         self.dir = os.path.join(WORK, name or "pki-" + kind)
-        if name or not os.path.exists(os.path.join(self.dir, "key.pem")):
-            shutil.rmtree(self.dir, ignore_errors=True)
-            self._do("make", kind)
+        with Lock("pki"):
+            if name or not os.path.exists(os.path.join(self.dir, "key.pem")):
+                shutil.rmtree(self.dir, ignore_errors=True)
+                self._do("make", kind)
         self.root = os.path.join(self.dir, "root.pem")
         self.chain = os.path.join(self.dir, "chain.pem")
         self.key = os.path.join(self.dir, "key.pem")
@@ -126,8 +143,15 @@ class Pki:
     def proof(self, kind, path=None):
         """A proof of one of the kinds below; its path. Times are seconds from now."""
         path = path or os.path.join(case_dir(), kind + ".der")
+        with Lock("pki"):
+            self._proof(kind, path)
+        return path
+
+    def _proof(self, kind, path):
         if kind in ("good", "revoked"):
             self._do("respond", path, "7", kind)
+        elif kind == "delegate":
+            self._do("delegate", path, "7")
         elif kind == "large":  # good, and longer than two of the records that the server writes
             self._do("respond", path, "7", "good", "24")
         elif kind == "expired":
@@ -140,14 +164,15 @@ class Pki:
             self._do("proof", path, "-3600", str(7 * DAY_S), kind)
         else:
             raise ValueError(kind)
-        return path
 
     def timed_proof(self, from_s, to_s, path):
-        self._do("proof", path, str(from_s), str(to_s))
+        with Lock("pki"):
+            self._do("proof", path, str(from_s), str(to_s))
         return path
 
     def renew(self):
-        self._do("renew")
+        with Lock("pki"):
+            self._do("renew")
 
 
 # --- The server under test ------------------------------------------------------------------------
@@ -160,8 +185,7 @@ class Server:
 
     def __init__(self, pki=None, proof=None, start=True, **options):
         self.dir = tempfile.mkdtemp(prefix="server-", dir=case_dir())
-        self.port = free_port()
-        self.tls_port = free_port()
+        self.port, self.tls_port = free_port(), free_port()
         self.log_path = os.path.join(self.dir, "log")
         self.conf_path = os.path.join(self.dir, "postern.conf")
         self.mail = os.path.join(self.dir, "mail")
@@ -201,21 +225,38 @@ class Server:
         os.rename(self.conf_path + ".new", self.conf_path)
 
     def start(self):
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(
-                [POSTERN, "-c", self.conf_path], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        _started.append(self)
-        wait_until(self._ready, "the server's banner")
+        if self not in _started:
+            _started.append(self)
+        for _ in range(5):
+            with open(self.log_path, "ab") as log:
+                self.process = subprocess.Popen(
+                    [POSTERN, "-c", self.conf_path], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+            if wait_until(self._ready, "the server's banner") == "ready":
+                return
+            self._other_ports()
+        raise Failed("each port was taken in the meantime: " + self.log()[-500:])
+
+    def _other_ports(self):
+        """Somebody took a port between free_port() and now."""
+        new = {str(self.port): str(free_port()), str(self.tls_port): str(free_port())}
+        self.port, self.tls_port = (int(new[str(p)]) for p in (self.port, self.tls_port))
+        for name in ("daemon_smtp_ports", "tls_on_connect_ports"):
+            if self.options.get(name):
+                self.options[name] = " : ".join(new[p] for p in self.options[name].split(" : "))
+        self.configure()
 
     def _ready(self):
-        check(self.process.poll() is None, f"the server left: {self.process.poll()}\n{self.log()}")
+        if self.process.poll() is not None:
+            lines = self.log().splitlines()
+            check(lines and "in-use" in lines[-1] and "port" in lines[-1], f"the server left: {self.process.poll()}\n{self.log()}")
+            return "taken"
         try:
             with socket.create_connection(("127.0.0.1", self.port), 2) as s:
                 s.settimeout(5)
-                return READY.match(s.recv(512))
+                return "ready" if READY.match(s.recv(512)) else None
         except OSError:
-            return False
+            return None
 
     @property
     def pid(self):
@@ -499,14 +540,15 @@ def check_same_body(delivered, sent, what="message"):
 
 def unpack(*packages):
     """Unpacks Debian packages below build/; the directory, or None where they cannot be had."""
-    done = subprocess.run(
-        [os.path.join(TOP, "tests/lib/unpack"), *packages],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "BUILD": BUILD},
-        cwd=TOP,
-        check=False,
-    )
+    with Lock("unpack"):
+        done = subprocess.run(
+            [os.path.join(TOP, "tests/lib/unpack"), *packages],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "BUILD": BUILD},
+            cwd=TOP,
+            check=False,
+        )
     check(done.returncode == 0, done.stderr.decode())
     return done.stdout.decode().strip()
 
@@ -527,38 +569,61 @@ def end_all():
     _started.clear()
 
 
+def run_case(name, function):
+    """Runs one case and tells how it went; True if it passed."""
+    set_case(name)
+    shutil.rmtree(case_dir(), ignore_errors=True)
+    started = time.monotonic()
+    try:
+        function()
+        for thing in _started:
+            if isinstance(thing, Server):
+                if thing.running():
+                    thing.stop()
+                thing.check_sane()
+    except Exception as e:  # whatever it is, the other cases still count
+        print(f"FAILED  {_case}: {e if isinstance(e, Failed) else traceback.format_exc()}")
+        for line in traceback.extract_tb(e.__traceback__):
+            if line.filename == os.path.abspath(sys.argv[0]):
+                print(f"        {os.path.relpath(line.filename, TOP)}:{line.lineno}: {line.line}")
+        for thing in _started:
+            if isinstance(thing, Server):
+                print("        log: " + thing.log_path)
+        return False
+    finally:
+        end_all()
+    print(f"ok      {_case} ({time.monotonic() - started:.1f} s)")
+    return True
+
+
+def fork_case(name, function):
+    """Starts the case in a process of its own, so that cases share nothing: the process's id."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = 0 if run_case(name, function) else 1
+            sys.stdout.flush()
+        finally:
+            os._exit(status)
+    return pid
+
+
 def main(names):
     """Runs every test_* of names, or those given on the command line, and prints 'N passed, N failed'."""
     wanted = sys.argv[1:]
-    passed = failed = 0
+    cases = [(n[5:], f) for n, f in names.items() if n.startswith("test_") and callable(f)]
+    cases = [(n, f) for n, f in cases if not wanted or n in wanted]
     os.makedirs(WORK, exist_ok=True)
-    for name, function in list(names.items()):
-        if not name.startswith("test_") or not callable(function):
-            continue
-        set_case(name[5:])
-        if wanted and _case not in wanted:
-            continue
-        shutil.rmtree(os.path.join(WORK, _case), ignore_errors=True)
-        started = time.monotonic()
-        try:
-            function()
-            for thing in _started:
-                if isinstance(thing, Server) and thing.running():
-                    thing.stop()
-                elif isinstance(thing, Server):
-                    thing.check_sane()
-            passed += 1
-            print(f"ok      {_case} ({time.monotonic() - started:.1f} s)", flush=True)
-        except Exception as e:  # whatever it is, the other cases still count
-            failed += 1
-            print(f"FAILED  {_case}: {e if isinstance(e, Failed) else traceback.format_exc()}", flush=True)
-            for line in traceback.extract_tb(e.__traceback__):
-                if line.filename == os.path.abspath(sys.argv[0]):
-                    print(f"        {os.path.relpath(line.filename, TOP)}:{line.lineno}: {line.line}")
-            for thing in _started:
-                if isinstance(thing, Server):
-                    print("        log: " + thing.log_path, flush=True)
-        finally:
-            end_all()
+    passed = failed = 0
+    running = set()
+    while cases or running:
+        while cases and len(running) < JOBS:
+            running.add(fork_case(*cases.pop(0)))
+        pid, status = os.wait()
+        running.discard(pid)
+        passed += status == 0
+        failed += status != 0
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)

@@ -110,7 +110,7 @@ def kill_rounds(rounds, **options):
 
 
 def test_kill_under_load():
-    kill_rounds(4)
+    kill_rounds(6)
 
 
 def test_kill_with_undelivered():

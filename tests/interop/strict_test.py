@@ -24,14 +24,29 @@ END_OF_DATA = (
 )
 
 
-def refused_and_closed(c, what):
-    """A 5xx or 421 and the end, or the end alone; never a 250."""
-    try:
-        code, text = c.reply()
-    except (Failed, OSError):
-        return
-    check(500 <= code < 600 or code == 421, f"{what!r}: {code} {text}")
-    c.closed()
+class Refusals:
+    """Connections that are to be refused and closed. They are looked at together: a server may linger a while."""
+
+    def __init__(self):
+        self.closing = []
+
+    def add(self, c, what):
+        """Reads the reply: a 5xx, a 421, or the end alone; never a 250."""
+        try:
+            code, text = c.reply()
+        except (Failed, OSError):
+            c.close()
+            return
+        check(500 <= code < 600 or code == 421, f"{what!r}: {code} {text}")
+        self.closing.append((c, what))
+
+    def finish(self):
+        for c, what in self.closing:
+            try:
+                c.closed()
+            except (Failed, OSError) as e:
+                raise Failed(f"{what!r}: {e}") from None
+            c.close()
 
 
 # --- Framing --------------------------------------------------------------------------------------
@@ -39,6 +54,7 @@ def refused_and_closed(c, what):
 
 def test_smuggling_in_data():
     s = Server()
+    refusals = Refusals()
     hidden = b"MAIL FROM:<smuggled@client.example>\r\nRCPT TO:<bob@test.example>\r\nDATA\r\nSubject: hidden\r\n\r\nx\r\n.\r\n"
     for end in END_OF_DATA:
         for tail in (hidden, b"more\r\n.\r\n"):
@@ -46,8 +62,8 @@ def test_smuggling_in_data():
             c.envelope()
             c.cmd("DATA", 354)
             c.send(b"Subject: seen\r\n\r\ntext" + end + tail)
-            refused_and_closed(c, end)
-            c.close()
+            refusals.add(c, end + tail)
+    refusals.finish()
     s.wait_log("connection", number=2 * len(END_OF_DATA))
     check_equal((s.files("alice"), s.files("bob")), ([], []), "messages")
 
@@ -55,6 +71,7 @@ def test_smuggling_in_data():
 def test_smuggling_split():
     """The same, with every split of the end over two writes."""
     s = Server(smtp_accept_max_per_host="100")
+    refusals = Refusals()
     for end in (b"\r\n.\n", b"\n.\r\n", b"\r.\r\n"):
         for cut in range(1, len(end)):
             c = hello(s)
@@ -63,8 +80,8 @@ def test_smuggling_split():
             c.send(b"Subject: seen\r\n\r\ntext" + end[:cut])
             time.sleep(0.02)
             c.send(end[cut:] + b"RSET\r\n.\r\n")
-            refused_and_closed(c, end)
-            c.close()
+            refusals.add(c, end)
+    refusals.finish()
     check_equal(s.files("alice"), [], "messages")
 
 
@@ -104,11 +121,12 @@ def test_smuggling_in_bdat():
 
 def test_bare_line_ends_in_commands():
     s = Server()
+    refusals = Refusals()
     for line in (b"NOOP\n", b"NOOP\nNOOP\r\n", b"NOOP\rNOOP\r\n", b"NO\0OP\r\n", b"NOOP\r\r\n", b"\n", b"NOOP a\nRSET\r\n"):
         c = hello(s)
         c.send(line)
-        refused_and_closed(c, line)
-        c.close()
+        refusals.add(c, line)
+    refusals.finish()
 
 
 def test_early_talker_pipelines():
@@ -142,7 +160,6 @@ def test_starttls_with_plaintext_behind():
                 except (OSError, Failed):
                     continue
                 raise Failed(f"a handshake went on behind {behind!r}")
-            c.closed()
         except (ConnectionError, Failed) as e:
             if "a handshake" in str(e):
                 raise

@@ -252,6 +252,17 @@ def test_curl_good():
         check_equal(staples(s, 4), ["served"] * 4, "ocsp=")
 
 
+def test_curl_delegate():
+    """A proof that a delegate of the issuer signed."""
+    for kind in ("ec", "rsa"):
+        s, p = server("delegate", kind)
+        for version in VERSIONS:
+            status, out = curl(s, p, version)
+            check_equal(status, 0, f"exit status of curl, TLS {version}: {out}")
+            check(gnutls_cli(s, p, version)[1] == content(s.options["tls_ocsp_file"]), "not the proof of the file")
+        check_equal(staples(s, 4), ["served"] * 4, "ocsp=")
+
+
 def test_curl_expired_refuses():
     for kind in ("expired", "revoked"):
         s, p = server(kind)

@@ -18,6 +18,7 @@ LAYER_upper = three_* \
 MBEDTLS_USERS = three_tls
 MBEDTLS_INTERNALS = three_tls
 PORT_USERS = upper
+PROCESS_STATE = two
 TABLE
     printf '#include <stdint.h>\n#include "two.h"\nint one(int);\n' >"$core/one.h"
     printf 'int two(int);\n' >"$core/two.h"
@@ -56,6 +57,15 @@ object_with() {
         run_it "$WORK/obj" | grep -F "$core/one.c: $2"
     fi
 }
+state_in_two() {
+    fresh_tree
+    rm "$core/three_tls.c"
+    printf 'int g(void);\nint g(void)\n{\n    static int n;\n    return n++;\n}\n' >>"$core/two.c"
+    for name in one two; do
+        ${CC:-cc} -std=c11 -O1 -I"$core" -c -o "$WORK/obj/$name.o" "$core/$name.c" || return 1
+    done
+    run_it "$WORK/obj"
+}
 
 fresh_tree
 check "a tree in order passes" in_order
@@ -69,4 +79,5 @@ check "objects in order" object_with 'static const char *const table[] = {"a", "
 check "a system call" object_with 'int getpid(void); int f(void); int f(void) { return getpid(); }' "needs a symbol of the system: getpid"
 check "allocated memory" object_with 'void *malloc(unsigned long); void *f(void); void *f(void) { return malloc(9); }' "needs a symbol of the system: malloc"
 check "global state" object_with 'int f(void); int f(void) { static int n; return n++; }' "has state that is not constant: n"
+check "state where it is allowed" state_in_two
 finish

@@ -24,6 +24,8 @@ for kind in ec rsa; do
     check "$kind: good" says "$dir" good 'leaf.pem: good'
     tests/lib/pki respond "$dir" "$dir/revoked" 7 revoked
     check "$kind: revoked" says "$dir" revoked 'leaf.pem: revoked'
+    tests/lib/pki delegate "$dir" "$dir/delegate" 7
+    check "$kind: delegate" says "$dir" delegate 'leaf.pem: good'
     for status in good revoked unknown; do
         tests/lib/pki proof "$dir" "$dir/own-$status" -60 3600 "$status"
         check "$kind: own $status" says "$dir" "own-$status" "leaf.pem: $status"

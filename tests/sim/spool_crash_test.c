@@ -1,9 +1,9 @@
-/* The power goes at every write, sync, create and rename in turn, and what was not synced is lost, kept or torn; also once
- * more during the recovery. */
+/* The power goes at every write, sync, create and rename in turn, and what was not synced is lost,
+ * kept or torn; also once more during the recovery. */
 #include "spool_world.h"
 
-/* A bit of everything: small, middle and large messages, several at once, aborts, outcomes, one of many recipients. Stops when
- * the power goes. */
+/* A bit of everything: small, middle and large messages, several at once, aborts, outcomes, one of
+ * many recipients. Stops when the power goes. */
 static void scenario(struct world *w)
 {
     struct model *slow = world_begin(w, 30000, 2, false);
@@ -54,7 +54,8 @@ static uint64_t ops_of(void (*run)(struct world *))
     return counts.num_ops;
 }
 
-/* After the crash: is all there, does it go on working, is all there after another crash that loses what is not synced? */
+/* After the crash: is all there, does it go on working, is all there after another crash that loses
+ * what is not synced? */
 static void aftermath(struct world *w)
 {
     if (!w->is_ready) {

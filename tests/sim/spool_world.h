@@ -1,8 +1,10 @@
-/* A spool on a simulated store, driven in virtual time, beside a model that knows what was promised.
+/* A spool on a simulated store, driven in virtual time, beside a model that knows what was
+ * promised.
  *
- * The model's rule: what was acknowledged is found after any crash, byte for byte, until all its outcomes are durable; what was
- * answered with an error, aborted or finished never appears; nothing appears twice; a recipient whose outcome was durable
- * is never offered again. Included by the tests of the spool. */
+ * The model's rule: what was acknowledged is found after any crash, byte for byte, until all its
+ * outcomes are durable; what was answered with an error, aborted or finished never appears; nothing
+ * appears twice; a recipient whose outcome was durable is never offered again. Included by the
+ * tests of the spool. */
 #ifndef POSTERN_SPOOL_WORLD_H
 #define POSTERN_SPOOL_WORLD_H
 
@@ -18,7 +20,7 @@ enum model_state {
     MODEL_OPEN,
     MODEL_COMMITTING, /* neither promised nor denied */
     MODEL_ACKED,
-    MODEL_DEAD        /* aborted, annulled, lost with the crash before it was promised, or finished */
+    MODEL_DEAD /* aborted, annulled, lost with the crash before it was promised, or finished */
 };
 
 struct model {
@@ -36,6 +38,7 @@ struct model {
     bool was_acked;
     uint8_t submitted[WORLD_RCPTS / 8];
     uint8_t durable[WORLD_RCPTS / 8];
+    uint8_t ever[WORLD_RCPTS / 8]; /* submitted, perhaps in an earlier run */
 };
 
 struct world {
@@ -50,8 +53,10 @@ struct world {
     uint64_t random;
     bool is_ready;
     enum err ready_err;
-    bool is_lenient; /* damaged on purpose: may_be_lost counts, and finished messages may come back */
-    uint32_t num_broken; /* promises that the spool broke: checked by the test's end, or wanted by the teeth */
+    bool is_lenient; /* damaged on purpose: may_be_lost counts, and finished messages may come back
+                      */
+    uint32_t num_broken; /* promises that the spool broke: checked by the test's end, or wanted by
+                            the teeth */
     bool is_quiet;       /* count only */
     uint32_t num_messages;
     uint32_t num_rooms;
@@ -201,7 +206,8 @@ static inline void world_on_found(struct world *w, const struct spool_event *ev)
     }
     bool is_late = m->state == MODEL_DEAD && w->is_lenient && m->was_acked;
     if (m->state != MODEL_ACKED && m->state != MODEL_COMMITTING && !is_late) {
-        world_broken(w, m->was_acked ? "a finished message came back" : "a denied message came back",
+        world_broken(w,
+                     m->was_acked ? "a finished message came back" : "a denied message came back",
                      m->id, (uint64_t)(m - w->messages));
         return;
     }
@@ -221,7 +227,7 @@ static inline void world_on_found(struct world *w, const struct spool_event *ev)
         if (bit_of(m->durable, r) && !is_final && !w->is_lenient) {
             world_broken(w, "a recipient is offered again", m->id, r);
         }
-        if (!bit_of(m->submitted, r) && is_final) {
+        if (!bit_of(m->ever, r) && is_final) {
             world_broken(w, "a recipient is final that never was", m->id, r);
         }
         if (is_final) {
@@ -248,11 +254,13 @@ static inline void world_on_ready(struct world *w, const struct spool_event *ev)
         if (m->is_found || m->state == MODEL_DEAD) {
             continue;
         }
-        bool is_over = all_bits(m->submitted, m->num_rcpts);
+        bool is_over = all_bits(m->ever, m->num_rcpts);
         if (m->state == MODEL_ACKED && !is_over && !m->may_be_lost) {
             world_broken(w, "an acknowledged message is lost", m->id, i);
         }
-        m->state = MODEL_DEAD;
+        if (m->state == MODEL_ACKED) {
+            m->state = MODEL_DEAD;
+        } /* else it was never answered: a page that a failed sync left behind may yet bring it */
     }
 }
 
@@ -268,8 +276,8 @@ static inline bool world_has_failed(struct world *w)
 
 static inline void world_on_event(struct world *w, const struct spool_event *ev)
 {
-    struct model *m = ev->kind == SPOOL_ROOM || ev->kind == SPOOL_READY ? NULL
-                                                                        : world_find(w, ev->id);
+    struct model *m =
+        ev->kind == SPOOL_ROOM || ev->kind == SPOOL_READY ? NULL : world_find(w, ev->id);
     switch (ev->kind) {
     case SPOOL_READY:
         world_on_ready(w, ev);
@@ -284,7 +292,8 @@ static inline void world_on_event(struct world *w, const struct spool_event *ev)
         }
         m->state = ev->err == ERR_OK ? MODEL_ACKED : MODEL_DEAD;
         if (ev->err != ERR_OK && world_has_failed(w)) {
-            m->state = MODEL_COMMITTING; /* the annul could not be written either: neither is certain */
+            m->state =
+                MODEL_COMMITTING; /* the annul could not be written either: neither is certain */
         }
         m->was_acked = ev->err == ERR_OK;
         w->num_acks += ev->err == ERR_OK;
@@ -355,8 +364,8 @@ static inline bool world_boot(struct world *w)
             w->messages[i].state = MODEL_DEAD;
         }
     }
-    enum err err = spool_open(&w->sp, &w->conf, sim_store_port(w->store), &w->entropy, &w->log,
-                              &arena);
+    enum err err =
+        spool_open(&w->sp, &w->conf, sim_store_port(w->store), &w->entropy, &w->log, &arena);
     if (err != ERR_OK) {
         if (!sim_store_is_off(w->store)) {
             world_broken(w, "does not open", 0, err);
@@ -433,7 +442,8 @@ static inline void world_commit(struct world *w, struct model *m)
     }
 }
 
-/* Appends until upto bytes are in, turning while the spool says ERR_AGAIN. False: refused, or the power went. */
+/* Appends until upto bytes are in, turning while the spool says ERR_AGAIN. False: refused, or the
+ * power went. */
 static inline bool world_fill(struct world *w, struct model *m, uint32_t upto)
 {
     for (uint32_t n = 0; m->appended < upto; n++) {
@@ -468,6 +478,7 @@ static inline enum err world_outcome(struct world *w, struct model *m, uint32_t 
         return err;
     }
     set_bit(m->submitted, rcpt);
+    set_bit(m->ever, rcpt);
     err = spool_outcome(w->sp, m->id, rcpt, 1);
     if (err != ERR_OK) {
         m->submitted[rcpt / 8] &= (uint8_t) ~(1u << rcpt % 8);
