@@ -14,6 +14,10 @@
  *
  *     (*) as the reason why none is served
  *
+ * The file of proofs of a pair may hold several, in PEM: one for each certificate of its chain.
+ * Each is matched to its certificate by what it says itself and judged by itself, with the issuer
+ * of that certificate; the table holds for each.
+ *
  * Whether what is kept is still in date is judged again at each handshake, by tls. Service: reads
  * files through the port; called by the composition root at the start, at a reload and at
  * connections. */
@@ -49,14 +53,18 @@ struct staple_files {
     char paths[STAPLE_MAX_FILES][STAPLE_PATH_CAP];
 };
 
+/* Who issued a certificate of a chain. */
+struct staple_issuer {
+    struct slice der; /* in the set, or a copy on the heap; empty: not known */
+    bool is_copy;
+};
+
 /* Everything that is replaced as one. */
 struct staple_load {
     struct staple_files files;
     struct port_stamp stamps[STAPLE_MAX_FILES]; /* as they were just before the files were read */
     struct tls_set *set;                        /* NULL: none */
-    struct slice
-        issuers[STAPLE_MAX_PAIRS]; /* DER; in the set, or a copy on the heap; empty: none */
-    bool is_copy[STAPLE_MAX_PAIRS];
+    struct staple_issuer issuers[STAPLE_MAX_PAIRS][TLS_SET_CHAIN_MAX];
     bool judge_again; /* there was no memory for a proof */
 };
 

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """What the server says of its proofs: `postern check`, proofs for a chain, and what the log tells of serving."""
 
+import base64
 import os
+import shutil
+import subprocess
 
 import harness
-from harness import POSTERN, Pki, Server, case_dir, check, check_equal, run
+from harness import POSTERN, Failed, Pki, Server, case_dir, check, check_equal, run
 
 
 def postern_check(s):
@@ -41,6 +44,81 @@ def test_sha1():
     check("served until" in postern_check(s)[1], "a good proof")
     s.configure(ocsp_allow_sha1="maybe")
     check_equal(postern_check(s)[0], 78, "exit status for a wrong value")
+
+
+# --- A proof for each certificate of the chain -----------------------------------------------------
+
+
+def content(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def pem(*paths):
+    """These responses as blocks of one file; its path."""
+    path = os.path.join(case_dir(), "proofs.pem")
+    with open(path + ".new", "wb") as f:
+        for der in map(content, paths):
+            f.write(b"-----BEGIN OCSP RESPONSE-----\n" + base64.encodebytes(der) + b"-----END OCSP RESPONSE-----\n")
+    os.rename(path + ".new", path)
+    return path
+
+
+def issuer_proof(p, status="V"):
+    """The root's word on the intermediate certificate."""
+    path = os.path.join(case_dir(), f"issuer-{status}.der")
+    index = os.path.join(case_dir(), "index.txt")
+    revoked = "260101000000Z" if status == "R" else ""
+    with open(index, "w", encoding="ascii") as f:
+        f.write(f"{status}\t391231235959Z\t{revoked}\t02\tunknown\t/CN=Throwaway issuer\n")
+    root, key, inter = (os.path.join(p.dir, n) for n in ("root.pem", "root.key", "inter.pem"))
+    subprocess.run(
+        ["openssl", "ocsp", "-index", index, "-CA", root, "-rsigner", root, "-rkey", key, "-issuer", root]
+        + ["-cert", inter, "-no_nonce", "-noverify", "-ndays", "7", "-respout", path],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return path
+
+
+def saved_by_gnutls(s, p, version):
+    """The DER of each response that GnuTLS was sent, and verified; in order of the chain."""
+    multi = os.path.join(case_dir(), "multi.pem")
+    if os.path.exists(multi):
+        os.remove(multi)
+    status, out = run(
+        *("gnutls-cli", "--starttls-proto=smtp", "--port", str(s.port), "--x509cafile", p.root),
+        *("--save-ocsp-multi", multi, f"--priority=NORMAL:-VERS-ALL:+VERS-TLS{version}", "--sni-hostname=localhost"),
+        *("--verify-hostname=localhost", "127.0.0.1"),
+        text="QUIT\n",
+    )
+    check_equal(status, 0, "exit status of gnutls-cli, which printed\n" + out[-1500:])
+    check("Status: The certificate is trusted" in out, "not trusted:\n" + out[-1500:])
+    if not os.path.exists(multi):
+        return []
+    blocks = content(multi).split(b"-----BEGIN OCSP RESPONSE-----")[1:]
+    return [base64.b64decode(b.split(b"-----END")[0]) for b in blocks]
+
+
+def test_chain():
+    """TLS 1.3 has a proof with each certificate, TLS 1.2 the leaf's; each is judged by itself."""
+    if shutil.which("gnutls-cli") is None:
+        raise Failed("gnutls-cli is missing")
+    p = Pki()
+    leaf, inter, gone = p.proof("good"), issuer_proof(p), issuer_proof(p, "R")
+    s = Server(p, pem(inter, leaf), tls_verify_certificates=p.root)
+    check_equal(saved_by_gnutls(s, p, "1.3"), [content(leaf), content(inter)], "responses in TLS 1.3")
+    check_equal(saved_by_gnutls(s, p, "1.2"), [content(leaf)], "responses in TLS 1.2")
+    s.stop()
+    s = Server(p, pem(leaf, gone), tls_verify_certificates=p.root)
+    s.wait_log("proof", "chain=1", "reason=revoked")
+    check_equal(saved_by_gnutls(s, p, "1.3"), [content(leaf)], "responses when the issuer is revoked")
+    s.stop()
+    # Without the root nobody can tell whether the issuer's proof is true.
+    s = Server(p, pem(leaf, inter))
+    check_equal(saved_by_gnutls(s, p, "1.3"), [content(leaf)], "responses without the root")
+    s.stop()
 
 
 if __name__ == "__main__":
