@@ -29,7 +29,7 @@
 #define TAG_OWNER(tag) ((tag) >> 56 << 56)
 #define TAG_REST(tag)  ((tag) & ((UINT64_C(1) << 56) - 1))
 
-enum timer_kind { TIMER_CONN, TIMER_QUEUE, TIMER_ACCEPT, TIMER_HEAP };
+enum timer_kind { TIMER_CONN, TIMER_QUEUE, TIMER_ACCEPT, TIMER_HEAP, TIMER_STAPLE };
 
 /* Bytes of a session that came in and are not used up, or that could not be sent. Borrowed from
  * pools while there are any. */
@@ -143,11 +143,13 @@ struct mta {
     struct txn *commits_first;  /* waiting to be durable */
     struct txn *commits_last;
     struct listener listeners[BUDGET_LISTENERS];
+    struct timer staple_timer; /* what is served may change then */
     struct timer heap_timer;   /* TLS ran out of memory: look again then */
     struct timer accept_timer; /* descriptors ran out: look again then */
     struct spool *spool;
     struct queue queue;
     struct staple staple;
+    struct staple_counts staple_counts;
     struct wall_time wall;
     char floor_path[1100];
     struct heap heap; /* of TLS */
@@ -193,6 +195,7 @@ enum err site_open_tls(struct mta *m, struct site *site, struct arena *a, struct
 enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors);
 /* The certificates for a handshake, with a reference that the caller drops. */
 struct tls_set *site_take_set(struct mta *m);
+void site_watch(struct mta *m); /* tells what is served, where that has changed */
 void site_put_check(struct mta *m, struct buf *out);
 void site_close_tls(struct mta *m);
 

@@ -92,6 +92,7 @@ enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors)
         err =
             tls_env_set_ciphers(&m->tls_env, slice_of_string(conf->tls_require_ciphers), &bad_name);
         m->has_certificate = conf->tls_certificate[0] != 0;
+        site_watch(m);
     }
     return err;
 }
@@ -121,6 +122,23 @@ struct tls_set *site_take_set(struct mta *m)
     return staple_take_set(&m->staple);
 }
 
+void site_watch(struct mta *m)
+{
+    struct tls_time now = mta_tls_time(m);
+    if (m->has_certificate) {
+        uint64_t wait_ms = staple_watch(&m->staple, &now);
+        timer_set(&m->timers, &m->staple_timer, m->now_ms + (wait_ms < 1000 ? 1000 : wait_ms));
+    }
+}
+
+static void report_counts(struct mta *m)
+{
+    struct log_line line;
+    log_begin(&line, "staples");
+    staple_put_counts(&m->staple_counts, &line);
+    report_line(m, LOG_INFO, &line);
+}
+
 void site_put_check(struct mta *m, struct buf *out)
 {
     struct tls_time now = mta_tls_time(m);
@@ -134,6 +152,9 @@ void site_put_check(struct mta *m, struct buf *out)
 
 void site_close_tls(struct mta *m)
 {
+    if (m->has_tls_env && m->spool_ready) {
+        report_counts(m);
+    }
     uint32_t cursor = 0;
     struct tls *t;
     while ((t = pool_each(&m->tls_conns, &cursor)) != NULL) {

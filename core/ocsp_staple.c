@@ -38,21 +38,13 @@ static void report(struct staple *s, enum log_level level, struct log_line *line
     s->port->log.line(s->port->log.ctx, level, log_end(line));
 }
 
-static enum ocsp_reason reason_at(const struct ocsp_verdict *v, const struct tls_time *now)
-{
-    if (v->reason != OCSP_GOOD) {
-        return v->reason;
-    }
-    return now->wall_set ? ocsp_verdict_at(v, now->wall_s) : OCSP_CLOCK_NOT_SET;
-}
-
 /* What a proof's file held for a certificate of the chain, and whether it is what is served from
  * now on. */
 static void report_proof(struct staple *s, const char *path, size_t index,
                          const struct ocsp_verdict *v, const char *action,
                          const struct tls_time *now)
 {
-    enum ocsp_reason reason = reason_at(v, now);
+    enum ocsp_reason reason = staple_reason_at(v, now);
     struct log_line line;
     log_begin(&line, "proof");
     log_peer_text(&line, "file", slice_of_string(path));
@@ -289,8 +281,10 @@ enum err staple_reload(struct staple *s, const struct staple_conf *conf, const s
     s->is_reloading = false;
     if (err != ERR_OK) {
         s->judging = judging;
+        return err;
     }
-    return err;
+    staple_watch(s, now);
+    return ERR_OK;
 }
 
 enum err staple_open(struct staple *s, const struct port *port, struct tls_env *env,
@@ -348,14 +342,10 @@ static void report_new_set(struct staple *s)
     report(s, LOG_INFO, &line);
 }
 
-void staple_refresh(struct staple *s, const struct tls_time *now, struct buf scratch)
+static void load_changes(struct staple *s, const struct tls_time *now, struct buf scratch)
 {
     struct port_stamp stamps[STAPLE_MAX_FILES];
     bool set_changed, proof_changed;
-    if (s->now.set == NULL || now->now_ms - s->looked_ms < STAPLE_LOOK_MS) {
-        return;
-    }
-    s->looked_ms = now->now_ms;
     staple_stamp(&s->port->files, &s->now.files, stamps);
     find_change(s, stamps, &set_changed, &proof_changed);
     /* What failed for a lack of something is tried again; else only once files change again. */
@@ -371,43 +361,22 @@ void staple_refresh(struct staple *s, const struct tls_time *now, struct buf scr
     }
 }
 
+void staple_refresh(struct staple *s, const struct tls_time *now, struct buf scratch)
+{
+    if (s->now.set == NULL || now->now_ms - s->looked_ms < STAPLE_LOOK_MS) {
+        return;
+    }
+    s->looked_ms = now->now_ms;
+    load_changes(s, now, scratch);
+    staple_watch(s, now);
+}
+
 struct tls_set *staple_take_set(struct staple *s)
 {
     if (s->now.set != NULL) {
         tls_set_keep(s->now.set);
     }
     return s->now.set;
-}
-
-enum ocsp_reason staple_reason(const struct staple *s, size_t pair, const struct tls_time *now)
-{
-    const struct ocsp_verdict *v;
-    struct slice der;
-    if (s->now.set == NULL || !tls_set_proof(s->now.set, pair, 0, &der, &v)) {
-        return OCSP_NO_FILE;
-    }
-    return reason_at(v, now);
-}
-
-void staple_put_check(const struct staple *s, const struct tls_time *now, struct buf *out)
-{
-    for (size_t pair = 0; s->now.set != NULL && pair < s->now.files.num_pairs; pair++) {
-        const char *cert_path = s->now.files.paths[staple_index(STAPLE_CERTIFICATE, pair)];
-        const char *path = s->now.files.paths[staple_index(STAPLE_PROOF, pair)];
-        enum ocsp_reason reason = staple_reason(s, pair, now);
-        const struct ocsp_verdict *v;
-        struct slice der;
-        buf_put_string(out, path[0] != '\0' ? "tls_ocsp_file " : "tls_certificate ");
-        text_put_escaped(out, slice_of_string(path[0] != '\0' ? path : cert_path), STAPLE_PATH_CAP);
-        if (reason == OCSP_GOOD && tls_set_proof(s->now.set, pair, 0, &der, &v)) {
-            buf_put_string(out, ": served until ");
-            text_put_time(out, v->end_s);
-        } else {
-            buf_put_string(out, ": no proof is served: ");
-            buf_put_string(out, ocsp_reason_name(reason));
-        }
-        buf_put_string(out, "\n");
-    }
 }
 
 void staple_close(struct staple *s)

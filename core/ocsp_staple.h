@@ -68,6 +68,20 @@ struct staple_load {
     bool judge_again; /* there was no memory for a proof */
 };
 
+/* What the log was last told of a pair. */
+struct staple_state {
+    enum ocsp_reason reason;
+    int64_t end_s;
+    bool is_required; /* the certificate says that it needs a proof (RFC 7633) */
+};
+
+/* How those fared who shook hands. */
+struct staple_counts {
+    uint64_t num_not_asked;
+    uint64_t num_served;
+    uint64_t num_withheld[NUM_OCSP_REASONS];
+};
+
 struct staple {
     const struct port *port;
     struct tls_env *env;
@@ -76,6 +90,8 @@ struct staple {
     uint64_t looked_ms;
     bool is_reloading; /* what was judged with other options is judged again */
     enum err told;     /* why the last load failed, as logged; ERR_OK: it did not */
+    struct staple_state told_states[STAPLE_MAX_PAIRS];
+    uint8_t told_id[TLS_SET_ID_LEN]; /* of the set whose states they are */
 };
 
 /* Loads all that conf names. A certificate or key that cannot be used is an error: *errors then has
@@ -101,6 +117,18 @@ struct tls_set *staple_take_set(struct staple *s);
 
 /* Why the proof of that pair is not served at that time, or OCSP_GOOD. For reports. */
 enum ocsp_reason staple_reason(const struct staple *s, size_t pair, const struct tls_time *now);
+
+/* Logs, for each certificate, a change of what is served: until when, or why not; a certificate
+ * that must be stapled and is not, as a warning. Returns after how many ms to call it again at the
+ * latest; loading calls it by itself. Cheap. */
+uint64_t staple_watch(struct staple *s, const struct tls_time *now);
+
+/* Whether the certificate of a pair is not to be believed without a proof (RFC 7633). */
+bool staple_is_required(const struct staple *s, size_t pair);
+
+/* Counts a handshake that has ended; and adds the sums to a line. */
+void staple_count(struct staple_counts *counts, const struct tls_info *info);
+void staple_put_counts(const struct staple_counts *counts, struct log_line *line);
 
 /* A line for each certificate: its file, the file of its proof, and until when that is served or
  * why not. For `postern check`. */

@@ -28,6 +28,9 @@ enum err staple_load(struct staple *s, struct staple_load *load, struct buf scra
 /* Gives back what *load holds. */
 void staple_unload(struct staple *s, struct staple_load *load);
 
+/* The answer of a verdict at that time, which may not be known. */
+enum ocsp_reason staple_reason_at(const struct ocsp_verdict *v, const struct tls_time *now);
+
 /* The file of a pair's proofs, as it is read. */
 struct staple_proofs {
     struct buf memory; /* the file's bytes, and in their place each proof */

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import harness
-from harness import POSTERN, Failed, Pki, Server, case_dir, check, check_equal, run
+from harness import POSTERN, Failed, Pki, Server, case_dir, check, check_equal, run, wait_until
 
 
 def postern_check(s):
@@ -119,6 +119,25 @@ def test_chain():
     s = Server(p, pem(leaf, inter))
     check_equal(saved_by_gnutls(s, p, "1.3"), [content(leaf)], "responses without the root")
     s.stop()
+
+
+# --- What the log says ----------------------------------------------------------------------------
+
+
+def test_told():
+    """That a proof has lapsed is told when it happens, though nobody connects; the counts are told at the end."""
+    p = Pki()
+    path = p.timed_proof(-3600, 5, os.path.join(case_dir(), "short.der"))
+    s = Server(p, path, ocsp_margin="0s")
+    s.wait_log("staple", f'certificate="{p.chain}"', "state=none", "reason=expired")
+    check_equal(len(s.log_lines("staple", "state=served")), 1, "lines that it is served")
+    check_equal(saved_by_gnutls(s, p, "1.3"), [], "responses")
+    p.proof("good", path)
+    wait_until(lambda: saved_by_gnutls(s, p, "1.3"), "a staple", 10)
+    s.wait_log("staple", "state=served", number=2)
+    s.stop()
+    line = s.wait_log("staples")[0]
+    check("served=1" in line.split() and any(w.startswith("none:expired=") for w in line.split()), line)
 
 
 if __name__ == "__main__":
