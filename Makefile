@@ -31,7 +31,7 @@ STRIP ?= $(CROSS_COMPILE)strip
 
 # Variants have objects of their own: SAN=1 for ASan and UBSan, COV=1 for coverage.
 O := $(BUILD)/$(BOARD)$(if $(SAN),-san)$(if $(COV),-cov)
-SAN_FLAGS = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+SAN_FLAGS = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 VARIANT_FLAGS := $(if $(SAN),$(SAN_FLAGS)) $(if $(COV),-O0 --coverage)
 
 WARN = -Wall -Wextra -Wconversion -Wshadow -Wvla -Wmissing-prototypes -Werror

@@ -159,7 +159,8 @@ void *heap_alloc(struct heap *h, size_t num, size_t size)
         return NULL;
     }
     uint32_t len = num > SIZE_MAX / size ? 0 : len_for(num * size);
-    struct heap_block *b = len == 0 ? NULL : find(h, len);
+    bool is_refused = h->refuse_in != 0 && --h->refuse_in == 0;
+    struct heap_block *b = len == 0 || is_refused ? NULL : find(h, len);
     if (b == NULL) {
         h->num_refused++;
         return NULL;

@@ -26,6 +26,7 @@ struct heap {
     size_t used_max_len; /* the most that was ever in use at once */
     uint32_t num_used;
     uint32_t num_refused; /* allocations that returned NULL for want of memory */
+    uint32_t refuse_in;   /* for tests: the so-many-th allocation from now is refused; 0: none */
 };
 
 /* Takes over the region, which must outlive the heap. False if it is too small or over 2 GiB. */

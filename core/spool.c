@@ -204,7 +204,7 @@ bool spool_step(struct spool *sp, uint64_t now_ms)
     spool_batch_start(sp);
     /* A batch that had nothing to sync has ended at once: others may go on for it. */
     has_more = has_more || (sp->batch_open != batch && !sp->is_syncing);
-    sp->is_stuck = is_stuck(sp, has_more);
+    sp->is_stuck = sp->recover.stage == RECOVER_DONE && is_stuck(sp, has_more);
     sp->is_room = sp->is_room || (sp->is_stuck && sp->has_waiter);
     return has_more || (sp->batch_err != ERR_OK && !sp->is_syncing);
 }

@@ -83,7 +83,7 @@ struct spool_stats {
     uint64_t num_outcomes;
     uint64_t num_recycled;      /* segments given a new generation */
     uint64_t num_damaged_pages; /* seen by recovery and by reads */
-    uint64_t num_lost;          /* messages named as lost by recovery */
+    uint64_t num_lost;          /* times that a message was named as lost, perhaps or for certain */
     uint32_t num_messages;      /* live now */
     uint32_t num_txns;          /* open now */
     uint32_t num_segments;      /* files now */

@@ -84,7 +84,6 @@ struct spool_seg {
 #define ENTRY_USED     1u
 #define ENTRY_ANNULLED 2u
 #define ENTRY_COPYING  4u
-#define ENTRY_TOLD     8u
 #define ENTRY_HASHED   16u
 #define ENTRY_COPIED   64u /* recovery: has a copy, so it was acknowledged */
 #define ENTRY_DOUBTED  32u /* recovery: never acknowledged and not whole, to be annulled */

@@ -34,7 +34,7 @@ void spool_log_lost(struct spool *sp, uint64_t id, uint16_t seg, uint32_t page, 
         log_u64(&line, "segment", sp->segs[seg].id);
         log_u64(&line, "page", page);
     }
-    sp->stats.num_lost += strcmp(word, "lost") == 0;
+    sp->stats.num_lost++;
     sp->log->line(sp->log->ctx, LOG_ERROR, log_end(&line));
 }
 

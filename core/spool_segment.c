@@ -273,7 +273,9 @@ static void create(struct spool *sp)
 {
     uint16_t seg = 0;
     while (sp->segs[seg].state != SEG_UNUSED) {
-        seg++;
+        if (++seg == sp->num_segs) {
+            return;
+        }
     }
     struct spool_seg *sg = &sp->segs[seg];
     memset(sg, 0, sizeof *sg);
@@ -344,12 +346,20 @@ static uint32_t num_files(const struct spool *sp)
     return num;
 }
 
-/* Once a run, at the limit: one file more, for the sync of the directory that comes with it. A
- * spare goes in turn. */
+/* The log cannot be recycled before a create has synced the directory. When there is no other
+ * reason for one: a file more than the limit; a spare goes in turn. */
 static bool needs_create(const struct spool *sp)
 {
-    return sp->is_dir_doubted && sp->now_ms >= sp->create_again_ms &&
-           num_files(sp) < sp->max_segs + 8;
+    bool is_blocked = sp->is_dir_doubted;
+    for (uint32_t i = 0; i < sp->num_segs; i++) {
+        const struct spool_seg *sg = &sp->segs[i];
+        is_blocked = is_blocked || (sg->state == SEG_GONE && !sg->is_data);
+        if (sg->state == SEG_CREATING) {
+            return false;
+        }
+    }
+    return is_blocked && sp->now_ms >= sp->create_again_ms && num_files(sp) < sp->max_segs + 8 &&
+           spool_segs_at_hand(sp) <= SPOOL_RESERVE + 1;
 }
 
 static void drop_excess(struct spool *sp, uint32_t num_spares)
@@ -387,11 +397,15 @@ void spool_seg_prepare(struct spool *sp)
     }
     sp->is_starved = false;
     drop_excess(sp, num);
+    if (want != 0 && needs_create(sp)) {
+        create(sp);
+        num++;
+    }
     for (; num < want; num++) {
         uint16_t seg = reusable(sp);
         if (seg != SPOOL_NONE) {
             spool_seg_recycle(sp, seg);
-        } else if (num_creatable(sp) != 0 || needs_create(sp)) {
+        } else if (num_creatable(sp) != 0) {
             create(sp);
         } else {
             sp->is_starved = num == 0;

@@ -371,7 +371,6 @@ static void written_ok(struct spool *sp, struct spool_txn *t)
     spool_entry_insert(sp, entry);
     spool_entry_place(sp, entry, &at);
     sp->slots[entry].entry.cost = t->cost;
-    sp->slots[entry].entry.flags |= ENTRY_TOLD;
     sp->stats.num_messages++;
     sp->stats.num_committed++;
     t->entry = 0;

@@ -11,7 +11,8 @@
 #define ROOM_HANDSHAKE_LEN 2048
 #define OUT_QUEUE_MAX      8192 /* a flight, or a record of data; more waits in the library */
 #define RECORD_EXTRA_LEN   64   /* what protection adds to content, and more */
-#define NO_ROOM            1    /* beside the library's errors, which are negative */
+#define RESERVE_LEN        (16 * 1024) /* what a state of the handshake may need in passing */
+#define NO_ROOM            1           /* beside the library's errors, which are negative */
 
 _Static_assert(sizeof(mbedtls_ssl_context) <= sizeof((struct tls *)0)->ssl, "TLS_SSL_WORDS");
 
@@ -99,7 +100,7 @@ enum err tls_begin(struct tls *t, struct tls_env *env, struct tls_settings *sett
     settings->num_refs++;
     mbedtls_ssl_context *ssl = tls_ssl(t);
     mbedtls_ssl_init(ssl);
-    if (mbedtls_ssl_setup(ssl, &settings->config) != 0) {
+    if (tls_status_setup(ssl, &settings->config) != 0) {
         tls_free(t);
         return ERR_NO_MEMORY;
     }
@@ -291,7 +292,7 @@ static enum tls_event shake(struct tls *t, const struct tls_time *now)
         if (tls_status_is_over(ssl)) {
             return establish(t);
         }
-        if (!tls_status_grow_out_full(ssl)) {
+        if (heap_largest_free(t->env->heap) < RESERVE_LEN || !tls_status_grow_out_full(ssl)) {
             return TLS_NO_ROOM;
         }
         bool is_heavy = tls_status_is_heavy(ssl);

@@ -88,6 +88,7 @@ enum tls_hello_result tls_hello_parse(struct slice body, struct tls_hello *out)
     struct slice extensions = extensions_of(body), data;
     uint16_t type;
     bool seen_status = false;
+    enum tls_hello_result result = TLS_HELLO_OK;
     memset(out, 0, sizeof *out);
     while (slice_be16(&extensions, &type) && take_vector(&extensions, 2, &data)) {
         if (type == EXT_SERVER_NAME && slice_is_empty(out->host_name)) {
@@ -97,14 +98,13 @@ enum tls_hello_result tls_hello_parse(struct slice body, struct tls_hello *out)
             continue;
         }
         if (seen_status) {
-            return TLS_HELLO_STATUS_TWICE;
+            result = TLS_HELLO_STATUS_TWICE;
+        } else if (!parse_status_request(data, &out->asks_for_proof)) {
+            result = TLS_HELLO_STATUS_MALFORMED;
         }
         seen_status = true;
-        if (!parse_status_request(data, &out->asks_for_proof)) {
-            return TLS_HELLO_STATUS_MALFORMED;
-        }
     }
-    return TLS_HELLO_OK;
+    return result;
 }
 
 static bool is_label_byte(uint8_t c)

@@ -11,20 +11,18 @@
 #define RSA_BITS_MIN 2048
 #define RSA_BITS_MAX 4096
 
+static size_t count(struct slice text, const char *word)
+{
+    size_t num = 0;
+    for (size_t i = 0; i + strlen(word) <= text.len; i++) {
+        num += memcmp(text.ptr + i, word, strlen(word)) == 0;
+    }
+    return num;
+}
+
 static bool contains(struct slice text, const char *word)
 {
-    size_t len = strlen(word);
-    for (size_t i = 0; i + len <= text.len; i++) {
-        const uint8_t *hit = memchr(text.ptr + i, word[0], text.len - len - i + 1);
-        if (hit == NULL) {
-            return false;
-        }
-        i = (size_t)(hit - text.ptr);
-        if (memcmp(hit, word, len) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return count(text, word) != 0;
 }
 
 static bool is_pem(struct slice bytes)
@@ -51,11 +49,13 @@ static void free_text(struct heap *heap, uint8_t *copy, size_t len)
 static enum tls_set_error parse_chain(struct tls_set *set, struct tls_pair *p, struct slice chain)
 {
     int ret;
+    size_t num_begun = 1;
     if (slice_is_empty(chain)) {
         return TLS_SET_NO_CERTIFICATE;
     }
     if (is_pem(chain)) {
-        if (!contains(chain, "-----BEGIN CERTIFICATE-----")) {
+        num_begun = count(chain, "-----BEGIN CERTIFICATE-----");
+        if (num_begun == 0) {
             return TLS_SET_NO_CERTIFICATE;
         }
         uint8_t *text = copy_text(set->heap, chain);
@@ -71,11 +71,12 @@ static enum tls_set_error parse_chain(struct tls_set *set, struct tls_pair *p, s
         return TLS_SET_BAD_CERTIFICATE;
     }
     for (const mbedtls_x509_crt *c = &p->chain; c != NULL; c = c->next) {
-        if (++p->num_certs > TLS_SET_CHAIN_MAX) {
-            return TLS_SET_CHAIN_TOO_LONG;
-        }
+        p->num_certs++;
     }
-    return TLS_SET_OK;
+    if (p->num_certs != num_begun) {
+        return TLS_SET_BAD_CERTIFICATE; /* the library passes over one that has no end */
+    }
+    return p->num_certs > TLS_SET_CHAIN_MAX ? TLS_SET_CHAIN_TOO_LONG : TLS_SET_OK;
 }
 
 /* The high-level half of a library error says what was wrong. */

@@ -35,6 +35,9 @@ struct tls_status {
     uint32_t num_hashed;
 };
 
+/* mbedtls_ssl_setup; after a failure too, *ssl may be given to mbedtls_ssl_free. */
+int tls_status_setup(mbedtls_ssl_context *ssl, const mbedtls_ssl_config *config);
+
 /* All that return int: 0, or an error of the library; WANT_READ and WANT_WRITE mean call again. */
 
 /* Server: reads a whole ClientHello and leaves it for the library to read again. The body is a view

@@ -59,6 +59,15 @@ static bool resize_out(mbedtls_ssl_context *ssl, size_t len)
     return true;
 }
 
+/* When memory runs out late in it, the library forgets the settings but not the handshake, and its
+ * own mbedtls_ssl_free then follows a null pointer. */
+int tls_status_setup(mbedtls_ssl_context *ssl, const mbedtls_ssl_config *config)
+{
+    int ret = mbedtls_ssl_setup(ssl, config);
+    ssl->conf = config;
+    return ret;
+}
+
 enum tls_grown tls_status_grow_in(mbedtls_ssl_context *ssl)
 {
     size_t need_len = (size_t)(ssl->in_hdr - ssl->in_buf) + HEADER_LEN;

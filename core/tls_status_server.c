@@ -15,7 +15,9 @@
 
 #define HELLO_FIXED_LEN (4 + 2 + 32) /* up to the session id: header, version, random */
 
-/* An extension of the leaf's entry has 16-bit lengths around it. */
+/* TLS 1.2: OpenSSL refuses a CertificateStatus of more than 16 KiB. TLS 1.3: an extension and the
+ * list that it stands in have 16-bit lengths. */
+#define PROOF_12_MAX (16384 - 4)
 #define PROOF_13_MAX (65535 - 4 - 4)
 
 /* The ClientHello that stands in the input buffer, without its header; empty if it is none. */
@@ -65,7 +67,8 @@ int tls_status_on_hello(mbedtls_ssl_context *ssl)
 
 /* --- What may be served ----------------------------------------------------------------------- */
 
-static enum ocsp_reason judge(const struct tls_status *s, const struct tls_proof *proof)
+static enum ocsp_reason judge(const mbedtls_ssl_context *ssl, const struct tls_status *s,
+                              const struct tls_proof *proof)
 {
     if (proof == NULL) {
         return OCSP_NO_FILE;
@@ -73,10 +76,13 @@ static enum ocsp_reason judge(const struct tls_status *s, const struct tls_proof
     if (proof->verdict.reason != OCSP_GOOD) {
         return proof->verdict.reason;
     }
-    if (!s->now.wall_set) {
-        return OCSP_CLOCK_NOT_SET;
+    if (proof->len == 0) {
+        return OCSP_NO_FILE;
     }
-    return proof->len == 0 ? OCSP_NO_FILE : ocsp_verdict_at(&proof->verdict, s->now.wall_s);
+    if (proof->len > (status_is_13(ssl) ? PROOF_13_MAX : PROOF_12_MAX)) {
+        return OCSP_TOO_BIG;
+    }
+    return s->now.wall_set ? ocsp_verdict_at(&proof->verdict, s->now.wall_s) : OCSP_CLOCK_NOT_SET;
 }
 
 static struct tls_pair *chosen_pair(const mbedtls_ssl_context *ssl, const struct tls_status *s)
@@ -137,7 +143,7 @@ static int hash_server_hello(mbedtls_ssl_context *ssl, const unsigned char *msg,
 static int write_server_hello_12(mbedtls_ssl_context *ssl, struct tls_status *s)
 {
     const struct tls_pair *pair = chosen_pair(ssl, s);
-    enum ocsp_reason reason = pair == NULL ? OCSP_NO_FILE : judge(s, pair->proofs[0]);
+    enum ocsp_reason reason = pair == NULL ? OCSP_NO_FILE : judge(ssl, s, pair->proofs[0]);
     if (reason != OCSP_GOOD) {
         decide(s, reason);
         return mbedtls_ssl_handshake_step(ssl);
@@ -185,7 +191,7 @@ static int write_certificate_status_12(mbedtls_ssl_context *ssl, struct tls_stat
 {
     struct tls_pair *pair = chosen_pair(ssl, s);
     struct tls_proof *proof = pair == NULL ? NULL : pair->proofs[0];
-    enum ocsp_reason reason = judge(s, proof);
+    enum ocsp_reason reason = judge(ssl, s, proof);
     if (reason != OCSP_GOOD || proof == NULL) {
         decide(s, reason); /* it lapsed since: the message may be left out, RFC 6066 8 */
         return 0;
@@ -257,14 +263,14 @@ static bool pick_pair_13(mbedtls_ssl_context *ssl)
 }
 
 /* The proof for a certificate of the chain if it may be sent, else NULL. */
-static struct tls_proof *servable_13(const struct tls_status *s, struct tls_pair *pair,
-                                     size_t index)
+static struct tls_proof *servable_13(const mbedtls_ssl_context *ssl, const struct tls_status *s,
+                                     struct tls_pair *pair, size_t index)
 {
     if (!s->asked || index >= pair->num_certs) {
         return NULL;
     }
     struct tls_proof *proof = pair->proofs[index];
-    return judge(s, proof) == OCSP_GOOD && proof->len <= PROOF_13_MAX ? proof : NULL;
+    return judge(ssl, s, proof) == OCSP_GOOD ? proof : NULL;
 }
 
 /*  struct {
@@ -273,12 +279,13 @@ static struct tls_proof *servable_13(const struct tls_status *s, struct tls_pair
  *  } Certificate;
  *  struct { opaque cert_data<1..2^24-1>; Extension extensions<0..2^16-1>; } CertificateEntry;
  * The extension's body is a CertificateStatus. */
-static void put_certificate_13(struct tls_status *s, struct tls_pair *pair)
+static void put_certificate_13(const mbedtls_ssl_context *ssl, struct tls_status *s,
+                               struct tls_pair *pair)
 {
     struct tls_status_message *m = s->message;
     size_t list_len = 0, index = 0;
     for (const mbedtls_x509_crt *c = &pair->chain; c != NULL; c = c->next, index++) {
-        const struct tls_proof *proof = servable_13(s, pair, index);
+        const struct tls_proof *proof = servable_13(ssl, s, pair, index);
         list_len += 3 + c->raw.len + 2 + (proof == NULL ? 0 : 4 + 4 + (size_t)proof->len);
     }
     status_put_be(m, 1, MBEDTLS_SSL_HS_CERTIFICATE);
@@ -287,7 +294,7 @@ static void put_certificate_13(struct tls_status *s, struct tls_pair *pair)
     status_put_be(m, 3, list_len);
     index = 0;
     for (const mbedtls_x509_crt *c = &pair->chain; c != NULL; c = c->next, index++) {
-        struct tls_proof *proof = servable_13(s, pair, index);
+        struct tls_proof *proof = servable_13(ssl, s, pair, index);
         status_put_be(m, 3, c->raw.len);
         status_put_view(m, slice_make(c->raw.p, c->raw.len));
         if (proof == NULL) {
@@ -314,11 +321,9 @@ static int write_certificate_13(mbedtls_ssl_context *ssl, struct tls_status *s)
     if (!status_begin(s)) {
         return MBEDTLS_ERR_SSL_ALLOC_FAILED;
     }
-    put_certificate_13(s, pair);
+    put_certificate_13(ssl, s, pair);
     if (s->asked) {
-        enum ocsp_reason reason = judge(s, pair->proofs[0]);
-        bool is_long = reason == OCSP_GOOD && servable_13(s, pair, 0) == NULL;
-        decide(s, is_long ? OCSP_TOO_BIG : reason);
+        decide(s, judge(ssl, s, pair->proofs[0]));
     }
     mbedtls_ssl_handshake_set_state(ssl, MBEDTLS_SSL_CERTIFICATE_VERIFY);
     return 0;

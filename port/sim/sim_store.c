@@ -595,6 +595,8 @@ void sim_store_kill(struct sim_store *st)
     for (size_t i = 0; i < st->num_segments; i++) {
         st->segments[i].is_open = false;
     }
+    st->is_off = false;
+    st->off_at_op = 0;
 }
 
 void sim_store_fail_sync(struct sim_store *st, uint64_t nth, uint64_t num)

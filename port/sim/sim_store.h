@@ -61,8 +61,8 @@ bool sim_store_is_off(const struct sim_store *st);
 /* The power goes now (or has gone) and comes back: unsynced state is settled, handles and
  * operations are gone. */
 void sim_store_crash(struct sim_store *st, enum sim_crash how);
-/* The process ends, the machine goes on: handles and operations are gone, unsynced writes stay
- * visible, still unsynced. */
+/* The process ends (also instead of a power cut that has just been), the machine goes on: handles
+ * and operations are gone, unsynced writes stay visible, still unsynced. */
 void sim_store_kill(struct sim_store *st);
 
 /* Faults, each until changed. A number is counted from now: 1 is the next such operation; 0: none.

@@ -1,9 +1,10 @@
-/* What the public-key operations of a handshake cost by themselves, with the library as the server has it.
+/* What the public-key operations of a handshake cost by themselves, with the library as the server
+ * has it.
  *
  *     crypto EC-KEY RSA-KEY        (PEM files)
  *
- * Prints "NAME MICROSECONDS" lines of CPU time: a signature, and a key exchange (a fresh key and the
- * shared secret). Called by tests/bench/run, linked with libmbed.a alone. */
+ * Prints "NAME MICROSECONDS" lines of CPU time: a signature, and a key exchange (a fresh key and
+ * the shared secret). Called by tests/bench/run, linked with libmbed.a alone. */
 #include <mbedtls/pk.h>
 #include <mbedtls/platform.h>
 #include <psa/crypto.h>

@@ -1,7 +1,7 @@
 /* How many fdatasyncs a second the disk below a directory takes:  disk DIRECTORY
  *
- * 4 KiB each, over blocks that were written before, as a spool segment is. Prints the number. Called
- * by tests/bench/run. */
+ * 4 KiB each, over blocks that were written before, as a spool segment is. Prints the number.
+ * Called by tests/bench/run. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define UNIT       4096
-#define NUM_UNITS  256
-#define MAX_SYNCS  20000
+#define UNIT        4096
+#define NUM_UNITS   256
+#define MAX_SYNCS   20000
 #define MIN_SECONDS 1.0
 
 static double now(void)

@@ -3,8 +3,8 @@
  *     load PORT CONNECTIONS MESSAGES BYTES RECIPIENT
  *
  * MESSAGES by each connection, BYTES each, one command at a time as a plain client does (no
- * PIPELINING). Prints "MESSAGES SECONDS": how many were answered 250, and how long that took. Called
- * by tests/bench/run. */
+ * PIPELINING). Prints "MESSAGES SECONDS": how many were answered 250, and how long that took.
+ * Called by tests/bench/run. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -76,8 +76,8 @@ static void say(struct client *c, const char *line)
 static void send_text(struct client *c)
 {
     while (c->out_begin < c->out_len) {
-        ssize_t n =
-            send(c->fd, text + c->out_begin, c->out_len - c->out_begin, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = send(c->fd, text + c->out_begin, c->out_len - c->out_begin,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EAGAIN) {
             watch(c, true);
             return;
@@ -144,7 +144,8 @@ static void take(struct client *c)
     while (c->step != GONE && (end = memchr(c->in, '\n', c->in_len)) != NULL) {
         bool is_last = end - c->in < 4 || c->in[3] != '-';
         char line[512] = "";
-        memcpy(line, c->in, (size_t)(end - c->in) < sizeof line ? (size_t)(end - c->in) : sizeof line - 1);
+        memcpy(line, c->in,
+               (size_t)(end - c->in) < sizeof line ? (size_t)(end - c->in) : sizeof line - 1);
         c->in_len -= (size_t)(end + 1 - c->in);
         memmove(c->in, end + 1, c->in_len);
         if (is_last) {

@@ -5,6 +5,7 @@ directory in case_dir(); whatever it starts through this module is ended when it
 talks to anything but the loopback interface. Needs Python 3.9 and its standard library.
 """
 
+import ctypes
 import fcntl
 import hashlib
 import os
@@ -177,6 +178,15 @@ class Pki:
 
 # --- The server under test ------------------------------------------------------------------------
 
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent():
+    """No server outlives its test, however that ends."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 READY = re.compile(rb"^220[ -]", re.M)
 
 
@@ -230,7 +240,11 @@ class Server:
         for _ in range(5):
             with open(self.log_path, "ab") as log:
                 self.process = subprocess.Popen(
-                    [POSTERN, "-c", self.conf_path], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                    [POSTERN, "-c", self.conf_path],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    preexec_fn=die_with_parent,
                 )
             if wait_until(self._ready, "the server's banner") == "ready":
                 return

@@ -110,10 +110,180 @@ static void unsynced_torn(void)
     at_every_operation(SIM_CRASH_MIXED);
 }
 
+/* The process is killed at every operation: the machine goes on, what was not synced stays visible.
+ * What the next run tells must survive a power cut that loses all that was not synced. */
+static void killed(void)
+{
+    uint64_t num_ops = ops_of(scenario);
+    for (uint64_t op = 1; op <= num_ops; op++) {
+        struct spool_conf conf = world_small_conf();
+        struct world *w = world_new(5, &conf, NULL);
+        sim_store_set_power_off(w->store, op);
+        if (world_boot(w)) {
+            scenario(w);
+        }
+        sim_store_kill(w->store);
+        world_boot(w);
+        if (op % 2 == 0) {
+            world_crash_and_boot(w, SIM_CRASH_LOSE);
+        }
+        aftermath(w);
+        if (w->num_broken != 0) {
+            fprintf(stderr, "killed at operation %llu\n%s", (unsigned long long)op, w->lines);
+        }
+        WORLD_CHECK(w);
+        world_free(w);
+    }
+}
+
+/* Two power cuts: at some operations, and then at each operation of the recovery. */
+static void cut_again_in_recovery(void)
+{
+    uint64_t num_ops = ops_of(scenario);
+    for (uint64_t op = 3; op <= num_ops; op += 5) {
+        for (uint64_t again = 1; again <= 25; again++) {
+            struct spool_conf conf = world_small_conf();
+            struct sim_store_counts counts;
+            struct world *w = world_new(5, &conf, NULL);
+            sim_store_set_power_off(w->store, op);
+            if (world_boot(w)) {
+                scenario(w);
+            }
+            sim_store_crash(w->store, again % 2 == 0 ? SIM_CRASH_KEEP : SIM_CRASH_MIXED);
+            sim_store_counts_of(w->store, &counts);
+            sim_store_set_power_off(w->store, counts.num_ops + again);
+            if (world_boot(w)) {
+                world_settle(w);
+            }
+            world_crash_and_boot(w, SIM_CRASH_MIXED);
+            aftermath(w);
+            if (w->num_broken != 0) {
+                fprintf(stderr, "power off at operation %llu, then %llu\n%s",
+                        (unsigned long long)op, (unsigned long long)again, w->lines);
+            }
+            WORLD_CHECK(w);
+            world_free(w);
+        }
+    }
+}
+
+/* Each sync fails in turn, or two in a row; each write in turn. The spool answers, annuls and goes
+ * on. */
+static void each_operation_fails(bool is_write, uint64_t num)
+{
+    uint64_t num_acks = 0;
+    for (uint64_t nth = 1; nth <= 40; nth++) {
+        struct spool_conf conf = world_small_conf();
+        struct world *w = world_new(6, &conf, NULL);
+        CHECK(world_boot(w));
+        if (is_write) {
+            sim_store_fail_write(w->store, nth, num, ERR_NO_SPACE);
+        } else {
+            sim_store_fail_sync(w->store, nth, num);
+        }
+        scenario(w);
+        world_settle(w);
+        num_acks += w->num_acks;
+        for (uint32_t i = 0; i < w->num_messages && num == 1; i++) {
+            if (w->messages[i].state == MODEL_COMMITTING) {
+                world_broken(w, "no answer", w->messages[i].id, i);
+            }
+        }
+        world_crash_and_boot(w, nth % 2 == 0 ? SIM_CRASH_LOSE : SIM_CRASH_MIXED);
+        aftermath(w);
+        if (w->num_broken != 0) {
+            fprintf(stderr, "failure %llu\n%s", (unsigned long long)nth, w->lines);
+        }
+        WORLD_CHECK(w);
+        world_free(w);
+    }
+    CHECK(num_acks > 100);
+}
+
+static void each_sync_fails(void)
+{
+    each_operation_fails(false, 1);
+}
+
+static void two_syncs_fail(void)
+{
+    each_operation_fails(false, 2);
+}
+
+static void each_write_fails(void)
+{
+    each_operation_fails(true, 1);
+}
+
+/* After one failed sync mail goes on; a second in a row, on another segment, and the spool refuses
+ * until a restart. */
+static void failed_for_good(void)
+{
+    struct spool_conf conf = world_small_conf();
+    struct world *w = world_new(7, &conf, NULL);
+    uint64_t txn;
+    CHECK(world_boot(w));
+    CHECK(world_settle(w));
+    struct model *m = world_send(w, 1000, 1);
+    sim_store_fail_sync(w->store, 1, 1);
+    CHECK(world_settle(w));
+    CHECK_EQ(m->state, MODEL_DEAD);
+    CHECK(world_send(w, 1000, 1) != NULL);
+    CHECK(world_settle(w));
+    CHECK_EQ(w->num_acks, 1);
+    sim_store_fail_sync(w->store, 1, 100);
+    CHECK(world_send(w, 1000, 1) != NULL);
+    world_turns(w, 50);
+    CHECK_EQ(spool_begin(w->sp, &txn, 0), ERR_IO);
+    CHECK_EQ(spool_reserve_outcome(w->sp), ERR_IO);
+    sim_store_fail_sync(w->store, 0, 0);
+    sim_store_kill(w->store);
+    CHECK(world_boot(w));
+    CHECK(world_send(w, 1000, 1) != NULL);
+    CHECK(world_settle(w));
+    CHECK(w->num_acks >= 2);
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
+/* No space to create segments: what there is goes on being used, and the refusal is an answer, not
+ * a stall. */
+static void disk_full(void)
+{
+    struct spool_conf conf = world_small_conf();
+    struct world *w = world_new(8, &conf, NULL);
+    sim_store_set_capacity(w->store, 6 * conf.segment_len);
+    CHECK(world_boot(w));
+    uint32_t num_refused = 0;
+    for (uint32_t i = 0; i < 400; i++) {
+        struct model *m = world_send(w, 9000, 1);
+        world_turns(w, 3);
+        num_refused += m == NULL;
+        for (uint32_t k = 0; k < w->num_messages && i % 100 > 80; k++) {
+            if (w->messages[k].state == MODEL_ACKED && w->messages[k].submitted[0] == 0) {
+                world_outcome(w, &w->messages[k], 0);
+            }
+        }
+    }
+    CHECK(num_refused > 0);
+    CHECK(w->num_acks > 50);
+    CHECK(world_settle(w));
+    CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
 static const struct test_case cases[] = {
     {"unsynced_lost", unsynced_lost},
     {"unsynced_kept", unsynced_kept},
     {"unsynced_torn", unsynced_torn},
+    {"killed", killed},
+    {"cut_again_in_recovery", cut_again_in_recovery},
+    {"each_sync_fails", each_sync_fails},
+    {"two_syncs_fail", two_syncs_fail},
+    {"each_write_fails", each_write_fails},
+    {"failed_for_good", failed_for_good},
+    {"disk_full", disk_full},
 };
 
 TEST_MAIN(cases)

@@ -25,8 +25,8 @@
 static uint32_t crash_lives(void)
 {
     uint32_t num = 0;
-    for (uint64_t seed = 100; seed < 112 && num == 0; seed++) {
-        num += life_run(seed, &(struct life){3000, 60000, 60, 200, 0, 35}, true);
+    for (uint64_t seed = 100; seed < 108 && num == 0; seed++) {
+        num += life_run(seed, &(struct life){2000, 60000, 60, 200, 0, 35}, true);
     }
     return num;
 }
@@ -34,8 +34,8 @@ static uint32_t crash_lives(void)
 static uint32_t failing_lives(void)
 {
     uint32_t num = 0;
-    for (uint64_t seed = 200; seed < 212 && num == 0; seed++) {
-        num += life_run(seed, &(struct life){3000, 60000, 150, 300, 30, 35}, true);
+    for (uint64_t seed = 200; seed < 208 && num == 0; seed++) {
+        num += life_run(seed, &(struct life){2000, 60000, 150, 300, 30, 35}, true);
     }
     return num;
 }

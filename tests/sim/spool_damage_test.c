@@ -1,0 +1,254 @@
+/* Bytes that go bad, and bytes that pretend: a damaged spool starts, loses only what the damage
+ * touches, names it and puts the segment aside; a record inside a message's body never counts. */
+#include "spool_world.h"
+
+#define PAGE 4096u
+
+/* A spool with a history: several segments, some messages finished, a large one. All but the last
+ * sync is proved durable. */
+static struct world *with_history(void)
+{
+    struct spool_conf conf = world_small_conf();
+    conf.size_limit = 16 * conf.segment_len;
+    struct world *w = world_new(21, &conf, NULL);
+    CHECK(world_boot(w));
+    world_send(w, 90000, 1);
+    for (uint32_t i = 0; i < 90; i++) {
+        struct model *m = world_send(w, 700 + i * 137 % 9000, 1 + i % 2);
+        CHECK(m != NULL);
+        if (i % 7 == 6) {
+            world_settle(w);
+            world_outcome(w, m, 0);
+        }
+    }
+    world_settle(w);
+    for (uint32_t i = 0; i < 3; i++) { /* so that everything before is proved durable */
+        world_send(w, 100, 1);
+        world_settle(w);
+    }
+    return w;
+}
+
+static bool holds_id(const uint8_t *page, uint64_t id)
+{
+    uint8_t want[8];
+    for (int i = 0; i < 8; i++) {
+        want[i] = (uint8_t)(id >> (56 - 8 * i));
+    }
+    for (uint32_t at = 0; at + 8 <= PAGE; at++) {
+        if (memcmp(page + at, want, 8) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_named(const struct world *w, uint64_t id)
+{
+    char text[SPOOL_ID_TEXT_LEN + 1] = {0};
+    struct buf b = buf_make(text, SPOOL_ID_TEXT_LEN);
+    spool_id_put(&b, id);
+    return strstr(w->lines, text) != NULL;
+}
+
+/* Which messages have a byte in this page; then the page goes bad. */
+static void mark(struct world *w, const uint8_t *page)
+{
+    for (uint32_t i = 0; i < w->num_messages; i++) {
+        w->messages[i].may_be_lost = holds_id(page, w->messages[i].id);
+    }
+}
+
+struct damage_sum {
+    uint32_t num_lost;
+    uint32_t num_unnamed;
+    uint32_t num_aside;
+};
+
+/* Boots a damaged world and looks at what came of it. */
+static void look(struct world *w, struct damage_sum *sum)
+{
+    struct sim_store_counts counts;
+    uint8_t was_live[200] = {0};
+    for (uint32_t i = 0; i < w->num_messages; i++) {
+        was_live[i] = w->messages[i].state == MODEL_ACKED;
+    }
+    w->is_lenient = true;
+    CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+    CHECK_EQ(w->ready_err, ERR_OK);
+    for (uint32_t i = 0; i < w->num_messages; i++) {
+        if (was_live[i] && !w->messages[i].is_found) {
+            sum->num_lost++;
+            sum->num_unnamed += !is_named(w, w->messages[i].id);
+        }
+    }
+    CHECK(world_send(w, 3000, 1) != NULL);
+    CHECK(world_settle(w));
+    world_turns(w, 300); /* the evacuation goes on behind */
+    sim_store_counts_of(w->store, &counts);
+    sum->num_aside += counts.num_quarantined != 0;
+    w->lines_len = 0;
+    CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+    WORLD_CHECK(w);
+}
+
+static void a_byte_of_each_page(void)
+{
+    struct world *w = with_history();
+    size_t num_segments = sim_store_num_segments(w->store);
+    struct damage_sum sum = {0};
+    uint32_t num = 0;
+    world_free(w);
+    for (size_t s = 0; s < num_segments; s++) {
+        for (uint32_t page = 0; page < 64; page += 1 + page % 3) {
+            uint8_t *bytes;
+            uint64_t len;
+            w = with_history();
+            uint32_t id = sim_store_segment(w->store, s, &bytes, &len);
+            mark(w, bytes + page * PAGE);
+            sim_store_flip(w->store, id, page * PAGE + (page * 1237 + 600) % PAGE, 0x40);
+            look(w, &sum);
+            world_free(w);
+            num++;
+        }
+    }
+    CHECK(num > 60);
+    CHECK(sum.num_lost > 30);
+    CHECK(sum.num_unnamed * 10 <= sum.num_lost); /* an id that is itself spoilt cannot be told */
+    CHECK(sum.num_aside > 40);
+}
+
+static void heads_of_segments(void)
+{
+    for (uint32_t both = 0; both < 2; both++) {
+        for (size_t s = 0; s < 4; s++) {
+            struct world *w = with_history();
+            struct damage_sum sum = {0};
+            uint8_t *bytes;
+            uint64_t len;
+            uint32_t id = sim_store_segment(w->store, s, &bytes, &len);
+            sim_store_flip(w->store, id, 20, 1);
+            if (both) {
+                sim_store_flip(w->store, id, len - PAGE + 20, 1);
+                for (uint32_t i = 0; i < w->num_messages; i++) {
+                    w->messages[i].may_be_lost = true;
+                }
+            }
+            look(w, &sum);
+            CHECK(both || sum.num_lost == 0);
+            world_free(w);
+        }
+    }
+}
+
+static void pages_that_cannot_be_read(void)
+{
+    struct damage_sum sum = {0};
+    for (uint32_t page = 1; page < 60; page += 7) {
+        struct world *w = with_history();
+        uint8_t *bytes;
+        uint64_t len;
+        uint32_t id = sim_store_segment(w->store, 1, &bytes, &len);
+        mark(w, bytes + page * PAGE);
+        sim_store_fail_read(w->store, id, page * PAGE + 5);
+        look(w, &sum);
+        world_free(w);
+    }
+    CHECK_EQ(sum.num_aside, 9);
+}
+
+/* Any content at all: it starts, finds nothing that nobody sent, and takes mail. */
+static void rubbish(void)
+{
+    for (uint32_t round = 0; round < 40; round++) {
+        struct world *w = with_history();
+        w->random = round + 1;
+        for (size_t s = 0; s < sim_store_num_segments(w->store); s++) {
+            uint8_t *bytes;
+            uint64_t len;
+            uint32_t id = sim_store_segment(w->store, s, &bytes, &len);
+            for (uint32_t n = 0; n < 1u << round % 12; n++) {
+                sim_store_flip(w->store, id, world_random(w) % len,
+                               (uint8_t)(1 + world_random(w) % 255));
+            }
+        }
+        for (uint32_t i = 0; i < w->num_messages; i++) {
+            w->messages[i].may_be_lost = true;
+        }
+        struct damage_sum sum = {0};
+        look(w, &sum);
+        world_free(w);
+    }
+}
+
+/* Bodies made of byte-exact pages of this very spool: of aborted, finished and live messages,
+ * commits and outcomes among them, of the current and of older generations, at every page boundary
+ * that a body can be put at. */
+static void forged_records(void)
+{
+    struct world *w = with_history();
+    static uint8_t body[230000];
+    uint8_t *bytes;
+    uint64_t len;
+    for (uint32_t shift = 0; shift < 60; shift += 4) {
+        size_t s = shift / 4 % sim_store_num_segments(w->store);
+        sim_store_segment(w->store, s, &bytes, &len);
+        memset(body, 'x', sizeof body);
+        size_t at = shift;
+        for (uint32_t page = 0; page < 50; page++) {
+            memcpy(body + at, bytes + page % 62 * PAGE, PAGE);
+            at += PAGE - (shift % 8 == 0
+                              ? 44
+                              : 0); /* so that pages fall on the places where real ones begin */
+        }
+        struct model *m = world_begin(w, 220000 - shift, 1, shift % 8 == 0);
+        CHECK(m != NULL);
+        m->body = body;
+        CHECK(world_fill(w, m, m->len));
+        world_commit(w, m);
+        CHECK(world_settle(w));
+        CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+        CHECK(m->is_found);
+        CHECK_EQ(world_outcome(w, m, 0), ERR_OK);
+        CHECK(world_settle(w));
+    }
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
+/* The same in the log: short bodies whose bytes are pages, records and outcomes of the spool. */
+static void forged_records_in_the_log(void)
+{
+    struct world *w = with_history();
+    static uint8_t body[60000];
+    uint8_t *bytes;
+    uint64_t len;
+    for (uint32_t n = 0; n < 40; n++) {
+        sim_store_segment(w->store, n % 3, &bytes, &len);
+        for (uint32_t page = 0; page < 14; page++) {
+            memcpy(body + page * PAGE, bytes + (n + page) % 62 * PAGE + n % 2 * 24, PAGE);
+        }
+        struct model *m = world_begin(w, 1000 + n * 1400, 1, false);
+        CHECK(m != NULL);
+        m->body = body;
+        CHECK(world_fill(w, m, m->len));
+        world_commit(w, m);
+        CHECK(world_settle(w));
+        CHECK(world_crash_and_boot(w, n % 2 == 0 ? SIM_CRASH_LOSE : SIM_CRASH_MIXED));
+        CHECK_EQ(world_outcome(w, m, 0), ERR_OK);
+        CHECK(world_settle(w));
+    }
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
+static const struct test_case cases[] = {
+    {"a_byte_of_each_page", a_byte_of_each_page},
+    {"heads_of_segments", heads_of_segments},
+    {"pages_that_cannot_be_read", pages_that_cannot_be_read},
+    {"rubbish", rubbish},
+    {"forged_records", forged_records},
+    {"forged_records_in_the_log", forged_records_in_the_log},
+};
+
+TEST_MAIN(cases)
