@@ -150,6 +150,8 @@ struct mta {
     struct queue queue;
     struct staple staple;
     struct staple_counts staple_counts;
+    struct staple_ledger evictions;
+    bool is_check; /* nothing may be written */
     struct wall_time wall;
     char floor_path[1100];
     struct heap heap; /* of TLS */

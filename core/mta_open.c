@@ -263,6 +263,7 @@ enum err mta_check(struct arena *a, const struct port *port, const struct mta_st
         complain(out, "memory", ERR_NO_MEMORY);
         return ERR_NO_MEMORY;
     }
+    m->is_check = true;
     enum err err = open_site(m, a, out);
     if (err == ERR_OK) {
         site_put_check(m, out);

@@ -39,7 +39,7 @@ static enum err open_env(struct mta *m, const struct conf *conf, struct buf *err
     return explain_env(err, bad_name, errors);
 }
 
-static struct staple_conf staple_conf_of(const struct conf *conf)
+static struct staple_conf staple_conf_of(struct mta *m, const struct conf *conf)
 {
     return (struct staple_conf){
         .certificate = conf->tls_certificate,
@@ -50,6 +50,7 @@ static struct staple_conf staple_conf_of(const struct conf *conf)
                     .margin_s = conf->ocsp_margin_s,
                     .max_age_s = conf->ocsp_max_age_s,
                     .allow_sha1 = conf->ocsp_allow_sha1},
+        .ledger = &m->evictions,
     };
 }
 
@@ -60,7 +61,7 @@ static struct buf file_scratch(struct mta *m)
 
 static enum err load(struct mta *m, const struct conf *conf, struct buf *errors)
 {
-    struct staple_conf staple_conf = staple_conf_of(conf);
+    struct staple_conf staple_conf = staple_conf_of(m, conf);
     struct tls_time now = mta_tls_time(m);
     if (m->has_staple) {
         return staple_reload(&m->staple, &staple_conf, &now, file_scratch(m), errors);
@@ -104,6 +105,8 @@ enum err site_open_tls(struct mta *m, struct site *site, struct arena *a, struct
         complain(errors, "tls", err_name(ERR_NO_MEMORY));
         return ERR_NO_MEMORY;
     }
+    staple_ledger_open(&m->evictions, m->port, site->conf.spool_directory, file_scratch(m));
+    m->evictions.is_read_only = m->is_check;
     return site_load_tls(m, site, errors);
 }
 

@@ -105,17 +105,25 @@ static bool find_old(const struct tls_set *set, struct slice cert, struct slice 
     return false;
 }
 
-/* A new set begins with what the old one had for the same certificates. */
+/* A new set begins with what the old one had for the same certificates, or with what is known from
+ * before the start. */
 static void carry_over(struct judging *j, const struct tls_set *old_set)
 {
     for (size_t i = 0; i < tls_set_num_certs(j->load->set, j->pair); i++) {
+        struct slice cert = tls_set_cert_der(j->load->set, j->pair, i);
         const struct ocsp_verdict *old;
         struct ocsp_verdict kept;
-        struct slice der;
-        if (!find_old(old_set, tls_set_cert_der(j->load->set, j->pair, i), &der, &old)) {
+        struct slice der = slice_make(NULL, 0);
+        bool is_known = find_old(old_set, cert, &der, &old);
+        if (is_known) {
+            kept = *old;
+        }
+        if ((!is_known || !kept.verified) && staple_ledger_find(j->s->ledger, cert, &kept)) {
+            is_known = true;
+        }
+        if (!is_known) {
             continue;
         }
-        kept = *old;
         if (j->s->is_reloading && !slice_is_empty(der)) {
             staple_judge(j->s, j->load, j->pair, i, der, &kept);
         }
@@ -148,6 +156,7 @@ static void offer(struct judging *j, size_t index, struct slice der, const struc
     if (is_taken) {
         struct slice kept = new->reason == OCSP_GOOD ? der : slice_make(NULL, 0);
         err = tls_set_set_proof(set, j->pair, index, kept, new);
+        staple_ledger_note(j->s->ledger, tls_set_cert_der(set, j->pair, index), new);
     }
     if (err == ERR_OK && new->reason == OCSP_NO_MEMORY) {
         err = ERR_NO_MEMORY;
@@ -266,11 +275,19 @@ static enum err replace_set(struct staple *s, struct staple_load *next, const st
     return ERR_OK;
 }
 
+static void save_evictions(struct staple *s, struct buf scratch)
+{
+    if (s->ledger != NULL) {
+        staple_ledger_save(s->ledger, scratch);
+    }
+}
+
 enum err staple_reload(struct staple *s, const struct staple_conf *conf, const struct tls_time *now,
                        struct buf scratch, struct buf *errors)
 {
     struct staple_load next;
     struct ocsp_options judging = s->judging;
+    s->ledger = conf->ledger;
     memset(&next, 0, sizeof next);
     if (!staple_split(conf, &next.files, errors)) {
         return ERR_MALFORMED;
@@ -283,6 +300,7 @@ enum err staple_reload(struct staple *s, const struct staple_conf *conf, const s
         s->judging = judging;
         return err;
     }
+    save_evictions(s, scratch);
     staple_watch(s, now);
     return ERR_OK;
 }
@@ -368,6 +386,7 @@ void staple_refresh(struct staple *s, const struct tls_time *now, struct buf scr
     }
     s->looked_ms = now->now_ms;
     load_changes(s, now, scratch);
+    save_evictions(s, scratch);
     staple_watch(s, now);
 }
 

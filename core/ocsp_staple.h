@@ -14,6 +14,8 @@
  *
  *     (*) as the reason why none is served
  *
+ * What a revoked or unknown proof has evicted stays so across restarts: see ocsp_staple_ledger.h.
+ *
  * The file of proofs of a pair may hold several, in PEM: one for each certificate of its chain.
  * Each is matched to its certificate by what it says itself and judged by itself, with the issuer
  * of that certificate; the table holds for each.
@@ -24,6 +26,7 @@
 #ifndef POSTERN_OCSP_STAPLE_H
 #define POSTERN_OCSP_STAPLE_H
 
+#include "ocsp_staple_ledger.h"
 #include "port.h"
 #include "tls.h"
 
@@ -44,6 +47,7 @@ struct staple_conf {
     const char *ocsp_file;           /* empty: no proof; likewise an item of the list */
     const char *verify_certificates; /* one path, or empty */
     struct ocsp_options judging;
+    struct staple_ledger *ledger; /* outlives the set; NULL: evictions last until the end only */
 };
 
 /* The files of a configuration: certificate, key and proof of each pair, then verify_certificates.
@@ -86,6 +90,7 @@ struct staple {
     const struct port *port;
     struct tls_env *env;
     struct ocsp_options judging;
+    struct staple_ledger *ledger;
     struct staple_load now; /* in force */
     uint64_t looked_ms;
     bool is_reloading; /* what was judged with other options is judged again */

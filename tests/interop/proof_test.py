@@ -121,6 +121,32 @@ def test_chain():
     s.stop()
 
 
+# --- Evicted for good ------------------------------------------------------------------------------
+
+
+def test_evicted():
+    """What the issuer has revoked is not served again after a restart, until it says so later."""
+    p = Pki("ec", name="evicted")
+    path = p.timed_proof(-7200, 86400, os.path.join(case_dir(), "served.der"))
+    s = Server(p, path)
+    check_equal(len(saved_by_gnutls(s, p, "1.3")), 1, "responses at first")
+    p.proof("revoked", path)
+    wait_until(lambda: not saved_by_gnutls(s, p, "1.3"), "no staple", 10)
+    for end in (s.stop, s.kill):
+        end()
+        p.timed_proof(-7200, 86400, path)
+        s.start()
+        check_equal(saved_by_gnutls(s, p, "1.3"), [], "responses after a restart")
+    check("served until" not in postern_check(s)[1], "postern check with an older proof")
+    check("no proof is served: revoked" in postern_check(s)[1], "postern check tells why")
+    p.timed_proof(1, 86400, path)
+    wait_until(lambda: saved_by_gnutls(s, p, "1.3"), "the newer good proof", 10)
+    s.stop()
+    s.start()
+    check_equal(len(saved_by_gnutls(s, p, "1.3")), 1, "responses in the end")
+    s.stop()
+
+
 # --- What the log says ----------------------------------------------------------------------------
 
 
