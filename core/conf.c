@@ -34,6 +34,7 @@ static const struct {
 } expectations[] = {
     {conf_value_name, "a domain name"},
     {conf_value_path, "an absolute path of at most 255 bytes"},
+    {conf_value_sni_path, "an absolute path of at most 255 bytes with no variable but $tls_in_sni"},
     {conf_value_maildir, "an absolute path with no variables but $local_part and $domain"},
     {conf_value_hosts, "an address, ADDRESS/BITS or *" LIST_NOTE},
     {conf_value_domains, "a domain, *.DOMAIN, @ or *"},

@@ -164,9 +164,10 @@ static void establish(struct mta *m, struct conn *c)
     }
 }
 
+/* What a name needs is loaded here, so one set at most in a step. */
 static void give_set(struct mta *m, struct conn *c)
 {
-    struct tls_set *set = site_take_set(m);
+    struct tls_set *set = site_take_set(m, tls_info(c->tls)->sni);
     tls_give_set(c->tls, set);
     tls_set_drop(set);
 }

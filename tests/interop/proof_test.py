@@ -5,6 +5,7 @@ import base64
 import os
 import shutil
 import subprocess
+import time
 
 import harness
 from harness import POSTERN, Failed, Pki, Server, case_dir, check, check_equal, run, wait_until
@@ -145,6 +146,95 @@ def test_evicted():
     s.start()
     check_equal(len(saved_by_gnutls(s, p, "1.3")), 1, "responses in the end")
     s.stop()
+
+
+# --- Sets for names --------------------------------------------------------------------------------
+
+
+def shown_for(s, name, version="1.3"):
+    """(the certificate's serial number, whether a proof was stapled) for a client that asks for that name, or none."""
+    asks = ("-servername", name) if name else ("-noservername",)
+    status, out = run(
+        *("openssl", "s_client", "-connect", f"127.0.0.1:{s.port}", "-starttls", "smtp", "-status", *asks),
+        *("-tls" + version.replace(".", "_"), "-crlf", "-ign_eof"),
+        text="QUIT\n",
+    )
+    check_equal(status, 0, "exit status of s_client, which printed\n" + out[-800:])
+    end = "-----END CERTIFICATE-----\n"  # what stands in front of it are those within the response
+    cert = out.split("\nServer certificate\n", 1)[1].split(end, 1)[0] + end
+    serial = run("openssl", "x509", "-noout", "-serial", text=cert)[1].strip()
+    return serial, "OCSP Response Status: successful" in out
+
+
+def serial_of(p):
+    return run("openssl", "x509", "-noout", "-serial", "-in", p.chain)[1].strip()
+
+
+def put_set(folder, name, p, proof):
+    where = os.path.join(folder, name)
+    os.makedirs(where, exist_ok=True)
+    shutil.copy(p.chain, os.path.join(where, "chain.pem"))
+    if proof:
+        shutil.copy(proof, os.path.join(where, "proof.der"))
+    shutil.copy(p.key, os.path.join(where, "key.pem"))
+
+
+def three_pkis():
+    """With serial numbers that differ; `renew` takes them from the clock."""
+    default, one, two = Pki("ec", "sni-default"), Pki("ec", "sni-one"), Pki("rsa", "sni-two")
+    one.renew()
+    time.sleep(1.1)
+    two.renew()
+    return default, one, two
+
+
+def test_names():
+    """$tls_in_sni: each name has its own certificate and proof; no name and any other has the default one."""
+    default, one, two = three_pkis()
+    serials = [serial_of(p) for p in (default, one, two)]
+    folder = os.path.join(case_dir(), "tls")
+    put_set(folder, "mail.test.example", default, default.proof("good"))
+    put_set(folder, "one.example", one, one.proof("good"))
+    put_set(folder, "two.example", two, None)
+    path = os.path.join(folder, "$tls_in_sni")
+    files = {"tls_certificate": "chain.pem", "tls_privatekey": "key.pem", "tls_ocsp_file": "proof.der"}
+    s = Server(default, **{option: os.path.join(path, name) for option, name in files.items()})
+    for version in ("1.2", "1.3"):
+        check_equal(shown_for(s, None, version), (serials[0], True), "no name")
+        check_equal(shown_for(s, "one.example", version), (serials[1], True), "one.example")
+        check_equal(shown_for(s, "ONE.Example", version), (serials[1], True), "ONE.Example")
+        check_equal(shown_for(s, "two.example", version), (serials[2], False), "two.example")
+        for name in ("other.example", "..", "../tls/one.example", "one.example/", ".one.example", "one.example."):
+            check_equal(shown_for(s, name, version), (serials[0], True), name)
+    # A proof that comes later counts, for its name alone.
+    shutil.copy(two.proof("good"), os.path.join(folder, "two.example", "proof.der"))
+    wait_until(lambda: shown_for(s, "two.example") == (serials[2], True), "the second name's proof", 10)
+    s.stop()
+    # A proof of another name's certificate does not.
+    shutil.copy(two.proof("good"), os.path.join(folder, "one.example", "proof.der"))
+    s.start()
+    check_equal(shown_for(s, "one.example"), (serials[1], False), "one.example with the proof of the other")
+    s.wait_log("connection", "ocsp=none:wrong-certificate")
+    s.stop()
+
+
+def test_names_need_a_default():
+    """primary_hostname stands for the name of a client that gives none; so it must be a name, and have files."""
+    p = Pki()
+    folder = os.path.join(case_dir(), "tls")
+    put_set(folder, "one.example", p, None)
+    path = os.path.join(folder, "$tls_in_sni")
+    s = Server(p, start=False, tls_certificate=f"{path}/chain.pem", tls_privatekey=f"{path}/key.pem")
+    s.configure(primary_hostname="[192.0.2.1]")
+    status, out = postern_check(s)
+    check_equal(status, 78, out)
+    check("primary_hostname must be a domain name" in out, out)
+    s.configure(primary_hostname="mail.test.example")
+    status, out = postern_check(s)
+    check_equal(status, 78, out)
+    check(f"tls_certificate {folder}/mail.test.example/chain.pem: there is no such file" in out, out)
+    s.configure(primary_hostname="one.example")
+    check_equal(postern_check(s)[0], 0, "exit status")
 
 
 # --- What the log says ----------------------------------------------------------------------------
