@@ -1,13 +1,14 @@
 /* One delivery of one message to one Maildir: look, write, commit.
  *
- * States, each left by what stands behind it:
- *   LOOKING    is the file there from an earlier try? -> completion: there: DELIVERED; absent:
- * WRITING WRITING    tmp/NAME gets Return-Path and the content, a bounded piece at a time -> all
- * written: COMMITTING COMMITTING file sync, move into new/, directory sync -> completion DELIVERED
- * for good: the outcome may be recorded FAILED     err says why. After a failed commit the file may
- * be there all the same: the next try looks first The file's name derives from queue id and
- * recipient, so that every try of a delivery names the same file (SPOOL.md, law 9). Service: called
- * by queue; sees the mailbox and the spool, not who waits for it. */
+ *   LOOKING     an earlier try may have put the file there. There: DELIVERED. Absent: WRITING.
+ *   WRITING     tmp/NAME gets Return-Path and the content, a piece at a time. All: COMMITTING.
+ *   COMMITTING  file sync, move into new/, directory sync. Done: DELIVERED.
+ *   DELIVERED   for good: the outcome may be recorded.
+ *   FAILED      err says why. The file may be there all the same: the next try looks first.
+ *
+ * The file's name derives from queue id and recipient, so that every try of a delivery names the
+ * same file (SPOOL.md, law 9). Service: called by queue; sees the mailbox and the spool, not who
+ * waits for it. */
 #ifndef POSTERN_DELIVER_MAILDIR_H
 #define POSTERN_DELIVER_MAILDIR_H
 

@@ -2,14 +2,13 @@
  *
  * While a client speaks, it stands in blocks from a pool, so that a connection without a
  * transaction holds nothing. When the message is spooled, its entries go in front of the content as
- * one run of bytes, and are read back from there for each delivery. Written by mta_smtp, read by
- * deliver. Codec: knows neither spool nor SMTP.
+ * one run of bytes, and are read back from there for each delivery. Written by mta_session, read by
+ * queue. Codec: knows neither spool nor SMTP.
  *
  * Entry: kind (1 byte), length of what follows (2 bytes, big-endian), then
  *   'V'  1 byte: version of this format, 1. First entry.
  *   'F'  the reverse path without angle brackets, empty for <>. Second entry.
- *   'R'  one final recipient: 1 byte user length, user, then the address that the client named,
- * rest of the entry. */
+ *   'R'  one final recipient: 1 byte user length, user, then the address as the client named it. */
 #ifndef POSTERN_ENVELOPE_H
 #define POSTERN_ENVELOPE_H
 

@@ -4,7 +4,9 @@
  * Good fit in constant time: free blocks stand in lists by size class, two bitmaps say which lists
  * have any, and a freed block is joined with its free neighbours at once. So any order of growing
  * and shrinking leaves no more holes than there are live blocks between them. Exhaustion is
- * ordinary: NULL, and a count. Base layer: knows nothing of who asks; keeps no global state. */
+ * ordinary: NULL, and a count. (The allocator that Mbed TLS brings takes the first fit along one
+ * list of all blocks and spends 64 bytes on each; a session that is idle has nine.) Base
+ * layer: knows nothing of who asks; keeps no global state. */
 #ifndef POSTERN_HEAP_H
 #define POSTERN_HEAP_H
 

@@ -1,15 +1,14 @@
 /* The step: the one place where the order of work is decided.
  *
  *   wait for events or the next deadline
- *   -> completions, signals, new connections       what the machine says
- *   -> timers
- *   -> sessions                                    bytes in, messages into the spool, replies out
- *   -> spool                                       ONE sync for all that waits; what became durable
- * is answered
- *   -> sessions again                              those answers go out
- *   -> one TLS handshake                           public-key work comes after the replies that are
- * due
- *   -> deliveries                                  a bounded piece
+ *   completions, signals, new connections: what the machine says
+ *   timers
+ *   sessions: bytes in, messages into the spool, replies out
+ *   the spool: ONE sync for all that waits; what became durable is answered
+ *   sessions again: those answers go out
+ *   one TLS handshake: public-key work comes after the replies that are due
+ *   deliveries: a bounded piece
+ *
  * Whatever is left makes the next wait return at once. */
 #include "mta_inside.h"
 

@@ -96,19 +96,34 @@ enum err mta_listen(struct mta *m, const struct conf *conf, struct buf *errors)
         m->listeners[i].is_new = false;
     }
     enum err err = open_wanted(m, conf, errors);
+    if (err != ERR_OK) {
+        mta_listen_undo(m);
+    }
+    return err;
+}
+
+void mta_listen_only(struct mta *m, const struct conf *conf)
+{
     for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
-        struct listener *l = &m->listeners[i];
-        if (err == ERR_OK ? !l->is_wanted : l->is_new) {
-            close_listener(m, l);
+        if (!m->listeners[i].is_wanted) {
+            close_listener(m, &m->listeners[i]);
         }
     }
-    for (uint32_t i = 0; err == ERR_OK && i < conf->num_listeners; i++) {
+    for (uint32_t i = 0; i < conf->num_listeners; i++) {
         struct listener *l = find_listener(m, &conf->listeners[i].at);
         if (l != NULL) {
             l->tls_on_connect = conf->listeners[i].is_implicit_tls;
         }
     }
-    return err;
+}
+
+void mta_listen_undo(struct mta *m)
+{
+    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
+        if (m->listeners[i].is_new) {
+            close_listener(m, &m->listeners[i]);
+        }
+    }
 }
 
 void mta_accept_all(struct mta *m)

@@ -2,6 +2,8 @@
  * over or not. */
 #include "mta_inside.h"
 
+#define HANDSHAKE_LEN (32u * 1024) /* of heap, at its peak */
+
 static void complain_file(struct buf *errors, const char *path, enum err err)
 {
     text_put_escaped(errors, slice_of_string(path), 200);
@@ -29,18 +31,30 @@ static enum err read_file(struct mta *m, const char *path, size_t cap, struct sl
     return ERR_OK;
 }
 
-/* Options may not promise more than the build has memory for. */
-static enum err check_budget(const struct conf *conf, struct buf *errors)
+static enum err expect_at_most(const char *option, uint64_t found, uint64_t most,
+                               struct buf *errors)
 {
-    if (conf->smtp_accept_max <= BUDGET_CONNECTIONS) {
+    if (found <= most) {
         return ERR_OK;
     }
-    buf_put_string(errors, "smtp_accept_max: found '");
-    text_put_u64(errors, conf->smtp_accept_max);
+    buf_put_string(errors, option);
+    buf_put_string(errors, ": found '");
+    text_put_u64(errors, found);
     buf_put_string(errors, "', expected at most ");
-    text_put_u64(errors, BUDGET_CONNECTIONS);
+    text_put_u64(errors, most);
     buf_put_string(errors, ", which is what this build has memory for\n");
     return ERR_MALFORMED;
+}
+
+/* Options may not promise more than the build has memory for. Handshakes may take half of the heap
+ * of TLS. */
+static enum err check_budget(const struct conf *conf, struct buf *errors)
+{
+    enum err connections =
+        expect_at_most("smtp_accept_max", conf->smtp_accept_max, BUDGET_CONNECTIONS, errors);
+    enum err handshakes = expect_at_most("tls_max_handshakes", conf->tls_max_handshakes,
+                                         BUDGET_TLS_HEAP_LEN / 2 / HANDSHAKE_LEN, errors);
+    return connections != ERR_OK ? connections : handshakes;
 }
 
 enum err site_load(struct mta *m, struct site *site, struct buf *errors)
@@ -124,10 +138,13 @@ void mta_reload(struct mta *m)
     struct site *next = m->site == &m->sites[0] ? &m->sites[1] : &m->sites[0];
     enum err err = m->stopping ? ERR_WRONG_STATE : site_load(m, next, &errors);
     if (err == ERR_OK) {
-        err = site_load_tls(m, next, &errors);
+        err = mta_listen(m, &next->conf, &errors);
     }
     if (err == ERR_OK) {
-        err = mta_listen(m, &next->conf, &errors);
+        err = site_load_tls(m, next, &errors);
+        if (err != ERR_OK) {
+            mta_listen_undo(m);
+        }
     }
     if (err != ERR_OK) {
         report_text(m, LOG_ERROR, "reload", buf_slice(&errors));
@@ -135,6 +152,7 @@ void mta_reload(struct mta *m)
         return;
     }
     const char *fixed = fixed_change(&m->site->conf, &next->conf);
+    mta_listen_only(m, &next->conf);
     site_use(m, next);
     report_text(m, LOG_INFO, "reload", SLICE_LITERAL("new options are in force"));
     if (fixed != NULL) {

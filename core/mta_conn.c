@@ -72,6 +72,16 @@ static void drop_slot(struct pool *slots, struct slot **slot)
     }
 }
 
+/* Whatever the session waits for, it is over. */
+static void end_session(struct mta *m, struct conn *c, enum smtpd_reason reason)
+{
+    c->body = slice_make(NULL, 0);
+    c->waits_for_room = false;
+    c->wants_tls = false;
+    smtpd_end(&c->smtp, reason);
+    conn_queue(m, c);
+}
+
 void conn_lose(struct mta *m, struct conn *c)
 {
     if (c->peer_ended) {
@@ -81,11 +91,10 @@ void conn_lose(struct mta *m, struct conn *c)
     if (c->out != NULL) {
         c->out->begin = c->out->end;
     }
-    smtpd_end(&c->smtp, SMTPD_REASON_LOST);
     if (c->phase == CONN_HANDSHAKE) {
         c->phase = CONN_SMTP; /* which then ends */
     }
-    conn_queue(m, c);
+    end_session(m, c, SMTPD_REASON_LOST);
 }
 
 /* Sends what waits. False while some of it still does. */
@@ -363,12 +372,15 @@ static bool session_turn(struct mta *m, struct conn *c)
         switch (serve(m, c)) {
         case TURN_FILL:
             num_fills++;
+            if (!flush(m, c)) {
+                return true;
+            }
             if (!fill(m, c)) {
                 return !flush(m, c);
             }
             break;
         case TURN_WAIT:
-            return c->out != NULL && !flush(m, c);
+            return !flush(m, c);
         case TURN_FLUSH:
         case TURN_AGAIN:
             break;
@@ -430,6 +442,7 @@ void conn_event(struct mta *m, uint64_t handle, enum port_event_kind kind)
     if (kind == PORT_READABLE && c->waits_for_commit) {
         c->heard_while_waiting = true;
     }
+    c->has_spoken = c->has_spoken || (kind == PORT_READABLE && c->phase == CONN_HANDSHAKE);
     conn_queue(m, c);
 }
 
@@ -439,12 +452,11 @@ void conn_timeout(struct mta *m, uint64_t handle)
     if (c == NULL) {
         return;
     }
-    if (c->phase != CONN_SMTP || c->is_writing) {
+    if (c->phase != CONN_SMTP || c->is_writing || c->out != NULL) {
         conn_lose(m, c); /* nobody would read a reply */
         return;
     }
-    smtpd_end(&c->smtp, SMTPD_REASON_TIMEOUT);
-    conn_queue(m, c);
+    end_session(m, c, SMTPD_REASON_TIMEOUT);
 }
 
 void conn_stop(struct mta *m, struct conn *c)
@@ -453,6 +465,7 @@ void conn_stop(struct mta *m, struct conn *c)
         conn_lose(m, c);
         return;
     }
-    smtpd_end(&c->smtp, SMTPD_REASON_SHUTDOWN);
-    conn_queue(m, c);
+    timer_set(&m->timers, &c->timer,
+              m->now_ms + CLOSING_MS); /* who takes no replies holds nothing up */
+    end_session(m, c, SMTPD_REASON_SHUTDOWN);
 }

@@ -2,11 +2,14 @@
  *
  * A handshake is public-key work, tens of milliseconds on a router. So one connection gets a turn
  * in each step, after the replies that are due; the others wait in a queue, and a flood of
- * handshakes slows nothing but itself. At most tls_max_handshakes hold memory for one; those that
- * come later wait until a place is free, or their time is up. */
+ * handshakes slows nothing but itself. At most tls_max_handshakes hold memory for one, from the
+ * peer's first byte on; those that come later wait until a place is free, and a peer that falls
+ * silent in one gives way. */
 #include "mta_inside.h"
 
-#define HEAP_PAUSE_MS 20 /* before looking again whether the heap has room */
+#define HEAP_PAUSE_MS  20   /* before looking again whether the heap has room */
+#define PLACE_PAUSE_MS 250  /* before looking again whether a place can be had */
+#define SILENT_MS      5000 /* a peer may be that silent while others wait for its place */
 
 enum smtpd_verdict handshake_may_begin(const struct mta *m)
 {
@@ -14,12 +17,32 @@ enum smtpd_verdict handshake_may_begin(const struct mta *m)
                                                                                 : SMTPD_TEMPORARY;
 }
 
+static void look_again_in(struct mta *m, uint64_t pause_ms)
+{
+    if (m->heap_timer.slot == 0 || m->heap_timer.at_ms > m->now_ms + pause_ms) {
+        timer_set(&m->timers, &m->heap_timer, m->now_ms + pause_ms);
+    }
+}
+
 void handshake_wait_for_heap(struct mta *m, struct conn *c)
 {
     c->waits_for_heap = true;
-    if (m->heap_timer.slot == 0) {
-        timer_set(&m->timers, &m->heap_timer, m->now_ms + HEAP_PAUSE_MS);
+    look_again_in(m, HEAP_PAUSE_MS);
+}
+
+static void add_shaking(struct mta *m, struct conn *c)
+{
+    if (c->is_shaking) {
+        return;
     }
+    c->is_shaking = true;
+    c->next_shaking = NULL;
+    if (m->shaking_last == NULL) {
+        m->shaking_first = c;
+    } else {
+        m->shaking_last->next_shaking = c;
+    }
+    m->shaking_last = c;
 }
 
 void handshake_heap_timer(struct mta *m)
@@ -27,8 +50,11 @@ void handshake_heap_timer(struct mta *m)
     uint32_t cursor = 0;
     struct conn *c;
     while ((c = pool_each(&m->conns, &cursor)) != NULL) {
-        if (c->waits_for_heap) {
+        if (c->waits_for_heap || c->waits_for_place) {
             c->waits_for_heap = false;
+            if (c->phase == CONN_HANDSHAKE && c->tls != NULL) {
+                add_shaking(m, c); /* no input will come that could wake it */
+            }
             conn_queue(m, c);
         }
     }
@@ -40,17 +66,35 @@ bool handshake_begin(struct mta *m, struct conn *c)
         return false;
     }
     c->phase = CONN_HANDSHAKE;
-    c->phase_ms = m->now_ms;
+    c->phase_ms = c->heard_ms = m->now_ms;
     conn_queue(m, c);
     return true;
 }
 
-/* A place among the handshakes in progress. False if there is none now, or no memory at all: then
- * the connection is lost. */
+/* Ends the handshake whose peer has been silent longest, if that is too long. */
+static void displace(struct mta *m)
+{
+    uint32_t cursor = 0;
+    struct conn *c, *silent = NULL;
+    while ((c = pool_each(&m->conns, &cursor)) != NULL) {
+        bool can_go = c->has_place && !c->is_shaking && !c->waits_for_heap && !c->peer_ended;
+        if (can_go && (silent == NULL || c->heard_ms < silent->heard_ms)) {
+            silent = c;
+        }
+    }
+    if (silent != NULL && m->now_ms - silent->heard_ms >= SILENT_MS) {
+        conn_lose(m, silent);
+    }
+}
+
+/* A place among the handshakes in progress. False if there is none now, or no memory: then it is
+ * tried again, until the handshake's time is up. */
 static bool take_place(struct mta *m, struct conn *c)
 {
     if (m->num_handshakes >= m->site->conf.tls_max_handshakes) {
         c->waits_for_place = true;
+        displace(m);
+        look_again_in(m, PLACE_PAUSE_MS);
         return false;
     }
     c->waits_for_place = false;
@@ -58,10 +102,11 @@ static bool take_place(struct mta *m, struct conn *c)
     if (c->tls == NULL || tls_open_server(c->tls, &m->tls_env) != ERR_OK) {
         pool_give(&m->tls_conns, c->tls);
         c->tls = NULL;
-        conn_lose(m, c);
+        handshake_wait_for_heap(m, c);
         return false;
     }
     c->has_place = true;
+    c->heard_ms = m->now_ms;
     m->num_handshakes++;
     m->stats.num_handshakes++;
     return true;
@@ -82,21 +127,6 @@ static void leave_place(struct mta *m, struct conn *c)
             conn_queue(m, other);
         }
     }
-}
-
-static void add_shaking(struct mta *m, struct conn *c)
-{
-    if (c->is_shaking) {
-        return;
-    }
-    c->is_shaking = true;
-    c->next_shaking = NULL;
-    if (m->shaking_last == NULL) {
-        m->shaking_first = c;
-    } else {
-        m->shaking_last->next_shaking = c;
-    }
-    m->shaking_last = c;
 }
 
 static void drop_shaking(struct mta *m, struct conn *c)
@@ -135,7 +165,10 @@ void handshake_end(struct mta *m, struct conn *c)
 
 bool handshake_turn(struct mta *m, struct conn *c)
 {
-    if (c->is_shaking || c->waits_for_heap || (c->tls == NULL && !take_place(m, c))) {
+    if (c->is_shaking || c->waits_for_heap) {
+        return false;
+    }
+    if (c->tls == NULL && (!c->has_spoken || !take_place(m, c))) {
         return false;
     }
     enum err err = wire_flush(m, c);
@@ -147,6 +180,7 @@ bool handshake_turn(struct mta *m, struct conn *c)
         err = wire_feed_tls(m, c);
     }
     if (err == ERR_OK) {
+        c->heard_ms = m->now_ms;
         add_shaking(m, c);
     } else if (err != ERR_AGAIN) {
         conn_lose(m, c);
@@ -186,6 +220,7 @@ static bool shake(struct mta *m, struct conn *c)
         establish(m, c);
         return false;
     case TLS_NO_ROOM:
+        (void)wire_flush(m, c); /* what goes out gives room */
         handshake_wait_for_heap(m, c);
         return false;
     case TLS_FAILED:

@@ -87,6 +87,8 @@ struct conn {
     struct timer timer;
     uint64_t opened_ms;
     uint64_t phase_ms; /* when CONN_HANDSHAKE or CONN_CLOSING began */
+    bool has_spoken;   /* the peer's first bytes of a handshake are there */
+    uint64_t heard_ms; /* when the peer last did something for its handshake */
     struct conn *next; /* in the run list */
     struct conn *next_shaking;
     struct tls *tls;
@@ -180,9 +182,11 @@ void mta_spool_ready(struct mta *m, enum err err);
 void mta_close(struct mta *m);
 enum wall_trust site_trust(const struct site *site);
 
-/* mta_accept.c: mta_listen opens what conf wants and closes the rest, or changes nothing and says
- * why */
+/* mta_accept.c: mta_listen opens what conf wants beside what is open, or changes nothing and says
+ * why. One of the other two must follow: only what conf wants stays open, or only what was. */
 enum err mta_listen(struct mta *m, const struct conf *conf, struct buf *errors);
+void mta_listen_only(struct mta *m, const struct conf *conf);
+void mta_listen_undo(struct mta *m);
 void mta_accept_all(struct mta *m); /* begins to take connections in */
 void mta_accept(struct mta *m, uint32_t index);
 void mta_accept_again(struct mta *m);

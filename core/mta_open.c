@@ -177,14 +177,16 @@ enum err mta_open(struct mta **out, struct arena *a, const struct port *port,
     if (err == ERR_OK) {
         err = mta_listen(m, &m->site->conf, errors);
     }
-    if (err != ERR_OK) {
-        mta_close_listeners(m);
-        return err;
+    if (err == ERR_OK) {
+        mta_listen_only(m, &m->site->conf);
+        err = open_services(m, a);
+        if (err != ERR_OK) {
+            complain(errors, m->site->conf.spool_directory, err);
+        }
     }
-    err = open_services(m, a);
     if (err != ERR_OK) {
-        complain(errors, m->site->conf.spool_directory, err);
         mta_close_listeners(m);
+        site_close_tls(m);
         return err;
     }
     m->more_to_do = true; /* recovery */
@@ -237,9 +239,12 @@ void mta_close(struct mta *m)
     uint32_t cursor = 0;
     struct conn *c;
     log_begin(&line, "stop");
-    log_u64(&line, "connections", m->conns.num_used);
-    log_u64(&line, "messages", m->queue.entries.num_used);
+    log_u64(&line, "cut", m->conns.num_used);
+    log_u64(&line, "connections", m->stats.num_connections);
+    log_u64(&line, "refused", m->stats.num_refused);
+    log_u64(&line, "handshakes", m->stats.num_handshakes);
     log_u64(&line, "received", m->stats.num_messages);
+    log_u64(&line, "waiting", m->queue.entries.num_used);
     log_u64(&line, "delivered", m->queue.num_delivered);
     report_line(m, LOG_INFO, &line);
     while ((c = pool_each(&m->conns, &cursor)) != NULL) {

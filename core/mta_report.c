@@ -69,12 +69,11 @@ void report_connection(struct mta *m, const struct conn *c)
     report_line(m, LOG_INFO, &line);
 }
 
-static void put_transaction(struct log_line *line, const struct txn *t)
+static void put_sender(struct log_line *line, const struct txn *t)
 {
     struct slice sender;
     if (t != NULL && envelope_sender(&t->envelope, &sender)) {
         log_peer_text(line, "from", sender);
-        log_u64(line, "rcpts", t->envelope.num_rcpts);
     }
 }
 
@@ -86,14 +85,17 @@ void report_message(struct mta *m, const struct conn *c, const struct txn *t,
     put_id(&line, event->id);
     if (c != NULL) {
         report_addr(&line, "peer", &c->peer);
-        log_peer_text(&line, "helo", smtpd_helo(&c->smtp));
     }
-    put_transaction(&line, t);
-    log_u64(&line, "size", event->meta.total_len - event->meta.envelope_len);
-    put_tls(&line, c);
     log_word(&line, "result", event->err == ERR_OK ? "accepted" : "failed");
     if (event->err != ERR_OK) {
         log_word(&line, "reason", err_name(event->err));
+    }
+    log_u64(&line, "size", event->meta.total_len - event->meta.envelope_len);
+    log_u64(&line, "rcpts", event->meta.num_rcpts);
+    put_tls(&line, c);
+    put_sender(&line, t); /* what the peer chose goes last: a line that is too long is cut there */
+    if (c != NULL) {
+        log_peer_text(&line, "helo", smtpd_helo(&c->smtp));
     }
     report_line(m, event->err == ERR_OK ? LOG_INFO : LOG_ERROR, &line);
 }
@@ -103,9 +105,9 @@ void report_refusal(struct mta *m, const struct conn *c, enum err err)
     struct log_line line;
     log_begin(&line, "message");
     report_addr(&line, "peer", &c->peer);
-    put_transaction(&line, c->txn);
     log_word(&line, "result", "failed");
     log_word(&line, "reason", err_name(err));
+    put_sender(&line, c->txn);
     report_line(m, LOG_WARNING, &line);
 }
 

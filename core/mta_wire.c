@@ -1,6 +1,9 @@
 /* A connection's bytes on the wire: straight through the port, or through TLS. */
 #include "mta_inside.h"
 
+#define HEAP_LEFT_LEN  (20u * 1024) /* for the longest record and its head */
+#define READS_PER_TURN 16 /* records without data are for ever: others must get their turn */
+
 struct tls_time mta_tls_time(const struct mta *m)
 {
     struct tls_time now = {.now_ms = m->now_ms};
@@ -62,6 +65,10 @@ enum err wire_feed_tls(struct mta *m, struct conn *c)
     if (room == 0) {
         return ERR_OK;
     }
+    if (heap_largest_free(&m->heap) < HEAP_LEFT_LEN) {
+        handshake_wait_for_heap(m, c); /* what TLS cannot hold would end the session */
+        return ERR_AGAIN;
+    }
     enum err err = m->port->net.read(m->port->net.ctx, &len, c->handle, m->scratch,
                                      room < BUDGET_SCRATCH_LEN ? room : BUDGET_SCRATCH_LEN);
     if (err == ERR_OK) {
@@ -74,7 +81,7 @@ enum err wire_feed_tls(struct mta *m, struct conn *c)
 static enum err read_tls(struct mta *m, struct conn *c, struct buf *into)
 {
     struct tls_time now = mta_tls_time(m);
-    for (;;) {
+    for (int i = 0; i < READS_PER_TURN; i++) {
         struct slice plain = tls_peek(c->tls);
         if (!slice_is_empty(plain)) {
             size_t room = buf_room(into);
@@ -109,6 +116,8 @@ static enum err read_tls(struct mta *m, struct conn *c, struct buf *into)
             return err;
         }
     }
+    conn_queue(m, c); /* its next turn comes after the others' */
+    return ERR_AGAIN;
 }
 
 enum err wire_read(struct mta *m, struct conn *c, struct buf *into)

@@ -130,14 +130,13 @@ static void end_round(struct queue *q, struct queue_job *job, uint64_t now_ms)
 static void end_rcpt(struct queue *q, struct queue_job *job, enum err err)
 {
     if (err == ERR_OK) {
-        job->has_reservation = false;
         err = spool_outcome(q->spool, job->entry->id, job->rcpt_index, QUEUE_DELIVERED);
+        job->has_reservation = err != ERR_OK;
     }
     if (err == ERR_OK) {
         q->num_delivered++;
     } else {
         job->failed = true;
-        q->num_deferred++;
     }
     log_delivery(q, job, err);
     job->maildir.state = MAILDIR_IDLE;
@@ -222,6 +221,7 @@ static void advance(struct queue *q, struct queue_job *job, uint64_t now_ms, str
         job->user_len = 0;
         job->rcpt_index = job->num_rcpts_seen;
         end_rcpt(q, job, err);
+        job->failed = err != ERR_ABSENT; /* what the spool has lost is not tried again */
         end_round(q, job, now_ms);
         return;
     }

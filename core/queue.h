@@ -32,7 +32,6 @@ struct queue_entry {
 };
 
 struct queue_job {
-    struct queue_job *next_free;
     struct queue_entry *entry; /* NULL: the slot is free */
     uint64_t envelope_offset;  /* of the entry to read next */
     uint32_t rcpt_index;       /* of the recipient under way */
@@ -61,7 +60,6 @@ struct queue {
     uint64_t tag_mark;       /* set in the top byte of completion tags */
     bool stopping;
     uint64_t num_delivered; /* counters since start */
-    uint64_t num_deferred;
 };
 
 struct queue_env {

@@ -2,6 +2,8 @@
  * rest of the spool; knows nothing of bytes on disk. */
 #include "spool_inside.h"
 
+_Static_assert(sizeof(union spool_slot) == 48, "SPOOL.md and the budgets say 48 bytes a message");
+
 static struct spool_entry *entry_at(const struct spool *sp, uint32_t entry)
 {
     return &sp->slots[entry].entry;

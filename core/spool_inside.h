@@ -85,8 +85,9 @@ struct spool_seg {
 #define ENTRY_ANNULLED 2u
 #define ENTRY_COPYING  4u
 #define ENTRY_HASHED   16u
-#define ENTRY_COPIED   64u /* recovery: has a copy, so it was acknowledged */
-#define ENTRY_DOUBTED  32u /* recovery: never acknowledged and not whole, to be annulled */
+#define ENTRY_RESTATED 128u /* recovery: has outcomes that its newest commit does not know of */
+#define ENTRY_COPIED   64u  /* recovery: has a copy, so it was acknowledged */
+#define ENTRY_DOUBTED  32u  /* recovery: never acknowledged and not whole, to be annulled */
 
 /* A live message; or, in the same memory, more bits of one with over 64 recipients. */
 struct spool_entry {
@@ -215,7 +216,8 @@ enum recover_stage {
 struct spool_recover {
     enum recover_stage stage;
     enum err err;
-    bool is_told; /* SPOOL_READY has been */
+    bool is_told;     /* SPOOL_READY has been */
+    bool has_settled; /* records were written that nobody would write again in this run */
     uint32_t num_ids;
     uint32_t *ids; /* of the segments found */
     uint32_t cursor;
@@ -286,6 +288,9 @@ struct spool {
     uint64_t syncing_len;
 
     struct pool txns;
+    uint32_t num_unwritten; /* transactions that have something to write */
+    uint32_t num_ended;     /* whose event is due */
+    uint32_t event_cursor;
     struct pool outcomes;
     uint32_t num_reserved;
     uint32_t num_queued;

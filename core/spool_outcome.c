@@ -131,6 +131,9 @@ void spool_outcome_storage_failed(struct spool *sp)
 bool spool_outcome_next_event(struct spool *sp, struct spool_event *out)
 {
     uint32_t cursor = 0;
+    if (sp->outcomes.num_used == 0) {
+        return false;
+    }
     for (struct spool_outcome_item *item; (item = each(sp, &cursor)) != NULL;) {
         if (item->state == OUTCOME_ENDED) {
             *out = (struct spool_event){.kind = SPOOL_OUTCOME_DURABLE,

@@ -176,9 +176,13 @@ static enum err take_commit(struct spool *sp, const struct spool_record *r, uint
     if (r->commit.version != 0) {
         sp->slots[entry].entry.flags |= ENTRY_COPIED;
     }
-    for (uint32_t rcpt = 0; rcpt < num_rcpts && rcpt / 8 < r->commit.bitmap.len; rcpt++) {
-        if (r->commit.bitmap.ptr[rcpt / 8] >> rcpt % 8 & 1) {
+    for (uint32_t rcpt = 0; rcpt < num_rcpts; rcpt++) {
+        bool is_in = rcpt / 8 < r->commit.bitmap.len &&
+                     (r->commit.bitmap.ptr[rcpt / 8] >> rcpt % 8 & 1) != 0;
+        if (is_in) {
             spool_entry_set_bit(sp, entry, rcpt);
+        } else if (spool_entry_bit(sp, entry, rcpt)) {
+            sp->slots[entry].entry.flags |= ENTRY_RESTATED;
         }
     }
     return ERR_OK;
@@ -419,7 +423,7 @@ static void not_whole(struct spool *sp, uint32_t entry, uint16_t bad_seg, uint32
     spool_log_lost(sp, e->id, bad_seg, bad_page, was_durable ? "lost" : "unfinished-or-lost");
     if (!was_durable && err == ERR_DAMAGED) {
         spool_entry_hide(sp, entry);
-        e->flags |= ENTRY_DOUBTED;
+        e->flags = (uint16_t)((e->flags | ENTRY_DOUBTED) & ~ENTRY_RESTATED);
         return;
     }
     if (sg->state == SEG_LOG || sg->state == SEG_DATA) {
@@ -429,23 +433,47 @@ static void not_whole(struct spool *sp, uint32_t entry, uint16_t bad_seg, uint32
     drop_entry(sp, entry);
 }
 
-/* Settles for good that what is not whole does not exist, before seals of this run can make it look
- * acknowledged. */
-static bool annul_doubted(struct spool *sp)
+static bool restate(struct spool *sp, uint32_t entry)
 {
-    for (uint32_t entry = 0; entry < sp->num_slots_fresh; entry++) {
-        const struct spool_entry *e = &sp->slots[entry].entry;
-        if ((e->flags & ENTRY_DOUBTED) == 0) {
-            continue;
+    const struct spool_entry *e = &sp->slots[entry].entry;
+    uint32_t num_pages = e->num_rcpts / (sp->page_len / SPOOL_OUTCOME_LEN - 2) + 2;
+    if (spool_log_room(sp, num_pages, false) != ERR_OK) {
+        return false;
+    }
+    for (uint32_t rcpt = 0; rcpt < e->num_rcpts; rcpt++) {
+        if (spool_entry_bit(sp, entry, rcpt)) {
+            spool_log_outcome(sp, e->id, rcpt, 0);
         }
-        if (spool_log_room(sp, 2, false) != ERR_OK) {
-            return false;
-        }
-        spool_log_annul(sp, e->id);
-        sp->is_sync_wanted = true;
-        drop_entry(sp, entry);
     }
     return true;
+}
+
+/* What is not whole is settled not to exist, before seals of this run can make it look
+ * acknowledged. An outcome that an earlier recovery did not see stands before a copy that does not
+ * know of it: it is told again behind, where it lasts as long. */
+static bool settle_doubts(struct spool *sp)
+{
+    for (uint32_t entry = 0; entry < sp->num_slots_fresh; entry++) {
+        struct spool_entry *e = &sp->slots[entry].entry;
+        if ((e->flags & (ENTRY_DOUBTED | ENTRY_RESTATED)) == 0) {
+            continue;
+        }
+        if ((e->flags & ENTRY_RESTATED) && !restate(sp, entry)) {
+            return false;
+        }
+        if ((e->flags & ENTRY_DOUBTED) && spool_log_room(sp, 2, false) != ERR_OK) {
+            return false;
+        }
+        sp->is_sync_wanted = sp->recover.has_settled = true;
+        if (e->flags & ENTRY_DOUBTED) {
+            spool_log_annul(sp, e->id);
+        }
+        e->flags &= (uint16_t) ~(ENTRY_DOUBTED | ENTRY_RESTATED);
+        if ((e->flags & ENTRY_HASHED) == 0) {
+            drop_entry(sp, entry);
+        }
+    }
+    return !sp->recover.has_settled || (!sp->is_sync_wanted && !sp->is_syncing);
 }
 
 static void judge_entry(struct spool *sp, uint32_t entry)
@@ -457,6 +485,10 @@ static void judge_entry(struct spool *sp, uint32_t entry)
     /* A copy was made of what an earlier recovery found and told; an annul that turns up only now
      * came too late. */
     bool is_annulled = (e->flags & (ENTRY_ANNULLED | ENTRY_COPIED)) == ENTRY_ANNULLED;
+    if (num_final == e->num_rcpts && (e->flags & ENTRY_RESTATED)) {
+        spool_entry_hide(sp, entry);
+        return;
+    }
     if (is_annulled || num_final == e->num_rcpts) {
         drop_entry(sp, entry);
         return;
@@ -544,7 +576,7 @@ bool spool_recover_step(struct spool *sp)
         step_judge(sp);
         return true;
     case RECOVER_EVACUATE:
-        if ((annul_doubted(sp) && !spool_compact_is_evacuating(sp)) || sp->is_failed) {
+        if ((settle_doubts(sp) && !spool_compact_is_evacuating(sp)) || sp->is_failed) {
             for (uint32_t i = 0; i < sp->num_segs; i++) {
                 sp->segs[i].is_suspect = false;
             }

@@ -121,7 +121,7 @@ static uint16_t any_dead(struct spool *sp)
 uint16_t spool_seg_tail(const struct spool *sp)
 {
     uint16_t tail = SPOOL_NONE;
-    if (sp->is_dir_doubted) {
+    if (sp->is_dir_doubted || sp->recover.stage < RECOVER_TELL) {
         return SPOOL_NONE;
     }
     for (uint16_t i = 0; i < sp->num_segs; i++) {

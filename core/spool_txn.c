@@ -10,6 +10,22 @@ static struct spool_txn *each(const struct spool *sp, uint32_t *cursor)
     return pool_each(&sp->txns, cursor);
 }
 
+static bool is_unwritten(enum txn_state state)
+{
+    return state == TXN_EMITTING || state == TXN_ANNULLING;
+}
+
+/* Every change of state goes through here, so that nobody need look at all transactions to know
+ * that there is nothing to do. */
+static void enter(struct spool *sp, struct spool_txn *t, enum txn_state state)
+{
+    sp->num_unwritten -= is_unwritten(t->state);
+    sp->num_ended -= t->state == TXN_ENDED;
+    t->state = state;
+    sp->num_unwritten += is_unwritten(state);
+    sp->num_ended += state == TXN_ENDED;
+}
+
 static uint32_t shared_max(void)
 {
     return SPOOL_BROKEN(BREAK_LARGE_SHARED) ? (SPOOL_SHARED_EXTENTS - 5) * 4000u : SPOOL_SHARED_MAX;
@@ -62,7 +78,7 @@ static void end(struct spool *sp, struct spool_txn *t, enum err err)
 {
     release(sp, t);
     t->err = err;
-    t->state = TXN_ENDED;
+    enter(sp, t, TXN_ENDED);
     if (err != ERR_OK) {
         sp->stats.num_annulled++;
     }
@@ -278,7 +294,7 @@ static enum err emit(struct spool *sp, struct spool_txn *t)
     t->commit_page = at.page;
     t->commit_offset = at.offset;
     t->batch = sp->batch_open;
-    t->state = TXN_WRITTEN;
+    enter(sp, t, TXN_WRITTEN);
     sp->is_sync_wanted = true;
     return ERR_OK;
 }
@@ -315,7 +331,7 @@ enum err spool_commit(struct spool *sp, uint64_t txn, const struct spool_meta *m
     uint64_t total_len = t->meta.total_len;
     t->meta = *meta;
     t->meta.total_len = total_len;
-    t->state = TXN_EMITTING;
+    enter(sp, t, TXN_EMITTING);
     try_emit(sp, t);
     return ERR_OK;
 }
@@ -335,7 +351,7 @@ static void annul(struct spool *sp, struct spool_txn *t)
         end(sp, t, t->err);
     } else if (spool_log_room(sp, 2, false) == ERR_OK) {
         spool_log_annul(sp, t->id);
-        t->state = TXN_ANNULLED;
+        enter(sp, t, TXN_ANNULLED);
         t->batch = sp->batch_open;
         sp->is_sync_wanted = true;
     } else if (sp->is_starved) {
@@ -346,6 +362,9 @@ static void annul(struct spool *sp, struct spool_txn *t)
 void spool_txn_step(struct spool *sp)
 {
     uint32_t cursor = 0;
+    if (sp->num_unwritten == 0) {
+        return;
+    }
     for (struct spool_txn *t; !sp->is_failed && (t = each(sp, &cursor)) != NULL;) {
         if (t->state == TXN_EMITTING) {
             try_emit(sp, t);
@@ -392,7 +411,7 @@ void spool_txn_batch_ok(struct spool *sp)
         } else if (t->state == TXN_WRITTEN && t->err == ERR_OK) {
             written_ok(sp, t);
         } else if (t->state == TXN_WRITTEN) {
-            t->state = TXN_ANNULLING;
+            enter(sp, t, TXN_ANNULLING);
         }
     }
 }
@@ -403,7 +422,7 @@ void spool_txn_batch_failed(struct spool *sp)
     for (struct spool_txn *t; (t = each(sp, &cursor)) != NULL;) {
         if (t->state == TXN_WRITTEN || t->state == TXN_ANNULLED) {
             t->err = t->err != ERR_OK ? t->err : ERR_IO;
-            t->state = TXN_ANNULLING;
+            enter(sp, t, TXN_ANNULLING);
         }
     }
 }
@@ -497,18 +516,20 @@ enum err spool_txn_move(struct spool *sp, uint16_t seg)
 
 bool spool_txn_next_event(struct spool *sp, struct spool_event *out)
 {
-    uint32_t cursor = 0;
-    for (struct spool_txn *t; (t = each(sp, &cursor)) != NULL;) {
-        if (t->state != TXN_ENDED) {
-            continue;
+    while (sp->num_ended != 0) {
+        struct spool_txn *t = each(sp, &sp->event_cursor);
+        if (t == NULL) {
+            sp->event_cursor = 0; /* round and round: the one looked for is there */
+        } else if (t->state == TXN_ENDED) {
+            *out = (struct spool_event){.kind = SPOOL_COMMITTED,
+                                        .err = t->err,
+                                        .txn = pool_handle(&sp->txns, t),
+                                        .id = t->id,
+                                        .meta = t->meta};
+            sp->num_ended--;
+            pool_give(&sp->txns, t);
+            return true;
         }
-        *out = (struct spool_event){.kind = SPOOL_COMMITTED,
-                                    .err = t->err,
-                                    .txn = pool_handle(&sp->txns, t),
-                                    .id = t->id,
-                                    .meta = t->meta};
-        pool_give(&sp->txns, t);
-        return true;
     }
     return false;
 }

@@ -254,7 +254,8 @@ static void batch_failed(struct spool *sp)
     spool_compact_batch_failed(sp);
     spool_outcome_batch_failed(sp);
     spool_txn_batch_failed(sp);
-    if (++sp->num_failed_batches == 2) {
+    bool is_recovering = sp->recover.stage < RECOVER_TELL && sp->recover.has_settled;
+    if (++sp->num_failed_batches == 2 || is_recovering) {
         spool_fail(sp);
     }
 }

@@ -89,7 +89,7 @@ struct tls_info {
     bool resumed;
 };
 
-#define TLS_SSL_WORDS 64
+#define TLS_SSL_WORDS 56
 
 /* Opaque but for its size; memory of the caller, zeroed before tls_open. */
 struct tls {

@@ -104,7 +104,7 @@ static bool is_path_char(uint8_t c)
 
 enum url_error url_parse(struct slice text, struct url *out)
 {
-    struct slice authority;
+    struct slice authority = {NULL, 0};
     if (text.len > URL_MAX) {
         return URL_TOO_LONG;
     }

@@ -48,7 +48,7 @@ struct port_loop {
     size_t (*wait)(void *ctx, struct port_event *events, size_t cap, uint64_t timeout_ms);
 };
 
-/* Streams. Connections are non-blocking, close-on-exec, with Nagle's delay off. */
+/* Streams and datagrams. Connections are non-blocking, close-on-exec, with Nagle's delay off. */
 struct port_net {
     void *ctx;
     /* Port 0 takes a free one. IPv6 listeners take IPv6 only. ERR_IN_USE, ERR_DENIED,
@@ -65,6 +65,16 @@ struct port_net {
     enum err (*read)(void *ctx, size_t *out_len, uint32_t handle, uint8_t *into, size_t cap);
     /* May take fewer bytes than offered. A peer that is gone is ERR_RESET, never a signal. */
     enum err (*write)(void *ctx, size_t *out_len, uint32_t handle, struct slice bytes);
+    /* Datagrams, from a free port on all addresses of that family, which a stranger cannot foresee;
+     * answers come back to it, from anybody. Watched and closed as connections are. ERR_NO_HANDLE,
+     * ERR_UNSUPPORTED. */
+    enum err (*open_datagram)(void *ctx, uint32_t *out_handle, enum net_family family);
+    /* All of the bytes as one datagram, or an error; ERR_OK does not mean that it arrives. */
+    enum err (*send_to)(void *ctx, uint32_t handle, const struct net_addr *to, struct slice bytes);
+    /* One datagram, which may be empty; ERR_AGAIN; ERR_TOO_BIG: it was longer than cap, and is
+     * gone. */
+    enum err (*recv_from)(void *ctx, size_t *out_len, struct net_addr *out_from, uint32_t handle,
+                          uint8_t *into, size_t cap);
     /* Says for which of the two events this handle is to be reported, under which tag. Cheap when
      * nothing changes. */
     enum err (*watch)(void *ctx, uint32_t handle, bool readable, bool writable, uint64_t tag);

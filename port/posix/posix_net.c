@@ -1,4 +1,4 @@
-/* TCP by the socket calls: see posix_net.h. */
+/* TCP and UDP by the socket calls: see posix_net.h. */
 #include "posix_net.h"
 
 #include "posix_err.h"
@@ -71,10 +71,10 @@ static enum err fail_closing(int fd, enum err e)
     return e;
 }
 
-/* A stream socket; fd is one that the watch table has room for. */
-static enum err open_socket(const struct posix_net *n, int *out_fd, sa_family_t family)
+/* fd is one that the watch table has room for. */
+static enum err open_socket(const struct posix_net *n, int *out_fd, sa_family_t family, int type)
 {
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+    int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return posix_err(errno);
     }
@@ -105,7 +105,7 @@ static enum err net_listen(void *ctx, uint32_t *out_handle, const struct net_add
         return ERR_UNSUPPORTED;
     }
     int fd = -1;
-    enum err e = open_socket(n, &fd, address.any.sa_family);
+    enum err e = open_socket(n, &fd, address.any.sa_family, SOCK_STREAM);
     if (e != ERR_OK) {
         return e;
     }
@@ -184,7 +184,7 @@ static enum err net_connect(void *ctx, uint32_t *out_handle, const struct net_ad
         return ERR_UNSUPPORTED;
     }
     int fd = -1;
-    enum err e = open_socket(n, &fd, address.any.sa_family);
+    enum err e = open_socket(n, &fd, address.any.sa_family, SOCK_STREAM);
     if (e != ERR_OK) {
         return e;
     }
@@ -258,6 +258,80 @@ static enum err net_write(void *ctx, size_t *out_len, uint32_t handle, struct sl
     return ERR_RESET;
 }
 
+/* Binding to port 0 takes one at random. */
+static enum err net_open_datagram(void *ctx, uint32_t *out_handle, enum net_family family)
+{
+    const struct posix_net *n = ctx;
+    const struct net_addr any = {.family = (uint8_t)family};
+    union socket_addr address;
+    socklen_t address_len = to_system(&address, &any);
+    if (address_len == 0) {
+        return ERR_UNSUPPORTED;
+    }
+    int fd = -1;
+    enum err e = open_socket(n, &fd, address.any.sa_family, SOCK_DGRAM);
+    if (e != ERR_OK) {
+        return e;
+    }
+    if (family == NET_IPV6) {
+        e = set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+    }
+    if (e != ERR_OK) {
+        return fail_closing(fd, e);
+    }
+    if (bind(fd, &address.any, address_len) != 0) {
+        return fail_closing(fd, bind_err(&any, errno));
+    }
+    *out_handle = (uint32_t)fd;
+    return ERR_OK;
+}
+
+static enum err net_send_to(void *ctx, uint32_t handle, const struct net_addr *to,
+                            struct slice bytes)
+{
+    (void)ctx;
+    union socket_addr address;
+    socklen_t address_len = to_system(&address, to);
+    ssize_t len;
+    if (address_len == 0) {
+        return ERR_UNSUPPORTED;
+    }
+    do {
+        len = sendto((int)handle, bytes.ptr, bytes.len, MSG_NOSIGNAL, &address.any, address_len);
+    } while (len < 0 && errno == EINTR);
+    if (len >= 0) {
+        return ERR_OK;
+    }
+    if (errno == EMSGSIZE) {
+        return ERR_TOO_BIG;
+    }
+    return errno == ENOBUFS || errno == ENOMEM ? ERR_AGAIN : posix_err(errno);
+}
+
+static enum err net_recv_from(void *ctx, size_t *out_len, struct net_addr *out_from,
+                              uint32_t handle, uint8_t *into, size_t cap)
+{
+    (void)ctx;
+    union socket_addr address;
+    struct iovec vector = {into, cap};
+    struct msghdr message = {
+        .msg_name = &address, .msg_namelen = sizeof address, .msg_iov = &vector, .msg_iovlen = 1};
+    ssize_t len;
+    *out_len = 0;
+    do {
+        len = recvmsg((int)handle, &message, 0);
+    } while (len < 0 && errno == EINTR);
+    if (len < 0) {
+        return posix_err(errno);
+    }
+    from_system(out_from, &address);
+    if ((message.msg_flags & MSG_TRUNC) != 0) {
+        return ERR_TOO_BIG;
+    }
+    *out_len = (size_t)len;
+    return ERR_OK;
+}
+
 static enum err net_watch(void *ctx, uint32_t handle, bool readable, bool writable, uint64_t tag)
 {
     struct posix_net *n = ctx;
@@ -288,6 +362,9 @@ void posix_net_port(struct posix_net *n, struct port_net *out)
         .connect_result = net_connect_result,
         .read = net_read,
         .write = net_write,
+        .open_datagram = net_open_datagram,
+        .send_to = net_send_to,
+        .recv_from = net_recv_from,
         .watch = net_watch,
         .close = net_close,
     };

@@ -1,5 +1,5 @@
-/* TCP by the socket calls. A handle is its descriptor. Called through struct port_net; knows the
- * loop only to say what is watched. */
+/* TCP and UDP by the socket calls. A handle is its descriptor. Called through struct port_net;
+ * knows the loop only to say what is watched. */
 #ifndef POSTERN_POSIX_NET_H
 #define POSTERN_POSIX_NET_H
 

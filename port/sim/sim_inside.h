@@ -62,6 +62,7 @@ struct sim_host {
 };
 
 struct sim_net;
+struct sim_udp;
 
 struct sim_world {
     uint64_t seed;
@@ -69,6 +70,7 @@ struct sim_world {
     uint64_t horizon_ms;
     struct sim_host *hosts;
     struct sim_net *net;
+    struct sim_udp *datagrams; /* all sockets */
 };
 
 /* splitmix64. */
@@ -83,6 +85,7 @@ void sim_net_free_host(struct sim_host *h);
 size_t sim_net_poll(struct sim_host *h, struct port_event *events, size_t cap);
 /* When bytes under way to anybody become readable, later than now; UINT64_MAX: none are. */
 uint64_t sim_net_next_ms(const struct sim_world *w);
+uint64_t sim_net_delay_ms(const struct sim_world *w);
 
 /* sim_mailbox.c */
 void sim_mailbox_add_host(struct sim_host *h);

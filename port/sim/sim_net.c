@@ -3,6 +3,7 @@
  * Every end of a connection is in the world's list from its making until both ends are closed. An
  * end is held by a host's handle, by a listener's queue, or by the test. */
 #include "sim_pipe.h"
+#include "sim_udp.h"
 
 #include <stdlib.h>
 
@@ -31,10 +32,11 @@ struct sim_listener {
     struct sim_client *waiting; /* oldest first */
 };
 
-/* What a host's handle stands for: neither: free. */
+/* What a host's handle stands for: none of the three: free. */
 struct slot {
     struct sim_listener *listener;
     struct sim_client *end;
+    struct sim_udp *datagrams;
     bool readable, writable;
     uint64_t tag;
 };
@@ -86,6 +88,11 @@ void sim_net_free(struct sim_net *n)
         free(b);
     }
     free(n);
+}
+
+uint64_t sim_net_delay_ms(const struct sim_world *w)
+{
+    return w->net->link.delay_ms;
 }
 
 void sim_net_set_link(struct sim_world *w, const struct sim_link *link)
@@ -343,6 +350,11 @@ bool sim_client_is_accepted(const struct sim_client *c)
 
 /* --- A host's handles --- */
 
+static bool is_used(const struct slot *s)
+{
+    return s->listener != NULL || s->end != NULL || s->datagrams != NULL;
+}
+
 static struct slot *slot_of(struct sim_host *h, uint32_t handle)
 {
     struct sim_net_host *n = h->net;
@@ -350,7 +362,7 @@ static struct slot *slot_of(struct sim_host *h, uint32_t handle)
         return NULL;
     }
     struct slot *s = &n->slots[handle - 1];
-    return s->listener != NULL || s->end != NULL ? s : NULL;
+    return is_used(s) ? s : NULL;
 }
 
 /* The lowest free one, as descriptors are given out; 0: none. */
@@ -361,7 +373,7 @@ static uint32_t take_slot(struct sim_host *h)
         return 0;
     }
     uint32_t i = 0;
-    while (i < n->num_slots && (n->slots[i].listener != NULL || n->slots[i].end != NULL)) {
+    while (i < n->num_slots && is_used(&n->slots[i])) {
         i++;
     }
     if (i == n->num_slots) {
@@ -403,6 +415,10 @@ static enum err net_local_addr(void *ctx, struct net_addr *out, uint32_t handle)
     const struct slot *s = slot_of(ctx, handle);
     if (s == NULL) {
         return ERR_WRONG_STATE;
+    }
+    if (s->datagrams != NULL) {
+        sim_udp_local_addr(s->datagrams, out);
+        return ERR_OK;
     }
     *out = s->listener != NULL ? s->listener->at : s->end->local;
     return ERR_OK;
@@ -511,6 +527,45 @@ static enum err net_write(void *ctx, size_t *out_len, uint32_t handle, struct sl
     return is_connected(h, s->end) ? write_end(h->world, s->end, out_len, bytes) : ERR_AGAIN;
 }
 
+static enum err net_open_datagram(void *ctx, uint32_t *out_handle, enum net_family family)
+{
+    struct sim_host *h = ctx;
+    if (family == NET_NONE) {
+        return ERR_UNSUPPORTED;
+    }
+    uint32_t handle = take_slot(h);
+    if (handle == 0) {
+        return ERR_NO_HANDLE;
+    }
+    struct net_addr at = {.family = (uint8_t)family, .port = h->world->net->next_port++};
+    h->net->slots[handle - 1].datagrams = sim_udp_new(h->world, h, &at);
+    *out_handle = handle;
+    return ERR_OK;
+}
+
+static enum err net_send_to(void *ctx, uint32_t handle, const struct net_addr *to,
+                            struct slice bytes)
+{
+    struct sim_host *h = ctx;
+    const struct slot *s = slot_of(h, handle);
+    if (s == NULL || s->datagrams == NULL) {
+        return ERR_WRONG_STATE;
+    }
+    return sim_udp_send_from(h->world, s->datagrams, to, bytes);
+}
+
+static enum err net_recv_from(void *ctx, size_t *out_len, struct net_addr *out_from,
+                              uint32_t handle, uint8_t *into, size_t cap)
+{
+    struct sim_host *h = ctx;
+    const struct slot *s = slot_of(h, handle);
+    *out_len = 0;
+    if (s == NULL || s->datagrams == NULL) {
+        return ERR_WRONG_STATE;
+    }
+    return sim_udp_receive(h->world, s->datagrams, out_len, out_from, into, cap);
+}
+
 static enum err net_watch(void *ctx, uint32_t handle, bool readable, bool writable, uint64_t tag)
 {
     struct slot *s = slot_of(ctx, handle);
@@ -532,6 +587,8 @@ static void net_close(void *ctx, uint32_t handle)
     }
     if (s->listener != NULL) {
         remove_listener(h->world, s->listener);
+    } else if (s->datagrams != NULL) {
+        sim_udp_close(h->world, s->datagrams);
     } else {
         close_end(h->world, s->end);
     }
@@ -547,14 +604,17 @@ static bool is_readable(struct sim_host *h, const struct slot *s)
         const struct sim_client *c = s->listener->waiting;
         return c != NULL && is_connected(h, c);
     }
+    if (s->datagrams != NULL) {
+        return sim_udp_has_any(s->datagrams, h->world->now_ms);
+    }
     return s->end->reset || sim_pipe_has_bytes(&s->end->in, h->world->now_ms) ||
            sim_pipe_is_at_end(&s->end->in, h->world->now_ms);
 }
 
 static bool is_writable(const struct sim_host *h, const struct slot *s)
 {
-    if (s->listener != NULL) {
-        return false;
+    if (s->listener != NULL || s->datagrams != NULL) {
+        return s->datagrams != NULL;
     }
     const struct sim_client *end = s->end;
     if (end->reset || end->lost_write) {
@@ -573,7 +633,7 @@ size_t sim_net_poll(struct sim_host *h, struct port_event *events, size_t cap)
     for (uint32_t i = 0; i < n->num_slots && num < cap; i++) {
         uint32_t index = (n->turn + i) % n->num_slots;
         struct slot *s = &n->slots[index];
-        if (s->listener == NULL && s->end == NULL) {
+        if (!is_used(s)) {
             continue;
         }
         bool readable = s->readable && is_readable(h, s);
@@ -598,7 +658,7 @@ size_t sim_net_poll(struct sim_host *h, struct port_event *events, size_t cap)
 
 uint64_t sim_net_next_ms(const struct sim_world *w)
 {
-    uint64_t at_ms = UINT64_MAX;
+    uint64_t at_ms = sim_udp_next_ms(w);
     for (const struct sim_client *c = w->net->ends; c != NULL; c = c->next) {
         uint64_t next_ms = sim_pipe_next_ms(&c->in, w->now_ms);
         if (c->connected_at_ms > w->now_ms && c->connected_at_ms < next_ms) {
@@ -627,6 +687,9 @@ void sim_net_add_host(struct sim_host *h)
         .connect_result = net_connect_result,
         .read = net_read,
         .write = net_write,
+        .open_datagram = net_open_datagram,
+        .send_to = net_send_to,
+        .recv_from = net_recv_from,
         .watch = net_watch,
         .close = net_close,
     };
@@ -639,7 +702,7 @@ void sim_net_drop_host(struct sim_host *h)
         if (s->end != NULL) {
             reset_peer_of(s->end);
         }
-        if (s->end != NULL || s->listener != NULL) {
+        if (is_used(s)) {
             net_close(h, i + 1);
         }
     }

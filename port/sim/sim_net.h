@@ -37,6 +37,15 @@ struct sim_client *sim_accept(struct sim_world *w, const struct net_addr *at);
 /* Connecting to this address gets no answer, ever. */
 void sim_blackhole(struct sim_world *w, const struct net_addr *at);
 
+/* Datagrams to this address come to the test, which takes them one by one (false: none has come, or
+ * it was longer than cap) and answers with whatever it likes, from wherever it likes. They take the
+ * link's delay; more than 64 that wait are lost. */
+void sim_datagram_listen(struct sim_world *w, const struct net_addr *at);
+bool sim_datagram_take(struct sim_world *w, const struct net_addr *at, struct net_addr *out_from,
+                       size_t *out_len, uint8_t *into, size_t cap);
+void sim_datagram_send(struct sim_world *w, const struct net_addr *from, const struct net_addr *to,
+                       struct slice bytes);
+
 /* How many bytes were taken, 0 if the queue is full or the connection has ended. */
 size_t sim_client_write(struct sim_client *c, struct slice bytes);
 /* ERR_OK with at least one byte, ERR_AGAIN, ERR_EOF, ERR_RESET. */

@@ -1,5 +1,6 @@
 /* Time, hosts and what is small of a host's port: see sim_world.h. */
 #include "sim_inside.h"
+#include "sim_udp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,7 @@ void sim_world_free(struct sim_world *w)
         w->hosts = h->next;
         free_host(h);
     }
+    sim_udp_free_all(w);
     sim_net_free(w->net);
     free(w);
 }

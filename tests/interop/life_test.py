@@ -2,6 +2,7 @@
 """A server's life: signals, kill -9, new options, new certificates and proofs while it runs."""
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -90,27 +91,49 @@ def test_sigterm_under_load():
 # --- kill -9 --------------------------------------------------------------------------------------
 
 
-def kill_rounds(rounds, **options):
+def launch(s):
+    """Starts the server without waiting for it."""
+    with open(s.log_path, "ab") as log:
+        return subprocess.Popen([harness.POSTERN, "-c", s.conf_path], stdout=log, stderr=log)
+
+
+def kill_rounds(rounds, spool_size, in_recovery):
     """Killed again and again in the middle of a load; in the end each acknowledged message is there once."""
-    s = Server(**MANY, **options)
+    s = Server(**MANY, spool_size=spool_size, message_size_limit="8M", retry_min="1s", retry_max="2s")
     sent, acknowledged = {}, {}
+    dice = random.Random(rounds)
     for number in range(rounds):
-        load = Load(s, 20, None, size=3000 + 30000 * (number % 2), first=number * 100000).start()
-        wait_until(lambda: len(load.acknowledged) > 100, "100 messages")
+        size = dice.choice((500, 4000, 40000, 150000))
+        load = Load(s, dice.choice((1, 5, 20)), None, size=size, first=number * 100000).start()
+        time.sleep(dice.random() * 0.4)
         s.kill()
         load.enough = True
         load.wait()
         sent.update(load.sent)
         acknowledged.update(load.acknowledged)
+        for _ in range(dice.randrange(3) if in_recovery else 0):
+            again = launch(s)
+            time.sleep(dice.random() * 0.03)
+            again.kill()
+            again.wait()
         s.start()
     load.sent, load.acknowledged = sent, acknowledged
     load.check_delivered()
+    s.wait_delivered()
     s.stop()
     load.check_delivered()
 
 
 def test_kill_under_load():
-    kill_rounds(6)
+    kill_rounds(12, "128M", in_recovery=False)
+
+
+def test_kill_in_recovery():
+    kill_rounds(12, "128M", in_recovery=True)
+
+
+def test_kill_with_a_small_spool():
+    kill_rounds(12, "32M", in_recovery=True)
 
 
 def test_kill_with_undelivered():
@@ -244,6 +267,43 @@ def test_sighup_in_message():
     c.expect(250)
     check_same_body(s.messages("alice", 1)[0], body)
     c.quit()
+
+
+def test_sighup_listeners_and_tls():
+    """Ports come and go, TLS comes, and what both configurations name stays open throughout."""
+    p = Pki()
+    s = Server()
+    held = hello(s)
+    check("STARTTLS" not in held.ehlo, "STARTTLS without a certificate")
+    s.configure(
+        daemon_smtp_ports=f"{s.port} : {s.tls_port}",
+        tls_on_connect_ports=f"{s.tls_port}",
+        tls_certificate=p.chain,
+        tls_privatekey=p.key,
+        tls_ocsp_file=p.proof("good"),
+    )
+    s.send_signal(signal.SIGHUP)
+    wait_until(lambda: "STARTTLS" in hello(s).ehlo, "STARTTLS")
+    check(staple_of(s, p)[0], "no staple after the reload")
+    in_tls = hello(s, tls=True)
+    other = Pki("ec", name="other-key")
+    s.configure(tls_privatekey=other.key)
+    s.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the options stay" in s.log(), "the refusal of a key that does not fit")
+    check(staple_of(s, p)[0], "no staple after a refused reload")
+    s.configure(daemon_smtp_ports=f"{s.port}", tls_on_connect_ports=None, tls_certificate=None, tls_privatekey=None, tls_ocsp_file=None)
+    s.send_signal(signal.SIGHUP)
+    wait_until(lambda: "STARTTLS" not in hello(s).ehlo, "no STARTTLS")
+    try:
+        Smtp(s, tls=True)
+        raise Failed("the second port is still open")
+    except OSError:
+        pass
+    in_tls.message(body_of(1, 300))
+    in_tls.quit()
+    held.message(body_of(2, 300))
+    held.quit()
+    check_equal(len(s.messages("alice", 2)), 2, "messages")
 
 
 # --- A wrong start --------------------------------------------------------------------------------

@@ -216,6 +216,19 @@ def test_handshake_garbage():
     quiet.quit()
 
 
+def test_silent_handshakes():
+    """Clients that begin a handshake and fall silent hold its places, but not against those that go on."""
+    s = Server(Pki(), smtp_accept_max_per_host="0", tls_max_handshakes="5")
+    silent = [before_the_handshake(s) for _ in range(10)]
+    for c in silent[:5]:
+        c.send(b"\x16\x03\x01\x02\x00\x01\x00")
+    hello(s, tls=True).quit()
+    c = hello(s)
+    c.starttls()
+    c.cmd("EHLO client.example", 250)
+    c.quit()
+
+
 # --- Commands -------------------------------------------------------------------------------------
 
 

@@ -299,7 +299,7 @@ def msmtp(s, p, version):
 def smtplib_client(s, p, version):
     context = ssl.create_default_context(cafile=p.root)
     context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, "TLSv" + version.replace(".", "_"))
-    with smtplib.SMTP("localhost", s.port, "client.example", timeout=30) as client:
+    with smtplib.SMTP("127.0.0.1", s.port, "client.example", timeout=30) as client:
         client.starttls(context=context)
         client.ehlo()
         check(not client.has_extn("starttls"), "STARTTLS is still advertised")

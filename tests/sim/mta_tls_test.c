@@ -1,164 +1,6 @@
 /* TLS in a simulated world: handshakes go on while a disk takes its time, and options change under
  * live sessions. */
-#include "mta_inside.h"
-#include "mta_site.h"
-#include "tls_client.h"
-
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-
-#define TLS_CONF                         \
-    "tls_certificate = /tls/chain.pem\n" \
-    "tls_privatekey = /tls/key.pem\n"    \
-    "tls_ocsp_file = /tls/good.der\n"
-
-static struct test_site site;
-static struct site_client plain;
-static char pki_dir[64];
-
-/* A client that speaks TLS from some point on; text is what came in since the last command. */
-struct tls_peer {
-    struct sim_client *peer;
-    struct tls tls;
-    bool in_tls;
-    bool established;
-    char text[4096];
-    size_t text_len;
-};
-
-static void copy_file(const char *name, const char *as)
-{
-    char path[128];
-    static uint8_t bytes[65536];
-    snprintf(path, sizeof path, "%s/%s", pki_dir, name);
-    FILE *f = fopen(path, "rb");
-    size_t len = f == NULL ? 0 : fread(bytes, 1, sizeof bytes, f);
-    CHECK(len != 0);
-    if (f != NULL) {
-        fclose(f);
-    }
-    sim_files_put(site.host, as, slice_make(bytes, len));
-}
-
-static void open_tls_site(uint64_t seed, uint64_t sync_ms)
-{
-    char text[2048];
-    struct sim_store_conf conf = {.sync_ms = sync_ms};
-    site_open(&site, seed, &conf);
-    sim_host_set_wall(site.host, (int64_t)time(NULL), true);
-    copy_file("chain.pem", "/tls/chain.pem");
-    copy_file("key.pem", "/tls/key.pem");
-    copy_file("good.der", "/tls/good.der");
-    snprintf(text, sizeof text, "%s%s", site_conf, TLS_CONF);
-    sim_files_put_string(site.host, SITE_CONF, text);
-    site_start(&site);
-}
-
-static void peer_connect(struct tls_peer *p)
-{
-    struct net_addr at = site_address();
-    memset(p, 0, sizeof *p);
-    p->peer = sim_connect(site.world, &at, NULL);
-    CHECK(p->peer != NULL);
-}
-
-static void peer_flush(struct tls_peer *p)
-{
-    struct slice pending = tls_pending(&p->tls);
-    if (!slice_is_empty(pending)) {
-        tls_sent(&p->tls, sim_client_write(p->peer, pending));
-    }
-}
-
-static void peer_take(struct tls_peer *p, struct slice text)
-{
-    CHECK(p->text_len + text.len < sizeof p->text);
-    if (slice_is_empty(text)) {
-        return;
-    }
-    memcpy(p->text + p->text_len, text.ptr, text.len);
-    p->text_len += text.len;
-    p->text[p->text_len] = '\0';
-}
-
-static void peer_turn(struct tls_peer *p)
-{
-    uint8_t bytes[16384];
-    size_t len;
-    size_t cap = p->in_tls ? tls_room(&p->tls) : sizeof bytes;
-    if (cap > 0 &&
-        sim_client_read(p->peer, &len, bytes, cap < sizeof bytes ? cap : sizeof bytes) == ERR_OK) {
-        struct slice in = slice_make(bytes, len);
-        if (p->in_tls) {
-            tls_feed(&p->tls, &in);
-        } else {
-            peer_take(p, in);
-        }
-    }
-    if (!p->in_tls) {
-        return;
-    }
-    struct tls_time now = {sim_world_now_ms(site.world), (int64_t)time(NULL), true};
-    for (int i = 0; i < 20; i++) {
-        enum tls_event event = tls_step(&p->tls, &now);
-        p->established = p->established || event == TLS_ESTABLISHED;
-        peer_flush(p);
-        struct slice plain_text = tls_peek(&p->tls);
-        peer_take(p, plain_text);
-        tls_consume(&p->tls, plain_text.len);
-        if (event == TLS_MORE || event == TLS_FAILED || event == TLS_CLOSED) {
-            return;
-        }
-    }
-}
-
-static void peer_say(struct tls_peer *p, const char *text)
-{
-    size_t taken_len = strlen(text);
-    p->text_len = 0;
-    p->text[0] = '\0';
-    if (p->in_tls) {
-        CHECK_EQ(tls_write(&p->tls, slice_of_string(text), &taken_len), ERR_OK);
-        peer_flush(p);
-    } else {
-        sim_client_write(p->peer, slice_of_string(text));
-    }
-}
-
-/* Steps until the text that came in holds that, at most 200 times. */
-static bool peer_hears(struct tls_peer *p, const char *text)
-{
-    for (int i = 0; i < 200 && strstr(p->text, text) == NULL; i++) {
-        mta_step(site.mta);
-        peer_turn(p);
-    }
-    return strstr(p->text, text) != NULL;
-}
-
-static bool peer_starttls(struct tls_peer *p)
-{
-    struct tls_client_options options = {.server_name = SLICE_LITERAL("localhost"),
-                                         .ask_proof = true};
-    CHECK(peer_hears(p, "220 "));
-    peer_say(p, "EHLO tls.example\r\n");
-    CHECK(peer_hears(p, "250 "));
-    peer_say(p, "STARTTLS\r\n");
-    CHECK(peer_hears(p, "220 "));
-    CHECK_EQ(tls_open_client(&p->tls, &site.mta->tls_env, &options), ERR_OK);
-    p->in_tls = true;
-    for (int i = 0; i < 200 && !p->established; i++) {
-        peer_turn(p);
-        mta_step(site.mta);
-    }
-    return p->established;
-}
-
-static void peer_close(struct tls_peer *p)
-{
-    tls_free(&p->tls);
-    sim_client_close(p->peer);
-}
+#include "mta_tls_peer.h"
 
 /* A sync of two seconds: a whole handshake, with its proof, and a session fit in before the reply
  * that waits for it. */
@@ -271,24 +113,68 @@ static void test_handshakes_wait_for_places(void)
     site_close(&site);
 }
 
+/* A refused reload leaves everything as it was, the certificate too. */
+static void test_refused_reload_changes_nothing(void)
+{
+    char text[2048];
+    struct tls_peer p;
+    open_tls_site(4, 5);
+    peer_connect(&p);
+    CHECK(peer_hears(&p, "220 "));
+    snprintf(text, sizeof text, "%s", site_conf); /* without a certificate */
+    memcpy(strstr(text, "smtp_ports = 25\n"), "smtp_ports = 26\n", 16);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_net_set_max_handles(site.host, sim_net_num_handles(site.host)); /* so it cannot listen */
+    sim_host_signal(site.host, PORT_RELOAD);
+    mta_step(site.mta);
+    sim_net_set_max_handles(site.host, SIM_HANDLES_MAX);
+    CHECK_EQ(sim_log_count(site.host, "no-handle"), 1);
+    sim_client_close(p.peer);
+    peer_connect(&p);
+    CHECK(peer_starttls(&p));
+    peer_close(&p);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
+/* Records that carry nothing, as many as the network takes: one step does not eat them all. */
+static void test_empty_records_get_no_more_than_a_turn(void)
+{
+    static const uint8_t ccs[6] = {20, 3, 3, 0, 1, 1};
+    static uint8_t flood[60000];
+    struct sim_link link = {.queue_len = 4u << 20};
+    struct tls_peer p;
+    size_t len, refilled_len = 0;
+    for (size_t i = 0; i < sizeof flood; i++) {
+        flood[i] = ccs[i % sizeof ccs];
+    }
+    open_tls_site(5, 5);
+    sim_net_set_link(site.world, &link);
+    peer_connect(&p);
+    CHECK(peer_starttls(&p));
+    peer_say(&p, "EHLO x\r\n");
+    CHECK(peer_hears(&p, "250 "));
+    while (sim_client_write(p.peer, slice_make(flood, sizeof flood)) == sizeof flood) {
+    }
+    mta_step(site.mta);
+    while ((len = sim_client_write(p.peer, slice_make(flood, sizeof flood))) != 0) {
+        refilled_len += len;
+    }
+    CHECK(refilled_len < (2u << 20));
+    peer_close(&p);
+    CHECK(site_stop(&site, 5000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
     {"handshake-beside-slow-sync", test_handshake_beside_slow_sync},
     {"reload-under-sessions", test_reload_under_sessions},
+    {"refused-reload", test_refused_reload_changes_nothing},
+    {"empty-records", test_empty_records_get_no_more_than_a_turn},
     {"handshakes-wait-for-places", test_handshakes_wait_for_places},
 };
 
 int main(int argc, char **argv)
 {
-    char command[512];
-    snprintf(pki_dir, sizeof pki_dir, "/tmp/postern-sim-%ld", (long)getpid());
-    snprintf(command, sizeof command,
-             "tests/lib/pki make %s ec && tests/lib/pki proof %s %s/good.der -3600 864000", pki_dir,
-             pki_dir, pki_dir);
-    if (system(command) != 0) {
-        fprintf(stderr, "tests/lib/pki failed\n");
-        return EXIT_FAILURE;
-    }
-    int status = test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
-    snprintf(command, sizeof command, "rm -rf %s", pki_dir);
-    return system(command) == 0 ? status : EXIT_FAILURE;
+    return tls_test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
 }

@@ -29,6 +29,11 @@ static void with_failing_syncs(void)
     live(200, 220, &(struct life){4000, 150000, 200, 300, 100, 35});
 }
 
+static void with_many_failures(void)
+{
+    live(254, 264, &(struct life){3000, 60000, 150, 300, 30, 35});
+}
+
 static void nearly_full(void)
 {
     live(300, 310, &(struct life){3000, 100000, 200, 400, 300, 8});
@@ -38,6 +43,7 @@ static const struct test_case cases[] = {
     {"without_misfortune", without_misfortune},
     {"with_crashes", with_crashes},
     {"with_failing_syncs", with_failing_syncs},
+    {"with_many_failures", with_many_failures},
     {"nearly_full", nearly_full},
 };
 

@@ -260,7 +260,12 @@ static void test_pointers(void)
             CHECK(false);
         }
     }
-    /* Two pointers that would lead to one another, in the question itself. */
+    /* Two pointers that lead to one another, in the data of a record (at 39) before the name. */
+    CHECK_EQ(PARSE(HEAD("\x81\x80", "\2") QUESTION NAME
+                   "\0\x10\0\1\0\0\0\1\0\4\xc0\x29\xc0\x27\xc0\x29" A_RECORD "\xc0\0\2\7",
+                   &out),
+             DNS_MALFORMED);
+    /* And in the question itself. */
     CHECK_EQ(PARSE(HEAD("\x81\x80", "\1") "\xc0\x0e\xc0\x0c\0\1\0\1", &out), DNS_NOT_OURS);
 }
 

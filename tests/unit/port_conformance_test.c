@@ -172,6 +172,103 @@ static void entropy_fills(void)
     CHECK(num_zeros < 30);
 }
 
+/* --- Datagrams --- */
+
+static uint32_t open_datagram(struct net_addr *out_at)
+{
+    uint32_t handle = 0;
+    struct net_addr at;
+    CHECK_EQ(port->net.open_datagram(port->net.ctx, &handle, NET_IPV4), ERR_OK);
+    CHECK(handle != 0);
+    CHECK_EQ(port->net.local_addr(port->net.ctx, &at, handle), ERR_OK);
+    CHECK(at.port != 0);
+    *out_at = loopback(at.port);
+    return handle;
+}
+
+static enum err send_datagram(uint32_t handle, const struct net_addr *to, const char *text)
+{
+    return port->net.send_to(port->net.ctx, handle, to, slice_of_string(text));
+}
+
+static enum err receive_datagram(uint32_t handle, struct net_addr *out_from, char *into, size_t cap,
+                                 size_t *out_len)
+{
+    CHECK_EQ(watch(handle, true, false, 800), ERR_OK);
+    CHECK(wait_for(PORT_READABLE, 800, NULL));
+    CHECK_EQ(watch(handle, false, false, 800), ERR_OK);
+    return port->net.recv_from(port->net.ctx, out_len, out_from, handle, (uint8_t *)into, cap);
+}
+
+static void datagrams_go_both_ways(void)
+{
+    struct net_addr a, b, from;
+    uint32_t one = open_datagram(&a), other = open_datagram(&b);
+    char got[64];
+    size_t len = 9;
+    CHECK(a.port != b.port);
+    CHECK_EQ(port->net.recv_from(port->net.ctx, &len, &from, other, (uint8_t *)got, sizeof got),
+             ERR_AGAIN);
+    CHECK_EQ(len, 0);
+    CHECK_EQ(send_datagram(one, &b, "question"), ERR_OK);
+    CHECK_EQ(receive_datagram(other, &from, got, sizeof got, &len), ERR_OK);
+    CHECK_TEXT(slice_make(got, len), "question");
+    CHECK(net_addr_same_host(&from, &a) && from.port == a.port);
+    CHECK_EQ(send_datagram(other, &from, "answer"), ERR_OK);
+    CHECK_EQ(receive_datagram(one, &from, got, sizeof got, &len), ERR_OK);
+    CHECK_TEXT(slice_make(got, len), "answer");
+    CHECK(net_addr_same_host(&from, &b) && from.port == b.port);
+    close_handle(one);
+    close_handle(other);
+}
+
+static void datagrams_stay_apart(void)
+{
+    struct net_addr a, b, from, v6 = {NET_IPV6, {[15] = 1}, 9};
+    uint32_t one = open_datagram(&a), other = open_datagram(&b);
+    char got[4];
+    size_t len;
+    CHECK_EQ(send_datagram(one, &b, "ab"), ERR_OK);
+    CHECK_EQ(send_datagram(one, &b, ""), ERR_OK);
+    CHECK_EQ(send_datagram(one, &b, "12345"), ERR_OK);
+    CHECK_EQ(send_datagram(one, &b, "1234"), ERR_OK);
+    CHECK_EQ(receive_datagram(other, &from, got, sizeof got, &len), ERR_OK);
+    CHECK_TEXT(slice_make(got, len), "ab");
+    CHECK_EQ(receive_datagram(other, &from, got, sizeof got, &len), ERR_OK);
+    CHECK_EQ(len, 0);
+    CHECK_EQ(receive_datagram(other, &from, got, sizeof got, &len), ERR_TOO_BIG);
+    CHECK_EQ(len, 0);
+    CHECK_EQ(receive_datagram(other, &from, got, sizeof got, &len), ERR_OK);
+    CHECK_TEXT(slice_make(got, len), "1234");
+    CHECK_EQ(port->net.recv_from(port->net.ctx, &len, &from, other, (uint8_t *)got, sizeof got),
+             ERR_AGAIN);
+    static uint8_t large[70000];
+    CHECK_EQ(port->net.send_to(port->net.ctx, one, &b, slice_make(large, sizeof large)),
+             ERR_TOO_BIG);
+    CHECK(send_datagram(one, &v6, "x") != ERR_OK);
+    uint32_t none;
+    CHECK_EQ(port->net.open_datagram(port->net.ctx, &none, NET_NONE), ERR_UNSUPPORTED);
+    close_handle(one);
+    close_handle(other);
+}
+
+static void datagrams_are_watched(void)
+{
+    struct net_addr a, b;
+    uint32_t one = open_datagram(&a), other = open_datagram(&b);
+    CHECK_EQ(watch(other, true, false, 801), ERR_OK);
+    CHECK(!is_reported(801));
+    CHECK_EQ(send_datagram(one, &b, "x"), ERR_OK);
+    CHECK(is_reported(801));
+    CHECK(is_reported(801)); /* still there */
+    CHECK_EQ(watch(one, false, true, 802), ERR_OK);
+    CHECK(wait_for(PORT_WRITABLE, 802, NULL));
+    close_handle(other);
+    CHECK(!is_reported(801));
+    close_handle(one);
+    CHECK(!is_reported(802));
+}
+
 /* --- Streams --- */
 
 static void net_connects(void)
@@ -731,6 +828,9 @@ static void on_sim(void (*run)(void))
     X(watch_reports_both_in_small_arrays)  \
     X(closed_handles_are_silent)           \
     X(full_pipe_says_again)                \
+    X(datagrams_go_both_ways)              \
+    X(datagrams_stay_apart)                \
+    X(datagrams_are_watched)               \
     X(store_keeps_segments)                \
     X(store_completes_each_start_in_order) \
     X(store_syncs_while_it_creates)        \

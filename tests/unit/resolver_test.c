@@ -353,6 +353,46 @@ static void test_tcp(void)
     }
 }
 
+/* What a first connection left behind is not read with what a second brings. */
+static void test_tcp_again(void)
+{
+    uint8_t bytes[300];
+    set_up("nameserver 10.0.0.1\nnameserver 10.0.0.2\n");
+    begin("a.example");
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(next(), LOOKUP_UDP);
+        answer(TRUNCATED, 0, 0, 0);
+        CHECK_EQ(next(), LOOKUP_TCP);
+        size_t len = write_answer(bytes + 2, sizeof bytes - 2, ANSWER, 1, 60, 1);
+        bytes[0] = (uint8_t)(len >> 8);
+        bytes[1] = (uint8_t)len;
+        lookup_stream(&l, slice_make(bytes, i == 0 ? 9 : len + 2), now_ms);
+        if (i == 0) {
+            lookup_broken(&l);
+        }
+    }
+    CHECK_EQ(next(), LOOKUP_UDP);
+    CHECK_EQ(query_type(), DNS_AAAA);
+}
+
+/* Each question has all of its rounds. */
+static void test_rounds(void)
+{
+    set_up("options attempts:2\n");
+    begin("a.example");
+    CHECK_EQ(next(), LOOKUP_UDP);
+    lookup_broken(&l);
+    CHECK_EQ(next(), LOOKUP_UDP);
+    answer(ANSWER, 1, 60, 1);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(next(), LOOKUP_UDP);
+        CHECK_EQ(query_type(), DNS_AAAA);
+        lookup_broken(&l);
+    }
+    CHECK_EQ(next(), LOOKUP_DONE);
+    CHECK_EQ(l.num_addrs, 1);
+}
+
 /* Over TCP: cut again, another's answer, too long, ended early: the next server. */
 static void test_tcp_failures(void)
 {
@@ -388,6 +428,8 @@ static const struct test_case cases[] = {
     {"failures", test_failures},
     {"strangers", test_strangers},
     {"tcp", test_tcp},
+    {"tcp_again", test_tcp_again},
+    {"rounds", test_rounds},
     {"tcp_failures", test_tcp_failures},
 };
 

@@ -137,6 +137,23 @@ static void limits_say_which(void)
     world_free(w);
 }
 
+/* Where an overwrite needs new space, mail is refused while it runs short. */
+static void margin_of_space(void)
+{
+    struct spool_conf conf = world_small_conf();
+    struct sim_store_conf store_conf = {.not_in_place = true, .capacity_len = 6 * 256 * 1024};
+    struct world *w = world_new(9, &conf, &store_conf);
+    uint64_t txn;
+    CHECK(world_boot(w));
+    CHECK(world_settle(w));
+    CHECK_EQ(spool_begin(w->sp, &txn, 1000), ERR_OK);
+    spool_abort(w->sp, txn);
+    sim_store_set_capacity(w->store, 5 * 256 * 1024);
+    CHECK_EQ(spool_begin(w->sp, &txn, 1000), ERR_FULL);
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
 static void outcomes_one_by_one(void)
 {
     struct world *w = ready_world(5, 10);
@@ -288,6 +305,7 @@ static const struct test_case cases[] = {
     {"group_commit", group_commit},
     {"aborted_and_stale_handles", aborted_and_stale_handles},
     {"limits_say_which", limits_say_which},
+    {"margin_of_space", margin_of_space},
     {"outcomes_one_by_one", outcomes_one_by_one},
     {"many_recipients_survive_copying", many_recipients_survive_copying},
     {"slow_sync_and_unsynced_cap", slow_sync_and_unsynced_cap},

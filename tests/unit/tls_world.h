@@ -161,6 +161,8 @@ static inline void world_close(void)
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-CHACHA20-POLY1305"
 #define CIPHERS_13 "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
 
+static const char *const world_versions[] __attribute__((unused)) = {CIPHERS_12, CIPHERS_13};
+
 /* Two sessions and the wire between them. */
 struct link {
     struct tls client, server;
@@ -295,6 +297,54 @@ static inline bool link_send(struct link *l, struct tls *from, struct tls *to, s
         tls_consume(to, part);
     }
     return received == data.len;
+}
+
+static inline bool world_proof_is(const struct tls *client, size_t len)
+{
+    struct slice proof = tls_client_proof(client);
+    return proof.len == len && (len == 0 || memcmp(proof.ptr, world_proof(len), len) == 0);
+}
+
+static inline void link_ping(struct link *l)
+{
+    static const char text[] = "EHLO client.example\r\n";
+    CHECK(link_send(l, &l->client, &l->server, SLICE_LITERAL(text)));
+    CHECK(link_send(l, &l->server, &l->client, SLICE_LITERAL(text)));
+}
+
+/* The client's first share is of a group that the server lacks. */
+static inline void world_force_hrr(void)
+{
+    static const uint16_t groups[] = {
+        MBEDTLS_SSL_IANA_TLS_GROUP_SECP521R1, MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
+        MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
+    mbedtls_ssl_conf_groups(&tls_client_settings(&world_env)->config, groups);
+}
+
+/* Our client's ClientHello without status_request, and extensions put in as the first ones. */
+static inline size_t world_make_hello(uint8_t *out, struct slice extensions)
+{
+    struct tls client;
+    struct tls_client_options options = {SLICE_LITERAL("Mail.Example"), NULL, false};
+    CHECK_EQ(tls_open_client(&client, &world_env, &options), ERR_OK);
+    CHECK_EQ(tls_step(&client, &world_now), TLS_TURN); /* its key share */
+    (void)tls_step(&client, &world_now);
+    struct slice bytes = tls_pending(&client);
+    memcpy(out, bytes.ptr, bytes.len);
+    size_t len = bytes.len, at = 5 + 4 + 2 + 32;
+    tls_free(&client);
+    at += 1 + (size_t)out[at];
+    at += 2 + ((size_t)out[at] << 8 | out[at + 1]);
+    at += 1 + (size_t)out[at];
+    memmove(out + at + 2 + extensions.len, out + at + 2, len - at - 2);
+    memcpy(out + at + 2, extensions.ptr, extensions.len);
+    size_t adds[] = {3, 7, at};
+    for (size_t i = 0; i < 3; i++) {
+        size_t value = ((size_t)out[adds[i]] << 8 | out[adds[i] + 1]) + extensions.len;
+        out[adds[i]] = (uint8_t)(value >> 8);
+        out[adds[i] + 1] = (uint8_t)value;
+    }
+    return len + extensions.len;
 }
 
 #endif
