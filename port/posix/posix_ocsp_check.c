@@ -11,10 +11,12 @@
 #include "tls_platform.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #define FILE_CAP   (128u * 1024)
+#define HEAP_LEN   (256u * 1024)
 #define SERIAL_MAX 64
 #define SEED_LEN   48
 #define OPTION_MAX 31536000 /* seconds, as of the options of the same names */
@@ -41,8 +43,11 @@ struct request {
     struct ocsp_options options;
 };
 
-static uint8_t response_memory[FILE_CAP], issuer_memory[FILE_CAP], cert_memory[FILE_CAP];
-static uint64_t heap_memory[(256u * 1024) / sizeof(uint64_t)];
+/* Mapped when the command runs: the server, which is the same program, has no use for it. */
+struct memory {
+    uint8_t response[FILE_CAP], issuer[FILE_CAP], cert[FILE_CAP];
+    uint64_t heap[HEAP_LEN / sizeof(uint64_t)];
+};
 
 static void put(int fd, struct slice text)
 {
@@ -217,7 +222,8 @@ static int read_cert(const char *path, uint8_t *memory, struct x509_cert *out)
 /* --- Judging --------------------------------------------------------------------------------- */
 
 /* Each block of a PEM file until one is for this certificate. */
-static void judge_all(const struct ocsp_question *q, struct slice text, struct ocsp_verdict *out)
+static void judge_all(const struct ocsp_question *q, struct memory *m, struct slice text,
+                      struct ocsp_verdict *out)
 {
     if (!pem_is_text(text)) {
         ocsp_check(q, text, out);
@@ -226,7 +232,7 @@ static void judge_all(const struct ocsp_question *q, struct slice text, struct o
     *out = ocsp_verdict_none(OCSP_MALFORMED);
     /* Decoding never overtakes reading, so it is done in place. */
     for (bool is_first = true;; is_first = false) {
-        struct buf der = buf_make(response_memory, FILE_CAP);
+        struct buf der = buf_make(m->response, FILE_CAP);
         struct ocsp_verdict v;
         if (pem_next(&text, SLICE_LITERAL("OCSP RESPONSE"), &der) != ERR_OK) {
             return;
@@ -248,14 +254,14 @@ static bool is_issued_by(const struct x509_cert *cert, const struct x509_cert *i
            ocsp_signature_check(&cert->sealed, issuer, true, &hash) == OCSP_GOOD;
 }
 
-static int judge(const struct request *r, const struct ocsp_question *q, struct slice response,
-                 bool is_too_big)
+static int judge(const struct request *r, const struct ocsp_question *q, struct memory *m,
+                 struct slice response, bool is_too_big)
 {
     uint8_t bytes[1024];
     struct buf out = buf_make(bytes, sizeof bytes);
     struct ocsp_verdict v = ocsp_verdict_none(OCSP_TOO_BIG);
     if (!is_too_big) {
-        judge_all(q, response, &v);
+        judge_all(q, m, response, &v);
     }
     enum ocsp_reason reason = ocsp_verdict_at(&v, r->at_s);
     if (v.verified && q->leaf != NULL && !is_issued_by(q->leaf, q->issuer)) {
@@ -274,16 +280,16 @@ static int judge(const struct request *r, const struct ocsp_question *q, struct 
     return EXIT_WRONG;
 }
 
-static int read_and_judge(const struct request *r)
+static int read_and_judge(const struct request *r, struct memory *m)
 {
     uint8_t serial[SERIAL_MAX];
     struct ocsp_question q = {.options = r->options};
     struct x509_cert issuer, leaf;
     struct slice response;
-    int status = read_cert(r->issuer, issuer_memory, &issuer);
+    int status = read_cert(r->issuer, m->issuer, &issuer);
     q.issuer = &issuer;
     if (status == 0 && r->cert != NULL) {
-        status = read_cert(r->cert, cert_memory, &leaf);
+        status = read_cert(r->cert, m->cert, &leaf);
         q.leaf = &leaf;
     } else if (status == 0 && !parse_serial(slice_of_string(r->serial), serial, &q.serial)) {
         status = complain(r->serial, "expected a serial number in hexadecimal");
@@ -291,20 +297,20 @@ static int read_and_judge(const struct request *r)
     if (status != 0) {
         return status;
     }
-    enum err err = read_file(r->response, response_memory, &response);
+    enum err err = read_file(r->response, m->response, &response);
     if (err != ERR_OK && err != ERR_TOO_BIG) {
         return complain(r->response, err_name(err));
     }
-    return judge(r, &q, response, err == ERR_TOO_BIG);
+    return judge(r, &q, m, response, err == ERR_TOO_BIG);
 }
 
 /* Signatures are verified by the library, which asks for memory and random bytes. */
-static bool open_crypto(struct heap *heap)
+static bool open_crypto(struct heap *heap, struct memory *m)
 {
     struct port_entropy entropy;
     uint8_t seed[SEED_LEN];
     posix_entropy_port(&entropy);
-    return heap_open(heap, heap_memory, sizeof heap_memory) &&
+    return heap_open(heap, m->heap, sizeof m->heap) &&
            entropy.fill(entropy.ctx, seed, sizeof seed) == ERR_OK &&
            tls_platform_open(heap, slice_make(seed, sizeof seed)) == ERR_OK;
 }
@@ -333,10 +339,12 @@ int posix_ocsp_check(int argc, char **argv)
     if (!r.has_at && clock_gettime(CLOCK_REALTIME, &now) == 0) {
         r.at_s = now.tv_sec;
     }
-    if (!open_crypto(&heap)) {
+    struct memory *m =
+        mmap(NULL, sizeof *m, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (m == MAP_FAILED || !open_crypto(&heap, m)) {
         return complain("start", err_name(ERR_NO_MEMORY));
     }
-    int status = read_and_judge(&r);
+    int status = read_and_judge(&r, m);
     tls_platform_close();
     return status;
 }
