@@ -34,9 +34,10 @@ O := $(BUILD)/$(BOARD)$(if $(SAN),-san)$(if $(COV),-cov)
 SAN_FLAGS = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 VARIANT_FLAGS := $(if $(SAN),$(SAN_FLAGS)) $(if $(COV),-O0 --coverage)
 
-# What gcc takes for uninitialized depends on its release and on -O: that stays a warning.
+# What gcc makes of the flow of values depends on its release, on -O and on the sanitizers: that
+# stays a warning.
 WARN = -Wall -Wextra -Wconversion -Wshadow -Wvla -Wmissing-prototypes -Werror \
-    $(if $(findstring clang,$(CC)),,-Wno-error=maybe-uninitialized)
+    $(if $(findstring clang,$(CC)),,$(addprefix -Wno-error=,maybe-uninitialized format-truncation))
 COMMON = -std=c11 -g $(OPT) -ffunction-sections -fdata-sections -fstack-protector-strong \
     $(BOARD_CFLAGS) $(VARIANT_FLAGS)
 DEPS = -MMD -MP

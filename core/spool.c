@@ -86,8 +86,6 @@ static bool take_memory(struct spool *sp, struct arena *a)
         sp->copy_buf == NULL) {
         return false;
     }
-    memset(sp->segs, 0, sp->num_segs * sizeof *sp->segs);
-    memset(sp->hash, 0, ((size_t)sp->hash_mask + 1) * sizeof *sp->hash);
     return pool_init(&sp->txns, a, sizeof(struct spool_txn) + page_len, sp->conf.max_txns) &&
            pool_init(&sp->outcomes, a, sizeof(struct spool_outcome_item), sp->conf.max_outcomes);
 }

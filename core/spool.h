@@ -99,7 +99,8 @@ struct spool; /* complete in spool_inside.h; callers hold a pointer */
 size_t spool_memory_len(const struct spool_conf *conf, uint32_t write_unit_len);
 
 /* Starts recovery, which goes on in spool_step until SPOOL_READY; until then begin says ERR_BUSY.
- * conf is copied, the ports must outlive the spool. ERR_NO_MEMORY: the arena is too small.
+ * conf is copied, the ports must outlive the spool, the arena is zeroed memory: what is not needed
+ * yet stays untouched. ERR_NO_MEMORY: the arena is too small.
  * ERR_MALFORMED: conf contradicts itself or the port's write unit is not a power of two up to
  * 32768. ERR_NO_HANDLE: the directory holds far more segments than the limit allows. Otherwise what
  * the port's open and list said. */

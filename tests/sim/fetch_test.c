@@ -198,6 +198,24 @@ static void test_forged_names(void)
     fw_close();
 }
 
+/* Nor does one that is too long make the question go unanswered. */
+static void test_long_datagram(void)
+{
+    static const uint8_t large[600];
+    struct net_addr own;
+    open_usual();
+    fw.names = NAMES_SILENT;
+    fw_run(100);
+    CHECK_EQ(fw.num_queries, 1);
+    sim_host_addr(fw.h, &own);
+    for (own.port = 40000; own.port < 40010; own.port++) {
+        sim_datagram_send(fw.w, &fw_names, &own, slice_make(large, sizeof large));
+    }
+    fw_run(2000);
+    CHECK_EQ(fw.num_queries, 1);
+    fw_close();
+}
+
 static void test_proxy_and_get(void)
 {
     struct ocsp_fetch_conf conf = fw_conf();
@@ -497,12 +515,17 @@ static void test_changes(void)
     fw_run(5000);
     CHECK_EQ(fw.num_requests, 2);
     CHECK_EQ(fw.num_taken, 2);
+    /* Likewise another certificate. */
+    struct ocsp_certid id = {.serial = {9}, .serial_len = 1};
+    fw.lives[0].exists = false;
+    CHECK_EQ(ocsp_fetch_set_target(&fw.fetch, 0, &id, SLICE_LITERAL(URL "?2"), PROOF), URL_OK);
+    fw_run(5000);
+    CHECK_EQ(fw.num_taken, 3);
     /* Asked for by hand, even without a clock. */
     fw.wall_set = false;
     ocsp_fetch_ask(&fw.fetch, 0);
     fw_run(5000);
-    CHECK_EQ(fw.num_requests, 3);
-    struct ocsp_certid id = {.serial_len = 1};
+    CHECK_EQ(fw.num_requests, 4);
     CHECK_EQ(ocsp_fetch_set_target(&fw.fetch, 0, &id, SLICE_LITERAL("https://a/"), PROOF),
              URL_HTTPS);
     fw_close();
@@ -517,6 +540,7 @@ static const struct test_case cases[] = {
     {"unreachable", test_unreachable},
     {"names", test_names},
     {"forged_names", test_forged_names},
+    {"long_datagram", test_long_datagram},
     {"proxy_and_get", test_proxy_and_get},
     {"long_outage", test_long_outage},
     {"older_proof", test_older_proof},

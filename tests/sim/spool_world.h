@@ -355,7 +355,7 @@ static inline bool world_turns(struct world *w, uint32_t num)
 static inline bool world_boot(struct world *w)
 {
     struct arena arena = {w->memory, w->memory_len, 0};
-    memset(w->memory, 0xa5, w->memory_len);
+    memset(w->memory, 0, w->memory_len);
     w->is_ready = false;
     for (uint32_t i = 0; i < w->num_messages; i++) {
         w->messages[i].is_found = false;
