@@ -6,14 +6,14 @@
 
 #define PAGE 4096u
 
-static const uint8_t nonce[SPOOL_NONCE_LEN] = "sixteen byte non";
+static const uint8_t nonce[SPOOL_NONCE_LEN + 1] = "sixteen byte non";
 
 static void segment_head_as_in_the_table(void)
 {
     static uint8_t page[PAGE];
     struct spool_head head = {.page_len = PAGE, .num_pages = 256, .generation = 0x0102030405060708};
     struct spool_head back;
-    memcpy(head.nonce, nonce, sizeof nonce);
+    memcpy(head.nonce, nonce, SPOOL_NONCE_LEN);
     memset(page, 0xff, sizeof page);
     spool_head_encode(page, &head);
     CHECK(memcmp(page, "PSTNSPL1\0\0\x10\0\0\0\1\0\1\2\3\4\5\6\7\10sixteen byte non\0\0\0\0", 44) ==
@@ -21,7 +21,7 @@ static void segment_head_as_in_the_table(void)
     CHECK_EQ(page[48] | page[PAGE - 1], 0);
     CHECK(spool_head_decode(slice_make(page, PAGE), &back));
     CHECK(back.generation == head.generation && back.num_pages == 256 && back.page_len == PAGE);
-    CHECK(memcmp(back.nonce, nonce, sizeof nonce) == 0);
+    CHECK(memcmp(back.nonce, nonce, SPOOL_NONCE_LEN) == 0);
     for (uint32_t at = 0; at < SPOOL_HEAD_LEN; at++) {
         for (int bit = 0; bit < 8; bit++) {
             page[at] ^= (uint8_t)(1 << bit);
