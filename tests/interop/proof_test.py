@@ -256,5 +256,22 @@ def test_told():
     check("served=1" in line.split() and any(w.startswith("none:expired=") for w in line.split()), line)
 
 
+def test_refused_counts():
+    """Who refuses the server for want of a proof is counted among those that asked."""
+    if shutil.which("curl") is None:
+        raise Failed("curl is missing")
+    p = Pki()
+    s = Server(p, p.proof("expired"))
+    for version in ("1.2", "1.3"):
+        status, out = run(
+            *("curl", "--silent", "--show-error", "--ssl-reqd", "--cert-status", "--cacert", p.root),
+            *("--connect-to", f"localhost:{s.port}:127.0.0.1:{s.port}", f"smtp://localhost:{s.port}"),
+            *("--tlsv" + version, "--tls-max", version, "-X", "NOOP"),
+        )
+        check(status == 91, f"curl did not refuse: {status}\n{out}")
+    s.stop()
+    check("none:expired=2" in s.wait_log("staples", "asked=2", "served=0")[0], "the reason")
+
+
 if __name__ == "__main__":
     harness.main(globals())
