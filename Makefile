@@ -175,8 +175,8 @@ sim: $(if $(T),$(T:%=$(O)/tests/sim/%_test),$(SIMTEST_BIN)) ## run the simulated
 	@tests/lib/programs $^
 
 .PHONY: vectors
-vectors: $(VECTOR_BIN) ## judge whole OCSP responses, our own and others'
-	@tests/vectors/run $(O)/tests/vectors
+vectors: $(VECTOR_BIN) $(PROGRAM) ## judge whole OCSP responses, our own and others'
+	@tests/vectors/run $(O)/tests/vectors $(PROGRAM)
 
 .PHONY: test
 test: ## install what is missing, then run every test

@@ -36,6 +36,11 @@
 #define BUDGET_TLS_HEAP_LEN (8u * 1024 * 1024)
 #endif
 
+/* Sets of certificates for names that clients ask for ($tls_in_sni), beside the default one. */
+#ifndef BUDGET_TLS_SETS
+#define BUDGET_TLS_SETS 16
+#endif
+
 /* Bytes of one file of certificates, options, users or aliases; a proof of 64 KiB and its text form
  * fit as well. */
 #ifndef BUDGET_FILE_LEN

@@ -66,6 +66,7 @@ struct conf_listener {
 /* What an option of each type becomes. A path or string is never NULL; empty: not set. */
 #define CONF_TYPE_name       struct slice
 #define CONF_TYPE_path       const char *
+#define CONF_TYPE_sni_path   const char *
 #define CONF_TYPE_maildir    const char *
 #define CONF_TYPE_string     const char *
 #define CONF_TYPE_number     uint32_t
@@ -77,6 +78,7 @@ struct conf_listener {
 #define CONF_TYPE_interfaces struct conf_interfaces
 #define CONF_TYPE_ports      struct conf_ports
 #define CONF_TYPE_users      struct conf_users
+#define CONF_TYPE_yes_no     bool
 #define CONF_TYPE_clock      enum conf_clock
 #define CONF_TYPE_log        enum conf_log
 #define CONF_TYPE_level      enum log_level

@@ -75,6 +75,28 @@ enum err conf_value_maildir(struct conf_value *v, void *field)
     return conf_value_path(v, field);
 }
 
+/* A variable's name ends where no letter, digit or underscore follows. */
+static bool is_sni_variable(struct slice text)
+{
+    struct slice name = SLICE_LITERAL("$tls_in_sni");
+    if (!starts_with(text, name)) {
+        return false;
+    }
+    uint8_t next = text.len > name.len ? text.ptr[name.len] : '/';
+    return !text_is_alpha(next) && !text_is_digit(next) && next != '_';
+}
+
+enum err conf_value_sni_path(struct conf_value *v, void *field)
+{
+    for (struct slice rest = v->text; rest.len != 0; slice_skip(&rest, 1)) {
+        if (rest.ptr[0] == '$' && !is_sni_variable(rest)) {
+            v->found = rest;
+            return ERR_MALFORMED;
+        }
+    }
+    return conf_value_path(v, field);
+}
+
 enum err conf_value_number(struct conf_value *v, void *field)
 {
     uint64_t value;
@@ -134,6 +156,15 @@ static enum err parse_word(struct conf_value *v, const char *const *words, size_
         }
     }
     return wrong(v);
+}
+
+enum err conf_value_yes_no(struct conf_value *v, void *field)
+{
+    static const char *const words[] = {"no", "yes"};
+    size_t value = 0;
+    enum err err = parse_word(v, words, 2, &value);
+    *(bool *)field = value != 0;
+    return err;
 }
 
 enum err conf_value_clock(struct conf_value *v, void *field)

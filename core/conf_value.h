@@ -18,12 +18,14 @@ struct conf_value {
 
 enum err conf_value_name(struct conf_value *v, void *field);
 enum err conf_value_path(struct conf_value *v, void *field);
+enum err conf_value_sni_path(struct conf_value *v, void *field);
 enum err conf_value_maildir(struct conf_value *v, void *field);
 enum err conf_value_string(struct conf_value *v, void *field);
 enum err conf_value_number(struct conf_value *v, void *field);
 enum err conf_value_size(struct conf_value *v, void *field);
 enum err conf_value_time_ms(struct conf_value *v, void *field);
 enum err conf_value_time_s(struct conf_value *v, void *field);
+enum err conf_value_yes_no(struct conf_value *v, void *field);
 enum err conf_value_clock(struct conf_value *v, void *field);
 enum err conf_value_log(struct conf_value *v, void *field);
 enum err conf_value_level(struct conf_value *v, void *field);

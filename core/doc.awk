@@ -60,6 +60,8 @@ function reason_text(name, help) {
 
 # What a value looks like, for those types of conf.h whose name does not say it.
 BEGIN {
+    value["yes_no"] = "yes or no"
+    value["sni_path"] = "path"
     value["clock"] = "yes or auto"
     value["interfaces"] = "addresses"
     value["log"] = "stderr or syslog"

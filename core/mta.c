@@ -66,6 +66,9 @@ static void take_timers(struct mta *m)
         case TIMER_HEAP:
             handshake_heap_timer(m);
             break;
+        case TIMER_STAPLE:
+            site_watch(m);
+            break;
         case TIMER_ACCEPT:
             mta_accept_again(m);
             break;

@@ -118,6 +118,7 @@ static void leave_place(struct mta *m, struct conn *c)
         return;
     }
     c->has_place = false;
+    staple_count(&m->staple_counts, tls_info(c->tls));
     m->num_handshakes--;
     uint32_t cursor = 0;
     struct conn *other;
@@ -197,9 +198,10 @@ static void establish(struct mta *m, struct conn *c)
     }
 }
 
+/* What a name needs is loaded here, so one set at most in a step. */
 static void give_set(struct mta *m, struct conn *c)
 {
-    struct tls_set *set = site_take_set(m);
+    struct tls_set *set = site_take_set(m, tls_info(c->tls)->sni);
     tls_give_set(c->tls, set);
     tls_set_drop(set);
 }

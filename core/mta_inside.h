@@ -14,6 +14,7 @@
 #include "envelope.h"
 #include "mta.h"
 #include "ocsp_staple.h"
+#include "ocsp_staple_names.h"
 #include "queue.h"
 #include "route.h"
 #include "smtpd.h"
@@ -29,7 +30,7 @@
 #define TAG_OWNER(tag) ((tag) >> 56 << 56)
 #define TAG_REST(tag)  ((tag) & ((UINT64_C(1) << 56) - 1))
 
-enum timer_kind { TIMER_CONN, TIMER_QUEUE, TIMER_ACCEPT, TIMER_HEAP };
+enum timer_kind { TIMER_CONN, TIMER_QUEUE, TIMER_ACCEPT, TIMER_HEAP, TIMER_STAPLE };
 
 /* Bytes of a session that came in and are not used up, or that could not be sent. Borrowed from
  * pools while there are any. */
@@ -136,7 +137,7 @@ struct mta {
     struct smtpd_env smtp_env;     /* for those who are not offered STARTTLS */
     struct smtpd_env smtp_env_tls; /* and those who are */
     struct timers timers;
-    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns;
+    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names;
     struct conn_list run;       /* each gets a turn */
     struct conn *shaking_first; /* each gets a turn, one a step */
     struct conn *shaking_last;
@@ -145,11 +146,16 @@ struct mta {
     struct txn *commits_first;  /* waiting to be durable */
     struct txn *commits_last;
     struct listener listeners[BUDGET_LISTENERS];
+    struct timer staple_timer; /* what is served may change then */
     struct timer heap_timer;   /* TLS ran out of memory: look again then */
     struct timer accept_timer; /* descriptors ran out: look again then */
     struct spool *spool;
     struct queue queue;
-    struct staple staple;
+    struct staple staple;      /* the default set */
+    struct staple_names names; /* and those for names that clients ask for */
+    struct staple_counts staple_counts;
+    struct staple_ledger evictions;
+    bool is_check; /* nothing may be written */
     struct wall_time wall;
     char floor_path[1100];
     struct heap heap; /* of TLS */
@@ -195,8 +201,10 @@ void mta_reload(struct mta *m);
 /* mta_site_tls.c: certificates and proofs of a site */
 enum err site_open_tls(struct mta *m, struct site *site, struct arena *a, struct buf *errors);
 enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors);
-/* The certificates for a handshake, with a reference that the caller drops. */
-struct tls_set *site_take_set(struct mta *m);
+/* The certificates for a handshake that asks for that name, or for none, with a reference that the
+ * caller drops. */
+struct tls_set *site_take_set(struct mta *m, struct slice name);
+void site_watch(struct mta *m); /* tells what is served, where that has changed */
 void site_put_check(struct mta *m, struct buf *out);
 void site_close_tls(struct mta *m);
 

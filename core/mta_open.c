@@ -1,7 +1,7 @@
 /* From options to a running server, and back: memory, services in their order, the end. */
 #include "mta_inside.h"
 
-#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_MESSAGES + 2)
+#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_MESSAGES + 3)
 
 /* Sized by the budget, and by the options that count at start. */
 static struct spool_conf spool_conf_of(uint64_t spool_size)
@@ -139,6 +139,7 @@ static enum err open_site(struct mta *m, struct arena *a, struct buf *errors)
     }
     m->accept_timer.kind = TIMER_ACCEPT;
     m->heap_timer.kind = TIMER_HEAP;
+    m->staple_timer.kind = TIMER_STAPLE;
     err = site_load(m, &m->sites[0], errors);
     if (err != ERR_OK) {
         return err;
@@ -267,6 +268,7 @@ enum err mta_check(struct arena *a, const struct port *port, const struct mta_st
         complain(out, "memory", ERR_NO_MEMORY);
         return ERR_NO_MEMORY;
     }
+    m->is_check = true;
     enum err err = open_site(m, a, out);
     if (err == ERR_OK) {
         site_put_check(m, out);

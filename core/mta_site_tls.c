@@ -39,7 +39,7 @@ static enum err open_env(struct mta *m, const struct conf *conf, struct buf *err
     return explain_env(err, bad_name, errors);
 }
 
-static struct staple_conf staple_conf_of(const struct conf *conf)
+static struct staple_conf staple_conf_of(struct mta *m, const struct conf *conf)
 {
     return (struct staple_conf){
         .certificate = conf->tls_certificate,
@@ -48,7 +48,9 @@ static struct staple_conf staple_conf_of(const struct conf *conf)
         .verify_certificates = conf->tls_verify_certificates,
         .judging = {.skew_s = conf->ocsp_skew_s,
                     .margin_s = conf->ocsp_margin_s,
-                    .max_age_s = conf->ocsp_max_age_s},
+                    .max_age_s = conf->ocsp_max_age_s,
+                    .allow_sha1 = conf->ocsp_allow_sha1},
+        .ledger = &m->evictions,
     };
 }
 
@@ -57,9 +59,35 @@ static struct buf file_scratch(struct mta *m)
     return buf_make(m->scratch, BUDGET_SCRATCH_LEN);
 }
 
+/* Where a client gives no name, the server's own stands for it. */
+static bool expand_default(const struct conf *conf, struct staple_conf *in_out,
+                           struct staple_expansion *texts, struct buf *errors)
+{
+    uint8_t bytes[TLS_NAME_MAX];
+    struct buf name = buf_make(bytes, sizeof bytes);
+    if (!staple_conf_has_name(in_out)) {
+        return true;
+    }
+    if (!tls_hello_put_name(&name, conf->primary_hostname)) {
+        complain(errors, "tls_certificate",
+                 "with $tls_in_sni in it or in another file of TLS, primary_hostname must be a "
+                 "domain name: it stands there when a client asks for no name");
+        return false;
+    }
+    if (!staple_expand(in_out, buf_slice(&name), texts, in_out)) {
+        complain(errors, "tls_certificate", "a file name of TLS becomes too long");
+        return false;
+    }
+    return true;
+}
+
 static enum err load(struct mta *m, const struct conf *conf, struct buf *errors)
 {
-    struct staple_conf staple_conf = staple_conf_of(conf);
+    struct staple_conf staple_conf = staple_conf_of(m, conf);
+    struct staple_expansion texts;
+    if (!expand_default(conf, &staple_conf, &texts, errors)) {
+        return ERR_MALFORMED;
+    }
     struct tls_time now = mta_tls_time(m);
     if (m->has_staple) {
         return staple_reload(&m->staple, &staple_conf, &now, file_scratch(m), errors);
@@ -90,7 +118,10 @@ enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors)
     if (err == ERR_OK) {
         err =
             tls_env_set_ciphers(&m->tls_env, slice_of_string(conf->tls_require_ciphers), &bad_name);
+        struct staple_conf staple_conf = staple_conf_of(m, conf);
+        staple_names_use(&m->names, &staple_conf);
         m->has_certificate = conf->tls_certificate[0] != 0;
+        site_watch(m);
     }
     return err;
 }
@@ -102,10 +133,13 @@ enum err site_open_tls(struct mta *m, struct site *site, struct arena *a, struct
         complain(errors, "tls", err_name(ERR_NO_MEMORY));
         return ERR_NO_MEMORY;
     }
+    staple_ledger_open(&m->evictions, m->port, site->conf.spool_directory, file_scratch(m));
+    m->evictions.is_read_only = m->is_check;
+    staple_names_open(&m->names, m->port, &m->tls_env, &m->tls_names);
     return site_load_tls(m, site, errors);
 }
 
-struct tls_set *site_take_set(struct mta *m)
+struct tls_set *site_take_set(struct mta *m, struct slice name)
 {
     struct tls_time now = mta_tls_time(m);
     if (m->now_ms - m->stirred_ms > STIR_MS) {
@@ -116,37 +150,55 @@ struct tls_set *site_take_set(struct mta *m)
         }
         memset(entropy, 0, sizeof entropy);
     }
+    struct staple *named = staple_names_find(&m->names, name, &now, file_scratch(m));
+    if (named != NULL) {
+        return staple_take_set(named);
+    }
     staple_refresh(&m->staple, &now, file_scratch(m));
     return staple_take_set(&m->staple);
+}
+
+void site_watch(struct mta *m)
+{
+    struct tls_time now = mta_tls_time(m);
+    if (m->has_certificate) {
+        uint64_t wait_ms = staple_watch(&m->staple, &now);
+        uint64_t names_ms = staple_names_watch(&m->names, &now);
+        wait_ms = names_ms < wait_ms ? names_ms : wait_ms;
+        timer_set(&m->timers, &m->staple_timer, m->now_ms + (wait_ms < 1000 ? 1000 : wait_ms));
+    }
+}
+
+static void report_counts(struct mta *m)
+{
+    struct log_line line;
+    log_begin(&line, "staples");
+    staple_put_counts(&m->staple_counts, &line);
+    report_line(m, LOG_INFO, &line);
 }
 
 void site_put_check(struct mta *m, struct buf *out)
 {
     struct tls_time now = mta_tls_time(m);
-    struct tls_set *set = m->has_certificate ? staple_take_set(&m->staple) : NULL;
     buf_put_string(out, "configuration: ok\n");
-    if (set == NULL) {
+    if (m->has_certificate) {
+        staple_put_check(&m->staple, &now, out);
+    } else {
         buf_put_string(out, "tls: none\n");
-        return;
     }
-    for (size_t pair = 0; pair < tls_set_num_pairs(set); pair++) {
-        enum ocsp_reason reason = staple_reason(&m->staple, pair, &now);
-        buf_put_string(out, "proof ");
-        text_put_u64(out, pair + 1);
-        buf_put_string(out, reason == OCSP_GOOD ? ": served" : ": none:");
-        buf_put_string(out, reason == OCSP_GOOD ? "" : ocsp_reason_name(reason));
-        buf_put_string(out, "\n");
-    }
-    tls_set_drop(set);
 }
 
 void site_close_tls(struct mta *m)
 {
+    if (m->has_tls_env && m->spool_ready) {
+        report_counts(m);
+    }
     uint32_t cursor = 0;
     struct tls *t;
     while ((t = pool_each(&m->tls_conns, &cursor)) != NULL) {
         tls_free(t);
     }
+    staple_names_close(&m->names);
     staple_close(&m->staple);
     tls_env_close(&m->tls_env);
 }

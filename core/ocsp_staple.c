@@ -38,22 +38,19 @@ static void report(struct staple *s, enum log_level level, struct log_line *line
     s->port->log.line(s->port->log.ctx, level, log_end(line));
 }
 
-static enum ocsp_reason reason_at(const struct ocsp_verdict *v, const struct tls_time *now)
+/* What a proof's file held for a certificate of the chain, and whether it is what is served from
+ * now on. */
+static void report_proof(struct staple *s, const char *path, size_t index,
+                         const struct ocsp_verdict *v, const char *action,
+                         const struct tls_time *now)
 {
-    if (v->reason != OCSP_GOOD) {
-        return v->reason;
-    }
-    return now->wall_set ? ocsp_verdict_at(v, now->wall_s) : OCSP_CLOCK_NOT_SET;
-}
-
-/* What a proof's file held, and whether it is what is served from now on. */
-static void report_proof(struct staple *s, const char *path, const struct ocsp_verdict *v,
-                         const char *action, const struct tls_time *now)
-{
-    enum ocsp_reason reason = reason_at(v, now);
+    enum ocsp_reason reason = staple_reason_at(v, now);
     struct log_line line;
     log_begin(&line, "proof");
     log_peer_text(&line, "file", slice_of_string(path));
+    if (index != 0) {
+        log_u64(&line, "chain", index);
+    }
     log_word(&line, "action", action);
     log_word(&line, "reason", ocsp_reason_name(reason));
     if (v->this_update_s != OCSP_NO_TIME) {
@@ -83,17 +80,57 @@ static void report_errors(struct staple *s, struct slice text)
 
 /* --- Proofs ---------------------------------------------------------------------------------- */
 
-/* What a set has for the certificate that is the leaf of pair in load: there may be nothing. */
-static bool find_old(const struct tls_set *set, const struct staple_load *load, size_t pair,
-                     struct slice *out_der, const struct ocsp_verdict **out)
+/* What all judging of one pair's file shares. */
+struct judging {
+    struct staple *s;
+    struct staple_load *load;
+    size_t pair;
+    const char *path;
+    const struct tls_time *now;
+    bool was_starved; /* the last try had no memory for something, and said so */
+    enum err err;     /* ERR_OK or ERR_NO_MEMORY */
+};
+
+/* What a set has for that certificate: there may be nothing. */
+static bool find_old(const struct tls_set *set, struct slice cert, struct slice *out_der,
+                     const struct ocsp_verdict **out)
 {
-    struct slice leaf = tls_set_cert_der(load->set, pair, 0);
-    for (size_t i = 0; set != NULL && i < tls_set_num_pairs(set); i++) {
-        if (slice_equal(tls_set_cert_der(set, i, 0), leaf)) {
-            return tls_set_proof(set, i, 0, out_der, out);
+    for (size_t pair = 0; set != NULL && pair < tls_set_num_pairs(set); pair++) {
+        for (size_t i = 0; i < tls_set_num_certs(set, pair); i++) {
+            if (slice_equal(tls_set_cert_der(set, pair, i), cert)) {
+                return tls_set_proof(set, pair, i, out_der, out);
+            }
         }
     }
     return false;
+}
+
+/* A new set begins with what the old one had for the same certificates, or with what is known from
+ * before the start. */
+static void carry_over(struct judging *j, const struct tls_set *old_set)
+{
+    for (size_t i = 0; i < tls_set_num_certs(j->load->set, j->pair); i++) {
+        struct slice cert = tls_set_cert_der(j->load->set, j->pair, i);
+        const struct ocsp_verdict *old;
+        struct ocsp_verdict kept;
+        struct slice der = slice_make(NULL, 0);
+        bool is_known = find_old(old_set, cert, &der, &old);
+        if (is_known) {
+            kept = *old;
+        }
+        if ((!is_known || !kept.verified) && staple_ledger_find(j->s->ledger, cert, &kept)) {
+            is_known = true;
+        }
+        if (!is_known) {
+            continue;
+        }
+        if (j->s->is_reloading && !slice_is_empty(der)) {
+            staple_judge(j->s, j->load, j->pair, i, der, &kept);
+        }
+        if (tls_set_set_proof(j->load->set, j->pair, i, der, &kept) != ERR_OK) {
+            j->err = ERR_NO_MEMORY;
+        }
+    }
 }
 
 static const char *action_of(enum err err, bool is_taken, const struct ocsp_verdict *new)
@@ -107,39 +144,99 @@ static const char *action_of(enum err err, bool is_taken, const struct ocsp_verd
     return new->reason == OCSP_GOOD ? "taken" : "none-served";
 }
 
-/* Judges the proof of a pair and gives the set of load that, or what old_set had for the same
- * certificate. ERR_OK or ERR_NO_MEMORY. */
-static enum err update_proof(struct staple *s, struct staple_load *load, size_t pair,
-                             const struct tls_set *old_set, const struct tls_time *now,
-                             struct buf scratch)
+/* A verdict for one certificate has come: it takes the old one's place, or not. */
+static void offer(struct judging *j, size_t index, struct slice der, const struct ocsp_verdict *new)
 {
-    const char *path = load->files.paths[staple_index(STAPLE_PROOF, pair)];
+    struct tls_set *set = j->load->set;
     const struct ocsp_verdict *old;
-    struct ocsp_verdict new, kept;
-    struct slice der, old_der;
+    struct slice old_der;
     enum err err = ERR_OK;
-    staple_judge(s, load, pair, scratch, &der, &new);
-    bool is_known = path[0] != '\0' && find_old(old_set, load, pair, &old_der, &old);
-    if (is_known) {
-        kept = *old;
-    }
-    if (is_known && s->is_reloading && !slice_is_empty(old_der)) {
-        staple_judge_bytes(s, load, pair, old_der, &kept);
-    }
-    bool is_taken = !is_known || replaces(&new, &kept, now);
+    bool is_taken =
+        tls_set_proof(set, j->pair, index, &old_der, &old) && replaces(new, old, j->now);
     if (is_taken) {
-        err = tls_set_set_proof(load->set, pair, 0, der, &new);
-    } else if (load->set != old_set) {
-        err = tls_set_set_proof(load->set, pair, 0, old_der, &kept);
+        struct slice kept = new->reason == OCSP_GOOD ? der : slice_make(NULL, 0);
+        err = tls_set_set_proof(set, j->pair, index, kept, new);
+        staple_ledger_note(j->s->ledger, tls_set_cert_der(set, j->pair, index), new);
     }
-    if (err == ERR_OK && new.reason == OCSP_NO_MEMORY) {
+    if (err == ERR_OK && new->reason == OCSP_NO_MEMORY) {
         err = ERR_NO_MEMORY;
     }
+    j->err = err != ERR_OK ? err : j->err;
     /* A want of memory is told once, not at each new try. */
-    if (path[0] != '\0' && !(err != ERR_OK && load->judge_again)) {
-        report_proof(s, path, &new, action_of(err, is_taken, &new), now);
+    if (!(err != ERR_OK && j->was_starved)) {
+        report_proof(j->s, j->path, index, new, action_of(err, is_taken, new), j->now);
     }
-    return err;
+}
+
+/* Whether the response has an answer for the certificate at all. */
+static bool is_about(const struct ocsp_verdict *v)
+{
+    return v->certid_hash[0] != '\0';
+}
+
+/* Offers a proof to each certificate that it is about. What it is for the leaf is left in *out_leaf
+ * if it is about none. */
+static bool offer_to_chain(struct judging *j, struct slice der, struct ocsp_verdict *out_leaf)
+{
+    bool is_for_one = false;
+    for (size_t i = 0; i < tls_set_num_certs(j->load->set, j->pair); i++) {
+        struct ocsp_verdict v;
+        staple_judge(j->s, j->load, j->pair, i, der, &v);
+        if (is_about(&v)) {
+            offer(j, i, der, &v);
+            is_for_one = true;
+        } else if (i == 0) {
+            *out_leaf = v;
+        }
+    }
+    return is_for_one;
+}
+
+/* Reads the proofs of a pair. What is about none of its certificates counts for the leaf: it says
+ * why that has none. */
+static void judge_file(struct judging *j, struct buf scratch)
+{
+    struct staple_proofs proofs;
+    struct ocsp_verdict v;
+    struct slice der;
+    bool is_whole;
+    enum ocsp_reason reason = staple_read_proofs(j->s, j->path, scratch, &proofs);
+    if (reason != OCSP_GOOD) {
+        v = ocsp_verdict_none(reason);
+        offer(j, 0, slice_make(NULL, 0), &v);
+        return;
+    }
+    while (staple_next_proof(&proofs, &der, &is_whole)) {
+        if (!offer_to_chain(j, der, &v)) {
+            offer(j, 0, slice_make(NULL, 0), &v);
+        }
+    }
+    if (!is_whole) {
+        v = ocsp_verdict_none(OCSP_MALFORMED);
+        offer(j, 0, slice_make(NULL, 0), &v);
+    }
+}
+
+/* Judges the proofs of a pair for the set of load, which keeps what old_set had where that is
+ * better. ERR_OK or ERR_NO_MEMORY. */
+static enum err update_pair(struct staple *s, struct staple_load *load, size_t pair,
+                            const struct tls_set *old_set, const struct tls_time *now,
+                            struct buf scratch)
+{
+    struct judging j = {.s = s,
+                        .load = load,
+                        .pair = pair,
+                        .path = load->files.paths[staple_index(STAPLE_PROOF, pair)],
+                        .now = now,
+                        .was_starved = load->judge_again};
+    if (j.path[0] == '\0') {
+        return ERR_OK;
+    }
+    if (load->set != old_set) {
+        carry_over(&j, old_set);
+    }
+    judge_file(&j, scratch);
+    return j.err;
 }
 
 static enum err update_proofs(struct staple *s, struct staple_load *load,
@@ -148,7 +245,7 @@ static enum err update_proofs(struct staple *s, struct staple_load *load,
 {
     enum err first_err = ERR_OK;
     for (size_t pair = 0; pair < load->files.num_pairs; pair++) {
-        enum err err = update_proof(s, load, pair, old_set, now, scratch);
+        enum err err = update_pair(s, load, pair, old_set, now, scratch);
         first_err = first_err == ERR_OK ? err : first_err;
     }
     load->judge_again = first_err != ERR_OK;
@@ -178,11 +275,19 @@ static enum err replace_set(struct staple *s, struct staple_load *next, const st
     return ERR_OK;
 }
 
+static void save_evictions(struct staple *s, struct buf scratch)
+{
+    if (s->ledger != NULL) {
+        staple_ledger_save(s->ledger, scratch);
+    }
+}
+
 enum err staple_reload(struct staple *s, const struct staple_conf *conf, const struct tls_time *now,
                        struct buf scratch, struct buf *errors)
 {
     struct staple_load next;
     struct ocsp_options judging = s->judging;
+    s->ledger = conf->ledger;
     memset(&next, 0, sizeof next);
     if (!staple_split(conf, &next.files, errors)) {
         return ERR_MALFORMED;
@@ -193,8 +298,11 @@ enum err staple_reload(struct staple *s, const struct staple_conf *conf, const s
     s->is_reloading = false;
     if (err != ERR_OK) {
         s->judging = judging;
+        return err;
     }
-    return err;
+    save_evictions(s, scratch);
+    staple_watch(s, now);
+    return ERR_OK;
 }
 
 enum err staple_open(struct staple *s, const struct port *port, struct tls_env *env,
@@ -252,14 +360,10 @@ static void report_new_set(struct staple *s)
     report(s, LOG_INFO, &line);
 }
 
-void staple_refresh(struct staple *s, const struct tls_time *now, struct buf scratch)
+static void load_changes(struct staple *s, const struct tls_time *now, struct buf scratch)
 {
     struct port_stamp stamps[STAPLE_MAX_FILES];
     bool set_changed, proof_changed;
-    if (s->now.set == NULL || now->now_ms - s->looked_ms < STAPLE_LOOK_MS) {
-        return;
-    }
-    s->looked_ms = now->now_ms;
     staple_stamp(&s->port->files, &s->now.files, stamps);
     find_change(s, stamps, &set_changed, &proof_changed);
     /* What failed for a lack of something is tried again; else only once files change again. */
@@ -275,22 +379,23 @@ void staple_refresh(struct staple *s, const struct tls_time *now, struct buf scr
     }
 }
 
+void staple_refresh(struct staple *s, const struct tls_time *now, struct buf scratch)
+{
+    if (s->now.set == NULL || now->now_ms - s->looked_ms < STAPLE_LOOK_MS) {
+        return;
+    }
+    s->looked_ms = now->now_ms;
+    load_changes(s, now, scratch);
+    save_evictions(s, scratch);
+    staple_watch(s, now);
+}
+
 struct tls_set *staple_take_set(struct staple *s)
 {
     if (s->now.set != NULL) {
         tls_set_keep(s->now.set);
     }
     return s->now.set;
-}
-
-enum ocsp_reason staple_reason(const struct staple *s, size_t pair, const struct tls_time *now)
-{
-    const struct ocsp_verdict *v;
-    struct slice der;
-    if (s->now.set == NULL || !tls_set_proof(s->now.set, pair, 0, &der, &v)) {
-        return OCSP_NO_FILE;
-    }
-    return reason_at(v, now);
 }
 
 void staple_close(struct staple *s)

@@ -14,12 +14,19 @@
  *
  *     (*) as the reason why none is served
  *
+ * What a revoked or unknown proof has evicted stays so across restarts: see ocsp_staple_ledger.h.
+ *
+ * The file of proofs of a pair may hold several, in PEM: one for each certificate of its chain.
+ * Each is matched to its certificate by what it says itself and judged by itself, with the issuer
+ * of that certificate; the table holds for each.
+ *
  * Whether what is kept is still in date is judged again at each handshake, by tls. Service: reads
  * files through the port; called by the composition root at the start, at a reload and at
  * connections. */
 #ifndef POSTERN_OCSP_STAPLE_H
 #define POSTERN_OCSP_STAPLE_H
 
+#include "ocsp_staple_ledger.h"
 #include "port.h"
 #include "tls.h"
 
@@ -40,6 +47,7 @@ struct staple_conf {
     const char *ocsp_file;           /* empty: no proof; likewise an item of the list */
     const char *verify_certificates; /* one path, or empty */
     struct ocsp_options judging;
+    struct staple_ledger *ledger; /* outlives the set; NULL: evictions last until the end only */
 };
 
 /* The files of a configuration: certificate, key and proof of each pair, then verify_certificates.
@@ -49,25 +57,46 @@ struct staple_files {
     char paths[STAPLE_MAX_FILES][STAPLE_PATH_CAP];
 };
 
+/* Who issued a certificate of a chain. */
+struct staple_issuer {
+    struct slice der; /* in the set, or a copy on the heap; empty: not known */
+    bool is_copy;
+};
+
 /* Everything that is replaced as one. */
 struct staple_load {
     struct staple_files files;
     struct port_stamp stamps[STAPLE_MAX_FILES]; /* as they were just before the files were read */
     struct tls_set *set;                        /* NULL: none */
-    struct slice
-        issuers[STAPLE_MAX_PAIRS]; /* DER; in the set, or a copy on the heap; empty: none */
-    bool is_copy[STAPLE_MAX_PAIRS];
+    struct staple_issuer issuers[STAPLE_MAX_PAIRS][TLS_SET_CHAIN_MAX];
     bool judge_again; /* there was no memory for a proof */
+};
+
+/* What the log was last told of a pair. */
+struct staple_state {
+    enum ocsp_reason reason;
+    int64_t end_s;
+    bool is_required; /* the certificate says that it needs a proof (RFC 7633) */
+};
+
+/* How those fared who shook hands. */
+struct staple_counts {
+    uint64_t num_not_asked;
+    uint64_t num_served;
+    uint64_t num_withheld[NUM_OCSP_REASONS];
 };
 
 struct staple {
     const struct port *port;
     struct tls_env *env;
     struct ocsp_options judging;
+    struct staple_ledger *ledger;
     struct staple_load now; /* in force */
     uint64_t looked_ms;
     bool is_reloading; /* what was judged with other options is judged again */
     enum err told;     /* why the last load failed, as logged; ERR_OK: it did not */
+    struct staple_state told_states[STAPLE_MAX_PAIRS];
+    uint8_t told_id[TLS_SET_ID_LEN]; /* of the set whose states they are */
 };
 
 /* Loads all that conf names. A certificate or key that cannot be used is an error: *errors then has
@@ -93,6 +122,22 @@ struct tls_set *staple_take_set(struct staple *s);
 
 /* Why the proof of that pair is not served at that time, or OCSP_GOOD. For reports. */
 enum ocsp_reason staple_reason(const struct staple *s, size_t pair, const struct tls_time *now);
+
+/* Logs, for each certificate, a change of what is served: until when, or why not; a certificate
+ * that must be stapled and is not, as a warning. Returns after how many ms to call it again at the
+ * latest; loading calls it by itself. Cheap. */
+uint64_t staple_watch(struct staple *s, const struct tls_time *now);
+
+/* Whether the certificate of a pair is not to be believed without a proof (RFC 7633). */
+bool staple_is_required(const struct staple *s, size_t pair);
+
+/* Counts a handshake that has ended; and adds the sums to a line. */
+void staple_count(struct staple_counts *counts, const struct tls_info *info);
+void staple_put_counts(const struct staple_counts *counts, struct log_line *line);
+
+/* A line for each certificate: its file, the file of its proof, and until when that is served or
+ * why not. For `postern check`. */
+void staple_put_check(const struct staple *s, const struct tls_time *now, struct buf *out);
 
 /* Drops the set. Handshakes under way keep theirs. A zeroed or closed *s is ignored. */
 void staple_close(struct staple *s);

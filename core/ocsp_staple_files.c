@@ -248,26 +248,29 @@ static bool find_in_file(struct staple *s, const char *path, const struct x509_c
 }
 
 /* The next certificate of the chain, else one of tls_verify_certificates, else none. */
-static void find_issuer(struct staple *s, struct staple_load *load, size_t pair, struct buf room)
+static void find_issuer(struct staple *s, struct staple_load *load, size_t pair, size_t index,
+                        struct buf room)
 {
     const char *path = load->files.paths[staple_index(STAPLE_VERIFY, 0)];
-    struct slice next = tls_set_cert_der(load->set, pair, 1), found;
-    struct x509_cert leaf;
-    if (!x509_parse_cert(tls_set_cert_der(load->set, pair, 0), &leaf)) {
+    struct slice next = tls_set_cert_der(load->set, pair, index + 1), found;
+    struct staple_issuer *issuer = &load->issuers[pair][index];
+    struct x509_cert cert;
+    if (!x509_parse_cert(tls_set_cert_der(load->set, pair, index), &cert)) {
         return;
     }
-    if (!slice_is_empty(next) && is_issuer_of(next, &leaf)) {
-        load->issuers[pair] = next;
+    if (!slice_is_empty(next) && is_issuer_of(next, &cert)) {
+        issuer->der = next;
         return;
     }
-    if (!find_in_file(s, path, &leaf, room, &found)) {
+    /* What issued itself needs no proof. */
+    bool is_root = index != 0 && slice_equal(cert.subject, cert.issuer);
+    if (is_root || !find_in_file(s, path, &cert, room, &found)) {
         return;
     }
     uint8_t *copy = heap_alloc(s->env->heap, found.len, 1);
     if (copy != NULL) {
         memcpy(copy, found.ptr, found.len);
-        load->issuers[pair] = slice_make(copy, found.len);
-        load->is_copy[pair] = true;
+        *issuer = (struct staple_issuer){slice_make(copy, found.len), true};
     }
 }
 
@@ -275,15 +278,26 @@ static void find_issuer(struct staple *s, struct staple_load *load, size_t pair,
 
 void staple_unload(struct staple *s, struct staple_load *load)
 {
-    for (size_t pair = 0; pair < STAPLE_MAX_PAIRS; pair++) {
-        if (load->is_copy[pair]) {
-            heap_free(s->env->heap, (void *)(uintptr_t)load->issuers[pair].ptr);
+    for (size_t i = 0; i < STAPLE_MAX_PAIRS * TLS_SET_CHAIN_MAX; i++) {
+        struct staple_issuer *issuer = &load->issuers[i / TLS_SET_CHAIN_MAX][i % TLS_SET_CHAIN_MAX];
+        if (issuer->is_copy) {
+            heap_free(s->env->heap, (void *)(uintptr_t)issuer->der.ptr);
         }
-        load->is_copy[pair] = false;
-        load->issuers[pair] = (struct slice){NULL, 0};
+        *issuer = (struct staple_issuer){{NULL, 0}, false};
     }
     tls_set_drop(load->set);
     load->set = NULL;
+}
+
+/* Of those certificates for which a proof may come. */
+static void find_issuers(struct staple *s, struct staple_load *load, struct buf scratch)
+{
+    for (size_t pair = 0; pair < load->files.num_pairs; pair++) {
+        bool is_wanted = load->files.paths[staple_index(STAPLE_PROOF, pair)][0] != '\0';
+        for (size_t i = 0; is_wanted && i < tls_set_num_certs(load->set, pair); i++) {
+            find_issuer(s, load, pair, i, scratch);
+        }
+    }
 }
 
 enum err staple_load(struct staple *s, struct staple_load *load, struct buf scratch,
@@ -307,66 +321,59 @@ enum err staple_load(struct staple *s, struct staple_load *load, struct buf scra
         staple_unload(s, load);
         return first_err;
     }
-    for (size_t pair = 0; pair < load->files.num_pairs; pair++) {
-        find_issuer(s, load, pair, scratch);
-    }
+    find_issuers(s, load, scratch);
     return ERR_OK;
 }
 
 /* --- Proofs ---------------------------------------------------------------------------------- */
 
-static enum ocsp_reason read_proof(struct staple *s, const char *path, struct buf *scratch,
-                                   struct slice *out)
+enum ocsp_reason staple_read_proofs(struct staple *s, const char *path, struct buf scratch,
+                                    struct staple_proofs *out)
 {
     struct slice text;
-    if (path[0] == '\0') {
-        return OCSP_NO_FILE;
-    }
-    struct buf room = *scratch;
+    memset(out, 0, sizeof *out);
+    out->memory = scratch;
+    struct buf room = scratch;
     enum err err = read_file(s, path, &room, &text);
     if (err != ERR_OK) {
         return err == ERR_ABSENT    ? OCSP_NO_FILE
                : err == ERR_TOO_BIG ? OCSP_TOO_BIG
                                     : OCSP_UNREADABLE;
     }
-    *out = text;
-    if (!pem_is_text(text)) {
-        return OCSP_GOOD;
-    }
-    /* Decoding never overtakes reading: it may be done in place. */
-    struct buf der = buf_make(scratch->ptr, scratch->cap);
-    if (pem_next(&text, SLICE_LITERAL("OCSP RESPONSE"), &der) != ERR_OK) {
-        return OCSP_MALFORMED;
-    }
-    *out = buf_slice(&der);
+    out->is_pem = pem_is_text(text);
+    out->text = out->der = text;
     return OCSP_GOOD;
 }
 
-void staple_judge_bytes(const struct staple *s, const struct staple_load *load, size_t pair,
-                        struct slice der, struct ocsp_verdict *out)
+bool staple_next_proof(struct staple_proofs *p, struct slice *out, bool *out_whole)
+{
+    *out_whole = true;
+    if (!p->is_pem) {
+        *out = p->der;
+        return p->num++ == 0;
+    }
+    /* Decoding never overtakes reading: it may be done in place. */
+    struct buf der = buf_make(p->memory.ptr, p->memory.cap);
+    enum err err = pem_next(&p->text, SLICE_LITERAL("OCSP RESPONSE"), &der);
+    if (err != ERR_OK) {
+        *out_whole = err == ERR_ABSENT && p->num != 0;
+        return false;
+    }
+    p->num++;
+    *out = buf_slice(&der);
+    return true;
+}
+
+void staple_judge(const struct staple *s, const struct staple_load *load, size_t pair, size_t index,
+                  struct slice der, struct ocsp_verdict *out)
 {
     struct ocsp_question q = {.options = s->judging};
     struct x509_cert issuer, leaf;
-    if (x509_parse_cert(tls_set_cert_der(load->set, pair, 0), &leaf)) {
+    if (x509_parse_cert(tls_set_cert_der(load->set, pair, index), &leaf)) {
         q.leaf = &leaf;
     }
-    if (x509_parse_cert(load->issuers[pair], &issuer)) {
+    if (x509_parse_cert(load->issuers[pair][index].der, &issuer)) {
         q.issuer = &issuer;
     }
     ocsp_check(&q, der, out);
-}
-
-void staple_judge(struct staple *s, const struct staple_load *load, size_t pair, struct buf scratch,
-                  struct slice *out_der, struct ocsp_verdict *out)
-{
-    enum ocsp_reason reason =
-        read_proof(s, load->files.paths[staple_index(STAPLE_PROOF, pair)], &scratch, out_der);
-    if (reason == OCSP_GOOD) {
-        staple_judge_bytes(s, load, pair, *out_der, out);
-    } else {
-        *out = ocsp_verdict_none(reason);
-    }
-    if (out->reason != OCSP_GOOD) {
-        *out_der = (struct slice){NULL, 0};
-    }
 }

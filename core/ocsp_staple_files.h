@@ -28,13 +28,28 @@ enum err staple_load(struct staple *s, struct staple_load *load, struct buf scra
 /* Gives back what *load holds. */
 void staple_unload(struct staple *s, struct staple_load *load);
 
-/* Reads and judges the proof of a pair. *out_der is in scratch, empty unless the verdict is good.
- */
-void staple_judge(struct staple *s, const struct staple_load *load, size_t pair, struct buf scratch,
-                  struct slice *out_der, struct ocsp_verdict *out);
+/* The answer of a verdict at that time, which may not be known. */
+enum ocsp_reason staple_reason_at(const struct ocsp_verdict *v, const struct tls_time *now);
 
-/* Judges these bytes as the proof of a pair. */
-void staple_judge_bytes(const struct staple *s, const struct staple_load *load, size_t pair,
-                        struct slice der, struct ocsp_verdict *out);
+/* The file of a pair's proofs, as it is read. */
+struct staple_proofs {
+    struct buf memory; /* the file's bytes, and in their place each proof */
+    struct slice text; /* what is still to be read of a file in PEM */
+    struct slice der;  /* the one proof of a file in DER, until it is given out */
+    bool is_pem;
+    uint32_t num; /* given out so far */
+};
+
+/* Reads the whole file into scratch. OCSP_GOOD, OCSP_NO_FILE, OCSP_TOO_BIG or OCSP_UNREADABLE. */
+enum ocsp_reason staple_read_proofs(struct staple *s, const char *path, struct buf scratch,
+                                    struct staple_proofs *out);
+
+/* The next proof, which holds until the next call. False at the end; *out_whole says whether the
+ * file ended as it should. */
+bool staple_next_proof(struct staple_proofs *p, struct slice *out, bool *out_whole);
+
+/* Judges these bytes as the proof for one certificate of a pair's chain. */
+void staple_judge(const struct staple *s, const struct staple_load *load, size_t pair, size_t index,
+                  struct slice der, struct ocsp_verdict *out);
 
 #endif

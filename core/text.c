@@ -108,6 +108,32 @@ bool text_put_hex(struct buf *b, struct slice bytes)
     return true;
 }
 
+static bool parse_digit(uint8_t c, unsigned *out)
+{
+    uint8_t low = text_lower(c);
+    if (text_is_digit(c)) {
+        *out = (unsigned)(c - '0');
+        return true;
+    }
+    *out = (unsigned)(low - 'a') + 10;
+    return low >= 'a' && low <= 'f';
+}
+
+bool text_parse_hex(struct slice text, uint8_t *out, size_t len)
+{
+    unsigned high, low;
+    if (text.len != 2 * len) {
+        return false;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (!parse_digit(text.ptr[2 * i], &high) || !parse_digit(text.ptr[2 * i + 1], &low)) {
+            return false;
+        }
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
 static size_t escaped_len(uint8_t c)
 {
     if (c == '\\' || c == '"') {

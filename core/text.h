@@ -36,6 +36,9 @@ bool text_put_u64(struct buf *b, uint64_t value);
 bool text_put_i64(struct buf *b, int64_t value);
 bool text_put_hex(struct buf *b, struct slice bytes); /* lower case */
 
+/* Exactly 2 * len hexadecimal digits, in either case. */
+bool text_parse_hex(struct slice text, uint8_t *out, size_t len);
+
 /* Printable ASCII as it is, but backslash and quote doubled by a backslash; every other byte as
  * \xHH. At most max_len bytes of the input are shown, then "...". For log lines and replies that
  * quote a peer. */

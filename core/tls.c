@@ -121,6 +121,10 @@ static enum tls_event fail(struct tls *t, const char *why)
 {
     t->phase = TLS_PHASE_FAILED;
     t->info.failure = why;
+    if (t->handshake != NULL) { /* the peer may have left because of it */
+        t->info.staple = t->handshake->status.staple;
+        t->info.staple_reason = t->handshake->status.reason;
+    }
     if (t->settings != NULL) {
         (void)tls_status_flush(tls_ssl(t)); /* the alert */
     }

@@ -167,3 +167,21 @@ struct slice x509_find_extension(const struct x509_cert *cert, struct slice oid)
     }
     return (struct slice){NULL, 0};
 }
+
+/* id-pe-tlsfeature.  Features ::= SEQUENCE OF INTEGER   (RFC 7633 4.1, 6) */
+bool x509_has_tls_feature(const struct x509_cert *cert, uint64_t extension)
+{
+    struct slice value =
+        x509_find_extension(cert, SLICE_LITERAL("\x2b\x06\x01\x05\x05\x07\x01\x18"));
+    struct slice seq;
+    uint64_t feature;
+    if (!der_get(&value, DER_SEQUENCE, &seq)) {
+        return false;
+    }
+    while (der_get_u64(&seq, 65535, &feature)) {
+        if (feature == extension) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -57,4 +57,7 @@ bool x509_parse_cert(struct slice der, struct x509_cert *out);
 /* The value of the certificate's extension of that OID, empty if it has none. */
 struct slice x509_find_extension(const struct x509_cert *cert, struct slice oid);
 
+/* Whether it demands that TLS extension of whoever shows it (RFC 7633). */
+bool x509_has_tls_feature(const struct x509_cert *cert, uint64_t extension);
+
 #endif

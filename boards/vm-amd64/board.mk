@@ -1,6 +1,7 @@
 # A small x86-64 virtual machine: one static program, musl instead of glibc.
 BOARD_CC = musl-gcc
-BOARD_CFLAGS = -fno-asynchronous-unwind-tables -fno-unwind-tables
+# A static program has one place in memory; code that could be anywhere would only be longer.
+BOARD_CFLAGS = -fno-pie -fno-asynchronous-unwind-tables -fno-unwind-tables
 BOARD_LDFLAGS = -static
 
 # What the stripped program may take of the flash, in bytes of text and data (make size).

@@ -9,6 +9,7 @@
 #include "posix_clock.h"
 #include "posix_entropy.h"
 #include "posix_files.h"
+#include "posix_ocsp_check.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -39,6 +40,7 @@ static const char usage[] =
     "usage: postern [-c FILE]          run the server in the foreground\n"
     "       postern check [-c FILE]    check the options and the files they name\n"
     "       postern budget [-c FILE]   how much memory it takes, and for what\n"
+    "       postern ocsp-check ...     judge an OCSP response; --help says how\n"
     "       postern --version | --help\n"
     "FILE is " DEFAULT_CONF " unless given. SIGHUP: read the options again. "
     "SIGTERM: finish and stop.\n";
@@ -345,6 +347,9 @@ int main(int argc, char **argv)
     }
     hostname[sizeof hostname - 1] = '\0';
     umask(077);
+    if (argc > 1 && strcmp(argv[1], "ocsp-check") == 0) {
+        return posix_ocsp_check(argc - 2, argv + 2);
+    }
     struct arguments arguments = parse_arguments(argc, argv);
     struct mta_start start = {
         .conf_path = arguments.conf_path,

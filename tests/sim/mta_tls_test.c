@@ -166,11 +166,94 @@ static void test_empty_records_get_no_more_than_a_turn(void)
     site_close(&site);
 }
 
+#define LOADED    "staple certificate="
+#define NUM_NAMES 20 /* more than BUDGET_TLS_SETS */
+
+/* A server with files for each name, and a peer for each that is about to ask for it. */
+static void open_named(struct tls_peer *peers)
+{
+    char text[2048], path[64];
+    open_tls_site(6, 5);
+    copy_file("chain.pem", "/tls/mx.example/chain.pem");
+    copy_file("key.pem", "/tls/mx.example/key.pem");
+    snprintf(text, sizeof text, "%s%s", site_conf,
+             "tls_certificate = /tls/$tls_in_sni/chain.pem\n"
+             "tls_privatekey = /tls/$tls_in_sni/key.pem\n"
+             "tls_ocsp_file = /tls/good.der\n");
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_host_signal(site.host, PORT_RELOAD);
+    mta_step(site.mta);
+    CHECK_EQ(sim_log_count(site.host, "new options are in force"), 1);
+    for (int i = 0; i < NUM_NAMES; i++) {
+        struct tls_client_options options = {.ask_proof = true};
+        snprintf(path, sizeof path, "/tls/n%d.example/chain.pem", i);
+        copy_file("chain.pem", path);
+        snprintf(path, sizeof path, "/tls/n%d.example/key.pem", i);
+        copy_file("key.pem", path);
+        peer_connect(&peers[i]);
+        CHECK(peer_hears(&peers[i], "220 "));
+        peer_say(&peers[i], "EHLO x\r\n");
+        CHECK(peer_hears(&peers[i], "250 "));
+        peer_say(&peers[i], "STARTTLS\r\n");
+        CHECK(peer_hears(&peers[i], "220 "));
+        snprintf(path, sizeof path, "n%d.example", i);
+        options.server_name = slice_of_string(path);
+        CHECK_EQ(tls_open_client(&peers[i].tls, &site.mta->tls_env, &options), ERR_OK);
+        peers[i].in_tls = true;
+    }
+}
+
+/* Each name's set is loaded in a step of its own, between which all others go on; there are never
+ * more than the budget has. */
+static void test_names_one_set_a_step(void)
+{
+    static struct tls_peer peers[NUM_NAMES];
+    struct tls_peer other;
+    size_t num_done = 0, num_loads, num_first, num_before_answer = 0;
+    open_named(peers);
+    peer_connect(&other);
+    CHECK(peer_hears(&other, "220 "));
+    peer_say(&other, "NOOP\r\n");
+    num_first = num_loads = sim_log_count(site.host, LOADED);
+    for (int step = 0; step < 4000 && num_done < NUM_NAMES; step++) {
+        num_done = 0;
+        for (int i = 0; i < NUM_NAMES; i++) {
+            peer_turn(&peers[i]);
+            num_done += peers[i].established;
+        }
+        mta_step(site.mta);
+        size_t num_now = sim_log_count(site.host, LOADED);
+        CHECK(num_now <= num_loads + 1);
+        num_loads = num_now;
+        CHECK(site.mta->tls_names.num_used <= BUDGET_TLS_SETS);
+        peer_turn(&other);
+        if (num_before_answer == 0 && strstr(other.text, "250 ") != NULL) {
+            num_before_answer = num_loads - num_first + 1;
+        }
+    }
+    for (int step = 0; step < 200 && site.mta->num_handshakes != 0; step++) {
+        mta_step(site.mta);
+    }
+    CHECK_EQ(num_loads - num_first, NUM_NAMES);
+    CHECK(num_before_answer > 0 && num_before_answer < NUM_NAMES / 2);
+    CHECK_EQ(num_done, NUM_NAMES);
+    CHECK_EQ(site.mta->tls_names.num_used, BUDGET_TLS_SETS);
+    for (int i = 0; i < NUM_NAMES; i++) {
+        CHECK(!slice_is_empty(tls_client_proof(&peers[i].tls)));
+        peer_close(&peers[i]);
+    }
+    peer_close(&other);
+    CHECK(site_stop(&site, 1000));
+    CHECK_EQ(sim_log_count(site.host, "staples handshakes=20 asked=20 served=20"), 1);
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
     {"handshake-beside-slow-sync", test_handshake_beside_slow_sync},
     {"reload-under-sessions", test_reload_under_sessions},
     {"refused-reload", test_refused_reload_changes_nothing},
     {"empty-records", test_empty_records_get_no_more_than_a_turn},
+    {"names-one-set-a-step", test_names_one_set_a_step},
     {"handshakes-wait-for-places", test_handshakes_wait_for_places},
 };
 

@@ -89,6 +89,7 @@ static void test_defaults(void)
     CHECK_EQ(conf.retry_max_ms, 10800000);
     CHECK_EQ(conf.ocsp_skew_s, 300);
     CHECK_EQ(conf.ocsp_margin_s, 300);
+    CHECK(!conf.ocsp_allow_sha1);
     CHECK_EQ(conf.clock_trusted, CONF_CLOCK_YES);
     CHECK_EQ(conf.log_file_path, CONF_LOG_STDERR);
     CHECK_EQ(conf.log_level, LOG_INFO);
@@ -144,12 +145,14 @@ static void test_values(void)
     read_right("primary_hostname = Mail.Example.Org\n"
                "local_domains = @ : *.example.net : !bad.example.com : example.com\n"
                "tls_certificate = /etc/postern/cert.pem\n"
+               "tls_ocsp_file = /x/$tls_in_sni.der:/y/$tls_in_sni/proof\n"
                "tls_require_ciphers = A:B\n"
                "tls_advertise_hosts = !192.0.2.0/24 : *\n"
                "tls_handshake_timeout = 90\n"
                "message_size_limit = 100K\n"
                "recipients_max = 100\n"
                "ocsp_skew = 0\n"
+               "ocsp_allow_sha1 = yes\n"
                "clock_trusted = auto\n"
                "log_file_path = syslog\n"
                "log_level = Debug\n"
@@ -162,6 +165,7 @@ static void test_values(void)
     CHECK(!domainlist_match(&conf.local_domains, SLICE_LITERAL("mx.example.org")));
     CHECK(string_is(conf.tls_certificate, "/etc/postern/cert.pem"));
     CHECK(string_is(conf.tls_privatekey, "/etc/postern/cert.pem"));
+    CHECK(string_is(conf.tls_ocsp_file, "/x/$tls_in_sni.der:/y/$tls_in_sni/proof"));
     CHECK(string_is(conf.tls_require_ciphers, "A:B"));
     CHECK(!host_matches(&conf.tls_advertise_hosts, "192.0.2.3"));
     CHECK(host_matches(&conf.tls_advertise_hosts, "192.0.3.3"));
@@ -169,11 +173,12 @@ static void test_values(void)
     CHECK_EQ(conf.message_size_limit, 102400);
     CHECK_EQ(conf.recipients_max, 100);
     CHECK_EQ(conf.ocsp_skew_s, 0);
+    CHECK(conf.ocsp_allow_sha1);
     CHECK_EQ(conf.clock_trusted, CONF_CLOCK_AUTO);
     CHECK_EQ(conf.log_file_path, CONF_LOG_SYSLOG);
     CHECK_EQ(conf.log_level, LOG_DEBUG);
     CHECK(string_is(conf.maildir, "/m/$domain/$local_part/x"));
-    CHECK_EQ(conf.lines[CONF_recipients_max], 8);
+    CHECK_EQ(conf.lines[CONF_recipients_max], 9);
     CHECK_EQ(conf.lines[CONF_retry_max_ms], 0);
 }
 
@@ -323,9 +328,9 @@ static void test_wrong_values(void)
         {"ocsp_margin = 2d",
          "ocsp_margin: found '2d', expected a time from 0s to 1d, such as 5m or 1h30m"},
         {"tls_certificate = cert.pem",
-         "tls_certificate: found 'cert.pem', expected an absolute path of at most 255 bytes"},
+         "tls_certificate: found 'cert.pem', expected an absolute path of at most 255 bytes with no variable but $tls_in_sni"},
         {"tls_certificate = \"/c\"",
-         "tls_certificate: found '\\\"/c\\\"', expected an absolute path of at most 255 bytes"},
+         "tls_certificate: found '\\\"/c\\\"', expected an absolute path of at most 255 bytes with no variable but $tls_in_sni"},
         {"spool_directory =",
          "spool_directory: found '', expected an absolute path of at most 255 bytes"},
         {"maildir = /m/$user",
@@ -350,6 +355,13 @@ static void test_wrong_values(void)
          "daemon_smtp_ports: found 'smtp', expected port numbers, 0 to 65535"},
         {"daemon_smtp_ports = 65536",
          "daemon_smtp_ports: found '65536', expected port numbers, 0 to 65535"},
+        {"tls_ocsp_file = /x/$tls_in_sni_x",
+         "tls_ocsp_file: found '$tls_in_sni_x', expected an absolute path of at most 255 bytes "
+         "with no variable but $tls_in_sni"},
+        {"tls_certificate = /x/$domain",
+         "tls_certificate: found '$domain', expected an absolute path of at most 255 bytes with no "
+         "variable but $tls_in_sni"},
+        {"ocsp_allow_sha1 = true", "ocsp_allow_sha1: found 'true', expected yes or no"},
         {"clock_trusted = no", "clock_trusted: found 'no', expected yes or auto"},
         {"log_file_path = /var/log/x",
          "log_file_path: found '/var/log/x', expected stderr or syslog"},

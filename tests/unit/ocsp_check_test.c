@@ -52,6 +52,7 @@ static void test_every_reason(void)
     for (int reason = 0; reason < NUM_OCSP_REASONS; reason++) {
         bool found = reason == OCSP_NO_FILE || reason == OCSP_UNREADABLE ||
                      reason == OCSP_NO_MEMORY || reason == OCSP_CLOCK_NOT_SET ||
+                     reason == OCSP_WRONG_ISSUER /* of the command */ ||
                      reason == OCSP_CERTIFICATE_EXPIRED; /* test_interval */
         for (size_t i = 0; i < NUM_SCENARIOS && !found; i++) {
             found = (int)scenarios[i].want == reason;

@@ -312,6 +312,19 @@ static void test_parse_time_truncated(void)
     }
 }
 
+static void test_parse_hex(void)
+{
+    uint8_t got[3] = {0};
+    CHECK(text_parse_hex(SLICE_LITERAL("00fFa9"), got, 3));
+    CHECK(memcmp(got, "\x00\xff\xa9", 3) == 0);
+    CHECK(text_parse_hex(SLICE_LITERAL(""), got, 0));
+    static const char *const wrong[] = {"",       "00ff",   "00ffa",  "00ffa9a", "00ffg9",
+                                        "00ff9G", "00ff9:", "00ff 9", "00ff9/",  "00ff@a"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        CHECK(!text_parse_hex(slice_of_string(wrong[i]), got, 3));
+    }
+}
+
 static const struct test_case cases[] = {
     {"letter_case", test_letter_case},
     {"classes", test_classes},
@@ -326,6 +339,7 @@ static const struct test_case cases[] = {
     {"days_of_date", test_days_of_date},
     {"parse_time", test_parse_time},
     {"parse_time_truncated", test_parse_time_truncated},
+    {"parse_hex", test_parse_hex},
 };
 
 TEST_MAIN(cases)

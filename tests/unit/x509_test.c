@@ -119,10 +119,34 @@ static void test_parts(void)
     world_end(&w);
 }
 
+/* RFC 7633: which TLS extensions the certificate demands. */
+static void test_features(void)
+{
+    struct slice oid = OID("\x2b\x06\x01\x05\x05\x07\x01\x18");
+    const struct {
+        struct slice value;
+        bool want;
+    } rows[] = {
+        {SEQ(maker_u8(DER_INTEGER, 5)), true},
+        {SEQ(maker_u8(DER_INTEGER, 17)), false},
+        {SEQ(maker_u8(DER_INTEGER, 17), maker_u8(DER_INTEGER, 5)), true},
+        {SEQ(NOTHING), false},
+        {maker_u8(DER_INTEGER, 5), false},
+        {SLICE_LITERAL("\x30"), false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct x509_cert cert = {.extensions = maker_extension(oid, false, rows[i].value)};
+        CHECK_EQ(x509_has_tls_feature(&cert, 5), rows[i].want);
+    }
+    struct x509_cert none = {.extensions = NOTHING};
+    CHECK(!x509_has_tls_feature(&none, 5));
+}
+
 static const struct test_case cases[] = {
     {"fields", test_fields},
     {"truncations", test_truncations},
     {"parts", test_parts},
+    {"features", test_features},
 };
 
 TEST_MAIN(cases)

@@ -46,7 +46,7 @@ static void line(void *ctx, enum log_level level, struct slice text)
 
 static enum err open_it(const char *certificate, const char *key, const char *proof)
 {
-    struct staple_conf conf = {certificate, key, proof, NULL, OCSP_OPTIONS_DEFAULT};
+    struct staple_conf conf = {certificate, key, proof, NULL, OCSP_OPTIONS_DEFAULT, NULL};
     struct buf errors = buf_make(errors_text, sizeof errors_text - 1);
     enum err err = staple_open(&staple, &port, &env, &conf, &now,
                                buf_make(scratch_memory, sizeof scratch_memory), &errors);

@@ -1,0 +1,154 @@
+/* What a revoked or unknown proof evicts stays evicted, also across restarts. */
+#include "staple_world.h"
+
+#include <mbedtls/sha256.h>
+
+static void restart(void)
+{
+    staple_close(&t.staple);
+    staple_ledger_open(&t.ledger, &t.port, "/spool", scratch());
+    t.conf.ledger = &t.ledger;
+    CHECK_EQ(open_it(), ERR_OK);
+}
+
+static void test_evicted_for_good(void)
+{
+    static const enum maker_status statuses[] = {MAKE_REVOKED, MAKE_UNKNOWN};
+    static const enum ocsp_reason reasons[] = {OCSP_REVOKED, OCSP_UNKNOWN};
+    for (size_t i = 0; i < 2; i++) {
+        setup();
+        restart();
+        CHECK_EQ(reason(), OCSP_GOOD);
+        CHECK_EQ(t.num_replaced, 0);
+        put("/proof", proof_of("20260614060000Z", "20260621000000Z", statuses[i]));
+        next_second();
+        CHECK_EQ(reason(), reasons[i]);
+        CHECK_EQ(t.num_replaced, 1);
+        next_second();
+        CHECK_EQ(t.num_replaced, 1);
+        /* After a restart, the older good proof, or a broken one, does not count. */
+        put("/proof", good_proof());
+        restart();
+        CHECK_EQ(reason(), reasons[i]);
+        put("/proof", SLICE_LITERAL("x"));
+        restart();
+        CHECK_EQ(reason(), reasons[i]);
+        drop("/proof");
+        restart();
+        CHECK_EQ(reason(), reasons[i]);
+        CHECK_EQ(t.num_replaced, 1);
+        /* A newer good one does, and takes the word out of the file. */
+        put("/proof", proof_of("20260614120000Z", "20260622000000Z", MAKE_GOOD));
+        restart();
+        CHECK_EQ(reason(), OCSP_GOOD);
+        CHECK_EQ(t.num_replaced, 2);
+        CHECK_EQ(t.files[find_file(EVICTED)].bytes.len, 0);
+        put("/proof", good_proof());
+        restart();
+        CHECK_EQ(reason(), OCSP_GOOD);
+        teardown();
+    }
+}
+
+/* Another certificate is not concerned; a reload that has no proof for a while forgets nothing. */
+static void test_evicted_certificate(void)
+{
+    setup();
+    put("/proof", proof_of("20260614060000Z", "20260621000000Z", MAKE_REVOKED));
+    restart();
+    CHECK_EQ(reason(), OCSP_REVOKED);
+    t.conf.ocsp_file = "";
+    CHECK_EQ(reload(), ERR_OK);
+    put("/proof", good_proof());
+    t.conf.ocsp_file = "/proof";
+    CHECK_EQ(reload(), ERR_OK);
+    CHECK_EQ(reason(), OCSP_REVOKED);
+    put_must_staple(); /* the same key and serial, but another certificate */
+    next_second();
+    CHECK_EQ(reason(), OCSP_GOOD);
+    teardown();
+}
+
+static void test_evictions_file(void)
+{
+    setup();
+    uint8_t hash[32];
+    char line[256];
+    CHECK_EQ(mbedtls_sha256(t.keys.leaf.whole.ptr, t.keys.leaf.whole.len, hash, 0), 0);
+    struct buf hex = buf_make(line, sizeof line);
+    text_put_hex(&hex, slice_make(hash, sizeof hash));
+    static const struct {
+        const char *begin, *end;
+        enum ocsp_reason reason;
+    } rows[] = {
+        {"", " revoked 2026-06-14T06:00:00Z\n", OCSP_REVOKED},
+        {"garbage\n\n", " unknown 2026-06-14T06:00:00Z\n", OCSP_UNKNOWN},
+        {"", " revoked 2026-06-14T06:00:00Z", OCSP_GOOD}, /* cut */
+        {"", " forgotten 2026-06-14T06:00:00Z\n", OCSP_GOOD},
+        {"", " revoked yesterday\n", OCSP_GOOD},
+        {"0", " revoked 2026-06-14T06:00:00Z\n", OCSP_GOOD},
+        {"", " revoked 2026-06-13T06:00:00Z\n", OCSP_GOOD}, /* older than the proof */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        put(EVICTED,
+            JOIN(slice_of_string(rows[i].begin), buf_slice(&hex), slice_of_string(rows[i].end)));
+        restart();
+        CHECK_EQ(reason(), rows[i].reason);
+    }
+    CHECK(logged("evictions file=\"/spool/ocsp-evicted\" result=damaged"));
+    teardown();
+}
+
+/* A file that cannot be written is tried again, and told once. */
+static void test_evictions_not_saved(void)
+{
+    setup();
+    restart();
+    t.replace_fails = true;
+    put("/proof", proof_of("20260614060000Z", "20260621000000Z", MAKE_REVOKED));
+    next_second();
+    next_second();
+    CHECK_EQ(reason(), OCSP_REVOKED);
+    CHECK_EQ(count_of("result=not-saved reason=io"), 1);
+    t.replace_fails = false;
+    next_second();
+    put("/proof", good_proof());
+    restart();
+    CHECK_EQ(reason(), OCSP_REVOKED);
+    teardown();
+}
+
+/* The oldest word goes when there is no room. */
+static void test_evictions_bounded(void)
+{
+    setup();
+    staple_ledger_open(&t.ledger, &t.port, "/spool", scratch());
+    struct ocsp_verdict v = ocsp_verdict_none(OCSP_REVOKED), found;
+    uint8_t name[2] = {0};
+    v.verified = true;
+    for (int i = 0; i <= STAPLE_LEDGER_ITEMS; i++) {
+        name[0] = (uint8_t)i;
+        v.this_update_s = i == 7 ? -100 : i;
+        staple_ledger_note(&t.ledger, slice_make(name, 2), &v);
+        staple_ledger_note(&t.ledger, slice_make(name, 2), &v);
+    }
+    staple_ledger_save(&t.ledger, scratch());
+    staple_ledger_open(&t.ledger, &t.port, "/spool", scratch());
+    CHECK_EQ(t.ledger.num, STAPLE_LEDGER_ITEMS);
+    for (int i = 0; i <= STAPLE_LEDGER_ITEMS; i++) {
+        name[0] = (uint8_t)i;
+        CHECK_EQ(staple_ledger_find(&t.ledger, slice_make(name, 2), &found), i != 7);
+        CHECK(i == 7 || found.this_update_s == i);
+    }
+    teardown();
+}
+
+static const struct test_case cases[] = {
+    {"evicted_for_good", test_evicted_for_good},
+    {"evicted_certificate", test_evicted_certificate},
+    {"evictions_file", test_evictions_file},
+    {"evictions_not_saved", test_evictions_not_saved},
+    {"evictions_bounded", test_evictions_bounded},
+};
+
+TEST_MAIN(cases)
