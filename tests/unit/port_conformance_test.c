@@ -1,69 +1,6 @@
 /* What port.h promises, held against every port: the same cases run on the machine's own port, in a
  * directory below build/ and on loopback, and on the simulated one. */
-#include "posix/posix.h"
-#include "sim_mailbox.h"
-#include "sim_world.h"
-#include "test.h"
-
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define ROUNDS      2000 /* of waiting for one thing */
-#define ROUND_MS    5
-#define EVENTS      16
-#define SEGMENT_LEN 262144
-
-/* The port under test, and what the cases need beside it. */
-static const struct port *port;
-static const char *mail_dir, *conf_file;
-static void (*read_mail)(const char *name, const char *flags); /* from new/ to cur/ */
-
-/* --- Helpers --- */
-
-static size_t wait_events(struct port_event *events, size_t cap, uint64_t timeout_ms)
-{
-    return port->loop.wait(port->loop.ctx, events, cap, timeout_ms);
-}
-
-/* Waits for an event of that kind and tag; others are dropped. */
-static bool wait_for(enum port_event_kind kind, uint64_t tag, enum err *out_err)
-{
-    for (int round = 0; round < ROUNDS; round++) {
-        struct port_event events[EVENTS];
-        size_t num = wait_events(events, EVENTS, ROUND_MS);
-        for (size_t i = 0; i < num; i++) {
-            if (events[i].kind == kind && events[i].tag == tag) {
-                if (out_err != NULL) {
-                    *out_err = events[i].err;
-                }
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-static enum err done(uint64_t tag)
-{
-    enum err e = ERR_AGAIN;
-    CHECK(wait_for(PORT_DONE, tag, &e));
-    return e;
-}
-
-/* Whether an event with that tag comes within a short time. */
-static bool is_reported(uint64_t tag)
-{
-    for (int round = 0; round < 4; round++) {
-        struct port_event events[EVENTS];
-        size_t num = wait_events(events, EVENTS, ROUND_MS);
-        for (size_t i = 0; i < num; i++) {
-            if (events[i].tag == tag) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
+#include "port_conformance.h"
 
 static struct net_addr loopback(uint16_t port_number)
 {
@@ -758,59 +695,6 @@ static void files_have_stamps(void)
         CHECK(!same_stamp(&one, &other));
         one = other;
     }
-}
-
-/* --- Both ports --- */
-
-static char posix_dir[64], posix_spool[96], posix_mail[96], posix_conf_file[96];
-
-static void posix_read_mail(const char *name, const char *flags)
-{
-    char from[256], to[256];
-    snprintf(from, sizeof from, "%s/new/%s", posix_mail, name);
-    snprintf(to, sizeof to, "%s/cur/%s:2,%s", posix_mail, name, flags);
-    CHECK_EQ(rename(from, to), 0);
-}
-
-static void on_posix(void (*run)(void))
-{
-    struct port mine;
-    struct posix_conf conf = {
-        .spool_directory = posix_spool, .num_fds = 512, .log_level = LOG_ERROR};
-    enum err e = posix_port_open(&mine, &conf);
-    CHECK_EQ(e, ERR_OK);
-    if (e != ERR_OK) {
-        return;
-    }
-    port = &mine;
-    mail_dir = posix_mail;
-    conf_file = posix_conf_file;
-    read_mail = posix_read_mail;
-    CHECK_EQ(port->store.open(port->store.ctx), ERR_OK);
-    run();
-    posix_port_close(&mine);
-}
-
-static struct sim_host *sim_host;
-
-static void sim_read_mail(const char *name, const char *flags)
-{
-    CHECK(sim_mailbox_read_mail(sim_host, mail_dir, name, flags));
-}
-
-static void on_sim(void (*run)(void))
-{
-    struct sim_world *w = sim_world_new(1);
-    struct sim_store_conf conf = {.sync_ms = 3, .create_ms = 20};
-    sim_host = sim_host_new(w, &conf);
-    sim_mailbox_set_latency(sim_host, 4);
-    port = sim_host_port(sim_host);
-    mail_dir = "/mail/box";
-    conf_file = "/etc/conf";
-    read_mail = sim_read_mail;
-    CHECK_EQ(port->store.open(port->store.ctx), ERR_OK);
-    run();
-    sim_world_free(w);
 }
 
 #define CASES(X)                           \
