@@ -81,7 +81,7 @@ struct conn {
     bool progressed;      /* input was used since the deadline was set */
     bool tls_on_connect;
     uint16_t local_port;
-    uint16_t num_messages;
+    uint32_t num_messages;
     uint32_t drained_len; /* thrown away behind the last reply */
     struct net_addr peer;
     struct timer timer;
