@@ -96,16 +96,24 @@ static enum err bind_err(const struct net_addr *at, int error_number)
     return posix_err(error_number);
 }
 
+/* A socket that is to listen at, or to connect to, that address. */
+static enum err open_stream(const struct posix_net *n, int *out_fd, union socket_addr *out,
+                            socklen_t *out_len, const struct net_addr *a)
+{
+    *out_len = to_system(out, a);
+    if (*out_len == 0) {
+        return ERR_UNSUPPORTED;
+    }
+    return open_socket(n, out_fd, out->any.sa_family, SOCK_STREAM);
+}
+
 static enum err net_listen(void *ctx, uint32_t *out_handle, const struct net_addr *at)
 {
     const struct posix_net *n = ctx;
     union socket_addr address;
-    socklen_t address_len = to_system(&address, at);
-    if (address_len == 0) {
-        return ERR_UNSUPPORTED;
-    }
+    socklen_t address_len;
     int fd = -1;
-    enum err e = open_socket(n, &fd, address.any.sa_family, SOCK_STREAM);
+    enum err e = open_stream(n, &fd, &address, &address_len, at);
     if (e != ERR_OK) {
         return e;
     }
@@ -179,12 +187,9 @@ static enum err net_connect(void *ctx, uint32_t *out_handle, const struct net_ad
 {
     const struct posix_net *n = ctx;
     union socket_addr address;
-    socklen_t address_len = to_system(&address, to);
-    if (address_len == 0) {
-        return ERR_UNSUPPORTED;
-    }
+    socklen_t address_len;
     int fd = -1;
-    enum err e = open_socket(n, &fd, address.any.sa_family, SOCK_STREAM);
+    enum err e = open_stream(n, &fd, &address, &address_len, to);
     if (e != ERR_OK) {
         return e;
     }
