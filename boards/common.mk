@@ -1,0 +1,24 @@
+# What boards share: Makefile includes this behind boards/NAME/board.mk, which is data alone.
+#
+#   LIBC = musl      a static program on musl, built from its source package (boards/lib/musl)
+#   CROSS_COMPILE    what the names of the compiler and its tools begin with
+#   BOARD_CPU        flags that say which processor; musl is built with them too
+#   BOARD_OPTIONS    -D flags for core/budget.h and core/conf.def
+#   BUDGET_FLASH     bytes of text and data that the stripped program may take (make size)
+#   BUDGET_RSS       bytes resident when idle; BUDGET_STACK: of each of its stacks (make boards)
+
+MUSL := $(BUILD)/$(BOARD)/musl
+
+ifeq ($(LIBC),musl)
+# A static program has one place in memory; code that could be anywhere would only be longer.
+MUSL_CC = $(CROSS_COMPILE)gcc $(BOARD_CPU) -fno-pie
+BOARD_CC = $(MUSL_CC) -specs=$(MUSL)/lib/musl-gcc.specs
+BOARD_CFLAGS += -fno-asynchronous-unwind-tables -fno-unwind-tables
+BOARD_LDFLAGS += -static
+MUSL_SPECS = $(MUSL)/lib/musl-gcc.specs
+endif
+BOARD_CFLAGS += $(BOARD_OPTIONS)
+
+$(MUSL)/lib/musl-gcc.specs: boards/lib/musl boards/lib/musl.versions boards/$(BOARD)/board.mk
+	@boards/lib/musl $(MUSL) $(MUSL_CC)
+	@touch $@
