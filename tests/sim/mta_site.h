@@ -64,7 +64,11 @@ static struct net_addr site_address(void)
 
 static void site_start(struct test_site *s)
 {
-    static const struct mta_start start = {SITE_CONF, "mx.example", "test", 0};
+    static const struct mta_start start = {.conf_path = SITE_CONF,
+                                           .hostname = "mx.example",
+                                           .version = "test",
+                                           .resolv_conf_path = "/etc/resolv.conf",
+                                           .hosts_path = "/etc/hosts"};
     const struct port *port = sim_host_port(s->host);
     uint8_t error_bytes[2048];
     struct buf errors = buf_make(error_bytes, sizeof error_bytes);
