@@ -62,8 +62,12 @@ void ocsp_fetch_open(struct ocsp_fetch *f, const struct port *port, uint64_t tag
                      const struct ocsp_fetch_conf *conf, struct fetch_target *targets,
                      size_t num_targets, struct buf memory)
 {
-    *f = (struct ocsp_fetch){
-        .port = port, .targets = targets, .num_targets = num_targets, .memory = memory};
+    *f = (struct ocsp_fetch){.current =
+                                 num_targets - 1, /* the first one is the first to be looked at */
+                             .port = port,
+                             .targets = targets,
+                             .num_targets = num_targets,
+                             .memory = memory};
     f->transfer.port = port;
     f->transfer.tag = tag;
     ocsp_fetch_set_conf(f, conf);
