@@ -209,7 +209,7 @@ size-of-board: $(PROGRAM)
 	@tests/lib/size $(PROGRAM).stripped $(PROGRAM).map $(or $(BUDGET_FLASH),0)
 
 .PHONY: coverage
-coverage: ## lines that the unit and simulation tests reach, per file
+coverage: ## lines and branches that the unit and simulation tests reach, per file
 	@$(MAKE) --no-print-directory COV=1 unit sim >$(BUILD)/coverage.log || tail $(BUILD)/coverage.log
 	@tests/lib/coverage $(BUILD)/$(BOARD)-cov
 
