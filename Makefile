@@ -219,7 +219,7 @@ demo: ## a throwaway certificate and proof, a server, a message: see it work
 	@$(MAKE) --no-print-directory BOARD=host all
 	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/demo
 
-bench: ## memory, syncs and CPU time per message and per handshake
+bench: ## memory, syncs and CPU time per message, per handshake and per proof
 	@tests/lib/need build demo size bench
 	@$(MAKE) --no-print-directory BOARD=host all
 	@$(MAKE) --no-print-directory BOARD=vm-amd64 all
