@@ -44,6 +44,9 @@ static const struct {
     {conf_value_yes_no, "yes or no"},
     {conf_value_clock, "yes or auto"},
     {conf_value_log, "stderr or syslog"},
+    {conf_value_fetch, "no, aia, or a URL that begins with http://"},
+    {conf_value_http_url, "a URL that begins with http://"},
+    {conf_value_http_method, "POST or GET"},
     {conf_value_level, "error, warning, info or debug"},
 };
 

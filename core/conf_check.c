@@ -21,6 +21,14 @@ static bool is_set(const char *text)
     return *text != 0;
 }
 
+static void check_fetch(struct check *k)
+{
+    const struct conf *c = k->conf;
+    if (c->ocsp_fetch.kind != CONF_FETCH_NO && !is_set(c->tls_ocsp_file)) {
+        complain(k, CONF_ocsp_fetch, "needs tls_ocsp_file, where a proof outlasts a restart");
+    }
+}
+
 static void check_tls(struct check *k)
 {
     const struct conf *c = k->conf;
@@ -144,6 +152,7 @@ enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf
 {
     struct check k = {c, conf_report_make(errors, env->file)};
     check_tls(&k);
+    check_fetch(&k);
     check_listeners(&k);
     check_maildir(&k);
     if (c->retry_max_ms < c->retry_min_ms) {

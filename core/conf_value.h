@@ -28,6 +28,9 @@ enum err conf_value_time_s(struct conf_value *v, void *field);
 enum err conf_value_yes_no(struct conf_value *v, void *field);
 enum err conf_value_clock(struct conf_value *v, void *field);
 enum err conf_value_log(struct conf_value *v, void *field);
+enum err conf_value_fetch(struct conf_value *v, void *field);
+enum err conf_value_http_url(struct conf_value *v, void *field);
+enum err conf_value_http_method(struct conf_value *v, void *field);
 enum err conf_value_level(struct conf_value *v, void *field);
 
 /* conf_list_value.c */

@@ -227,14 +227,16 @@ static void advance(struct queue *q, struct queue_job *job, uint64_t now_ms, str
     }
     switch (entry.kind) {
     case ENVELOPE_VERSION:
+    case ENVELOPE_PARAMS:
+    case ENVELOPE_RUNNING:
         return;
     case ENVELOPE_SENDER:
-        keep_sender(job, entry.address);
+        keep_sender(job, entry.sender);
         return;
     case ENVELOPE_RCPT:
         job->rcpt_index = job->num_rcpts_seen++;
         if (!spool_is_final(q->spool, job->entry->id, job->rcpt_index)) {
-            begin_rcpt(q, job, entry.user, entry.address);
+            begin_rcpt(q, job, entry.rcpt.user, entry.rcpt.address);
         }
         return;
     }
