@@ -7,7 +7,7 @@ LAYER_codecs = der der_write pem x509 ocsp_response ocsp_request http url dns re
     smtp_line smtp_command smtp_reply address header envelope hostlist ocsp_reason mime
 LAYER_engines = smtpd smtpd_* smtp_client tls tls_* ocsp_check ocsp_check_* ocsp_certid ocsp_report resolver \
     auth policy
-LAYER_services = spool spool_* queue ocsp_staple ocsp_staple_* ocsp_fetch ocsp_fetch_* wall_time route \
+LAYER_services = spool spool_* queue queue_* running_time ocsp_staple ocsp_staple_* ocsp_fetch ocsp_fetch_* wall_time route \
     deliver_* alias alias_* control conf conf_*
 LAYER_mta = mta mta_*
 

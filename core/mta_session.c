@@ -304,7 +304,7 @@ void session_committed(struct mta *m, const struct spool_event *event)
     struct conn *c = pool_find(&m->conns, t->conn);
     if (event->err == ERR_OK) {
         /* There is room: num_txns_promised kept it. */
-        queue_add(&m->queue, event->id, &event->meta, false);
+        queue_add(&m->queue, event->id, false);
         m->stats.num_messages++;
     }
     report_message(m, c, t, event);
