@@ -106,7 +106,7 @@ struct slice queue_domain_of(struct slice address);
 /* queue_mail.c */
 /* Begins a delivery. False: not now, and nothing has changed. */
 bool queue_mail_start(struct queue *q, struct queue_round *r, uint32_t rcpt_index,
-                      const struct envelope_entry *rcpt);
+                      const struct envelope_rcpt *rcpt);
 size_t queue_mail_turn(struct queue *q, struct queue_mail_job *job, struct buf scratch);
 
 /* queue_admin.c */

@@ -44,7 +44,7 @@ static struct queue_mail_job *free_job(struct queue *q)
 }
 
 bool queue_mail_start(struct queue *q, struct queue_round *r, uint32_t rcpt_index,
-                      const struct envelope_entry *rcpt)
+                      const struct envelope_rcpt *rcpt)
 {
     struct queue_mail_job *job = free_job(q);
     if (job == NULL || spool_reserve_outcome(q->env.spool) != ERR_OK) {

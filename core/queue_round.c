@@ -186,7 +186,7 @@ static bool record(struct queue *q, struct queue_round *r, uint32_t rcpt_index,
 }
 
 /* False: not now, the recipient is to be met again. */
-static bool take_rcpt(struct queue *q, struct queue_round *r, const struct envelope_entry *rcpt)
+static bool take_rcpt(struct queue *q, struct queue_round *r, const struct envelope_rcpt *rcpt)
 {
     uint32_t index = r->rcpt_index;
     if (spool_is_final(q->env.spool, r->id, index)) {
@@ -215,10 +215,17 @@ static size_t walk(struct queue *q, struct queue_round *r, struct buf scratch)
     case ENVELOPE_VERSION:
         break;
     case ENVELOPE_SENDER:
-        keep_sender(r, entry.address);
+        keep_sender(r, entry.sender);
+        break;
+    case ENVELOPE_PARAMS:
+        break;
+    case ENVELOPE_RUNNING:
+        running_time_raise(q->env.running, q->now_ms, entry.params.running_s);
+        queue_entry_at(q, r->entry)->born_s = (uint32_t)entry.params.running_s;
+        set_age(q, r);
         break;
     case ENVELOPE_RCPT:
-        if (!take_rcpt(q, r, &entry)) {
+        if (!take_rcpt(q, r, &entry.rcpt)) {
             r->envelope_at = begin_at;
             return 0;
         }
