@@ -71,9 +71,10 @@ void report_connection(struct mta *m, const struct conn *c)
 
 static void put_sender(struct log_line *line, const struct txn *t)
 {
-    struct slice sender;
-    if (t != NULL && envelope_sender(&t->envelope, &sender)) {
-        log_peer_text(line, "from", sender);
+    struct envelope_cursor cursor;
+    struct envelope_entry entry;
+    if (t != NULL && envelope_find(&t->envelope, ENVELOPE_SENDER, &cursor, &entry)) {
+        log_peer_text(line, "from", entry.sender);
     }
 }
 

@@ -59,7 +59,12 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         answer(c, SMTPD_BUSY);
         return;
     }
-    enum err err = envelope_begin(&t->envelope, &m->blocks, ask->address.text);
+    struct envelope_params params = {
+        .flags = (uint8_t)((ask->is_8bit ? ENVELOPE_8BITMIME : 0) |
+                           (ask->is_smtputf8 ? ENVELOPE_SMTPUTF8 : 0)),
+        .running_s = running_time_s(&m->running, m->now_ms),
+    };
+    enum err err = envelope_begin(&t->envelope, &m->blocks, ask->address.text, &params);
     if (err != ERR_OK) {
         pool_give(&m->txns, t);
         answer(c, verdict_of(err));
@@ -74,16 +79,17 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
 static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct route_result *users,
                                     struct slice address)
 {
-    /* One address stands for all its users or for none: make sure of room before the first is
-     * added. */
-    if (m->blocks.num_items - m->blocks.num_used < users->num_users ||
-        t->envelope.num_rcpts + users->num_users > SPOOL_RCPTS_MAX) {
+    if (t->envelope.num_rcpts + users->num_users > SPOOL_RCPTS_MAX) {
         return SMTPD_BUSY;
     }
+    /* One address stands for all its users or for none. */
+    struct envelope_mark mark = envelope_mark(&t->envelope);
     for (uint32_t i = 0; i < users->num_users; i++) {
-        enum err err = envelope_add(&t->envelope, &m->blocks, users->users[i], address);
+        struct envelope_rcpt rcpt = {.user = users->users[i], .address = address};
+        enum err err = envelope_add(&t->envelope, &m->blocks, &rcpt);
         if (err != ERR_OK && err != ERR_EXISTS) {
-            return verdict_of(err);
+            envelope_cut(&t->envelope, &m->blocks, &mark);
+            return err == ERR_NO_MEMORY ? SMTPD_BUSY : verdict_of(err);
         }
     }
     return SMTPD_OK;
@@ -145,22 +151,13 @@ static enum err write_envelope(struct mta *m, struct txn *t)
     return ERR_OK;
 }
 
-static struct slice only_rcpt(const struct txn *t)
+/* The address of the only recipient; empty if there are more. */
+static struct slice only_rcpt(const struct txn *t, struct envelope_cursor *cursor)
 {
     struct envelope_entry entry;
-    struct slice none = slice_make(NULL, 0);
-    if (t->envelope.num_rcpts != 1) {
-        return none;
-    }
-    for (const struct envelope_block *b = t->envelope.first; b != NULL; b = b->next) {
-        struct slice in = slice_make(b->bytes, b->len);
-        while (envelope_read(&in, &entry) == ERR_OK) {
-            if (entry.kind == ENVELOPE_RCPT) {
-                return entry.address;
-            }
-        }
-    }
-    return none;
+    bool is_one =
+        t->envelope.num_rcpts == 1 && envelope_find(&t->envelope, ENVELOPE_RCPT, cursor, &entry);
+    return is_one ? entry.rcpt.address : slice_make(NULL, 0);
 }
 
 static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
@@ -169,6 +166,7 @@ static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
     struct buf id = buf_make(id_bytes, sizeof id_bytes);
     struct buf tls = buf_make(tls_bytes, sizeof tls_bytes);
     struct buf text = buf_make(m->scratch, HEADER_RECEIVED_MAX);
+    struct envelope_cursor cursor;
     spool_id_put(&id, spool_txn_id(m->spool, t->spool_txn));
     if (c->tls != NULL) {
         const struct tls_info *info = tls_info(c->tls);
@@ -182,7 +180,7 @@ static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
         .hostname = m->smtp_env.hostname,
         .id = buf_slice(&id),
         .tls = buf_slice(&tls),
-        .recipient = only_rcpt(t),
+        .recipient = only_rcpt(t, &cursor),
         .date = t->received_s != 0 ? t->received_s : wall_time_guess(&m->wall),
         .is_esmtp = smtpd_is_esmtp(&c->smtp),
         .is_smtputf8 = t->is_smtputf8,
@@ -304,7 +302,7 @@ void session_committed(struct mta *m, const struct spool_event *event)
     struct conn *c = pool_find(&m->conns, t->conn);
     if (event->err == ERR_OK) {
         /* There is room: num_txns_promised kept it. */
-        queue_add(&m->queue, event->id, &event->meta, false);
+        queue_add(&m->queue, event->id, false);
         m->stats.num_messages++;
     }
     report_message(m, c, t, event);
