@@ -163,8 +163,7 @@ bool dsn_put_line(struct buf *b, const struct dsn *d, const struct dsn_rcpt *r)
 {
     static const char *const fates[] = {
         [DSN_FAILED] = "It could not be delivered, and will not be tried again.",
-        [DSN_DELAYED] = "It has not been delivered yet. It is kept and tried again: there is\r\n"
-                        "    no need to send it once more.",
+        [DSN_DELAYED] = "It still waits and is tried again; there is no need to send it once more.",
         [DSN_DELIVERED] = "It was delivered.",
         [DSN_RELAYED] = "It was passed on to a server that does not report deliveries.",
         [DSN_EXPANDED] = "It was passed on to the addresses that this one stands for.",
