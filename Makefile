@@ -209,7 +209,7 @@ size-of-board: $(PROGRAM)
 	@tests/lib/size $(PROGRAM).stripped $(PROGRAM).map $(or $(BUDGET_FLASH),0)
 
 .PHONY: coverage
-coverage: ## lines that the unit and simulation tests reach, per file
+coverage: ## lines and branches that the unit and simulation tests reach, per file
 	@$(MAKE) --no-print-directory COV=1 unit sim >$(BUILD)/coverage.log || tail $(BUILD)/coverage.log
 	@tests/lib/coverage $(BUILD)/$(BOARD)-cov
 
@@ -219,7 +219,7 @@ demo: ## a throwaway certificate and proof, a server, a message: see it work
 	@$(MAKE) --no-print-directory BOARD=host all
 	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/demo
 
-bench: ## memory, syncs and CPU time per message and per handshake
+bench: ## memory, syncs and CPU time per message, per handshake and per proof
 	@tests/lib/need build demo size bench
 	@$(MAKE) --no-print-directory BOARD=host all
 	@$(MAKE) --no-print-directory BOARD=vm-amd64 all

@@ -8,6 +8,9 @@
 
 #define USER_FORM \
     "names of letters, digits, '.', '-' and '_', the first no '.', or the path of a file"
+#define ROUTE_FORM                                                                     \
+    "DOMAIN TRANSPORT, where TRANSPORT is maildir, mx, lmtp:HOST:PORT, lmtp:/SOCKET, " \
+    "smtp:HOST, smtps:HOST or discard-with-bounce; ';' between items, ',' between hosts"
 #define LIST_NOTE "; a list begins with '<;' if there are colons in it"
 
 struct option {
@@ -42,6 +45,7 @@ static const struct {
     {conf_value_interfaces, "an address, ADDRESS.PORT or [ADDRESS]:PORT" LIST_NOTE},
     {conf_value_ports, "port numbers, 0 to 65535"},
     {conf_value_users, USER_FORM},
+    {conf_value_routes, ROUTE_FORM},
     {conf_value_yes_no, "yes or no"},
     {conf_value_clock, "yes or auto"},
     {conf_value_log, "stderr or syslog"},
@@ -270,14 +274,25 @@ static bool make_listeners(struct conf *c, struct arena *a)
     return true;
 }
 
+static void name_primary(const struct conf *c, struct domainlist_item *item)
+{
+    if (item->kind == DOMAIN_PRIMARY) {
+        item->name = c->primary_hostname;
+    }
+}
+
 /* What depends on more than one option. */
 static bool finish(struct reader *r)
 {
     struct conf *c = r->conf;
     for (uint32_t i = 0; i < c->local_domains.num_items; i++) {
-        if (c->local_domains.items[i].kind == DOMAIN_PRIMARY) {
-            c->local_domains.items[i].name = c->primary_hostname;
-        }
+        name_primary(c, &c->local_domains.items[i]);
+    }
+    for (uint32_t i = 0; i < c->relay_to_domains.num_items; i++) {
+        name_primary(c, &c->relay_to_domains.items[i]);
+    }
+    for (uint32_t i = 0; i < c->route_list.num_items; i++) {
+        name_primary(c, &c->route_list.items[i].pattern);
     }
     if (*c->tls_privatekey == 0) {
         c->tls_privatekey = c->tls_certificate;

@@ -17,6 +17,7 @@
 #include "hostlist.h"
 #include "log.h"
 #include "pool.h"
+#include "route_item.h"
 
 /* Longest text that is read, and an arena that holds what any sensible one becomes. */
 #define CONF_TEXT_MAX   16384
@@ -86,6 +87,7 @@ struct conf_fetch_from {
 #define CONF_TYPE_interfaces  struct conf_interfaces
 #define CONF_TYPE_ports       struct conf_ports
 #define CONF_TYPE_users       struct conf_users
+#define CONF_TYPE_routes      struct route_list
 #define CONF_TYPE_yes_no      bool
 #define CONF_TYPE_clock       enum conf_clock
 #define CONF_TYPE_log         enum conf_log

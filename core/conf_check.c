@@ -148,6 +148,19 @@ static void check_maildir(struct check *k)
     }
 }
 
+static void check_routes(struct check *k)
+{
+    const struct conf *c = k->conf;
+    for (uint32_t i = 0; i < c->route_list.num_items; i++) {
+        const struct route_item *item = &c->route_list.items[i];
+        const struct domainlist_item *pattern = &item->pattern;
+        if (item->kind == ROUTE_TO_MAILDIR && pattern->kind != DOMAIN_SUBDOMAINS &&
+            (pattern->kind == DOMAIN_ANY || !domainlist_match(&c->local_domains, pattern->name))) {
+            complain(k, CONF_route_list, "maildir is for local_domains alone");
+        }
+    }
+}
+
 enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf *errors)
 {
     struct check k = {c, conf_report_make(errors, env->file)};
@@ -155,6 +168,7 @@ enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf
     check_fetch(&k);
     check_listeners(&k);
     check_maildir(&k);
+    check_routes(&k);
     if (c->retry_max_ms < c->retry_min_ms) {
         complain(&k, CONF_retry_max_ms, "is less than retry_min");
     }

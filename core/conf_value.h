@@ -41,6 +41,9 @@ enum err conf_value_interfaces(struct conf_value *v, void *field);
 enum err conf_value_ports(struct conf_value *v, void *field);
 enum err conf_value_users(struct conf_value *v, void *field);
 
+/* conf_routes.c */
+enum err conf_value_routes(struct conf_value *v, void *field);
+
 /* A copy in the arena with a NUL behind it; NULL if that is used up. */
 const char *conf_copy(struct arena *a, struct slice text);
 

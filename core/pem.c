@@ -1,5 +1,7 @@
 #include "pem.h"
 
+#include "base64.h"
+
 /* The next line, without its end; the last one may lack it. */
 static bool take_line(struct slice *in, struct slice *out)
 {
@@ -41,51 +43,15 @@ bool pem_is_text(struct slice text)
     return false;
 }
 
-static int base64_value(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '+'             ? 62
-           : c == '/'             ? 63
-                                  : -1;
-}
-
-struct decoder {
-    uint32_t bits;
-    uint32_t num_digits; /* of the group of four under way, padding counted */
-    uint32_t num_pads;
-};
-
-/* One line of base64. False if a character or its place is wrong. */
-static bool decode_line(struct decoder *d, struct slice line, struct buf *out)
-{
-    for (size_t i = 0; i < line.len; i++) {
-        int value = base64_value(line.ptr[i]);
-        bool is_pad = line.ptr[i] == '=';
-        if (is_pad ? d->num_digits < 2 : value < 0 || d->num_pads != 0) {
-            return false;
-        }
-        d->num_pads += is_pad;
-        d->bits = d->bits << 6 | (is_pad ? 0 : (uint32_t)value);
-        if (++d->num_digits == 4) {
-            buf_put_be(out, 3 - d->num_pads, d->bits >> 8 * d->num_pads);
-            d->num_digits = 0;
-            d->bits = 0;
-        }
-    }
-    return true;
-}
-
 static enum err read_body(struct slice *in, struct slice label, struct buf *out)
 {
-    struct decoder d = {0, 0, 0};
+    struct base64 d = {0, 0, 0};
     struct slice line;
     while (take_line(in, &line)) {
         if (is_boundary(line, SLICE_LITERAL("END"), label)) {
             return d.num_digits != 0 ? ERR_MALFORMED : out->overflow ? ERR_TOO_BIG : ERR_OK;
         }
-        if (!decode_line(&d, line, out)) {
+        if (!base64_feed(&d, line, out)) {
             return ERR_MALFORMED;
         }
     }

@@ -52,6 +52,24 @@ enum route_verdict route_address(const struct conf *c, const struct address *a,
     return expand(c, buf_slice(&local), out);
 }
 
+const struct route_item *route_find(const struct conf *c, struct slice domain)
+{
+    static const struct route_item to_maildir = {.kind = ROUTE_TO_MAILDIR};
+    bool is_local = slice_is_empty(domain) || domainlist_match(&c->local_domains, domain);
+    if (slice_is_empty(domain)) {
+        domain = c->primary_hostname;
+    }
+    for (uint32_t i = 0; i < c->route_list.num_items; i++) {
+        const struct route_item *item = &c->route_list.items[i];
+        bool is_for_others =
+            is_local ? item->pattern.kind == DOMAIN_ANY : item->kind == ROUTE_TO_MAILDIR;
+        if (!is_for_others && domainlist_item_matches(&item->pattern, domain)) {
+            return item;
+        }
+    }
+    return is_local ? &to_maildir : NULL;
+}
+
 /* What stands for $domain: as the options write it, never as the client did. */
 static struct slice known_domain(const struct conf *c, struct slice domain)
 {

@@ -28,6 +28,12 @@ struct route_result {
 enum route_verdict route_address(const struct conf *c, const struct address *a,
                                  struct route_result *out);
 
+/* The item of route_list for mail to that domain: the first whose pattern matches, but '*' is for
+ * others than local_domains only, and "maildir" for local_domains only. Of a local domain (an empty
+ * one is primary_hostname's) that no item names: one of ROUTE_TO_MAILDIR. NULL: there is no way to
+ * it, mail fails (5.4.4). Lasts as long as the configuration. */
+const struct route_item *route_find(const struct conf *c, struct slice domain);
+
 /* The Maildir of user for mail to an address at domain (as a client wrote it; may be empty), and a
  * NUL behind it that is not counted. False if b is full or user is none of ours: nothing was put.
  */
