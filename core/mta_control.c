@@ -126,22 +126,25 @@ static enum err answer_clock(struct mta *m, struct control_conn *c)
 {
     uint32_t i = 1, num = c->request.num_words;
     const struct slice *words = c->request.words;
+    int64_t unix_s = wall_time_machine(&m->wall);
     enum err err = ERR_OK;
-    int64_t unix_s;
-    if (i < num && slice_equal(words[i], SLICE_LITERAL("reset-floor"))) {
-        err = wall_time_reset_floor(&m->wall);
+    bool resets = i < num && slice_equal(words[i], SLICE_LITERAL("reset-floor"));
+    i += resets;
+    bool sets = i < num;
+    if (sets && slice_equal(words[i], SLICE_LITERAL("trust"))) {
         i++;
-    }
-    if (err == ERR_OK && i + 1 == num && slice_equal(words[i], SLICE_LITERAL("trust"))) {
-        err = set_clock(m, c, wall_time_machine(&m->wall));
-        i++;
-    } else if (err == ERR_OK && i + 2 == num && slice_equal(words[i], SLICE_LITERAL("set")) &&
+    } else if (i + 1 < num && slice_equal(words[i], SLICE_LITERAL("set")) &&
                text_parse_time(words[i + 1], &unix_s)) {
-        err = set_clock(m, c, unix_s);
         i += 2;
     }
-    if (err == ERR_OK && i != num) {
+    if (i != num) {
         return ERR_MALFORMED;
+    }
+    if (resets) {
+        err = wall_time_reset_floor(&m->wall);
+    }
+    if (err == ERR_OK && sets) {
+        err = set_clock(m, c, unix_s);
     }
     site_watch(m); /* what is served may have changed with it */
     uint8_t bytes[200];
