@@ -63,8 +63,7 @@ static void take_timers(struct mta *m)
             conn_timeout(m, t->tag);
             break;
         case TIMER_QUEUE:
-            queue_timer(&m->queue, t);
-            break;
+            break; /* queue_step, in every step, sees what is due */
         case TIMER_HEAP:
             handshake_heap_timer(m);
             break;
@@ -99,7 +98,7 @@ static void take_spool_event(struct mta *m, const struct spool_event *event)
         mta_spool_ready(m, event->err);
         return;
     case SPOOL_FOUND:
-        if (queue_add(&m->queue, event->id, &event->meta, true) != ERR_OK) {
+        if (queue_add(&m->queue, event->id, true) != ERR_OK) {
             report_text(
                 m, LOG_ERROR, "queue",
                 SLICE_LITERAL("more messages in the spool than this build has room for; the "

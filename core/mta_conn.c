@@ -221,6 +221,9 @@ static enum turn obey(struct mta *m, struct conn *c, enum smtpd_event event,
     case SMTPD_ABORT:
         session_abort(m, c);
         return TURN_AGAIN;
+    case SMTPD_AUTH: /* never offered yet */
+        smtpd_answer(&c->smtp, SMTPD_AUTH_MECHANISM, slice_make(NULL, 0));
+        return TURN_AGAIN;
     case SMTPD_STARTTLS:
         smtpd_answer(&c->smtp, handshake_may_begin(m), slice_make(NULL, 0));
         return TURN_AGAIN;
@@ -284,6 +287,7 @@ static bool lingers(const struct conn *c)
     case SMTPD_REASON_SYNPROT_ERRORS:
     case SMTPD_REASON_UNKNOWN_COMMANDS:
     case SMTPD_REASON_NONMAIL_COMMANDS:
+    case SMTPD_REASON_AUTH_FAILURES:
         return !c->peer_ended;
     case SMTPD_REASON_NONE:
     case SMTPD_REASON_QUIT:

@@ -46,10 +46,10 @@ static void put_spool(struct mta *m, struct buf *out)
 {
     struct spool_stats spool;
     spool_stats_of(m->spool, &spool);
-    put_number(out, "messages: ", m->queue.entries.num_used, " waiting of ");
-    put_number(out, "", m->queue.entries.num_items, ", ");
+    put_number(out, "messages: ", queue_num_messages(&m->queue), " waiting of ");
+    put_number(out, "", m->queue.limits.num_messages, ", ");
     put_number(out, "", m->stats.num_messages, " received, ");
-    put_number(out, "", m->queue.num_delivered, " delivered since the start\n");
+    put_number(out, "", m->queue.counts.num_delivered, " delivered since the start\n");
     put_number(out, "spool: ", spool.live_len, " bytes in use of ");
     put_number(out, "", spool.live_limit_len, ", ");
     put_number(out, "", spool.num_segments, " segments");
@@ -71,7 +71,6 @@ static void put_memory(struct mta *m, struct buf *out)
 #define POOL(field, type, num, what) put_pool(out, what, &m->field);
 #include "budget.def"
 #undef POOL
-    put_pool(out, "messages", &m->queue.entries);
     put_number(out, "tls heap: ", m->heap.used_len, " of ");
     put_number(out, "", m->heap.total_len, " bytes, at most ");
     put_number(out, "", m->heap.used_max_len, ", refused ");

@@ -18,6 +18,7 @@
 #include "ocsp_staple_names.h"
 #include "queue.h"
 #include "route.h"
+#include "running_time.h"
 #include "smtpd.h"
 #include "spool.h"
 #include "tls.h"
@@ -178,6 +179,9 @@ struct mta {
     bool is_check; /* nothing may be written */
     struct wall_time wall;
     char floor_path[1100];
+    struct running_time running;
+    char running_path[CONF_PATH_MAX + 32]; /* beside the spool, as the next */
+    char held_path[CONF_PATH_MAX + 32];
     struct heap heap; /* of TLS */
     struct tls_env tls_env;
     uint64_t stirred_ms; /* when its generator last got fresh entropy */

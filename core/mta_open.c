@@ -1,7 +1,7 @@
 /* From options to a running server, and back: memory, services in their order, the end. */
 #include "mta_inside.h"
 
-#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_MESSAGES + BUDGET_CONTROLS + 3)
+#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_CONTROLS + 1 + 3)
 
 /* Sized by the budget, and by the options that count at start. */
 static struct spool_conf spool_conf_of(uint64_t spool_size)
@@ -14,20 +14,23 @@ static struct spool_conf spool_conf_of(uint64_t spool_size)
     };
 }
 
+static const struct queue_limits queue_limits = {
+    .num_messages = BUDGET_MESSAGES,
+    .num_mail_jobs = BUDGET_DELIVERIES,
+};
+
 struct part {
     const char *what;
     size_t item_len;
     uint32_t num;
 };
 
-/* What stands in the arena beside the spool's part. */
+/* What stands in the arena beside the parts of the spool and the queue. */
 static const struct part parts[] = {
     {"server", sizeof(struct mta), 1},
 #define POOL(field, type, num, what) {what, sizeof(type), num},
 #include "budget.def"
 #undef POOL
-    {"messages", sizeof(struct queue_entry), BUDGET_MESSAGES},
-    {"deliveries", sizeof(struct queue_job), BUDGET_DELIVERIES},
     {"timers", sizeof(struct timer *), NUM_TIMERS},
     {"file buffer", BUDGET_SCRATCH_LEN, 1},
     {"tls heap", BUDGET_TLS_HEAP_LEN, 1},
@@ -44,7 +47,7 @@ static size_t part_len(const struct part *p)
 size_t mta_memory_len(uint64_t spool_size, uint32_t write_unit_len)
 {
     struct spool_conf spool_conf = spool_conf_of(spool_size);
-    size_t len = spool_memory_len(&spool_conf, write_unit_len);
+    size_t len = spool_memory_len(&spool_conf, write_unit_len) + queue_memory_len(&queue_limits);
     for (size_t i = 0; i < NUM_PARTS; i++) {
         len += part_len(&parts[i]);
     }
@@ -63,6 +66,16 @@ static void put_row(struct buf *out, const char *what, uint32_t num, size_t item
     buf_put_string(out, " bytes\n");
 }
 
+/* What a message takes while it waits, beside its envelope on disk. */
+static size_t message_len(uint64_t spool_size, uint32_t write_unit_len)
+{
+    struct spool_conf conf = spool_conf_of(spool_size);
+    size_t spool_len = spool_memory_len(&conf, write_unit_len);
+    conf.max_messages = 1;
+    spool_len -= spool_memory_len(&conf, write_unit_len);
+    return (spool_len + BUDGET_MESSAGES - 1) / BUDGET_MESSAGES + queue_message_len(&queue_limits);
+}
+
 void mta_put_budget(struct buf *out, uint64_t spool_size, uint32_t write_unit_len)
 {
     struct spool_conf spool_conf = spool_conf_of(spool_size);
@@ -71,6 +84,9 @@ void mta_put_budget(struct buf *out, uint64_t spool_size, uint32_t write_unit_le
         put_row(out, parts[i].what, parts[i].num, parts[i].item_len, part_len(&parts[i]));
     }
     put_row(out, "spool", 1, spool_len, spool_len);
+    put_row(out, "queue", 1, queue_memory_len(&queue_limits), queue_memory_len(&queue_limits));
+    put_row(out, "of both for messages", BUDGET_MESSAGES, message_len(spool_size, write_unit_len),
+            (size_t)BUDGET_MESSAGES * message_len(spool_size, write_unit_len));
     buf_put_string(out, "all: ");
     text_put_u64(out, mta_memory_len(spool_size, write_unit_len));
     buf_put_string(out, " bytes\n");
@@ -86,6 +102,17 @@ static enum err open_memory(struct mta *m, struct arena *a)
     return fits && m->scratch != NULL ? ERR_OK : ERR_NO_MEMORY;
 }
 
+/* A file beside the spool; too long a path is empty. */
+static void put_path(char *into, size_t cap, const struct site *site, const char *name)
+{
+    struct buf path = buf_make(into, cap);
+    buf_put_string(&path, site->conf.spool_directory);
+    buf_put_string(&path, name);
+    if (!buf_end_string(&path)) {
+        into[0] = 0;
+    }
+}
+
 static enum err open_services(struct mta *m, struct arena *a)
 {
     const struct port *port = m->port;
@@ -94,15 +121,20 @@ static enum err open_services(struct mta *m, struct arena *a)
     if (err != ERR_OK) {
         return err;
     }
+    put_path(m->running_path, sizeof m->running_path, m->site, "/running-time");
+    put_path(m->held_path, sizeof m->held_path, m->site, "/held-messages");
+    running_time_open(&m->running, port, m->running_path);
     struct queue_env env = {
         .timers = &m->timers,
         .spool = m->spool,
         .port = port,
         .conf = &m->site->conf,
+        .running = &m->running,
+        .held_path = m->held_path,
         .timer_kind = TIMER_QUEUE,
         .tag_mark = TAG_QUEUE,
     };
-    return queue_open(&m->queue, a, &env, BUDGET_MESSAGES, BUDGET_DELIVERIES);
+    return queue_open(&m->queue, a, &env, &queue_limits);
 }
 
 static void complain(struct buf *errors, const char *what, enum err err)
@@ -120,12 +152,7 @@ enum wall_trust site_trust(const struct site *site)
 
 static void open_clock(struct mta *m, const struct site *site)
 {
-    struct buf path = buf_make(m->floor_path, sizeof m->floor_path);
-    buf_put_string(&path, site->conf.spool_directory);
-    buf_put_string(&path, "/clock-floor");
-    if (!buf_end_string(&path)) {
-        m->floor_path[0] = 0;
-    }
+    put_path(m->floor_path, sizeof m->floor_path, site, "/clock-floor");
     wall_time_open(&m->wall, m->port, site_trust(site), m->floor_path, m->start->build_time_s);
 }
 
@@ -226,12 +253,13 @@ void mta_spool_ready(struct mta *m, enum err err)
         return;
     }
     m->spool_ready = true;
+    queue_begin(&m->queue, buf_make(m->scratch, BUDGET_SCRATCH_LEN));
     mta_accept_all(m);
     report_listeners(m);
     log_begin(&line, "start");
     log_word(&line, "version", m->start->version);
     log_slice(&line, "hostname", m->smtp_env.hostname);
-    log_u64(&line, "messages", m->queue.entries.num_used);
+    log_u64(&line, "messages", queue_num_messages(&m->queue));
     report_line(m, LOG_INFO, &line);
 }
 
@@ -246,8 +274,8 @@ void mta_close(struct mta *m)
     log_u64(&line, "refused", m->stats.num_refused);
     log_u64(&line, "handshakes", m->stats.num_handshakes);
     log_u64(&line, "received", m->stats.num_messages);
-    log_u64(&line, "waiting", m->queue.entries.num_used);
-    log_u64(&line, "delivered", m->queue.num_delivered);
+    log_u64(&line, "waiting", queue_num_messages(&m->queue));
+    log_u64(&line, "delivered", m->queue.counts.num_delivered);
     report_line(m, LOG_INFO, &line);
     while ((c = pool_each(&m->conns, &cursor)) != NULL) {
         m->port->net.close(m->port->net.ctx, c->handle);
@@ -256,6 +284,7 @@ void mta_close(struct mta *m)
     control_close(m);
     site_close_tls(m);
     wall_time_close(&m->wall);
+    running_time_close(&m->running, m->now_ms);
 }
 
 enum err mta_result(const struct mta *m)

@@ -62,6 +62,7 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
     struct envelope_params params = {
         .flags = (uint8_t)((ask->is_8bit ? ENVELOPE_8BITMIME : 0) |
                            (ask->is_smtputf8 ? ENVELOPE_SMTPUTF8 : 0)),
+        .running_s = running_time_s(&m->running, m->now_ms),
     };
     enum err err = envelope_begin(&t->envelope, &m->blocks, ask->address.text, &params);
     if (err != ERR_OK) {
@@ -301,7 +302,7 @@ void session_committed(struct mta *m, const struct spool_event *event)
     struct conn *c = pool_find(&m->conns, t->conn);
     if (event->err == ERR_OK) {
         /* There is room: num_txns_promised kept it. */
-        queue_add(&m->queue, event->id, &event->meta, false);
+        queue_add(&m->queue, event->id, false);
         m->stats.num_messages++;
     }
     report_message(m, c, t, event);

@@ -282,7 +282,7 @@ static void test_removed_user(void)
         CHECK(site_settle(&site, 5000));
     }
     CHECK_EQ(site_copies(&site, 0), 1);
-    CHECK_EQ(site.mta->queue.entries.num_used, 0);
+    CHECK_EQ(queue_num_messages(&site.mta->queue), 0);
     site_stop(&site, 5000);
     site_close(&site);
 }
@@ -339,7 +339,7 @@ static void check_nothing_held(const struct mta *m, uint64_t seed)
 {
     uint32_t num = m->conns.num_used + m->txns.num_used + m->num_txns_promised + m->num_handshakes +
                    m->blocks.num_used + m->in_slots.num_used + m->out_slots.num_used +
-                   m->tls_conns.num_used + m->queue.entries.num_used;
+                   m->tls_conns.num_used + queue_num_messages(&m->queue);
     if (num != 0) {
         fprintf(stderr, "seed %llu: something is still held\n", (unsigned long long)seed);
     }
