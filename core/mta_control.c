@@ -36,7 +36,7 @@ static void put_server(struct mta *m, struct buf *out)
     put_number(out, "connections: ", m->conns.num_used, "");
     put_number(out, " of ", m->site->conf.smtp_accept_max, ", ");
     put_number(out, "", s->num_connections, " since the start, ");
-    put_number(out, "", s->num_refused, " refused\nhandshakes: ");
+    put_number(out, "", s->num_refused, " refused\ntls handshakes: ");
     put_number(out, "", m->num_handshakes, " under way of ");
     put_number(out, "", m->site->conf.tls_max_handshakes, ", ");
     put_number(out, "", s->num_handshakes, " since the start\n");
@@ -77,25 +77,11 @@ static void put_memory(struct mta *m, struct buf *out)
     put_number(out, "", m->heap.num_refused, "\n");
 }
 
-static void put_proofs(struct mta *m, struct buf *out)
-{
-    struct tls_time now = mta_tls_time(m);
-    struct log_line line;
-    if (!m->has_certificate) {
-        buf_put_string(out, "tls: none\n");
-        return;
-    }
-    staple_put_check(&m->staple, &now, out);
-    log_begin(&line, "staples:");
-    staple_put_counts(&m->staple_counts, &line);
-    buf_put(out, log_end(&line));
-}
-
 /* A piece for each part. */
 static enum err answer_status(struct mta *m, struct control_conn *c)
 {
     static void (*const parts[])(struct mta *, struct buf *) = {put_server, put_spool, put_memory,
-                                                                put_proofs};
+                                                                site_put_status};
     struct buf text = buf_make(m->scratch, BUDGET_SCRATCH_LEN);
     if (c->request.num_words != 1) {
         return ERR_MALFORMED;
