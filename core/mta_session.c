@@ -50,6 +50,10 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         answer(c, SMTPD_TEMPORARY);
         return;
     }
+    if (c->local != NULL && !local_may_send_as(m, c->local, &ask->address)) {
+        answer(c, SMTPD_NOT_YOURS);
+        return;
+    }
     if (!spool_has_room(m, ask->size)) {
         answer(c, SMTPD_NO_SPACE);
         return;
@@ -59,7 +63,13 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         answer(c, SMTPD_BUSY);
         return;
     }
+    uint8_t login_bytes[16];
+    struct buf login = buf_make(login_bytes, sizeof login_bytes);
+    if (c->local != NULL) {
+        local_put_login(&login, c->local);
+    }
     struct envelope_params params = {
+        .login = buf_slice(&login),
         .flags = (uint8_t)((ask->is_8bit ? ENVELOPE_8BITMIME : 0) |
                            (ask->is_smtputf8 ? ENVELOPE_SMTPUTF8 : 0)),
         .running_s = running_time_s(&m->running, m->now_ms),
@@ -98,7 +108,7 @@ static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct r
 /* Whether the client may send to any domain. */
 static bool may_relay(const struct mta *m, const struct conn *c)
 {
-    return hostlist_match(&m->site->conf.relay_from_hosts, &c->peer);
+    return c->local != NULL || hostlist_match(&m->site->conf.relay_from_hosts, &c->peer);
 }
 
 void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
@@ -193,6 +203,8 @@ static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
         .tls = buf_slice(&tls),
         .recipient = only_rcpt(t, &cursor),
         .date = t->received_s != 0 ? t->received_s : wall_time_guess(&m->wall),
+        .is_local = c->local != NULL,
+        .local_uid = c->local != NULL ? c->local->uid : 0,
         .is_esmtp = smtpd_is_esmtp(&c->smtp),
         .is_smtputf8 = t->is_smtputf8,
     };
