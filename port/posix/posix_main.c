@@ -10,6 +10,7 @@
 #include "posix_entropy.h"
 #include "posix_files.h"
 #include "posix_ocsp_check.h"
+#include "posix_passwd.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -41,6 +42,8 @@ static const char usage[] =
     "       postern check [-c FILE]    check the options and the files they name\n"
     "       postern budget [-c FILE]   how much memory it takes, and for what\n"
     "       postern ocsp-check ...     judge an OCSP response; --help says how\n"
+    "       postern passwd [-c FILE] [--stdin | --delete] USER\n"
+    "                                  set or delete a password for AUTH\n"
     "       postern --version | --help\n"
     "FILE is " DEFAULT_CONF " unless given. SIGHUP: read the options again. "
     "SIGTERM: finish and stop.\n";
@@ -56,6 +59,7 @@ struct arguments {
 /* What of the options matters before the server has read them. */
 struct first_conf {
     char spool_directory[SPOOL_DIR_CAP];
+    char users_file[CONF_PATH_MAX + 1];
     enum posix_log_sink log_sink;
     enum log_level log_level;
     uint64_t num_fds; /* that the server may need */
@@ -167,6 +171,7 @@ static bool keep_first(struct first_conf *out, const struct conf *c)
 {
     struct buf b = buf_make(out->spool_directory, sizeof out->spool_directory);
     buf_put_string(&b, c->spool_directory);
+    memcpy(out->users_file, c->auth_users_file, strlen(c->auth_users_file) + 1);
     out->log_sink = c->log_file_path == CONF_LOG_SYSLOG ? POSIX_LOG_SYSLOG : POSIX_LOG_STDERR;
     out->log_level = c->log_level;
     out->spool_size = c->spool_size;
@@ -337,6 +342,27 @@ static int budget(const struct mta_start *start, struct buf *report)
     return EX_OK;
 }
 
+/* -c FILE may stand anywhere among the words. */
+static int passwd(int argc, char **argv, struct buf *errors)
+{
+    const char *conf_path = DEFAULT_CONF;
+    struct first_conf first;
+    for (int i = 0; i + 1 < argc; i++) {
+        if (strcmp(argv[i], "-c") == 0) {
+            conf_path = argv[i + 1];
+            memmove(argv + i, argv + i + 2, sizeof *argv * (size_t)(argc - i - 2));
+            argc -= 2;
+            break;
+        }
+    }
+    enum err e = read_first(&first, conf_path, "localhost", errors);
+    if (e != ERR_OK) {
+        put_errors(conf_path, e, errors);
+        return exit_status_of(e);
+    }
+    return posix_passwd(first.users_file, argc, argv);
+}
+
 int main(int argc, char **argv)
 {
     static uint8_t report_bytes[REPORT_CAP];
@@ -349,6 +375,9 @@ int main(int argc, char **argv)
     umask(077);
     if (argc > 1 && strcmp(argv[1], "ocsp-check") == 0) {
         return posix_ocsp_check(argc - 2, argv + 2);
+    }
+    if (argc > 1 && strcmp(argv[1], "passwd") == 0) {
+        return passwd(argc - 2, argv + 2, &report);
     }
     struct arguments arguments = parse_arguments(argc, argv);
     struct mta_start start = {
