@@ -7,6 +7,7 @@
  *   the spool: ONE sync for all that waits; what became durable is answered
  *   sessions again: those answers go out
  *   one TLS handshake: public-key work comes after the replies that are due
+ *   fetching proofs: what has come of one answer
  *   deliveries: a bounded piece
  *
  * Whatever is left makes the next wait return at once. */
@@ -35,6 +36,8 @@ static void take_event(struct mta *m, const struct port_event *event)
     case PORT_WRITABLE:
         if (TAG_OWNER(event->tag) == TAG_LISTENER) {
             mta_accept(m, (uint32_t)TAG_REST(event->tag));
+        } else if (TAG_OWNER(event->tag) == TAG_FETCH) {
+            m->fetch_woken = true;
         } else {
             conn_event(m, TAG_REST(event->tag), event->kind);
         }
@@ -132,6 +135,10 @@ static uint64_t wait_ms(const struct mta *m, bool more)
     if (spool_ms < at_ms) {
         at_ms = spool_ms;
     }
+    uint64_t fetch_ms = fetch_deadline_ms(m);
+    if (fetch_ms < at_ms) {
+        at_ms = fetch_ms;
+    }
     if (m->stopping && m->stop_by_ms < at_ms) {
         at_ms = m->stop_by_ms;
     }
@@ -149,6 +156,7 @@ void mta_stop(struct mta *m)
     report_text(m, LOG_INFO, "stop", SLICE_LITERAL("finishing what was promised"));
     m->stopping = true;
     m->stop_by_ms = m->now_ms + STOP_WITHIN_MS;
+    ocsp_fetch_close(&m->fetch);
     mta_close_listeners(m);
     queue_stop(&m->queue);
     spool_stop(m->spool);
@@ -185,6 +193,7 @@ bool mta_step(struct mta *m)
     m->more_to_do = m->more_to_do || m->run.first != NULL;
     conn_run_all(m);
     handshake_run(m);
+    fetch_step(m);
     struct buf scratch = buf_make(m->scratch, BUDGET_SCRATCH_LEN);
     if (queue_step(&m->queue, m->now_ms, scratch)) {
         m->more_to_do = true;

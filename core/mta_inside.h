@@ -13,6 +13,7 @@
 #include "conf.h"
 #include "envelope.h"
 #include "mta.h"
+#include "ocsp_fetch.h"
 #include "ocsp_staple.h"
 #include "ocsp_staple_names.h"
 #include "queue.h"
@@ -28,6 +29,7 @@
 #define TAG_CONN       (UINT64_C(1) << 56)
 #define TAG_LISTENER   (UINT64_C(2) << 56)
 #define TAG_QUEUE      (UINT64_C(3) << 56)
+#define TAG_FETCH      (UINT64_C(4) << 56)
 #define TAG_OWNER(tag) ((tag) >> 56 << 56)
 #define TAG_REST(tag)  ((tag) & ((UINT64_C(1) << 56) - 1))
 
@@ -156,7 +158,10 @@ struct mta {
     struct staple_names names; /* and those for names that clients ask for */
     struct staple_counts staple_counts;
     struct staple_ledger evictions;
-    bool is_check; /* nothing may be written */
+    struct ocsp_fetch fetch; /* renews the proofs of all sets */
+    bool fetch_woken;        /* the network has something for it */
+    bool sets_touched;       /* some set may have changed, come or gone */
+    bool is_check;           /* nothing may be written */
     struct wall_time wall;
     char floor_path[1100];
     struct running_time running;
@@ -210,7 +215,23 @@ enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors);
 struct tls_set *site_take_set(struct mta *m, struct slice name);
 void site_watch(struct mta *m); /* tells what is served, where that has changed */
 void site_put_check(struct mta *m, struct buf *out);
+void site_count(struct mta *m, const struct tls_info *info); /* a handshake that has ended */
 void site_close_tls(struct mta *m);
+
+/* mta_fetch.c: the renewing of proofs, in bounded pieces */
+#define FETCH_CERTS   3 /* of a chain, from the leaf on */
+#define FETCH_TARGETS ((1 + BUDGET_TLS_SETS) * STAPLE_MAX_PAIRS * FETCH_CERTS)
+enum err fetch_open(struct mta *m, struct arena *a);
+void fetch_use(struct mta *m, const struct conf *conf); /* options that are about to be in force */
+void fetch_step(struct mta *m);
+uint64_t fetch_deadline_ms(const struct mta *m);
+/* When a proof of that pair is asked for next, Unix seconds; false: never, or not known. set: 0 the
+ * default one, else 1 + its place in the pool. */
+bool fetch_next_s(const struct mta *m, size_t set, size_t pair, int64_t *out_s);
+
+/* mta_status.c */
+/* For each set of certificates what `postern status` says: lines of "key: value". */
+void site_put_status(struct mta *m, struct buf *out);
 
 /* mta_conn.c */
 void conn_open(struct mta *m, struct conn *c);

@@ -31,6 +31,8 @@ static const struct part parts[] = {
 #define POOL(field, type, num, what) {what, sizeof(type), num},
 #include "budget.def"
 #undef POOL
+    {"ocsp fetch", sizeof(struct fetch_target), FETCH_TARGETS},
+    {"ocsp fetch buffer", FETCH_MEMORY_LEN, 1},
     {"timers", sizeof(struct timer *), NUM_TIMERS},
     {"file buffer", BUDGET_SCRATCH_LEN, 1},
     {"tls heap", BUDGET_TLS_HEAP_LEN, 1},
@@ -99,6 +101,7 @@ static enum err open_memory(struct mta *m, struct arena *a)
 #include "budget.def"
 #undef POOL
     m->scratch = arena_take(a, BUDGET_SCRATCH_LEN);
+    fits = fits && fetch_open(m, a) == ERR_OK;
     return fits && m->scratch != NULL ? ERR_OK : ERR_NO_MEMORY;
 }
 

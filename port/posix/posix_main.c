@@ -385,6 +385,8 @@ int main(int argc, char **argv)
         .hostname = hostname,
         .version = POSTERN_VERSION,
         .build_time_s = POSTERN_BUILD_TIME_S,
+        .resolv_conf_path = "/etc/resolv.conf",
+        .hosts_path = "/etc/hosts",
     };
     switch (arguments.action) {
     case ACTION_RUN:
