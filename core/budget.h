@@ -72,6 +72,15 @@
 #define BUDGET_REPLY_LEN 2048
 #endif
 
+/* Connections to the control socket at once, and bytes of a reply that are made at once: all that
+ * `postern status` says of one thing. */
+#ifndef BUDGET_CONTROLS
+#define BUDGET_CONTROLS 3
+#endif
+#ifndef BUDGET_CONTROL_REPLY_LEN
+#define BUDGET_CONTROL_REPLY_LEN (16u * 1024)
+#endif
+
 /* What the options of one configuration may take: users and aliases are most of it. */
 #ifndef BUDGET_SITE_LEN
 #define BUDGET_SITE_LEN (192u * 1024)

@@ -37,6 +37,8 @@ static void take_event(struct mta *m, const struct port_event *event)
     case PORT_WRITABLE:
         if (TAG_OWNER(event->tag) == TAG_LISTENER) {
             mta_accept(m, (uint32_t)TAG_REST(event->tag));
+        } else if (TAG_OWNER(event->tag) == TAG_CONTROL) {
+            control_event(m, TAG_REST(event->tag));
         } else if (TAG_OWNER(event->tag) == TAG_FETCH) {
             m->fetch_woken = true;
         } else {
@@ -74,6 +76,9 @@ static void take_timers(struct mta *m)
             break;
         case TIMER_LOGIN:
             login_timer(m, t->tag);
+            break;
+        case TIMER_CONTROL:
+            control_timeout(m, t->tag);
             break;
         case TIMER_ACCEPT:
             mta_accept_again(m);

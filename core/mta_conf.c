@@ -145,6 +145,9 @@ static const char *fixed_change(const struct conf *now, const struct conf *next)
     if (now->spool_size != next->spool_size) {
         return "spool_size";
     }
+    if (strcmp(now->control_socket, next->control_socket) != 0) {
+        return "control_socket";
+    }
     if (now->log_level != next->log_level) {
         return "log_level";
     }

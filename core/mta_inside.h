@@ -4,7 +4,7 @@
  * limits; mta_conn.c bytes in and out of a connection; mta_handshake.c the handshake queue;
  * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
  * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_conf.c options and their
- * reload; mta_report.c log lines.
+ * reload; mta_report.c log lines; mta_control.c the control socket.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
@@ -13,6 +13,7 @@
 #include "base64.h"
 #include "budget.h"
 #include "conf.h"
+#include "control.h"
 #include "envelope.h"
 #include "mta.h"
 #include "ocsp_fetch.h"
@@ -33,10 +34,21 @@
 #define TAG_LISTENER   (UINT64_C(2) << 56)
 #define TAG_QUEUE      (UINT64_C(3) << 56)
 #define TAG_FETCH      (UINT64_C(4) << 56)
+#define TAG_CONTROL    (UINT64_C(5) << 56)
 #define TAG_OWNER(tag) ((tag) >> 56 << 56)
 #define TAG_REST(tag)  ((tag) & ((UINT64_C(1) << 56) - 1))
 
-enum timer_kind { TIMER_CONN, TIMER_QUEUE, TIMER_ACCEPT, TIMER_HEAP, TIMER_STAPLE, TIMER_LOGIN };
+enum timer_kind {
+    TIMER_CONN,
+    TIMER_QUEUE,
+    TIMER_ACCEPT,
+    TIMER_HEAP,
+    TIMER_STAPLE,
+    TIMER_CONTROL,
+    TIMER_LOGIN
+};
+
+#define ACCEPT_PAUSE_MS 1000 /* after running out of descriptors */
 
 /* What is counted in rates. */
 enum rate_kind { RATE_FAILED_LOGINS };
@@ -144,6 +156,19 @@ struct listener {
     uint64_t again_ms; /* descriptors ran out: accept again then; 0: accepting */
 };
 
+/* Somebody at the control socket: a request, then its reply. */
+struct control_conn {
+    uint32_t handle; /* the port's */
+    struct timer timer;
+    struct control control;
+    struct control_request request;
+    uint64_t cursor; /* how far the answer has come, as it sees fit; 0: the begin */
+    bool is_answering;
+    bool is_complete; /* all of the reply has been made */
+    struct buf reply; /* what is not sent yet, in reply_bytes */
+    uint8_t reply_bytes[BUDGET_CONTROL_REPLY_LEN];
+};
+
 struct conn_list {
     struct conn *first;
     struct conn *last;
@@ -161,12 +186,14 @@ struct mta {
     const struct port *port;
     const struct mta_start *start;
     uint64_t now_ms;
+    uint64_t started_ms;
     struct site *site; /* in force: one of sites */
     struct site sites[2];
     struct smtpd_env smtp_env;     /* for those who are not offered STARTTLS */
     struct smtpd_env smtp_env_tls; /* and those who are */
     struct timers timers;
-    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names, logins, users;
+    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names, logins, users,
+        controls;
     struct conn_list run;        /* each gets a turn */
     struct login *working_first; /* each gets a turn, one a step */
     struct rates rates;
@@ -177,6 +204,8 @@ struct mta {
     struct txn *commits_first;  /* waiting to be durable */
     struct txn *commits_last;
     struct listener listeners[BUDGET_LISTENERS];
+    uint32_t control_listener;
+    bool control_again;        /* descriptors ran out */
     struct timer staple_timer; /* what is served may change then */
     struct timer heap_timer;   /* TLS ran out of memory: look again then */
     struct timer accept_timer; /* descriptors ran out: look again then */
@@ -307,6 +336,17 @@ bool session_body(struct mta *m, struct conn *c);
 void session_end(struct mta *m, struct conn *c);
 void session_abort(struct mta *m, struct conn *c);
 void session_committed(struct mta *m, const struct spool_event *event);
+
+/* mta_control.c */
+void control_open(struct mta *m); /* a server without its socket serves all the same, and says so */
+void control_close(struct mta *m);
+void control_event(struct mta *m, uint64_t handle); /* 0: at the listener */
+void control_timeout(struct mta *m, uint64_t handle);
+void control_accept_again(struct mta *m);
+
+/* mta_control_queue.c: answers to requests; the next piece of the reply and the result. */
+enum err control_queue(struct mta *m, struct control_conn *c);
+enum err control_flush(struct mta *m, struct control_conn *c);
 
 /* mta_report.c */
 void report_line(struct mta *m, enum log_level level, struct log_line *line);

@@ -1,7 +1,7 @@
 /* From options to a running server, and back: memory, services in their order, the end. */
 #include "mta_inside.h"
 
-#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_LOGINS + 1 + 3)
+#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_LOGINS + BUDGET_CONTROLS + 1 + 3)
 
 /* Sized by the budget, and by the options that count at start. */
 static struct spool_conf spool_conf_of(uint64_t spool_size)
@@ -199,6 +199,7 @@ static struct mta *make(struct arena *a, const struct port *port, const struct m
         m->port = port;
         m->start = start;
         m->now_ms = port->clock.monotonic_ms(port->clock.ctx);
+        m->started_ms = m->now_ms;
     }
     return m;
 }
@@ -228,6 +229,7 @@ enum err mta_open(struct mta **out, struct arena *a, const struct port *port,
         site_close_tls(m);
         return err;
     }
+    control_open(m);
     m->more_to_do = true; /* recovery */
     *out = m;
     return ERR_OK;
@@ -291,6 +293,7 @@ void mta_close(struct mta *m)
         m->port->net.close(m->port->net.ctx, c->handle);
     }
     mta_close_listeners(m);
+    control_close(m);
     site_close_tls(m);
     wall_time_close(&m->wall);
     running_time_close(&m->running, m->now_ms);

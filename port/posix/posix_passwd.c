@@ -5,6 +5,7 @@
 #include "auth_users.h"
 #include "base64.h"
 #include "budget.h"
+#include "posix_command.h"
 #include "posix_entropy.h"
 #include "posix_files.h"
 
@@ -24,6 +25,7 @@ static const char usage[] =
     "--stdin: the password is the first line of the standard input\n";
 
 struct order {
+    const char *conf_path;
     struct slice name;
     bool from_stdin;
     bool is_deletion;
@@ -201,12 +203,14 @@ static int change(const char *path, const struct order *order, struct auth_user 
 
 static bool parse(int argc, char **argv, struct order *out)
 {
-    *out = (struct order){.name = slice_make(NULL, 0)};
+    *out = (struct order){.conf_path = POSIX_DEFAULT_CONF, .name = slice_make(NULL, 0)};
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--stdin") == 0) {
             out->from_stdin = true;
         } else if (strcmp(argv[i], "--delete") == 0) {
             out->is_deletion = true;
+        } else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
+            out->conf_path = argv[++i];
         } else if (argv[i][0] == '-' || out->name.len != 0) {
             return false;
         } else {
@@ -216,12 +220,32 @@ static bool parse(int argc, char **argv, struct order *out)
     return out->name.len != 0 && !(out->from_stdin && out->is_deletion);
 }
 
-int posix_passwd(const char *users_file, int argc, char **argv)
+static int obey(const char *users_file, const struct order *order)
 {
-    struct order order;
-    struct auth_user fresh = {.senders = {NULL, 0}};
+    struct auth_user fresh = {.name = order->name, .senders = {NULL, 0}};
     char bytes[PASSWORD_CAP];
     struct slice password;
+    if (users_file[0] == 0) {
+        return fail(EX_CONFIG, "auth_users_file", "not set");
+    }
+    if (order->is_deletion) {
+        return change(users_file, order, &fresh);
+    }
+    int status = read_password(order->from_stdin, bytes, &password);
+    if (status == EX_OK && !make_verifier(&fresh.verifier, password)) {
+        status = fail(EX_OSERR, "salt", err_name(ERR_NO_ENTROPY));
+    }
+    scram_wipe(bytes, sizeof bytes);
+    return status == EX_OK ? change(users_file, order, &fresh) : status;
+}
+
+int posix_passwd(int argc, char **argv)
+{
+    struct order order;
+    struct conf conf;
+    struct arena a;
+    uint8_t report[CONF_ERRORS_CAP];
+    struct buf errors = buf_make(report, sizeof report);
     if (!parse(argc, argv, &order)) {
         fputs(usage, stderr);
         return EX_USAGE;
@@ -231,14 +255,11 @@ int posix_passwd(const char *users_file, int argc, char **argv)
                     "expected a name of 1 to 128 printable ASCII characters "
                     "without spaces and colons, not beginning with '#'");
     }
-    if (users_file[0] == 0) {
-        return fail(EX_CONFIG, "auth_users_file", "not set");
+    enum err err =
+        posix_read_options(&conf, &a, order.conf_path, SLICE_LITERAL("localhost"), &errors);
+    if (err != ERR_OK) {
+        posix_put_errors(order.conf_path, err, &errors);
+        return posix_exit_status(err);
     }
-    fresh.name = order.name;
-    int status = order.is_deletion ? EX_OK : read_password(order.from_stdin, bytes, &password);
-    if (status == EX_OK && !order.is_deletion && !make_verifier(&fresh.verifier, password)) {
-        status = fail(EX_OSERR, "salt", err_name(ERR_NO_ENTROPY));
-    }
-    scram_wipe(bytes, sizeof bytes);
-    return status == EX_OK ? change(users_file, &order, &fresh) : status;
+    return obey(conf.auth_users_file, &order);
 }

@@ -41,7 +41,7 @@ static void nothing_is_left(void)
     CHECK_EQ(site.mta->conns.num_used, 0);
     CHECK_EQ(site.mta->num_handshakes, 0);
     CHECK_EQ(site.mta->tls_conns.num_used, 0);
-    CHECK_EQ(sim_net_num_handles(site.host), 1);
+    CHECK_EQ(sim_net_num_handles(site.host), 2);
 }
 
 /* A connection that breaks, or times out, between STARTTLS and the handshake. */
