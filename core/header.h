@@ -25,6 +25,7 @@ struct header_trace {
     uint32_t local_uid; /* if it is_local: whose process on this machine handed it in */
     bool is_local;
     bool is_esmtp;
+    bool is_authenticated;
     bool is_smtputf8;
 };
 

@@ -45,7 +45,7 @@ enum err local_admit(struct mta *m, uint32_t handle, struct port_user **out)
     return ERR_OK;
 }
 
-bool local_is_trusted(const struct mta *m, const struct port_user *user)
+static bool is_trusted(const struct mta *m, const struct port_user *user)
 {
     uint8_t bytes[NAME_CAP];
     struct buf item = buf_make(bytes, sizeof bytes);
@@ -67,13 +67,25 @@ bool local_may_send_as(const struct mta *m, const struct port_user *user,
     const struct conf *conf = &m->site->conf;
     uint8_t bytes[ADDRESS_LOCAL_MAX];
     struct buf local = buf_make(bytes, sizeof bytes);
-    if (slice_is_empty(sender->text) || local_is_trusted(m, user)) {
+    if (slice_is_empty(sender->text) || is_trusted(m, user)) {
         return true;
     }
     return address_put_local(&local, sender) &&
            text_equal_nocase(buf_slice(&local), slice_of_string(user->name)) &&
            (text_equal_nocase(sender->domain, conf->primary_hostname) ||
             domainlist_match(&conf->local_domains, sender->domain));
+}
+
+bool local_count(struct mta *m, const struct port_user *user)
+{
+    uint32_t per_hour = m->site->conf.submit_rate;
+    uint64_t key =
+        rate_key(&m->rates, RATE_LOCAL_MESSAGES, slice_make(&user->uid, sizeof user->uid));
+    if (per_hour == 0 || is_trusted(m, user)) {
+        return true;
+    }
+    return rate_level(&m->rates, key, per_hour, m->now_ms) < per_hour &&
+           rate_count(&m->rates, key, per_hour, m->now_ms) > 0;
 }
 
 void local_put_login(struct buf *out, const struct port_user *user)

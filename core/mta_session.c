@@ -54,6 +54,10 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         answer(c, SMTPD_NOT_YOURS);
         return;
     }
+    if (c->local != NULL && !local_count(m, c->local)) {
+        answer(c, SMTPD_RATE);
+        return;
+    }
     if (!spool_has_room(m, ask->size)) {
         answer(c, SMTPD_NO_SPACE);
         return;
@@ -206,6 +210,7 @@ static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
         .is_local = c->local != NULL,
         .local_uid = c->local != NULL ? c->local->uid : 0,
         .is_esmtp = smtpd_is_esmtp(&c->smtp),
+        .is_authenticated = c->user != NULL,
         .is_smtputf8 = t->is_smtputf8,
     };
     if (!header_put_received(&text, &trace)) {

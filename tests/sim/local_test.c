@@ -171,6 +171,37 @@ static void test_each_user_has_a_share(void)
     site_close(&site);
 }
 
+/* So many messages an hour, each user for itself. */
+static void test_messages_are_counted(void)
+{
+    struct user u;
+    open_local_site("submit_rate = 5\nsmtp_accept_max_nonmail = 0\n");
+    CHECK(greets(&u, &joe));
+    for (int i = 0; i < 5; i++) {
+        CHECK(say(&u, "MAIL FROM:<joe@mx.example>\r\n", "250 "));
+        CHECK(say(&u, "RSET\r\n", "250 "));
+    }
+    CHECK(say(&u, "MAIL FROM:<joe@mx.example>\r\n", "450 4.7.1"));
+    sim_world_advance(site.world, 3600 * 1000 / 5 + 1000);
+    sim_client_close(u.peer);
+    CHECK(greets(&u, &joe));
+    CHECK(say(&u, "MAIL FROM:<joe@mx.example>\r\n", "250 "));
+    CHECK(say(&u, "RSET\r\n", "250 "));
+    CHECK(say(&u, "MAIL FROM:<joe@mx.example>\r\n", "450 4.7.1"));
+    sim_client_close(u.peer);
+    CHECK(greets(&u, &ann));
+    CHECK(say(&u, "MAIL FROM:<ann@mx.example>\r\n", "250 "));
+    sim_client_close(u.peer);
+    CHECK(greets(&u, &root));
+    for (int i = 0; i < 20; i++) {
+        CHECK(say(&u, "MAIL FROM:<root@mx.example>\r\n", "250 "));
+        CHECK(say(&u, "RSET\r\n", "250 "));
+    }
+    sim_client_close(u.peer);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static void test_a_group_may_be_asked_for(void)
 {
     struct user u;
@@ -208,6 +239,7 @@ static const struct test_case cases[] = {
     {"users-send-as-themselves", test_users_send_as_themselves},
     {"users-may-relay", test_users_may_relay},
     {"each-user-has-a-share", test_each_user_has_a_share},
+    {"messages-are-counted", test_messages_are_counted},
     {"a-group-may-be-asked-for", test_a_group_may_be_asked_for},
     {"reload-opens-and-closes", test_reload_opens_and_closes},
 };
