@@ -6,6 +6,8 @@
 #include "fetch_world.h"
 #include "mta_tls_peer.h"
 
+static struct site_client plain;
+
 #include "proof_scenarios.h"
 #include "tls_platform.h"
 
