@@ -286,6 +286,7 @@ enum err fetch_open(struct mta *m, struct arena *a);
 void fetch_use(struct mta *m, const struct conf *conf); /* options that are about to be in force */
 void fetch_step(struct mta *m);
 uint64_t fetch_deadline_ms(const struct mta *m);
+void fetch_put_check(struct mta *m, struct buf *out); /* what would keep it from working */
 /* When a proof of that pair is asked for next, Unix seconds; false: never, or not known. set: 0 the
  * default one, else 1 + its place in the pool. */
 bool fetch_next_s(const struct mta *m, size_t set, size_t pair, int64_t *out_s);
