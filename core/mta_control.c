@@ -146,6 +146,8 @@ static const struct {
 } answers[] = {
     {"status", answer_status},
     {"clock", answer_clock},
+    {"queue", control_queue},
+    {"flush", control_flush},
 };
 
 /* The next piece of the reply. */

@@ -299,6 +299,10 @@ void control_event(struct mta *m, uint64_t handle); /* 0: at the listener */
 void control_timeout(struct mta *m, uint64_t handle);
 void control_accept_again(struct mta *m);
 
+/* mta_control_queue.c: answers to requests; the next piece of the reply and the result. */
+enum err control_queue(struct mta *m, struct control_conn *c);
+enum err control_flush(struct mta *m, struct control_conn *c);
+
 /* mta_report.c */
 void report_line(struct mta *m, enum log_level level, struct log_line *line);
 /* A line for each line of text, under that event's name. */

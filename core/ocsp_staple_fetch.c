@@ -38,7 +38,8 @@ void staple_life(const struct staple *s, size_t pair, size_t index, struct fetch
         return;
     }
     out->is_refusal = v->reason == OCSP_REVOKED || v->reason == OCSP_UNKNOWN;
-    out->begin_s = out->is_refusal ? v->this_update_s : v->begin_s;
+    /* A certificate that is newer than its proof does not make the proof newer. */
+    out->begin_s = out->is_refusal || v->begin_s > v->this_update_s ? v->this_update_s : v->begin_s;
     out->end_s = out->is_refusal ? v->next_update_s : v->end_s;
     out->exists = (out->is_refusal && out->end_s != OCSP_NO_TIME) || v->reason == OCSP_GOOD;
 }

@@ -79,6 +79,7 @@ enum smtpd_verdict {
     SMTPD_BUSY,      /* 452 4.5.3 for a recipient (try it in another transaction), else 452 4.3.1 */
     SMTPD_MAILBOX_FULL,   /* 452 4.2.2 */
     SMTPD_UNKNOWN_USER,   /* 550 5.1.1 */
+    SMTPD_NO_ROUTE,       /* 550 5.4.4 */
     SMTPD_RELAY_DENIED,   /* 550 5.7.1 */
     SMTPD_POLICY,         /* 550 5.7.1, refused without saying more */
     SMTPD_NEEDS_TLS,      /* 530 5.7.0 (RFC 3207 4) */

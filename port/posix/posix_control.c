@@ -16,6 +16,9 @@
 struct asking {
     struct buf request;
     const char *conf_path;
+    char **ids; /* of messages: the request is put for each, with it behind; else none */
+    int num_ids;
+    const char *after_id; /* an empty string, or words with a space in front */
 };
 
 static int misuse(const char *what, const char *why)
@@ -57,12 +60,49 @@ static int ask_clock(struct asking *a, int argc, char **argv)
     return 0;
 }
 
+static int ask_queue(struct asking *a, int argc, char **argv)
+{
+    static const char *const verbs[] = {"show", "hold", "release", "retry", "remove"};
+    static const char expected[] =
+        "not understood; expected list, or show, hold, release, retry, remove [--report] and "
+        "message ids";
+    const char *verb = argc > 0 ? argv[0] : "list";
+    bool has_ids = false;
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        has_ids = has_ids || strcmp(verb, verbs[i]) == 0;
+    }
+    if (!has_ids && (argc > 1 || strcmp(verb, "list") != 0)) {
+        return misuse(verb, expected);
+    }
+    int first = 1;
+    if (strcmp(verb, "remove") == 0 && argc > 1 && strcmp(argv[1], "--report") == 0) {
+        a->after_id = " report";
+        first = 2;
+    }
+    if (has_ids && argc <= first) {
+        return misuse(verb, "the id of a message must follow");
+    }
+    buf_put_string(&a->request, " ");
+    buf_put_string(&a->request, verb);
+    a->ids = argv + first;
+    a->num_ids = has_ids ? argc - first : 0;
+    return 0;
+}
+
+static int ask_flush(struct asking *a, int argc, char **argv)
+{
+    (void)a;
+    return argc > 0 ? misuse(argv[0], "not understood; postern flush has no arguments but -c") : 0;
+}
+
 static const struct {
     const char *word;
     int (*ask)(struct asking *a, int argc, char **argv);
 } commands[] = {
     {"status", ask_status},
     {"clock", ask_clock},
+    {"queue", ask_queue},
+    {"flush", ask_flush},
 };
 
 #define NUM_COMMANDS (sizeof commands / sizeof commands[0])
@@ -169,7 +209,28 @@ static int talk(const char *path, struct slice request)
     return EX_OK;
 }
 
-static int ask(const struct asking *a)
+/* The request as it is, or for each id; the first failure's status. */
+static int talk_of_each(const char *path, struct asking *a)
+{
+    size_t len = a->request.len;
+    int status = EX_OK, i = 0;
+    do {
+        a->request.len = len;
+        if (a->num_ids > 0) {
+            buf_put_string(&a->request, " ");
+            buf_put_string(&a->request, a->ids[i]);
+            buf_put_string(&a->request, a->after_id);
+        }
+        if (!buf_put_string(&a->request, "\n")) {
+            return misuse(a->num_ids > 0 ? a->ids[i] : "request", "too long");
+        }
+        int one = talk(path, buf_slice(&a->request));
+        status = status == EX_OK ? one : status;
+    } while (++i < a->num_ids);
+    return status;
+}
+
+static int ask(struct asking *a)
 {
     char hostname[POSIX_HOSTNAME_CAP];
     uint8_t error_bytes[CONF_ERRORS_CAP];
@@ -183,13 +244,14 @@ static int ask(const struct asking *a)
         posix_put_errors(a->conf_path, e, &errors);
         return posix_exit_status(e);
     }
-    return talk(conf.control_socket, buf_slice(&a->request));
+    return talk_of_each(conf.control_socket, a);
 }
 
 int posix_control(int argc, char **argv)
 {
     uint8_t bytes[CONTROL_LINE_MAX + 1];
-    struct asking a = {buf_make(bytes, sizeof bytes), POSIX_DEFAULT_CONF};
+    struct asking a = {
+        .request = buf_make(bytes, sizeof bytes), .conf_path = POSIX_DEFAULT_CONF, .after_id = ""};
     int status = EX_USAGE;
     buf_put_string(&a.request, argv[0]);
     int num = take_conf_path(&a.conf_path, argc - 1, argv + 1);
@@ -200,9 +262,6 @@ int posix_control(int argc, char **argv)
         if (strcmp(argv[0], commands[i].word) == 0) {
             status = commands[i].ask(&a, num, argv + 1);
         }
-    }
-    if (status == EX_OK && !buf_put_string(&a.request, "\n")) {
-        return misuse(argv[0], "too many arguments");
     }
     return status == EX_OK ? ask(&a) : status;
 }

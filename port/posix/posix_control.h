@@ -1,4 +1,5 @@
-/* The commands that ask the running server over its control socket: postern status, clock. */
+/* The commands that ask the running server over its control socket: postern status, clock, queue,
+ * flush. */
 #ifndef POSTERN_POSIX_CONTROL_H
 #define POSTERN_POSIX_CONTROL_H
 

@@ -42,6 +42,8 @@ static const char usage[] =
     "       postern status [-c FILE]   how the running server fares\n"
     "       postern clock [-c FILE] [--reset-floor] [--trust | --set TIME]\n"
     "                                  what time it believes it is; or tell it\n"
+    "       postern queue [-c FILE] [list | show | hold | release | retry | remove] [ID]...\n"
+    "       postern flush [-c FILE]    try every message that waits now\n"
     "       postern ocsp-check ...     judge an OCSP response; --help says how\n"
     "       postern --version | --help\n"
     "FILE is " POSIX_DEFAULT_CONF " unless given. SIGHUP: read the options again. "

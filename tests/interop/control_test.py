@@ -2,6 +2,7 @@
 """The control socket by hand: postern status and clock, and who may use them."""
 
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -131,6 +132,111 @@ def test_clock():
     check_equal(status, 0, out)
     check("not believed" in out, out)
     check_equal(ask(s, "clock", "--trust")[0], 0, "to trust the machine's clock")
+
+
+# --- The queue ------------------------------------------------------------------------------------
+
+
+def with_waiting(number):
+    """A server with that many messages that it cannot deliver, and their ids."""
+    s = Server(maildir="/dev/null/$local_part")
+    c = hello(s)
+    for i in range(number):
+        c.message(body_of(i, 500), sender=f"sender{i}@client.example")
+    c.quit()
+    out = wait_until(lambda: all_wait(s, number), "all messages to wait")
+    return s, [line.split()[0] for line in out.splitlines() if " waiting, " in line]
+
+
+def all_wait(server, number):
+    status, out = ask(server, "queue")
+    check_equal(status, 0, out)
+    return out if out.count(" waiting, age ") == number else None
+
+
+def test_queue_list_and_show():
+    s, ids = with_waiting(3)
+    status, out = ask(s, "queue", "list")
+    check_equal(status, 0, out)
+    check(out.endswith("messages: 3\n"), out)
+    check("bytes, from <sender1@client.example>\n    to <alice@test.example>\n" in out, out)
+    check(", next try in " in out, out)
+    status, out = ask(s, "queue", "show", ids[0])
+    check_equal(status, 0, out)
+    check(out.startswith(ids[0] + " waiting, "), out)
+    check("\nrecipients: 1\n" in out and out.endswith("to <alice@test.example>, mailbox alice: waiting\n"), out)
+    for words in (("show", "0000000000000"), ("show", "nonsense"), ("hold", "..")):
+        status, out = ask(s, "queue", *words)
+        check_equal(status, 65, out)
+        check("postern: there is no such message in the queue\n" in out, out)
+
+
+def test_queue_long_list():
+    """A list that is longer than any buffer, with more recipients than are listed."""
+    s = Server(maildir="/dev/null/$local_part", local_users=" : ".join(f"user-{i:03}" for i in range(100)))
+    c = hello(s)
+    for i in range(60):
+        c.cmd(f"MAIL FROM:<{'s' * 60}@{'d' * 60}.example>", 250)
+        for k in range(100 if i == 0 else 10):
+            c.cmd(f"RCPT TO:<user-{k:03}@test.example>", 250)
+        c.cmd("DATA", 354)
+        c.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        c.reply()
+    status, out = ask(s, "queue")
+    check_equal(status, 0, out[-300:])
+    check(out.endswith("messages: 60\n"), out[-300:])
+    check_equal(out.count(" bytes, from <" + "s" * 60), 60, "messages listed")
+    check_equal(out.count("    to <user-"), 60 * 8, "recipients listed")
+    check_equal(out.count("    and 2 more recipients\n"), 59, "lines that say how many more")
+    check_equal(out.count("    and 92 more recipients\n"), 1, "the long one's")
+    long_id = out[: out.index("    and 92 more")].splitlines()[-9].split()[0]
+    status, out = ask(s, "queue", "show", long_id)
+    check_equal(status, 0, out)
+    check_equal([f"<user-{k:03}@" in out for k in range(100)], [True] * 100, "recipients shown")
+
+
+def test_queue_hold_release_retry():
+    s, ids = with_waiting(2)
+    status, out = ask(s, "queue", "hold", *ids)
+    check_equal(status, 0, out)
+    check_equal(ask(s, "queue")[1].count(" held, "), 2, "messages held")
+    status, out = ask(s, "queue", "hold", ids[0])
+    check_equal(status, 65, out)
+    check("it is held already" in out, out)
+    check_equal(ask(s, "queue", "retry", ids[0])[0], 65, "to retry what is held")
+    s.configure(maildir=os.path.join(s.mail, "$local_part"))
+    s.kill()
+    s.start()
+    time.sleep(0.5)
+    check_equal(s.files("alice"), [], "delivered though held")
+    check_equal(ask(s, "queue", "release", ids[0])[0], 0, "to release one")
+    s.messages("alice", 1)
+    check_equal(ask(s, "queue", "release", ids[0])[0], 65, "to release what is gone")
+    check_equal(ask(s, "queue", "release", ids[1])[0], 0, "to release the other")
+    s.messages("alice", 2)
+    wait_until(lambda: ask(s, "queue")[1] == "messages: 0\n", "the queue to be empty")
+
+
+def test_queue_retry_and_flush():
+    s, ids = with_waiting(2)
+    s.configure(maildir=os.path.join(s.mail, "$local_part"))
+    s.send_signal(signal.SIGHUP)
+    s.wait_log("reload")
+    check_equal(ask(s, "queue", "retry", ids[0])[0], 0, "to retry one")
+    s.messages("alice", 1)
+    time.sleep(0.3)
+    check_equal(len(s.files("alice")), 1, "messages delivered")
+    status, out = ask(s, "flush")
+    check_equal((status, out), (0, "to be tried now: 1\n"), "flush")
+    s.messages("alice", 2)
+
+
+def test_queue_remove():
+    s, ids = with_waiting(2)
+    check_equal(ask(s, "queue", "remove", ids[0])[0], 0, "to remove one")
+    wait_until(lambda: ask(s, "queue")[1].endswith("messages: 1\n"), "it to be gone")
+    check_equal(ask(s, "queue", "remove")[0], 64, "without an id")
+    check_equal(ask(s, "queue", "frobnicate", ids[1])[0], 64, "an unknown word")
 
 
 def test_many_silent_askers():

@@ -37,7 +37,7 @@ static const char *ask(const char *request)
     static struct asker a;
     connect_asker(&a);
     CHECK_EQ(sim_client_write(a.peer, slice_of_string(request)), strlen(request));
-    for (int i = 0; i < 200 && !a.ended; i++) {
+    for (int i = 0; i < 400 && !a.ended; i++) {
         mta_step(site.mta);
         hear(&a);
     }
@@ -184,6 +184,42 @@ static void test_no_socket_is_told(void)
     site_close(&site);
 }
 
+/* What waits is listed, shown, held, released and removed. */
+static void test_queue_is_told_and_changed(void)
+{
+    char request[64], id[SPOOL_ID_TEXT_LEN + 1];
+    open_site();
+    check_holds(ask("queue list\n"), " messages: 0\n=ok\n");
+    check_holds(ask("flush\n"), " to be tried now: 0\n=ok\n");
+    sim_mailbox_fail_begin(site.host, 1, 100, ERR_NO_SPACE);
+    client_connect(&site, &plain, 0, 1, 500);
+    CHECK(site_run(&site, &plain, 1, 2000));
+    CHECK(site_settle(&site, 2000));
+    const char *text = ask("queue list\n");
+    check_holds(text, " waiting, age ");
+    check_holds(text,
+                ", from <sender@client.example>\n     to <joe@example.org>\n messages: 1\n=ok\n");
+    snprintf(id, sizeof id, "%s", text + 1);
+    snprintf(request, sizeof request, "queue show %s\n", id);
+    check_holds(ask(request), "\n to <joe@example.org>, mailbox joe: waiting\n=ok\n");
+    snprintf(request, sizeof request, "queue hold %s\n", id);
+    check_holds(ask(request), "=ok\n");
+    check_holds(ask(request), "!it is held already\n=exists\n");
+    check_holds(ask("queue list\n"), " held, age ");
+    check_holds(ask("queue hold nonsense\n"), "=absent\n");
+    check_holds(ask("queue steal nonsense x\n"), "=malformed\n");
+    sim_mailbox_fail_begin(site.host, 0, 0, ERR_OK);
+    CHECK(site_settle(&site, 2000));
+    CHECK_EQ(site_copies(&site, 0), 0);
+    snprintf(request, sizeof request, "queue release %s\n", id);
+    check_holds(ask(request), "=ok\n");
+    CHECK(site_settle(&site, 2000));
+    CHECK_EQ(site_copies(&site, 0), 1);
+    check_holds(ask(request), "!there is no such message in the queue\n=absent\n");
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static bool is_stapled(void)
 {
     struct tls_peer p;
@@ -243,6 +279,7 @@ static const struct test_case cases[] = {
     {"silence-costs-a-slot", test_silence_costs_a_slot},
     {"slow-readers-get-all", test_slow_readers_get_all},
     {"no-socket-is-told", test_no_socket_is_told},
+    {"queue-is-told-and-changed", test_queue_is_told_and_changed},
     {"clock-set-by-hand", test_clock_set_by_hand},
 };
 

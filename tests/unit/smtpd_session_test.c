@@ -115,6 +115,7 @@ static const struct verdict_case verdict_cases[] = {
     {SMTPD_RCPT, SMTPD_BUSY, "452 4.5.3 "},
     {SMTPD_RCPT, SMTPD_MAILBOX_FULL, "452 4.2.2 "},
     {SMTPD_RCPT, SMTPD_UNKNOWN_USER, "550 5.1.1 "},
+    {SMTPD_RCPT, SMTPD_NO_ROUTE, "550 5.4.4 "},
     {SMTPD_RCPT, SMTPD_RELAY_DENIED, "550 5.7.1 "},
     {SMTPD_BEGIN, SMTPD_OK, "354 "},
     {SMTPD_BEGIN, SMTPD_TEMPORARY, "451 4.3.0 "},
