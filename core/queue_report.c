@@ -11,6 +11,7 @@
  * once, and is dropped with a log line otherwise. If there is no room for a report, what it was to
  * say is forgotten: the recipients fail again, after retry_min. Called by rounds. */
 #include "address.h"
+#include "budget.h"
 #include "queue_inside.h"
 #include "route.h"
 #include "wall_time.h"
@@ -21,10 +22,12 @@
 /* The begin of scratch holds an entry of the envelope, what is put together stands behind it. */
 #define PIECE_AT   ENVELOPE_ENTRY_MAX
 #define COPY_LEN   16384
-#define RCPT_LEN   2048 /* of a report, about, for each recipient */
-#define OWN_LEN    4096 /* and beside recipients and original */
+#define ROOM_AT    (PIECE_AT + SPOOL_APPEND_MAX) /* and behind that, what route_address makes */
+#define RCPT_LEN   2048                          /* of a report, about, for each recipient */
+#define OWN_LEN    4096                          /* and beside recipients and original */
 #define POSTMASTER "postmaster"
 
+_Static_assert(ROOM_AT + ROUTE_ROOM_LEN <= BUDGET_SCRATCH_LEN, "scratch is that long");
 _Static_assert(DSN_HEADERS_MAX <= COPY_LEN, "the header is looked at in scratch");
 
 enum report_step {
@@ -253,54 +256,47 @@ static size_t open(struct queue *q, struct queue_round *r, struct buf scratch)
 
 /* --- Pieces --- */
 
-static bool put_rcpt(struct buf *b, struct queue_report *p, struct slice user)
-{
-    struct envelope_entry entry = {.kind = ENVELOPE_RCPT,
-                                   .rcpt = {.user = user, .address = p->dsn.to}};
-    p->num_rcpts++;
-    return envelope_put(b, &entry) == ERR_OK;
-}
-
 /* Its recipients: as those of any message from here. False: there are none. */
-static bool put_rcpts(struct queue *q, struct queue_report *p, struct buf *b)
+static bool put_rcpts(struct queue *q, struct queue_report *p, struct buf *b, struct buf room)
 {
-    struct route_result users;
+    struct route_result result;
+    struct envelope_entry entry = {.kind = ENVELOPE_RCPT};
     struct address to = {.text = SLICE_LITERAL(POSTMASTER), .local = SLICE_LITERAL(POSTMASTER)};
     if (!p->is_last && address_parse(p->dsn.to, &to) != ADDRESS_OK) {
         return false;
     }
-    switch (route_address(q->conf, &to, &users)) {
-    case ROUTE_LOCAL:
-        for (uint32_t i = 0; i < users.num_users; i++) {
-            put_rcpt(b, p, users.users[i]);
-        }
-        return true;
-    case ROUTE_RELAY_DENIED:
-        return put_rcpt(b, p, slice_make(NULL, 0));
-    case ROUTE_UNKNOWN_USER:
-    case ROUTE_TEMPORARY:
+    enum route_verdict verdict = route_address(q->conf, &to, true, room, &result);
+    if (verdict != ROUTE_LOCAL && verdict != ROUTE_REMOTE) {
         return false;
     }
-    return false;
+    for (uint32_t i = 0; i < result.num_targets; i++) {
+        entry.rcpt.user = result.targets[i].user;
+        entry.rcpt.address = result.targets[i].address;
+        if (envelope_put(b, &entry) != ERR_OK) {
+            b->overflow = true;
+        }
+    }
+    p->num_rcpts = result.num_targets;
+    return true;
 }
 
 /* ERR_ABSENT: to nobody. */
-static enum err put_envelope(struct queue *q, struct queue_report *p, struct buf *b)
+static enum err put_envelope(struct queue *q, struct queue_report *p, struct buf *b,
+                             struct buf room)
 {
     struct envelope_params params = {
         .flags = (uint8_t)((p->dsn.is_utf8 ? ENVELOPE_SMTPUTF8 : 0) |
                            (p->dsn.is_8bit || p->dsn.is_utf8 ? ENVELOPE_8BITMIME : 0)),
         .running_s = running_time_s(q->env.running, q->now_ms),
     };
-    p->num_rcpts = 0;
     enum err err = envelope_put_head(b, slice_make(NULL, 0), &params);
     size_t head_len = b->len;
-    if (err == ERR_OK && !put_rcpts(q, p, b)) {
+    if (err == ERR_OK && !put_rcpts(q, p, b, room)) {
         b->len = head_len;
         err = ERR_ABSENT;
         if (!p->is_last && q->conf->double_bounce_to_postmaster) {
             set_postmaster(q, p);
-            err = put_rcpts(q, p, b) ? ERR_OK : ERR_ABSENT;
+            err = put_rcpts(q, p, b, room) ? ERR_OK : ERR_ABSENT;
         }
     }
     p->envelope_len = (uint32_t)b->len;
@@ -354,7 +350,7 @@ static enum err put_piece(struct queue *q, struct queue_round *r, struct buf scr
     bool is_put = true;
     switch ((enum report_step)p->step) {
     case ENVELOPE:
-        return put_envelope(q, p, b);
+        return put_envelope(q, p, b, buf_make(scratch.ptr + ROOM_AT, scratch.cap - ROOM_AT));
     case HEAD:
         is_put = dsn_put_head(b, &p->dsn);
         break;
@@ -403,7 +399,7 @@ static void go_on(struct queue_round *r, size_t len)
 static size_t write_piece(struct queue *q, struct queue_round *r, struct buf scratch)
 {
     struct queue_report *p = r->report;
-    struct buf piece = buf_make(scratch.ptr + PIECE_AT, scratch.cap - PIECE_AT);
+    struct buf piece = buf_make(scratch.ptr + PIECE_AT, SPOOL_APPEND_MAX);
     enum err err = put_piece(q, r, scratch, &piece);
     if (err == ERR_OK && piece.len != 0) {
         err = spool_append(q->env.spool, p->txn, buf_slice(&piece));
