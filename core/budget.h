@@ -10,6 +10,16 @@
 #define BUDGET_CONNECTIONS 1024
 #endif
 
+/* Logins under way at once; a wrong password holds its place for up to half a minute. */
+#ifndef BUDGET_LOGINS
+#define BUDGET_LOGINS 64
+#endif
+
+/* Addresses and users whose failed logins and messages are counted. */
+#ifndef BUDGET_RATES
+#define BUDGET_RATES 1024
+#endif
+
 /* Messages being received at once. */
 #ifndef BUDGET_TRANSACTIONS
 #define BUDGET_TRANSACTIONS 512

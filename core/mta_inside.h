@@ -3,12 +3,14 @@
  * Private to core/mta*.c. Who does what: mta.c the step and its order; mta_accept.c listeners and
  * limits; mta_conn.c bytes in and out of a connection; mta_handshake.c the handshake queue;
  * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
- * mta_session.c the answers to what a session asks; mta_conf.c options and their reload;
- * mta_report.c log lines; mta_control.c the control socket.
+ * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_conf.c options and their
+ * reload; mta_report.c log lines; mta_control.c the control socket.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
 
+#include "auth.h"
+#include "base64.h"
 #include "budget.h"
 #include "conf.h"
 #include "control.h"
@@ -18,6 +20,7 @@
 #include "ocsp_staple.h"
 #include "ocsp_staple_names.h"
 #include "queue.h"
+#include "rate.h"
 #include "route.h"
 #include "running_time.h"
 #include "smtpd.h"
@@ -35,9 +38,38 @@
 #define TAG_OWNER(tag) ((tag) >> 56 << 56)
 #define TAG_REST(tag)  ((tag) & ((UINT64_C(1) << 56) - 1))
 
-enum timer_kind { TIMER_CONN, TIMER_QUEUE, TIMER_ACCEPT, TIMER_HEAP, TIMER_STAPLE, TIMER_CONTROL };
+enum timer_kind {
+    TIMER_CONN,
+    TIMER_QUEUE,
+    TIMER_ACCEPT,
+    TIMER_HEAP,
+    TIMER_STAPLE,
+    TIMER_CONTROL,
+    TIMER_LOGIN
+};
 
 #define ACCEPT_PAUSE_MS 1000 /* after running out of descriptors */
+
+/* What is counted in rates. */
+enum rate_kind { RATE_FAILED_LOGINS };
+
+/* Who has logged in. */
+struct mta_user {
+    uint8_t name_len;
+    uint16_t senders_len; /* as in struct auth_user */
+    uint8_t name[AUTH_NAME_MAX];
+    uint8_t senders[AUTH_SENDERS_MAX];
+};
+
+/* A login under way; see mta_auth.c. */
+struct login {
+    struct timer timer; /* of a reply that comes late */
+    struct login *next; /* of those that work */
+    uint64_t conn;      /* handle */
+    struct mta_user *user;
+    struct auth auth;
+    uint8_t challenge[BASE64_LEN(AUTH_CHALLENGE_MAX)];
+};
 
 /* Bytes of a session that came in and are not used up, or that could not be sent. Borrowed from
  * pools while there are any. */
@@ -102,7 +134,9 @@ struct conn {
     struct slot *in;
     struct slot *out;
     struct txn *txn;
-    struct slice body; /* asked to be stored, refused with ERR_AGAIN; a view into in */
+    struct login *login;   /* NULL: none is under way */
+    struct mta_user *user; /* NULL: nobody has logged in */
+    struct slice body;     /* asked to be stored, refused with ERR_AGAIN; a view into in */
     struct smtpd smtp;
 };
 
@@ -158,8 +192,11 @@ struct mta {
     struct smtpd_env smtp_env;     /* for those who are not offered STARTTLS */
     struct smtpd_env smtp_env_tls; /* and those who are */
     struct timers timers;
-    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names, controls;
-    struct conn_list run;       /* each gets a turn */
+    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names, logins, users,
+        controls;
+    struct conn_list run;        /* each gets a turn */
+    struct login *working_first; /* each gets a turn, one a step */
+    struct rates rates;
     struct conn *shaking_first; /* each gets a turn, one a step */
     struct conn *shaking_last;
     uint32_t num_handshakes;    /* that hold a place */
@@ -245,6 +282,7 @@ enum err fetch_open(struct mta *m, struct arena *a);
 void fetch_use(struct mta *m, const struct conf *conf); /* options that are about to be in force */
 void fetch_step(struct mta *m);
 uint64_t fetch_deadline_ms(const struct mta *m);
+void fetch_put_check(struct mta *m, struct buf *out); /* what would keep it from working */
 /* When a proof of that pair is asked for next, Unix seconds; false: never, or not known. set: 0 the
  * default one, else 1 + its place in the pool. */
 bool fetch_next_s(const struct mta *m, size_t set, size_t pair, int64_t *out_s);
@@ -282,6 +320,14 @@ bool handshake_turn(
 void handshake_wait_for_heap(struct mta *m, struct conn *c);
 void handshake_heap_timer(struct mta *m);
 void handshake_run(struct mta *m); /* a turn for the first of the queue */
+
+/* mta_auth.c */
+void login_offer(struct mta *m, struct conn *c); /* once TLS is there */
+void login_ask(struct mta *m, struct conn *c, const struct smtpd_ask *ask);
+void login_timer(struct mta *m, uint64_t conn_handle);
+void login_run(struct mta *m); /* a piece of work for the first of those that have some */
+void login_drop(struct mta *m, struct conn *c);
+uint64_t rate_key_of_peer(const struct mta *m, uint8_t kind, const struct net_addr *peer);
 
 /* mta_session.c: each answers the session, or returns false and waits for room in the spool */
 void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask);

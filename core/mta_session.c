@@ -194,6 +194,7 @@ static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
         .recipient = only_rcpt(t, &cursor),
         .date = t->received_s != 0 ? t->received_s : wall_time_guess(&m->wall),
         .is_esmtp = smtpd_is_esmtp(&c->smtp),
+        .is_authenticated = c->user != NULL,
         .is_smtputf8 = t->is_smtputf8,
     };
     if (!header_put_received(&text, &trace)) {

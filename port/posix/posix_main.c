@@ -11,6 +11,7 @@
 #include "posix_entropy.h"
 #include "posix_files.h"
 #include "posix_ocsp_check.h"
+#include "posix_passwd.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -45,6 +46,8 @@ static const char usage[] =
     "       postern queue [-c FILE] [list | show | hold | release | retry | remove] [ID]...\n"
     "       postern flush [-c FILE]    try every message that waits now\n"
     "       postern ocsp-check ...     judge an OCSP response; --help says how\n"
+    "       postern passwd [-c FILE] [--stdin | --delete] USER\n"
+    "                                  set or delete a password for AUTH\n"
     "       postern --version | --help\n"
     "FILE is " POSIX_DEFAULT_CONF " unless given. SIGHUP: read the options again. "
     "SIGTERM: finish and stop.\n";
@@ -262,6 +265,9 @@ int main(int argc, char **argv)
     umask(077);
     if (argc > 1 && strcmp(argv[1], "ocsp-check") == 0) {
         return posix_ocsp_check(argc - 2, argv + 2);
+    }
+    if (argc > 1 && strcmp(argv[1], "passwd") == 0) {
+        return posix_passwd(argc - 2, argv + 2);
     }
     if (argc > 1 && posix_control_is_command(argv[1])) {
         return posix_control(argc - 1, argv + 1);

@@ -2,6 +2,8 @@
  * behind, nobody else waits, and the server can always be stopped. */
 #include "mta_tls_peer.h"
 
+static struct site_client plain;
+
 /* Lets that time pass, with whatever is due in it. */
 static void settle_for(uint64_t ms)
 {
