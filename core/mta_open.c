@@ -9,7 +9,8 @@ static struct spool_conf spool_conf_of(uint64_t spool_size)
     return (struct spool_conf){
         .size_limit = spool_size,
         .max_messages = BUDGET_MESSAGES,
-        .max_txns = BUDGET_TRANSACTIONS,
+        .max_txns = BUDGET_TRANSACTIONS + BUDGET_REPORTS,
+        .reserved_len = spool_size / 32,
         .max_outcomes = BUDGET_DELIVERIES * 16,
     };
 }
@@ -17,6 +18,9 @@ static struct spool_conf spool_conf_of(uint64_t spool_size)
 static const struct queue_limits queue_limits = {
     .num_messages = BUDGET_MESSAGES,
     .num_mail_jobs = BUDGET_DELIVERIES,
+    .num_rounds = BUDGET_ROUNDS,
+    .num_items = BUDGET_REPORT_RCPTS,
+    .num_reports = BUDGET_REPORTS,
 };
 
 struct part {
@@ -142,6 +146,7 @@ static enum err open_services(struct mta *m, struct arena *a)
         .port = port,
         .conf = &m->site->conf,
         .running = &m->running,
+        .wall = &m->wall,
         .held_path = m->held_path,
         .timer_kind = TIMER_QUEUE,
         .tag_mark = TAG_QUEUE,
