@@ -17,6 +17,7 @@
 #include "hostlist.h"
 #include "log.h"
 #include "pool.h"
+#include "route_item.h"
 
 /* Longest text that is read, and an arena that holds what any sensible one becomes. */
 #define CONF_TEXT_MAX   16384
@@ -33,6 +34,7 @@
 #define CONF_ERRORS_CAP 4096
 
 enum conf_clock { CONF_CLOCK_YES, CONF_CLOCK_AUTO };
+enum conf_fetch { CONF_FETCH_NO, CONF_FETCH_AIA, CONF_FETCH_URL };
 enum conf_log { CONF_LOG_STDERR, CONF_LOG_SYSLOG };
 
 /* A place to listen at. */
@@ -59,29 +61,41 @@ struct conf_users {
 };
 
 struct conf_listener {
+    const char *path;     /* of submit_socket; else NULL */
     struct net_addr at;   /* port 0: any free one */
     bool is_implicit_tls; /* a port of tls_on_connect_ports */
 };
 
+/* Where proofs are fetched from. */
+struct conf_fetch_from {
+    enum conf_fetch kind;
+    const char *url; /* of CONF_FETCH_URL; else empty */
+};
+
 /* What an option of each type becomes. A path or string is never NULL; empty: not set. */
-#define CONF_TYPE_name       struct slice
-#define CONF_TYPE_path       const char *
-#define CONF_TYPE_sni_path   const char *
-#define CONF_TYPE_maildir    const char *
-#define CONF_TYPE_string     const char *
-#define CONF_TYPE_number     uint32_t
-#define CONF_TYPE_size       uint64_t /* bytes */
-#define CONF_TYPE_time_ms    uint64_t
-#define CONF_TYPE_time_s     int64_t
-#define CONF_TYPE_hosts      struct hostlist
-#define CONF_TYPE_domains    struct domainlist
-#define CONF_TYPE_interfaces struct conf_interfaces
-#define CONF_TYPE_ports      struct conf_ports
-#define CONF_TYPE_users      struct conf_users
-#define CONF_TYPE_yes_no     bool
-#define CONF_TYPE_clock      enum conf_clock
-#define CONF_TYPE_log        enum conf_log
-#define CONF_TYPE_level      enum log_level
+#define CONF_TYPE_name        struct slice
+#define CONF_TYPE_path        const char *
+#define CONF_TYPE_socket      const char *
+#define CONF_TYPE_sni_path    const char *
+#define CONF_TYPE_maildir     const char *
+#define CONF_TYPE_string      const char *
+#define CONF_TYPE_number      uint32_t
+#define CONF_TYPE_size        uint64_t /* bytes */
+#define CONF_TYPE_time_ms     uint64_t
+#define CONF_TYPE_time_s      int64_t
+#define CONF_TYPE_hosts       struct hostlist
+#define CONF_TYPE_domains     struct domainlist
+#define CONF_TYPE_interfaces  struct conf_interfaces
+#define CONF_TYPE_ports       struct conf_ports
+#define CONF_TYPE_users       struct conf_users
+#define CONF_TYPE_routes      struct route_list
+#define CONF_TYPE_yes_no      bool
+#define CONF_TYPE_clock       enum conf_clock
+#define CONF_TYPE_log         enum conf_log
+#define CONF_TYPE_fetch       struct conf_fetch_from
+#define CONF_TYPE_http_url    const char *
+#define CONF_TYPE_http_method bool /* GET */
+#define CONF_TYPE_level       enum log_level
 
 enum conf_option {
 #define GROUP(title)

@@ -21,6 +21,14 @@ static bool is_set(const char *text)
     return *text != 0;
 }
 
+static void check_fetch(struct check *k)
+{
+    const struct conf *c = k->conf;
+    if (c->ocsp_fetch.kind != CONF_FETCH_NO && !is_set(c->tls_ocsp_file)) {
+        complain(k, CONF_ocsp_fetch, "needs tls_ocsp_file, where a proof outlasts a restart");
+    }
+}
+
 static void check_tls(struct check *k)
 {
     const struct conf *c = k->conf;
@@ -35,6 +43,9 @@ static void check_tls(struct check *k)
     }
     if (is_set(c->tls_verify_certificates)) {
         complain(k, CONF_tls_verify_certificates, "is of no use without tls_certificate");
+    }
+    if (is_set(c->auth_users_file)) {
+        complain(k, CONF_auth_users_file, "is of no use without tls_certificate");
     }
     if (c->tls_on_connect_ports.num_items != 0) {
         complain(k, CONF_tls_on_connect_ports, "is of no use without tls_certificate");
@@ -140,12 +151,27 @@ static void check_maildir(struct check *k)
     }
 }
 
+static void check_routes(struct check *k)
+{
+    const struct conf *c = k->conf;
+    for (uint32_t i = 0; i < c->route_list.num_items; i++) {
+        const struct route_item *item = &c->route_list.items[i];
+        const struct domainlist_item *pattern = &item->pattern;
+        if (item->kind == ROUTE_TO_MAILDIR && pattern->kind != DOMAIN_SUBDOMAINS &&
+            (pattern->kind == DOMAIN_ANY || !domainlist_match(&c->local_domains, pattern->name))) {
+            complain(k, CONF_route_list, "maildir is for local_domains alone");
+        }
+    }
+}
+
 enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf *errors)
 {
     struct check k = {c, conf_report_make(errors, env->file)};
     check_tls(&k);
+    check_fetch(&k);
     check_listeners(&k);
     check_maildir(&k);
+    check_routes(&k);
     if (c->retry_max_ms < c->retry_min_ms) {
         complain(&k, CONF_retry_max_ms, "is less than retry_min");
     }

@@ -158,4 +158,9 @@ void tls_park(struct tls *t);
 
 const struct tls_info *tls_info(const struct tls *t);
 
+/* What binds an authentication to this session, the same on both sides: tls-exporter (RFC 9266).
+ * False unless established, with TLS 1.3. */
+#define TLS_EXPORTER_LEN 32
+bool tls_exporter(const struct tls *t, uint8_t out[TLS_EXPORTER_LEN]);
+
 #endif

@@ -36,6 +36,11 @@ _case = ""
 _started = []  # what to end when the case is over
 
 
+def started():
+    """What end_all() will end: anything with end()."""
+    return _started
+
+
 class Failed(Exception):
     """A case did not come out as it should; the text says how."""
 
@@ -53,6 +58,11 @@ def case_dir():
     path = os.path.join(WORK, _case)
     os.makedirs(path, exist_ok=True)
     return path
+
+
+def content_of(path):
+    with open(path, "rb") as f:
+        return f.read()
 
 
 def wait_until(condition, what, limit_s=LIMIT_S):

@@ -90,6 +90,13 @@ static void test_defaults(void)
     CHECK_EQ(conf.ocsp_skew_s, 300);
     CHECK_EQ(conf.ocsp_margin_s, 300);
     CHECK(!conf.ocsp_allow_sha1);
+    CHECK_EQ(conf.ocsp_fetch.kind, CONF_FETCH_NO);
+    CHECK(string_is(conf.ocsp_fetch.url, ""));
+    CHECK(string_is(conf.ocsp_fetch_proxy, ""));
+    CHECK(!conf.ocsp_fetch_method);
+    CHECK(!conf.ocsp_fetch_nonce);
+    CHECK_EQ(conf.ocsp_fetch_timeout_ms, 30000);
+    CHECK_EQ(conf.ocsp_alarm_s, 43200);
     CHECK_EQ(conf.clock_trusted, CONF_CLOCK_YES);
     CHECK_EQ(conf.log_file_path, CONF_LOG_STDERR);
     CHECK_EQ(conf.log_level, LOG_INFO);
@@ -156,6 +163,12 @@ static void test_values(void)
                "clock_trusted = auto\n"
                "log_file_path = syslog\n"
                "log_level = Debug\n"
+               "ocsp_fetch = http://[2001:db8::1]:8080/ca?x\n"
+               "ocsp_fetch_proxy = http://proxy.example:3128\n"
+               "ocsp_fetch_method = get\n"
+               "ocsp_fetch_nonce = yes\n"
+               "ocsp_fetch_timeout = 5s\n"
+               "ocsp_alarm = 0\n"
                "maildir = /m/$domain/$local_part/x\n");
     CHECK_TEXT(conf.primary_hostname, "Mail.Example.Org");
     CHECK(domainlist_match(&conf.local_domains, SLICE_LITERAL("mail.example.org")));
@@ -178,6 +191,13 @@ static void test_values(void)
     CHECK_EQ(conf.log_file_path, CONF_LOG_SYSLOG);
     CHECK_EQ(conf.log_level, LOG_DEBUG);
     CHECK(string_is(conf.maildir, "/m/$domain/$local_part/x"));
+    CHECK_EQ(conf.ocsp_fetch.kind, CONF_FETCH_URL);
+    CHECK(string_is(conf.ocsp_fetch.url, "http://[2001:db8::1]:8080/ca?x"));
+    CHECK(string_is(conf.ocsp_fetch_proxy, "http://proxy.example:3128"));
+    CHECK(conf.ocsp_fetch_method);
+    CHECK(conf.ocsp_fetch_nonce);
+    CHECK_EQ(conf.ocsp_fetch_timeout_ms, 5000);
+    CHECK_EQ(conf.ocsp_alarm_s, 0);
     CHECK_EQ(conf.lines[CONF_recipients_max], 9);
     CHECK_EQ(conf.lines[CONF_retry_max_ms], 0);
 }
@@ -362,6 +382,18 @@ static void test_wrong_values(void)
          "tls_certificate: found '$domain', expected an absolute path of at most 255 bytes with no "
          "variable but $tls_in_sni"},
         {"ocsp_allow_sha1 = true", "ocsp_allow_sha1: found 'true', expected yes or no"},
+        {"ocsp_fetch = yes",
+         "ocsp_fetch: found 'yes', expected no, aia, or a URL that begins with http://"},
+        {"ocsp_fetch =",
+         "ocsp_fetch: found '', expected no, aia, or a URL that begins with http://"},
+        {"ocsp_fetch = https://ocsp.example/",
+         "ocsp_fetch: found 'https://ocsp.example/', expected "
+         "no, aia, or a URL that begins with http://"},
+        {"ocsp_fetch_proxy = proxy.example:3128", "ocsp_fetch_proxy: found 'proxy.example:3128', "
+                                                  "expected a URL that begins with http://"},
+        {"ocsp_fetch_method = put", "ocsp_fetch_method: found 'put', expected POST or GET"},
+        {"ocsp_fetch_timeout = 0",
+         "ocsp_fetch_timeout: found '0', expected a time from 1s to 10m, such as 5m or 1h30m"},
         {"clock_trusted = no", "clock_trusted: found 'no', expected yes or auto"},
         {"log_file_path = /var/log/x",
          "log_file_path: found '/var/log/x', expected stderr or syslog"},
@@ -543,6 +575,8 @@ static void test_fit(void)
                 "t.conf:1: local_interfaces: the same address and port twice: ::1 port 25\n");
     check_unfit("retry_min = 2h\nretry_max = 1h\n",
                 "t.conf:2: retry_max: is less than retry_min\n");
+    check_unfit("tls_certificate = /c\nocsp_fetch = AIA\n",
+                "t.conf:2: ocsp_fetch: needs tls_ocsp_file, where a proof outlasts a restart\n");
     check_unfit("spool_size = 50M\n",
                 "t.conf:1: spool_size: is too little for one message of message_size_limit\n");
     read_right(
