@@ -30,6 +30,15 @@
 #define BUDGET_DELIVERIES 16
 #endif
 
+/* Connections to other servers at once, and destinations whose failures are remembered: more of
+ * these than of those. */
+#ifndef BUDGET_REMOTE_CONNECTIONS
+#define BUDGET_REMOTE_CONNECTIONS 32
+#endif
+#ifndef BUDGET_DESTINATIONS
+#define BUDGET_DESTINATIONS 128
+#endif
+
 /* Bytes for TLS: certificates, proofs, sessions, handshakes. An idle session takes about 2 KiB, a
  * handshake about 28 KiB. */
 #ifndef BUDGET_TLS_HEAP_LEN
@@ -70,6 +79,7 @@
 /* Read here, used at once, and forgotten. */
 #define BUDGET_SCRATCH_LEN BUDGET_FILE_LEN
 
+_Static_assert(BUDGET_DESTINATIONS > BUDGET_REMOTE_CONNECTIONS, "one without connections is there");
 _Static_assert(BUDGET_REPLY_LEN <= BUDGET_SLOT_LEN, "what a turn replies must fit into a slot");
 
 #endif

@@ -129,19 +129,25 @@ static struct slice read_file(const struct lookup_io *io, const char *path, stru
     return slice_make(memory.ptr, len);
 }
 
-void lookup_io_begin(struct lookup_io *io, struct slice name, const struct lookup_files *files,
-                     struct resolver_cache *cache, struct buf memory, uint64_t now_ms)
+static void begin(struct lookup_io *io, const struct lookup_files *files,
+                  const struct lookup_memory *memory)
 {
     lookup_io_close(io);
-    resolv_conf_parse(read_file(io, files->resolv_conf, memory), &io->servers);
-    lookup_begin(&io->lookup, name, read_file(io, files->hosts, memory), &io->servers, cache,
-                 memory, now_ms);
+    resolv_conf_parse(read_file(io, files->resolv_conf, memory->scratch), &io->servers);
+}
+
+void lookup_io_begin(struct lookup_io *io, struct slice name, const struct lookup_files *files,
+                     struct resolver_cache *cache, const struct lookup_memory *memory,
+                     uint64_t now_ms)
+{
+    begin(io, files, memory);
+    lookup_begin(&io->lookup, name, read_file(io, files->hosts, memory->scratch), &io->servers,
+                 cache, memory->memory, now_ms);
 }
 
 void lookup_io_begin_mx(struct lookup_io *io, struct slice domain, const struct lookup_files *files,
-                        struct dns_mx_list *mx, struct buf memory)
+                        struct dns_mx_list *mx, const struct lookup_memory *memory)
 {
-    lookup_io_close(io);
-    resolv_conf_parse(read_file(io, files->resolv_conf, memory), &io->servers);
-    lookup_begin_mx(&io->lookup, domain, mx, &io->servers, memory);
+    begin(io, files, memory);
+    lookup_begin_mx(&io->lookup, domain, mx, &io->servers, memory->memory);
 }

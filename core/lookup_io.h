@@ -26,13 +26,19 @@ struct lookup_files {
     const char *hosts;
 };
 
-/* Begins: a host's addresses. memory is needed until the end, 512 bytes at least; the files are
- * read into it as far as it holds them. cache must outlive the lookup. */
+/* What a lookup works in: memory is needed until its end, 512 bytes at least; the files are read
+ * into scratch, which may be the same, as far as it holds them. */
+struct lookup_memory {
+    struct buf memory, scratch;
+};
+
+/* Begins: a host's addresses. cache must outlive the lookup. */
 void lookup_io_begin(struct lookup_io *io, struct slice name, const struct lookup_files *files,
-                     struct resolver_cache *cache, struct buf memory, uint64_t now_ms);
-/* Begins: a domain's mail exchangers, into *mx. */
+                     struct resolver_cache *cache, const struct lookup_memory *memory,
+                     uint64_t now_ms);
+/* Begins: a domain's mail exchangers, into *mx, which must outlive it too. */
 void lookup_io_begin_mx(struct lookup_io *io, struct slice domain, const struct lookup_files *files,
-                        struct dns_mx_list *mx, struct buf memory);
+                        struct dns_mx_list *mx, const struct lookup_memory *memory);
 
 /* Does one thing. ERR_OK: call again; or io->lookup has its result, if *out_done. ERR_AGAIN: wait
  * for an event of the tag, until io->lookup.deadline_ms at the latest. ERR_NO_ENTROPY: given up. */

@@ -158,7 +158,8 @@ void transfer_begin(struct fetch_transfer *t, const struct url *to, struct slice
     const struct lookup_files files = {t->resolv_conf_path, t->hosts_path};
     t->names.port = t->port;
     t->names.tag = t->tag;
-    lookup_io_begin(&t->names, to->host, &files, &t->cache, t->answer, now_ms);
+    const struct lookup_memory memory = {t->answer, t->answer};
+    lookup_io_begin(&t->names, to->host, &files, &t->cache, &memory, now_ms);
 }
 
 static enum turn take_turn(struct fetch_transfer *t, uint64_t now_ms)

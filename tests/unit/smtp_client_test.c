@@ -97,6 +97,7 @@ static void give_rcpt(struct play *p)
     if (has(p, 'X') && number == 0) {
         rcpt.address = SLICE_LITERAL("r0@example.org>\r\nRSET");
         CHECK(!smtp_client_rcpt(&p->client, &rcpt));
+        smtp_client_skip_rcpt(&p->client);
         tell(p, "r!", -1, "");
         return;
     }
