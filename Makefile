@@ -29,10 +29,11 @@ AR = $(CROSS_COMPILE)ar
 endif
 STRIP ?= $(CROSS_COMPILE)strip
 
-# Variants have objects of their own: SAN=1 for ASan and UBSan, COV=1 for coverage.
-O := $(BUILD)/$(BOARD)$(if $(SAN),-san)$(if $(COV),-cov)
+# Variants have objects of their own: SAN=1 for ASan and UBSan, COV=1 for coverage, FUZZ=1 for libFuzzer.
+O := $(BUILD)/$(BOARD)$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)
 SAN_FLAGS = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-VARIANT_FLAGS := $(if $(SAN),$(SAN_FLAGS)) $(if $(COV),-O0 --coverage)
+FUZZ_FLAGS = $(SAN_FLAGS) -fsanitize=fuzzer-no-link
+VARIANT_FLAGS := $(if $(SAN),$(SAN_FLAGS)) $(if $(COV),-O0 --coverage) $(if $(FUZZ),$(FUZZ_FLAGS))
 
 # What gcc makes of the flow of values depends on its release, on -O and on the sanitizers, and gcc 11
 # counts designated initializers wrongly: that stays a warning.
@@ -62,6 +63,7 @@ SIM_SRC := $(sort $(wildcard port/sim/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c))
 SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
 VECTOR_SRC := $(sort $(wildcard tests/vectors/*_test.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
 include port/mbedtls/sources.mk
 
 # The files of core/ that a list of names and prefixes in layers.mk means.
@@ -73,7 +75,8 @@ SIM_OBJ := $(SIM_SRC:%.c=$(O)/%.o)
 UNIT_OBJ := $(UNIT_SRC:%.c=$(O)/%.o)
 SIMTEST_OBJ := $(SIMTEST_SRC:%.c=$(O)/%.o)
 VECTOR_OBJ := $(VECTOR_SRC:%.c=$(O)/%.o)
-TEST_OBJ := $(UNIT_OBJ) $(SIMTEST_OBJ) $(VECTOR_OBJ)
+FUZZ_OBJ := $(FUZZ_SRC:%.c=$(O)/%.o)
+TEST_OBJ := $(UNIT_OBJ) $(SIMTEST_OBJ) $(VECTOR_OBJ) $(FUZZ_OBJ)
 MBED_OBJ := $(MBED_SRC:%=$(O)/mbedtls/%.o)
 MBED_USER_OBJ := $(patsubst %.c,$(O)/%.o,$(call core_files,$(MBEDTLS_USERS))) $(POSIX_OBJ) \
     $(SIM_OBJ) $(TEST_OBJ)
@@ -87,6 +90,7 @@ TEST_LIBS := $(O)/libcore.a $(O)/libsim.a $(O)/libposix.a $(O)/libmbed.a
 UNIT_BIN := $(UNIT_OBJ:.o=)
 SIMTEST_BIN := $(SIMTEST_OBJ:.o=)
 VECTOR_BIN := $(VECTOR_OBJ:.o=)
+FUZZ_BIN := $(FUZZ_OBJ:.o=)
 
 # --- Building -------------------------------------------------------------------------------------
 
@@ -129,6 +133,7 @@ $(PROGRAM): $(MAIN_OBJ) $(LIBS)
 	$(SAY) LINK $@
 	$(Q)$(LINK) -Wl,-Map=$@.map -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
 
+$(filter %_fuzz,$(FUZZ_BIN)): LDFLAGS += -fsanitize=fuzzer
 $(TEST_OBJ:.o=): %: %.o $(TEST_LIBS)
 	$(SAY) LINK $@
 	$(Q)$(LINK) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -pthread
@@ -177,6 +182,15 @@ sim: $(if $(T),$(T:%=$(O)/tests/sim/%_test),$(SIMTEST_BIN)) ## run the simulated
 .PHONY: vectors
 vectors: $(VECTOR_BIN) $(PROGRAM) ## judge whole OCSP responses, our own and others'
 	@tests/vectors/run $(O)/tests/vectors $(PROGRAM)
+
+# F=der takes one target only: tests/fuzz/der_fuzz.c.
+.PHONY: fuzz fuzz-programs
+fuzz: ## fuzz each parser for T seconds, 10 unless given (F=name: one of them)
+	@tests/lib/need build fuzz
+	@$(MAKE) --no-print-directory CC=clang FUZZ=1 fuzz-programs
+	@tests/fuzz/run $(O)-fuzz/tests/fuzz $(BUILD)/fuzz $(or $(T),10) $(F)
+
+fuzz-programs: $(if $(F),$(F:%=$(O)/tests/fuzz/%_fuzz) $(O)/tests/fuzz/seeds,$(FUZZ_BIN))
 
 .PHONY: test
 test: ## install what is missing, then run every test

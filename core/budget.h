@@ -10,6 +10,16 @@
 #define BUDGET_CONNECTIONS 1024
 #endif
 
+/* Logins under way at once; a wrong password holds its place for up to half a minute. */
+#ifndef BUDGET_LOGINS
+#define BUDGET_LOGINS 64
+#endif
+
+/* Addresses and users whose failed logins and messages are counted. */
+#ifndef BUDGET_RATES
+#define BUDGET_RATES 1024
+#endif
+
 /* Messages being received at once. */
 #ifndef BUDGET_TRANSACTIONS
 #define BUDGET_TRANSACTIONS 512
@@ -69,6 +79,15 @@
 /* Replies of one turn of one session. */
 #ifndef BUDGET_REPLY_LEN
 #define BUDGET_REPLY_LEN 2048
+#endif
+
+/* Connections to the control socket at once, and bytes of a reply that are made at once: all that
+ * `postern status` says of one thing. */
+#ifndef BUDGET_CONTROLS
+#define BUDGET_CONTROLS 3
+#endif
+#ifndef BUDGET_CONTROL_REPLY_LEN
+#define BUDGET_CONTROL_REPLY_LEN (16u * 1024)
 #endif
 
 /* What the options of one configuration may take: users and aliases are most of it. */

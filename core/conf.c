@@ -37,6 +37,7 @@ static const struct {
 } expectations[] = {
     {conf_value_name, "a domain name"},
     {conf_value_path, "an absolute path of at most 255 bytes"},
+    {conf_value_socket, "an absolute path of at most 107 bytes"},
     {conf_value_sni_path, "an absolute path of at most 255 bytes with no variable but $tls_in_sni"},
     {conf_value_maildir, "an absolute path with no variables but $local_part and $domain"},
     {conf_value_hosts, "an address, ADDRESS/BITS or *" LIST_NOTE},
@@ -236,6 +237,20 @@ static void add_listener(struct conf *c, const struct net_addr *addr, uint16_t p
     l->is_implicit_tls = holds_port(&c->tls_on_connect_ports, port);
 }
 
+/* It stands in the spool's directory unless an option says otherwise. */
+static bool place_control(struct conf *c, struct arena *a)
+{
+    uint8_t bytes[CONF_PATH_MAX + sizeof "/control"];
+    struct buf path = buf_make(bytes, sizeof bytes);
+    if (*c->control_socket != 0) {
+        return true;
+    }
+    buf_put_string(&path, c->spool_directory);
+    buf_put_string(&path, "/control");
+    c->control_socket = conf_copy(a, buf_slice(&path));
+    return c->control_socket != NULL;
+}
+
 static bool make_listeners(struct conf *c, struct arena *a)
 {
     const struct conf_ports *ports = &c->daemon_smtp_ports;
@@ -283,7 +298,7 @@ static bool finish(struct reader *r)
     if (*c->tls_privatekey == 0) {
         c->tls_privatekey = c->tls_certificate;
     }
-    if (!make_listeners(c, r->arena)) {
+    if (!place_control(c, r->arena) || !make_listeners(c, r->arena)) {
         report_memory(r);
         return false;
     }

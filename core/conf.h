@@ -87,6 +87,7 @@ struct conf_logins {
 /* What an option of each type becomes. A path or string is never NULL; empty: not set. */
 #define CONF_TYPE_name        struct slice
 #define CONF_TYPE_path        const char *
+#define CONF_TYPE_socket      const char *
 #define CONF_TYPE_sni_path    const char *
 #define CONF_TYPE_maildir     const char *
 #define CONF_TYPE_string      const char *

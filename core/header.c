@@ -40,9 +40,12 @@ bool header_put_received(struct buf *b, const struct header_trace *t)
     buf_put_string(b, t->is_smtputf8 ? " with UTF8SMTP"
                       : t->is_esmtp  ? " with ESMTP"
                                      : " with SMTP");
+    /* There are no registered words for TLS or a login without EHLO. */
+    bool is_extended = t->is_smtputf8 || t->is_esmtp;
+    buf_put_string(b, is_extended && t->tls.len != 0 ? "S" : "");
+    buf_put_string(b, is_extended && t->is_authenticated ? "A" : "");
     if (t->tls.len != 0) {
-        /* There is no registered word for TLS without EHLO. */
-        buf_put_string(b, t->is_smtputf8 || t->is_esmtp ? "S (" : " (");
+        buf_put_string(b, " (");
         buf_put(b, t->tls);
         buf_put_string(b, ")");
     }

@@ -23,6 +23,7 @@ struct header_trace {
         recipient; /* without brackets, as named by the client; empty, if there are more than one */
     int64_t date;  /* seconds since 1970 UTC */
     bool is_esmtp;
+    bool is_authenticated;
     bool is_smtputf8;
 };
 

@@ -7,6 +7,8 @@
  *   the spool: ONE sync for all that waits; what became durable is answered
  *   sessions again: those answers go out
  *   one TLS handshake: public-key work comes after the replies that are due
+ *   one login: a piece of hashing its password, likewise
+ *   fetching proofs: what has come of one answer
  *   deliveries: a bounded piece
  *
  * Whatever is left makes the next wait return at once. */
@@ -35,6 +37,10 @@ static void take_event(struct mta *m, const struct port_event *event)
     case PORT_WRITABLE:
         if (TAG_OWNER(event->tag) == TAG_LISTENER) {
             mta_accept(m, (uint32_t)TAG_REST(event->tag));
+        } else if (TAG_OWNER(event->tag) == TAG_CONTROL) {
+            control_event(m, TAG_REST(event->tag));
+        } else if (TAG_OWNER(event->tag) == TAG_FETCH) {
+            m->fetch_woken = true;
         } else {
             conn_event(m, TAG_REST(event->tag), event->kind);
         }
@@ -67,6 +73,12 @@ static void take_timers(struct mta *m)
             break;
         case TIMER_STAPLE:
             site_watch(m);
+            break;
+        case TIMER_LOGIN:
+            login_timer(m, t->tag);
+            break;
+        case TIMER_CONTROL:
+            control_timeout(m, t->tag);
             break;
         case TIMER_ACCEPT:
             mta_accept_again(m);
@@ -124,13 +136,17 @@ static bool run_spool(struct mta *m)
 
 static uint64_t wait_ms(const struct mta *m, bool more)
 {
-    if (more || m->run.first != NULL || m->shaking_first != NULL) {
+    if (more || m->run.first != NULL || m->shaking_first != NULL || m->working_first != NULL) {
         return 0;
     }
     uint64_t at_ms = timers_next_ms(&m->timers);
     uint64_t spool_ms = spool_next_deadline_ms(m->spool);
     if (spool_ms < at_ms) {
         at_ms = spool_ms;
+    }
+    uint64_t fetch_ms = fetch_deadline_ms(m);
+    if (fetch_ms < at_ms) {
+        at_ms = fetch_ms;
     }
     if (m->stopping && m->stop_by_ms < at_ms) {
         at_ms = m->stop_by_ms;
@@ -149,6 +165,7 @@ void mta_stop(struct mta *m)
     report_text(m, LOG_INFO, "stop", SLICE_LITERAL("finishing what was promised"));
     m->stopping = true;
     m->stop_by_ms = m->now_ms + STOP_WITHIN_MS;
+    ocsp_fetch_close(&m->fetch);
     mta_close_listeners(m);
     queue_stop(&m->queue);
     spool_stop(m->spool);
@@ -185,6 +202,8 @@ bool mta_step(struct mta *m)
     m->more_to_do = m->more_to_do || m->run.first != NULL;
     conn_run_all(m);
     handshake_run(m);
+    login_run(m);
+    fetch_step(m);
     struct buf scratch = buf_make(m->scratch, BUDGET_SCRATCH_LEN);
     if (queue_step(&m->queue, m->now_ms, scratch)) {
         m->more_to_do = true;

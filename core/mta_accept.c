@@ -2,7 +2,6 @@
 #include "mta_inside.h"
 
 #define ACCEPTS_PER_EVENT 16
-#define ACCEPT_PAUSE_MS   1000 /* after running out of descriptors */
 
 static void complain(struct buf *errors, const struct net_addr *at, enum err err)
 {
@@ -229,6 +228,7 @@ void mta_accept(struct mta *m, uint32_t index)
 
 void mta_accept_again(struct mta *m)
 {
+    control_accept_again(m);
     for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
         struct listener *l = &m->listeners[i];
         if (l->handle != 0 && l->again_ms != 0 && l->again_ms <= m->now_ms) {

@@ -3,19 +3,24 @@
  * Private to core/mta*.c. Who does what: mta.c the step and its order; mta_accept.c listeners and
  * limits; mta_conn.c bytes in and out of a connection; mta_handshake.c the handshake queue;
  * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
- * mta_session.c the answers to what a session asks; mta_conf.c options and their reload;
- * mta_report.c log lines.
+ * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_conf.c options and their
+ * reload; mta_report.c log lines; mta_control.c the control socket.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
 
+#include "auth.h"
+#include "base64.h"
 #include "budget.h"
 #include "conf.h"
+#include "control.h"
 #include "envelope.h"
 #include "mta.h"
+#include "ocsp_fetch.h"
 #include "ocsp_staple.h"
 #include "ocsp_staple_names.h"
 #include "queue.h"
+#include "rate.h"
 #include "route.h"
 #include "running_time.h"
 #include "smtpd.h"
@@ -28,10 +33,43 @@
 #define TAG_CONN       (UINT64_C(1) << 56)
 #define TAG_LISTENER   (UINT64_C(2) << 56)
 #define TAG_QUEUE      (UINT64_C(3) << 56)
+#define TAG_FETCH      (UINT64_C(4) << 56)
+#define TAG_CONTROL    (UINT64_C(5) << 56)
 #define TAG_OWNER(tag) ((tag) >> 56 << 56)
 #define TAG_REST(tag)  ((tag) & ((UINT64_C(1) << 56) - 1))
 
-enum timer_kind { TIMER_CONN, TIMER_QUEUE, TIMER_ACCEPT, TIMER_HEAP, TIMER_STAPLE };
+enum timer_kind {
+    TIMER_CONN,
+    TIMER_QUEUE,
+    TIMER_ACCEPT,
+    TIMER_HEAP,
+    TIMER_STAPLE,
+    TIMER_CONTROL,
+    TIMER_LOGIN
+};
+
+#define ACCEPT_PAUSE_MS 1000 /* after running out of descriptors */
+
+/* What is counted in rates. */
+enum rate_kind { RATE_FAILED_LOGINS };
+
+/* Who has logged in. */
+struct mta_user {
+    uint8_t name_len;
+    uint16_t senders_len; /* as in struct auth_user */
+    uint8_t name[AUTH_NAME_MAX];
+    uint8_t senders[AUTH_SENDERS_MAX];
+};
+
+/* A login under way; see mta_auth.c. */
+struct login {
+    struct timer timer; /* of a reply that comes late */
+    struct login *next; /* of those that work */
+    uint64_t conn;      /* handle */
+    struct mta_user *user;
+    struct auth auth;
+    uint8_t challenge[BASE64_LEN(AUTH_CHALLENGE_MAX)];
+};
 
 /* Bytes of a session that came in and are not used up, or that could not be sent. Borrowed from
  * pools while there are any. */
@@ -96,7 +134,9 @@ struct conn {
     struct slot *in;
     struct slot *out;
     struct txn *txn;
-    struct slice body; /* asked to be stored, refused with ERR_AGAIN; a view into in */
+    struct login *login;   /* NULL: none is under way */
+    struct mta_user *user; /* NULL: nobody has logged in */
+    struct slice body;     /* asked to be stored, refused with ERR_AGAIN; a view into in */
     struct smtpd smtp;
 };
 
@@ -116,6 +156,19 @@ struct listener {
     uint64_t again_ms; /* descriptors ran out: accept again then; 0: accepting */
 };
 
+/* Somebody at the control socket: a request, then its reply. */
+struct control_conn {
+    uint32_t handle; /* the port's */
+    struct timer timer;
+    struct control control;
+    struct control_request request;
+    uint64_t cursor; /* how far the answer has come, as it sees fit; 0: the begin */
+    bool is_answering;
+    bool is_complete; /* all of the reply has been made */
+    struct buf reply; /* what is not sent yet, in reply_bytes */
+    uint8_t reply_bytes[BUDGET_CONTROL_REPLY_LEN];
+};
+
 struct conn_list {
     struct conn *first;
     struct conn *last;
@@ -133,13 +186,17 @@ struct mta {
     const struct port *port;
     const struct mta_start *start;
     uint64_t now_ms;
+    uint64_t started_ms;
     struct site *site; /* in force: one of sites */
     struct site sites[2];
     struct smtpd_env smtp_env;     /* for those who are not offered STARTTLS */
     struct smtpd_env smtp_env_tls; /* and those who are */
     struct timers timers;
-    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names;
-    struct conn_list run;       /* each gets a turn */
+    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names, logins, users,
+        controls;
+    struct conn_list run;        /* each gets a turn */
+    struct login *working_first; /* each gets a turn, one a step */
+    struct rates rates;
     struct conn *shaking_first; /* each gets a turn, one a step */
     struct conn *shaking_last;
     uint32_t num_handshakes;    /* that hold a place */
@@ -147,6 +204,8 @@ struct mta {
     struct txn *commits_first;  /* waiting to be durable */
     struct txn *commits_last;
     struct listener listeners[BUDGET_LISTENERS];
+    uint32_t control_listener;
+    bool control_again;        /* descriptors ran out */
     struct timer staple_timer; /* what is served may change then */
     struct timer heap_timer;   /* TLS ran out of memory: look again then */
     struct timer accept_timer; /* descriptors ran out: look again then */
@@ -156,7 +215,10 @@ struct mta {
     struct staple_names names; /* and those for names that clients ask for */
     struct staple_counts staple_counts;
     struct staple_ledger evictions;
-    bool is_check; /* nothing may be written */
+    struct ocsp_fetch fetch; /* renews the proofs of all sets */
+    bool fetch_woken;        /* the network has something for it */
+    bool sets_touched;       /* some set may have changed, come or gone */
+    bool is_check;           /* nothing may be written */
     struct wall_time wall;
     char floor_path[1100];
     struct running_time running;
@@ -210,7 +272,23 @@ enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors);
 struct tls_set *site_take_set(struct mta *m, struct slice name);
 void site_watch(struct mta *m); /* tells what is served, where that has changed */
 void site_put_check(struct mta *m, struct buf *out);
+void site_count(struct mta *m, const struct tls_info *info); /* a handshake that has ended */
 void site_close_tls(struct mta *m);
+
+/* mta_fetch.c: the renewing of proofs, in bounded pieces */
+#define FETCH_CERTS   3 /* of a chain, from the leaf on */
+#define FETCH_TARGETS ((1 + BUDGET_TLS_SETS) * STAPLE_MAX_PAIRS * FETCH_CERTS)
+enum err fetch_open(struct mta *m, struct arena *a);
+void fetch_use(struct mta *m, const struct conf *conf); /* options that are about to be in force */
+void fetch_step(struct mta *m);
+uint64_t fetch_deadline_ms(const struct mta *m);
+/* When a proof of that pair is asked for next, Unix seconds; false: never, or not known. set: 0 the
+ * default one, else 1 + its place in the pool. */
+bool fetch_next_s(const struct mta *m, size_t set, size_t pair, int64_t *out_s);
+
+/* mta_status.c */
+/* For each set of certificates what `postern status` says: lines of "key: value". */
+void site_put_status(struct mta *m, struct buf *out);
 
 /* mta_conn.c */
 void conn_open(struct mta *m, struct conn *c);
@@ -242,6 +320,14 @@ void handshake_wait_for_heap(struct mta *m, struct conn *c);
 void handshake_heap_timer(struct mta *m);
 void handshake_run(struct mta *m); /* a turn for the first of the queue */
 
+/* mta_auth.c */
+void login_offer(struct mta *m, struct conn *c); /* once TLS is there */
+void login_ask(struct mta *m, struct conn *c, const struct smtpd_ask *ask);
+void login_timer(struct mta *m, uint64_t conn_handle);
+void login_run(struct mta *m); /* a piece of work for the first of those that have some */
+void login_drop(struct mta *m, struct conn *c);
+uint64_t rate_key_of_peer(const struct mta *m, uint8_t kind, const struct net_addr *peer);
+
 /* mta_session.c: each answers the session, or returns false and waits for room in the spool */
 void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask);
 void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask);
@@ -250,6 +336,17 @@ bool session_body(struct mta *m, struct conn *c);
 void session_end(struct mta *m, struct conn *c);
 void session_abort(struct mta *m, struct conn *c);
 void session_committed(struct mta *m, const struct spool_event *event);
+
+/* mta_control.c */
+void control_open(struct mta *m); /* a server without its socket serves all the same, and says so */
+void control_close(struct mta *m);
+void control_event(struct mta *m, uint64_t handle); /* 0: at the listener */
+void control_timeout(struct mta *m, uint64_t handle);
+void control_accept_again(struct mta *m);
+
+/* mta_control_queue.c: answers to requests; the next piece of the reply and the result. */
+enum err control_queue(struct mta *m, struct control_conn *c);
+enum err control_flush(struct mta *m, struct control_conn *c);
 
 /* mta_report.c */
 void report_line(struct mta *m, enum log_level level, struct log_line *line);

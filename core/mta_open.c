@@ -1,7 +1,7 @@
 /* From options to a running server, and back: memory, services in their order, the end. */
 #include "mta_inside.h"
 
-#define NUM_TIMERS (BUDGET_CONNECTIONS + 1 + 3)
+#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_LOGINS + BUDGET_CONTROLS + 1 + 3)
 
 /* Sized by the budget, and by the options that count at start. */
 static struct spool_conf spool_conf_of(uint64_t spool_size)
@@ -31,7 +31,10 @@ static const struct part parts[] = {
 #define POOL(field, type, num, what) {what, sizeof(type), num},
 #include "budget.def"
 #undef POOL
+    {"ocsp fetch", sizeof(struct fetch_target), FETCH_TARGETS},
+    {"ocsp fetch buffer", FETCH_MEMORY_LEN, 1},
     {"timers", sizeof(struct timer *), NUM_TIMERS},
+    {"rates", sizeof(struct rate), BUDGET_RATES},
     {"file buffer", BUDGET_SCRATCH_LEN, 1},
     {"tls heap", BUDGET_TLS_HEAP_LEN, 1},
 };
@@ -99,6 +102,10 @@ static enum err open_memory(struct mta *m, struct arena *a)
 #include "budget.def"
 #undef POOL
     m->scratch = arena_take(a, BUDGET_SCRATCH_LEN);
+    m->rates.num_items = BUDGET_RATES;
+    m->rates.items = arena_take(a, BUDGET_RATES * sizeof *m->rates.items);
+    fits = fits && m->rates.items != NULL;
+    fits = fits && fetch_open(m, a) == ERR_OK;
     return fits && m->scratch != NULL ? ERR_OK : ERR_NO_MEMORY;
 }
 
@@ -115,6 +122,11 @@ static void put_path(char *into, size_t cap, const struct site *site, const char
 
 static enum err open_services(struct mta *m, struct arena *a)
 {
+    uint8_t *seed = (uint8_t *)&m->rates.seed;
+    enum err seeded = m->port->entropy.fill(m->port->entropy.ctx, seed, sizeof m->rates.seed);
+    if (seeded != ERR_OK) {
+        return seeded;
+    }
     const struct port *port = m->port;
     struct spool_conf spool_conf = spool_conf_of(m->site->conf.spool_size);
     enum err err = spool_open(&m->spool, &spool_conf, &port->store, &port->entropy, &port->log, a);
@@ -187,6 +199,7 @@ static struct mta *make(struct arena *a, const struct port *port, const struct m
         m->port = port;
         m->start = start;
         m->now_ms = port->clock.monotonic_ms(port->clock.ctx);
+        m->started_ms = m->now_ms;
     }
     return m;
 }
@@ -216,6 +229,7 @@ enum err mta_open(struct mta **out, struct arena *a, const struct port *port,
         site_close_tls(m);
         return err;
     }
+    control_open(m);
     m->more_to_do = true; /* recovery */
     *out = m;
     return ERR_OK;
@@ -279,6 +293,7 @@ void mta_close(struct mta *m)
         m->port->net.close(m->port->net.ctx, c->handle);
     }
     mta_close_listeners(m);
+    control_close(m);
     site_close_tls(m);
     wall_time_close(&m->wall);
     running_time_close(&m->running, m->now_ms);

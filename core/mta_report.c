@@ -69,6 +69,13 @@ void report_connection(struct mta *m, const struct conn *c)
     report_line(m, LOG_INFO, &line);
 }
 
+static void put_user(struct log_line *line, const struct conn *c)
+{
+    if (c != NULL && c->user != NULL) {
+        log_peer_text(line, "user", slice_make(c->user->name, c->user->name_len));
+    }
+}
+
 static void put_sender(struct log_line *line, const struct txn *t)
 {
     struct envelope_cursor cursor;
@@ -94,6 +101,7 @@ void report_message(struct mta *m, const struct conn *c, const struct txn *t,
     log_u64(&line, "size", event->meta.total_len - event->meta.envelope_len);
     log_u64(&line, "rcpts", event->meta.num_rcpts);
     put_tls(&line, c);
+    put_user(&line, c);
     put_sender(&line, t); /* what the peer chose goes last: a line that is too long is cut there */
     if (c != NULL) {
         log_peer_text(&line, "helo", smtpd_helo(&c->smtp));

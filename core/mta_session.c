@@ -76,16 +76,16 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
     answer(c, SMTPD_OK);
 }
 
-static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct route_result *users,
-                                    struct slice address)
+static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct route_result *result)
 {
-    if (t->envelope.num_rcpts + users->num_users > SPOOL_RCPTS_MAX) {
+    if (t->envelope.num_rcpts + result->num_targets > SPOOL_RCPTS_MAX) {
         return SMTPD_BUSY;
     }
-    /* One address stands for all its users or for none. */
+    /* One address stands for all its targets or for none. */
     struct envelope_mark mark = envelope_mark(&t->envelope);
-    for (uint32_t i = 0; i < users->num_users; i++) {
-        struct envelope_rcpt rcpt = {.user = users->users[i], .address = address};
+    for (uint32_t i = 0; i < result->num_targets; i++) {
+        const struct route_target *target = &result->targets[i];
+        struct envelope_rcpt rcpt = {.user = target->user, .address = target->address};
         enum err err = envelope_add(&t->envelope, &m->blocks, &rcpt);
         if (err != ERR_OK && err != ERR_EXISTS) {
             envelope_cut(&t->envelope, &m->blocks, &mark);
@@ -95,22 +95,33 @@ static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct r
     return SMTPD_OK;
 }
 
+/* Whether the client may send to any domain. */
+static bool may_relay(const struct mta *m, const struct conn *c)
+{
+    return hostlist_match(&m->site->conf.relay_from_hosts, &c->peer);
+}
+
 void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
 {
     struct route_result result;
+    struct buf room = buf_make(m->scratch, ROUTE_ROOM_LEN);
     if (c->txn == NULL) {
         answer(c, SMTPD_TEMPORARY);
         return;
     }
-    switch (route_address(&m->site->conf, &ask->address, &result)) {
+    switch (route_address(&m->site->conf, &ask->address, may_relay(m, c), room, &result)) {
     case ROUTE_LOCAL:
-        answer(c, add_rcpts(m, c->txn, &result, ask->address.text));
+    case ROUTE_REMOTE:
+        answer(c, add_rcpts(m, c->txn, &result));
         return;
     case ROUTE_UNKNOWN_USER:
         answer(c, SMTPD_UNKNOWN_USER);
         return;
     case ROUTE_RELAY_DENIED:
         answer(c, SMTPD_RELAY_DENIED);
+        return;
+    case ROUTE_NO_WAY:
+        answer(c, SMTPD_NO_ROUTE);
         return;
     case ROUTE_TEMPORARY:
         answer(c, SMTPD_TEMPORARY);
@@ -183,6 +194,7 @@ static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
         .recipient = only_rcpt(t, &cursor),
         .date = t->received_s != 0 ? t->received_s : wall_time_guess(&m->wall),
         .is_esmtp = smtpd_is_esmtp(&c->smtp),
+        .is_authenticated = c->user != NULL,
         .is_smtputf8 = t->is_smtputf8,
     };
     if (!header_put_received(&text, &trace)) {

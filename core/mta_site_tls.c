@@ -121,6 +121,7 @@ enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors)
         struct staple_conf staple_conf = staple_conf_of(m, conf);
         staple_names_use(&m->names, &staple_conf);
         m->has_certificate = conf->tls_certificate[0] != 0;
+        fetch_use(m, conf);
         site_watch(m);
     }
     return err;
@@ -150,6 +151,7 @@ struct tls_set *site_take_set(struct mta *m, struct slice name)
         }
         memset(entropy, 0, sizeof entropy);
     }
+    m->sets_touched = true;
     struct staple *named = staple_names_find(&m->names, name, &now, file_scratch(m));
     if (named != NULL) {
         return staple_take_set(named);
@@ -162,11 +164,20 @@ void site_watch(struct mta *m)
 {
     struct tls_time now = mta_tls_time(m);
     if (m->has_certificate) {
+        staple_refresh(&m->staple, &now, file_scratch(m));
         uint64_t wait_ms = staple_watch(&m->staple, &now);
-        uint64_t names_ms = staple_names_watch(&m->names, &now);
+        uint64_t names_ms = staple_names_watch(&m->names, &now, file_scratch(m));
+        m->sets_touched = true;
         wait_ms = names_ms < wait_ms ? names_ms : wait_ms;
         timer_set(&m->timers, &m->staple_timer, m->now_ms + (wait_ms < 1000 ? 1000 : wait_ms));
     }
+}
+
+void site_count(struct mta *m, const struct tls_info *info)
+{
+    struct staple *named = staple_names_peek(&m->names, info->sni);
+    staple_count(&m->staple_counts, info);
+    staple_count(named != NULL ? &named->counts : &m->staple.counts, info);
 }
 
 static void report_counts(struct mta *m)
@@ -198,6 +209,7 @@ void site_close_tls(struct mta *m)
     while ((t = pool_each(&m->tls_conns, &cursor)) != NULL) {
         tls_free(t);
     }
+    ocsp_fetch_close(&m->fetch);
     staple_names_close(&m->names);
     staple_close(&m->staple);
     tls_env_close(&m->tls_env);

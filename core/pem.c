@@ -58,17 +58,53 @@ static enum err read_body(struct slice *in, struct slice label, struct buf *out)
     return ERR_MALFORMED;
 }
 
-enum err pem_next(struct slice *text, struct slice label, struct buf *out)
+enum err pem_next_block(struct slice *text, struct slice label, struct buf *out,
+                        struct slice *out_block)
 {
     struct slice rest = *text, line;
     while (take_line(&rest, &line)) {
         if (is_boundary(line, SLICE_LITERAL("BEGIN"), label)) {
             enum err err = read_body(&rest, label, out);
             if (err == ERR_OK) {
+                *out_block = slice_make(line.ptr, (size_t)(rest.ptr - line.ptr));
                 *text = rest;
             }
             return err;
         }
     }
     return ERR_ABSENT;
+}
+
+enum err pem_next(struct slice *text, struct slice label, struct buf *out)
+{
+    struct slice block;
+    return pem_next_block(text, label, out, &block);
+}
+
+#define LINE_LEN 48 /* bytes, which are 64 characters (RFC 7468 2) */
+
+static void put_boundary(struct buf *b, const char *word, struct slice label)
+{
+    buf_put_string(b, word);
+    buf_put(b, label);
+    buf_put_string(b, "-----\n");
+}
+
+bool pem_put(struct buf *b, struct slice label, struct slice bytes)
+{
+    struct buf whole = *b;
+    put_boundary(&whole, "-----BEGIN ", label);
+    while (!slice_is_empty(bytes)) {
+        struct slice line = slice_make(NULL, 0);
+        slice_take(&bytes, bytes.len < LINE_LEN ? bytes.len : LINE_LEN, &line);
+        base64_put(&whole, line);
+        buf_put_u8(&whole, '\n');
+    }
+    put_boundary(&whole, "-----END ", label);
+    if (whole.overflow) {
+        b->overflow = true;
+        return false;
+    }
+    *b = whole;
+    return true;
 }

@@ -24,6 +24,7 @@ static const struct verb_rule verb_rules[] = {
     [SMTP_HELP] = {ARGS_ANY, 512},
     [SMTP_QUIT] = {ARGS_NONE, 512},
     [SMTP_STARTTLS] = {ARGS_NONE, 512},
+    [SMTP_AUTH] = {ARGS_NEEDED, SMTP_AUTH_LINE_MAX},
     [SMTP_NOT_OFFERED] = {ARGS_ANY, SMTP_LINE_MAX},
     [SMTP_FOREIGN] = {ARGS_ANY, SMTP_LINE_MAX},
     [SMTP_UNKNOWN] = {ARGS_ANY, SMTP_LINE_MAX},
@@ -41,7 +42,7 @@ static const struct word words[] = {
     {"RCPT", SMTP_RCPT},        {"DATA", SMTP_DATA},        {"BDAT", SMTP_BDAT},
     {"RSET", SMTP_RSET},        {"NOOP", SMTP_NOOP},        {"VRFY", SMTP_VRFY},
     {"HELP", SMTP_HELP},        {"QUIT", SMTP_QUIT},        {"STARTTLS", SMTP_STARTTLS},
-    {"EXPN", SMTP_NOT_OFFERED}, {"AUTH", SMTP_NOT_OFFERED}, {"ETRN", SMTP_NOT_OFFERED},
+    {"EXPN", SMTP_NOT_OFFERED}, {"AUTH", SMTP_AUTH},        {"ETRN", SMTP_NOT_OFFERED},
     {"TURN", SMTP_NOT_OFFERED}, {"SEND", SMTP_NOT_OFFERED}, {"SOML", SMTP_NOT_OFFERED},
     {"SAML", SMTP_NOT_OFFERED}, {"BURL", SMTP_NOT_OFFERED}, {"GET", SMTP_FOREIGN},
     {"POST", SMTP_FOREIGN},     {"PUT", SMTP_FOREIGN},      {"HEAD", SMTP_FOREIGN},
@@ -188,7 +189,7 @@ static bool parse_size(struct slice value, uint64_t *out)
     return true;
 }
 
-enum mail_parameter { MAIL_SIZE = 1, MAIL_BODY = 2, MAIL_SMTPUTF8 = 4 };
+enum mail_parameter { MAIL_SIZE = 1, MAIL_BODY = 2, MAIL_SMTPUTF8 = 4, MAIL_AUTH = 8 };
 
 static enum smtp_reply apply_parameter(const struct parameter *p, struct smtp_mail *out,
                                        uint32_t *seen)
@@ -206,6 +207,9 @@ static enum smtp_reply apply_parameter(const struct parameter *p, struct smtp_ma
         which = MAIL_SMTPUTF8;
         out->is_smtputf8 = true;
         good = !p->has_value;
+    } else if (text_equal_nocase(p->keyword, SLICE_LITERAL("AUTH"))) {
+        which = MAIL_AUTH; /* who first sent it, as the client believes: of no use here */
+        good = p->has_value && p->value.len <= SMTP_AUTH_VALUE_MAX;
     } else {
         return SMTP_REPLY_PARAMETER;
     }
@@ -261,6 +265,24 @@ enum smtp_reply smtp_rcpt_parse(struct slice args, bool smtputf8, struct address
         return take_parameter(&args, &p) ? SMTP_REPLY_PARAMETER : SMTP_REPLY_PARAMETER_SYNTAX;
     }
     return out->is_utf8 && !smtputf8 ? SMTP_REPLY_NEEDS_SMTPUTF8 : SMTP_REPLY_NONE;
+}
+
+enum smtp_reply smtp_auth_parse(struct slice args, struct slice *out_mechanism,
+                                struct slice *out_response)
+{
+    size_t n = 0;
+    while (n < args.len && !is_blank(args.ptr[n])) {
+        n++;
+    }
+    slice_take(&args, n, out_mechanism);
+    skip_blanks(&args);
+    *out_response = args;
+    for (size_t i = 0; i < args.len; i++) {
+        if (is_blank(args.ptr[i])) {
+            return SMTP_REPLY_AUTH_SYNTAX;
+        }
+    }
+    return SMTP_REPLY_NONE;
 }
 
 bool smtp_bdat_parse(struct slice args, uint64_t *out_len, bool *out_is_last)

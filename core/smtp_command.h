@@ -22,8 +22,9 @@ enum smtp_verb {
     SMTP_HELP,
     SMTP_QUIT,
     SMTP_STARTTLS,
-    SMTP_NOT_OFFERED, /* commands that are known, and that this server does not have: EXPN, AUTH,
-                         ETRN... */
+    SMTP_AUTH,
+    SMTP_NOT_OFFERED, /* commands that are known, and that this server does not have: EXPN, ETRN...
+                       */
     SMTP_FOREIGN, /* the first word of another protocol's request: GET, POST, CONNECT..., or no text
                      at all */
     SMTP_UNKNOWN,
@@ -50,6 +51,10 @@ enum smtp_reply smtp_mail_parse(struct slice args, struct smtp_mail *out);
 /* "TO:" Forward-path; no parameter is supported. Addresses beyond ASCII are refused unless
  * smtputf8. */
 enum smtp_reply smtp_rcpt_parse(struct slice args, bool smtputf8, struct address *out);
+
+/* sasl-mech [SP initial-response] (RFC 4954 4); a response that is there is not empty. */
+enum smtp_reply smtp_auth_parse(struct slice args, struct slice *out_mechanism,
+                                struct slice *out_response);
 
 /* chunk-size [SP "LAST"] (RFC 3030 2). False: no such size, or one that 64 bits cannot hold. */
 bool smtp_bdat_parse(struct slice args, uint64_t *out_len, bool *out_is_last);

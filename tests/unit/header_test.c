@@ -57,14 +57,23 @@ static void the_protocol_has_its_registered_name(void)
     static const struct {
         bool is_esmtp, is_smtputf8, in_tls;
         const char *name;
+        bool is_authenticated;
     } protocols[] = {
-        {false, false, false, " with SMTP\r\n"},   {false, false, true, " with SMTP (T)\r\n"},
-        {true, false, false, " with ESMTP\r\n"},   {true, false, true, " with ESMTPS (T)\r\n"},
-        {true, true, false, " with UTF8SMTP\r\n"}, {true, true, true, " with UTF8SMTPS (T)\r\n"},
+        {true, false, true, " with ESMTPSA (T)\r\n", true},
+        {true, false, false, " with ESMTPA\r\n", true},
+        {true, true, true, " with UTF8SMTPSA (T)\r\n", true},
+        {false, false, true, " with SMTP (T)\r\n", true},
+        {false, false, false, " with SMTP\r\n", false},
+        {false, false, true, " with SMTP (T)\r\n", false},
+        {true, false, false, " with ESMTP\r\n", false},
+        {true, false, true, " with ESMTPS (T)\r\n", false},
+        {true, true, false, " with UTF8SMTP\r\n", false},
+        {true, true, true, " with UTF8SMTPS (T)\r\n", false},
     };
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < sizeof protocols / sizeof protocols[0]; i++) {
         struct header_trace t = a_trace();
         t.is_esmtp = protocols[i].is_esmtp;
+        t.is_authenticated = protocols[i].is_authenticated;
         t.is_smtputf8 = protocols[i].is_smtputf8;
         t.tls = slice_of_string(protocols[i].in_tls ? "T" : "");
         CHECK(contains(received(&t), protocols[i].name));

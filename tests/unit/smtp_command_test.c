@@ -148,7 +148,7 @@ static void verbs_are_known_in_any_case(void)
         {"QUIT", SMTP_QUIT, ""},
         {"starttls", SMTP_STARTTLS, ""},
         {"EXPN x", SMTP_NOT_OFFERED, "x"},
-        {"AUTH PLAIN", SMTP_NOT_OFFERED, "PLAIN"},
+        {"AUTH PLAIN", SMTP_AUTH, "PLAIN"},
         {"GET / HTTP/1.1", SMTP_FOREIGN, "/ HTTP/1.1"},
         {"CONNECT a:25", SMTP_FOREIGN, "a:25"},
         {"\x16\x03\x01", SMTP_FOREIGN, ""},
@@ -205,7 +205,8 @@ static void each_verb_has_its_line_limit(void)
                 ? slice_make("", 0)
                 : args;
         CHECK_EQ(smtp_command_check(verb, 510, fits), SMTP_REPLY_NONE);
-        CHECK_EQ(smtp_command_check(verb, SMTP_LINE_MAX - 1, fits), SMTP_REPLY_LINE_TOO_LONG);
+        size_t max = verb == SMTP_AUTH ? SMTP_AUTH_LINE_MAX : SMTP_LINE_MAX;
+        CHECK_EQ(smtp_command_check(verb, max - 1, fits), SMTP_REPLY_LINE_TOO_LONG);
     }
     CHECK_EQ(smtp_command_check(SMTP_NOOP, 511, args), SMTP_REPLY_LINE_TOO_LONG);
     CHECK_EQ(smtp_command_check(SMTP_RCPT, 511, args), SMTP_REPLY_LINE_TOO_LONG);
@@ -273,7 +274,7 @@ static void every_reply_is_well_formed(void)
         }
         CHECK(bytes[0] >= '2' && bytes[0] <= '5' && bytes[1] <= '5' && bytes[3] == ' ');
         bool is_plain = r == SMTP_REPLY_BANNER || r == SMTP_REPLY_HELO || r == SMTP_REPLY_EHLO ||
-                        r == SMTP_REPLY_DATA;
+                        r == SMTP_REPLY_DATA || r == SMTP_REPLY_CHALLENGE;
         CHECK_EQ(bytes[4] == bytes[0] && bytes[5] == '.' && bytes[7] == '.', !is_plain);
         bool is_good = smtp_reply_class((enum smtp_reply)r) == SMTP_REPLY_CLASS_GOOD;
         CHECK_EQ(is_good, bytes[0] < '4');

@@ -22,7 +22,7 @@ static void ehlo_tells_what_is_true(void)
     CHECK_SAYS(&one, "", "220 mx.example.org ESMTP Postern\r\n");
     CHECK_SAYS(&one, HELLO,
                "250-mx.example.org\r\n250-SIZE 1000\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
-               "250-SMTPUTF8\r\n250-CHUNKING\r\n250-STARTTLS\r\n"
+               "250-SMTPUTF8\r\n250-CHUNKING\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n"
                "250-LIMITS MAILMAX=100 RCPTMAX=3\r\n250 ENHANCEDSTATUSCODES\r\n");
     CHECK(smtpd_is_esmtp(&one.s));
     CHECK_TEXT(smtpd_helo(&one.s), "client.example");
@@ -31,6 +31,7 @@ static void ehlo_tells_what_is_true(void)
     CHECK_TEXT(smtpd_helo(&one.s), "other.example");
     one.env.limits = (struct smtpd_limits){.recipients_max = 7};
     one.env.starttls_offered = false;
+    smtpd_offer_auth(&one.s, NULL);
     CHECK_SAYS(&one, HELLO,
                "250-mx.example.org\r\n250-SIZE\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
                "250-SMTPUTF8\r\n250-CHUNKING\r\n250-LIMITS RCPTMAX=7\r\n"
@@ -40,6 +41,24 @@ static void ehlo_tells_what_is_true(void)
     CHECK(strstr(one.replies, "LIMITS") == NULL);
 }
 
+static void login_is_offered_where_it_may_be_used(void)
+{
+    caller_open(&one);
+    smtpd_offer_auth(&one.s, NULL);
+    say(&one, HELLO);
+    CHECK_SAYS(&one, "AUTH PLAIN good\r\n", "538 5.7.11 STARTTLS first\r\n");
+    one.env.auth_needs_tls = false;
+    CHECK_SAYS(&one, "AUTH PLAIN good\r\n", "502 5.5.1 Command not offered\r\n");
+    CHECK(!smtpd_is_authenticated(&one.s));
+    smtpd_offer_auth(&one.s, "PLAIN");
+    CHECK_SAYS(&one, "AUTH PLAIN\r\n", "334 \r\n");
+    CHECK_SAYS(&one, "more\r\n", "334 bW9yZQ==\r\n");
+    CHECK_SAYS(&one, "good\r\n", "235 2.7.0 Authenticated\r\n");
+    CHECK(smtpd_is_authenticated(&one.s));
+    say(&one, HELLO);
+    CHECK(strstr(one.replies, "AUTH") == NULL && smtpd_is_authenticated(&one.s));
+}
+
 static void the_longest_ehlo_reply_fits(void)
 {
     static uint8_t host[255];
@@ -47,6 +66,7 @@ static void the_longest_ehlo_reply_fits(void)
     caller_open(&one);
     one.out_cap = SMTPD_REPLY_MAX;
     one.env.hostname = slice_make(host, sizeof host);
+    smtpd_offer_auth(&one.s, "PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS");
     memset(&one.env.limits, 0xff, sizeof one.env.limits);
     say(&one, "");
     say(&one, HELLO);
@@ -95,6 +115,7 @@ static const struct verdict_case verdict_cases[] = {
     {SMTPD_RCPT, SMTPD_BUSY, "452 4.5.3 "},
     {SMTPD_RCPT, SMTPD_MAILBOX_FULL, "452 4.2.2 "},
     {SMTPD_RCPT, SMTPD_UNKNOWN_USER, "550 5.1.1 "},
+    {SMTPD_RCPT, SMTPD_NO_ROUTE, "550 5.4.4 "},
     {SMTPD_RCPT, SMTPD_RELAY_DENIED, "550 5.7.1 "},
     {SMTPD_BEGIN, SMTPD_OK, "354 "},
     {SMTPD_BEGIN, SMTPD_TEMPORARY, "451 4.3.0 "},
@@ -611,6 +632,7 @@ static void a_session_is_small(void)
 
 static const struct test_case cases[] = {
     CASE(ehlo_tells_what_is_true),
+    CASE(login_is_offered_where_it_may_be_used),
     CASE(the_longest_ehlo_reply_fits),
     CASE(mail_and_rcpt_tell_what_was_said),
     CASE(every_verdict_has_its_reply),
