@@ -295,6 +295,9 @@ static bool finish(struct reader *r)
     for (uint32_t i = 0; i < c->route_list.num_items; i++) {
         name_primary(c, &c->route_list.items[i].pattern);
     }
+    if (*c->remote_tls_verify_certificates == 0) {
+        c->remote_tls_verify_certificates = c->tls_verify_certificates;
+    }
     if (*c->tls_privatekey == 0) {
         c->tls_privatekey = c->tls_certificate;
     }

@@ -74,7 +74,8 @@ struct conf_fetch_from {
 
 /* A name and password for a server, of client_auth_file. */
 struct conf_login {
-    struct slice host; /* as configured in a route, or by an MX record; an address without brackets */
+    struct slice
+        host; /* as configured in a route, or by an MX record; an address without brackets */
     struct slice user;
     struct slice password;
 };
@@ -153,8 +154,8 @@ enum err conf_read_users(struct conf *c, struct arena *a, struct slice text, str
  * nobody has, a loop, or too many users are found now. Errors as above. */
 enum err conf_read_aliases(struct conf *c, struct arena *a, struct slice text, struct buf *errors);
 
-/* The text of client_auth_file: HOST USER PASSWORD a line, '#' comments; a password may hold spaces.
- * Errors as above, which never show a password. */
+/* The text of client_auth_file: HOST USER PASSWORD a line, '#' comments; a password may hold
+ * spaces. Errors as above, which never show a password. */
 enum err conf_read_logins(struct conf *c, struct arena *a, struct slice text, struct buf *errors);
 /* The login for a server of that name, without regard to case; NULL: none. */
 const struct conf_login *conf_find_login(const struct conf *c, struct slice host);

@@ -159,6 +159,7 @@ bool deliver_smtp_step(struct deliver_smtp *d, const struct tls_time *now, struc
     d->now = *now;
     d->scratch = scratch;
     d->may_shake = may_shake;
+    d->wants_shake = false;
     /* Those that are ready now; who wakes up meanwhile comes behind the last of them. */
     for (uint32_t num = d->num_ready; num > 0 && d->ready_first != NULL; num--) {
         struct remote_conn *c = d->ready_first;
@@ -167,6 +168,16 @@ bool deliver_smtp_step(struct deliver_smtp *d, const struct tls_time *now, struc
     }
     *out_shook = may_shake && !d->may_shake;
     return d->ready_first != NULL;
+}
+
+bool deliver_smtp_wants_shake(const struct deliver_smtp *d)
+{
+    return d->wants_shake;
+}
+
+bool deliver_smtp_has_turns(const struct deliver_smtp *d)
+{
+    return d->ready_first != NULL || d->ended_first != NULL;
 }
 
 /* --- Jobs ------------------------------------------------------------------------------------- */

@@ -2,7 +2,6 @@
 #include "deliver_smtp_inside.h"
 
 #define BACKOFF_MAX_MS (15u * 60 * 1000) /* or retry_min, if that is more */
-#define HOST_HEAD_LEN  4
 
 enum host_flag { HOST_IMPLICIT_TLS = 1, HOST_SOCKET = 2 };
 
