@@ -10,7 +10,7 @@
 
 #define FAILURES_PER_HOUR 12 /* that an address is forgiven */
 #define FAILURES_MAX      20 /* of an address; then it is not even asked */
-#define DELAY_MS          1000
+#define DELAY_MS          UINT64_C(1000)
 #define DELAY_MAX_SHIFT   5 /* 32 s */
 
 static const char *const mechanisms[] = {"PLAIN LOGIN SCRAM-SHA-256",

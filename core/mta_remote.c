@@ -4,6 +4,13 @@
 
 #include "tls_client.h"
 
+const struct queue_remote remote_for_queue = {
+    .may_start = deliver_smtp_may_start,
+    .start = deliver_smtp_start,
+    .ended = deliver_smtp_ended,
+    .give = deliver_smtp_give,
+};
+
 enum err remote_open(struct mta *m, struct arena *a)
 {
     const struct conf *conf = &m->site->conf;

@@ -2,9 +2,13 @@
  * is slow, silent or a stranger gets anything by it. */
 #include "mta_tls_peer.h"
 
+static struct site_client plain;
+
 #define SOCKET "/var/spool/postern/control"
 
 static const struct port_user owner = {SIM_UID, "postern"}, stranger = {1000, "joe"};
+
+static struct site_client plain;
 
 struct asker {
     struct sim_client *peer;
