@@ -104,7 +104,7 @@ struct tls {
     uint32_t proof_len;
     struct slice issuer; /* client: of the server's certificate, as verification found it */
     bool is_client;
-    bool has_trust; /* client: the server's certificate is verified */
+    bool has_trust;   /* client: the server's certificate is verified */
     uint8_t phase;    /* enum tls_phase */
     bool told_closed; /* the peer's close_notify came */
     bool starved;     /* output waits for memory */
