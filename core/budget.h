@@ -86,6 +86,12 @@
 #define BUDGET_REPLY_LEN 2048
 #endif
 
+/* Of the connections, those of users of this machine to the submit socket; one user may have half.
+ */
+#ifndef BUDGET_LOCALS
+#define BUDGET_LOCALS 16
+#endif
+
 /* Connections to the control socket at once, and bytes of a reply that are made at once: all that
  * `postern status` says of one thing. */
 #ifndef BUDGET_CONTROLS

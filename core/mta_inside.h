@@ -4,7 +4,8 @@
  * limits; mta_conn.c bytes in and out of a connection; mta_handshake.c the handshake queue;
  * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
  * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_conf.c options and their
- * reload; mta_report.c log lines; mta_control.c the control socket.
+ * reload; mta_report.c log lines; mta_control.c the control socket; mta_local.c users of
+ * this machine.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
@@ -51,7 +52,7 @@ enum timer_kind {
 #define ACCEPT_PAUSE_MS 1000 /* after running out of descriptors */
 
 /* What is counted in rates. */
-enum rate_kind { RATE_FAILED_LOGINS };
+enum rate_kind { RATE_LOCAL_MESSAGES, RATE_FAILED_LOGINS };
 
 /* Who has logged in. */
 struct mta_user {
@@ -124,6 +125,7 @@ struct conn {
     uint32_t num_messages;
     uint32_t drained_len; /* thrown away behind the last reply */
     struct net_addr peer;
+    struct port_user *local; /* of this machine, at the submit socket; else NULL */
     struct timer timer;
     uint64_t opened_ms;
     uint64_t phase_ms; /* when CONN_HANDSHAKE or CONN_CLOSING began */
@@ -151,6 +153,7 @@ struct site {
 struct listener {
     uint32_t handle;
     struct net_addr at;
+    char path[PORT_LOCAL_PATH_MAX + 1]; /* of the submit socket; else empty */
     bool tls_on_connect;
     bool is_wanted; /* while a reload compares */
     bool is_new;
@@ -194,7 +197,7 @@ struct mta {
     struct smtpd_env smtp_env_tls; /* and those who are */
     struct timers timers;
     struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names, logins, users,
-        controls;
+        controls, locals;
     struct conn_list run;        /* each gets a turn */
     struct login *working_first; /* each gets a turn, one a step */
     struct rates rates;
@@ -258,6 +261,7 @@ void mta_accept_all(struct mta *m); /* begins to take connections in */
 void mta_accept(struct mta *m, uint32_t index);
 void mta_accept_again(struct mta *m);
 void mta_close_listeners(struct mta *m);
+void mta_report_listeners(struct mta *m);
 
 /* mta_conf.c */
 enum err site_load(struct mta *m, struct site *site, struct buf *errors);
@@ -339,6 +343,16 @@ void session_end(struct mta *m, struct conn *c);
 void session_abort(struct mta *m, struct conn *c);
 void session_committed(struct mta *m, const struct spool_event *event);
 
+/* mta_local.c */
+/* Whose connection that is: an item of the pool, given back by the caller. ERR_NOT_ALLOWED: that
+ * user has too many; ERR_BUSY: all have. */
+enum err local_admit(struct mta *m, uint32_t handle, struct port_user **out);
+bool local_may_send_as(const struct mta *m, const struct port_user *user,
+                       const struct address *sender);
+bool local_count(struct mta *m,
+                 const struct port_user *user); /* one message more; false: too many */
+void local_put_login(struct buf *out, const struct port_user *user); /* as envelopes have it */
+
 /* mta_control.c */
 void control_open(struct mta *m); /* a server without its socket serves all the same, and says so */
 void control_close(struct mta *m);
@@ -355,6 +369,8 @@ void report_line(struct mta *m, enum log_level level, struct log_line *line);
 /* A line for each line of text, under that event's name. */
 void report_text(struct mta *m, enum log_level level, const char *event, struct slice text);
 void report_addr(struct log_line *line, const char *key, const struct net_addr *addr);
+/* peer=ADDRESS, or peer=local and uid=NUMBER. */
+void report_peer(struct log_line *line, const struct net_addr *addr, const struct port_user *local);
 void report_connection(struct mta *m, const struct conn *c);
 /* c is NULL where the client has gone. */
 void report_message(struct mta *m, const struct conn *c, const struct txn *t,

@@ -51,6 +51,14 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         answer(c, SMTPD_TEMPORARY);
         return;
     }
+    if (c->local != NULL && !local_may_send_as(m, c->local, &ask->address)) {
+        answer(c, SMTPD_NOT_YOURS);
+        return;
+    }
+    if (c->local != NULL && !local_count(m, c->local)) {
+        answer(c, SMTPD_RATE);
+        return;
+    }
     if (!spool_has_room(m, ask->size)) {
         answer(c, SMTPD_NO_SPACE);
         return;
@@ -60,10 +68,16 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         answer(c, SMTPD_BUSY);
         return;
     }
+    uint8_t login_bytes[16];
+    struct buf login = buf_make(login_bytes, sizeof login_bytes);
+    if (c->local != NULL) {
+        local_put_login(&login, c->local);
+    }
     uint8_t envid_bytes[ENVELOPE_ENVID_MAX];
     struct buf envid = buf_make(envid_bytes, sizeof envid_bytes);
     xtext_take_envid(ask->envid, &envid);
     struct envelope_params params = {
+        .login = buf_slice(&login),
         .flags = (uint8_t)((ask->is_8bit ? ENVELOPE_8BITMIME : 0) |
                            (ask->is_smtputf8 ? ENVELOPE_SMTPUTF8 : 0) | ask->ret),
         .envid = buf_slice(&envid),
@@ -120,7 +134,7 @@ static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct s
 /* Whether the client may send to any domain. */
 static bool may_relay(const struct mta *m, const struct conn *c)
 {
-    return hostlist_match(&m->site->conf.relay_from_hosts, &c->peer);
+    return c->local != NULL || hostlist_match(&m->site->conf.relay_from_hosts, &c->peer);
 }
 
 void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
@@ -215,6 +229,8 @@ static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
         .tls = buf_slice(&tls),
         .recipient = only_rcpt(t, &cursor),
         .date = t->received_s != 0 ? t->received_s : wall_time_guess(&m->wall),
+        .is_local = c->local != NULL,
+        .local_uid = c->local != NULL ? c->local->uid : 0,
         .is_esmtp = smtpd_is_esmtp(&c->smtp),
         .is_authenticated = c->user != NULL,
         .is_smtputf8 = t->is_smtputf8,
