@@ -222,6 +222,7 @@ struct mta {
     struct staple_ledger evictions;
     struct ocsp_fetch fetch; /* renews the proofs of all sets */
     bool fetch_woken;        /* the network has something for it */
+    uint64_t save_again_ms;  /* proofs that could not be written: not before */
     bool sets_touched;       /* some set may have changed, come or gone */
     bool is_check;           /* nothing may be written */
     struct wall_time wall;
