@@ -37,6 +37,7 @@ static const struct {
 } expectations[] = {
     {conf_value_name, "a domain name"},
     {conf_value_path, "an absolute path of at most 255 bytes"},
+    {conf_value_socket, "an absolute path of at most 107 bytes"},
     {conf_value_sni_path, "an absolute path of at most 255 bytes with no variable but $tls_in_sni"},
     {conf_value_maildir, "an absolute path with no variables but $local_part and $domain"},
     {conf_value_hosts, "an address, ADDRESS/BITS or *" LIST_NOTE},
@@ -230,9 +231,24 @@ static bool holds_port(const struct conf_ports *ports, uint16_t port)
 static void add_listener(struct conf *c, const struct net_addr *addr, uint16_t port)
 {
     struct conf_listener *l = &c->listeners[c->num_listeners++];
+    l->path = NULL;
     l->at = *addr;
     l->at.port = port;
     l->is_implicit_tls = holds_port(&c->tls_on_connect_ports, port);
+}
+
+/* It stands in the spool's directory unless an option says otherwise. */
+static bool place_control(struct conf *c, struct arena *a)
+{
+    uint8_t bytes[CONF_PATH_MAX + sizeof "/control"];
+    struct buf path = buf_make(bytes, sizeof bytes);
+    if (*c->control_socket != 0) {
+        return true;
+    }
+    buf_put_string(&path, c->spool_directory);
+    buf_put_string(&path, "/control");
+    c->control_socket = conf_copy(a, buf_slice(&path));
+    return c->control_socket != NULL;
 }
 
 static bool make_listeners(struct conf *c, struct arena *a)
@@ -242,9 +258,12 @@ static bool make_listeners(struct conf *c, struct arena *a)
     for (uint32_t i = 0; i < c->local_interfaces.num_items; i++) {
         num += c->local_interfaces.items[i].has_port ? 1 : ports->num_items;
     }
-    c->listeners = arena_take(a, num * sizeof *c->listeners);
+    c->listeners = arena_take(a, (num + 1) * sizeof *c->listeners);
     if (c->listeners == NULL) {
         return false;
+    }
+    if (*c->submit_socket != 0) {
+        c->listeners[c->num_listeners++].path = c->submit_socket;
     }
     for (uint32_t i = 0; i < c->local_interfaces.num_items; i++) {
         const struct conf_interface *at = &c->local_interfaces.items[i];
@@ -282,7 +301,7 @@ static bool finish(struct reader *r)
     if (*c->tls_privatekey == 0) {
         c->tls_privatekey = c->tls_certificate;
     }
-    if (!make_listeners(c, r->arena)) {
+    if (!place_control(c, r->arena) || !make_listeners(c, r->arena)) {
         report_memory(r);
         return false;
     }

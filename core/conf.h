@@ -61,6 +61,7 @@ struct conf_users {
 };
 
 struct conf_listener {
+    const char *path;     /* of submit_socket; else NULL */
     struct net_addr at;   /* port 0: any free one */
     bool is_implicit_tls; /* a port of tls_on_connect_ports */
 };
@@ -74,6 +75,7 @@ struct conf_fetch_from {
 /* What an option of each type becomes. A path or string is never NULL; empty: not set. */
 #define CONF_TYPE_name        struct slice
 #define CONF_TYPE_path        const char *
+#define CONF_TYPE_socket      const char *
 #define CONF_TYPE_sni_path    const char *
 #define CONF_TYPE_maildir     const char *
 #define CONF_TYPE_string      const char *

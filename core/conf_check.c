@@ -44,6 +44,9 @@ static void check_tls(struct check *k)
     if (is_set(c->tls_verify_certificates)) {
         complain(k, CONF_tls_verify_certificates, "is of no use without tls_certificate");
     }
+    if (is_set(c->auth_users_file)) {
+        complain(k, CONF_auth_users_file, "is of no use without tls_certificate");
+    }
     if (c->tls_on_connect_ports.num_items != 0) {
         complain(k, CONF_tls_on_connect_ports, "is of no use without tls_certificate");
     }

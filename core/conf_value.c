@@ -3,6 +3,7 @@
 
 #include "address.h"
 #include "conf_parse.h"
+#include "port.h"
 #include "url.h"
 
 static enum err wrong(struct conf_value *v)
@@ -53,6 +54,11 @@ enum err conf_value_path(struct conf_value *v, void *field)
         return wrong(v);
     }
     return conf_value_string(v, field);
+}
+
+enum err conf_value_socket(struct conf_value *v, void *field)
+{
+    return v->text.len <= PORT_LOCAL_PATH_MAX ? conf_value_path(v, field) : wrong(v);
 }
 
 static bool starts_with(struct slice text, struct slice begin)

@@ -18,6 +18,7 @@ struct conf_value {
 
 enum err conf_value_name(struct conf_value *v, void *field);
 enum err conf_value_path(struct conf_value *v, void *field);
+enum err conf_value_socket(struct conf_value *v, void *field);
 enum err conf_value_sni_path(struct conf_value *v, void *field);
 enum err conf_value_maildir(struct conf_value *v, void *field);
 enum err conf_value_string(struct conf_value *v, void *field);

@@ -7,6 +7,7 @@
  *   the spool: ONE sync for all that waits; what became durable is answered
  *   sessions again: those answers go out
  *   one TLS handshake: public-key work comes after the replies that are due
+ *   one login: a piece of hashing its password, likewise
  *   fetching proofs: what has come of one answer
  *   deliveries: a bounded piece
  *
@@ -36,6 +37,8 @@ static void take_event(struct mta *m, const struct port_event *event)
     case PORT_WRITABLE:
         if (TAG_OWNER(event->tag) == TAG_LISTENER) {
             mta_accept(m, (uint32_t)TAG_REST(event->tag));
+        } else if (TAG_OWNER(event->tag) == TAG_CONTROL) {
+            control_event(m, TAG_REST(event->tag));
         } else if (TAG_OWNER(event->tag) == TAG_FETCH) {
             m->fetch_woken = true;
         } else {
@@ -71,6 +74,12 @@ static void take_timers(struct mta *m)
         case TIMER_STAPLE:
             site_watch(m);
             break;
+        case TIMER_LOGIN:
+            login_timer(m, t->tag);
+            break;
+        case TIMER_CONTROL:
+            control_timeout(m, t->tag);
+            break;
         case TIMER_ACCEPT:
             mta_accept_again(m);
             break;
@@ -104,7 +113,9 @@ static void take_spool_event(struct mta *m, const struct spool_event *event)
         }
         return;
     case SPOOL_COMMITTED:
-        session_committed(m, event);
+        if (!queue_committed(&m->queue, event)) {
+            session_committed(m, event);
+        }
         return;
     case SPOOL_OUTCOME_DURABLE:
         return;
@@ -127,7 +138,7 @@ static bool run_spool(struct mta *m)
 
 static uint64_t wait_ms(const struct mta *m, bool more)
 {
-    if (more || m->run.first != NULL || m->shaking_first != NULL) {
+    if (more || m->run.first != NULL || m->shaking_first != NULL || m->working_first != NULL) {
         return 0;
     }
     uint64_t at_ms = timers_next_ms(&m->timers);
@@ -193,6 +204,7 @@ bool mta_step(struct mta *m)
     m->more_to_do = m->more_to_do || m->run.first != NULL;
     conn_run_all(m);
     handshake_run(m);
+    login_run(m);
     fetch_step(m);
     struct buf scratch = buf_make(m->scratch, BUDGET_SCRATCH_LEN);
     if (queue_step(&m->queue, m->now_ms, scratch)) {

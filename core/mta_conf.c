@@ -57,6 +57,22 @@ static enum err check_budget(const struct conf *conf, struct buf *errors)
     return connections != ERR_OK ? connections : handshakes;
 }
 
+/* It is read again at each login; mistakes are better told now. */
+static enum err check_users(struct mta *m, const char *path, struct buf *errors)
+{
+    struct slice text;
+    enum err err = read_file(m, path, BUDGET_SCRATCH_LEN, &text, errors);
+    uint32_t wrong_line = err == ERR_OK ? auth_users_check(text) : 0;
+    if (wrong_line != 0) {
+        text_put_escaped(errors, slice_of_string(path), 200);
+        buf_put_string(errors, ":");
+        text_put_u64(errors, wrong_line);
+        buf_put_string(errors, ": expected a line as `postern passwd` writes it\n");
+        err = ERR_MALFORMED;
+    }
+    return err;
+}
+
 enum err site_load(struct mta *m, struct site *site, struct buf *errors)
 {
     struct slice text;
@@ -79,6 +95,9 @@ enum err site_load(struct mta *m, struct site *site, struct buf *errors)
         if (err == ERR_OK) {
             err = conf_read_aliases(conf, &memory, text, errors);
         }
+    }
+    if (err == ERR_OK && conf->auth_users_file[0] != 0) {
+        err = check_users(m, conf->auth_users_file, errors);
     }
     if (err == ERR_OK) {
         err = conf_check(conf, &env, errors);
@@ -105,6 +124,7 @@ void site_use(struct mta *m, struct site *site)
         .nonmail_commands_max = (uint16_t)conf->smtp_accept_max_nonmail,
     };
     m->smtp_env.starttls_offered = false;
+    m->smtp_env.auth_needs_tls = conf->auth_users_file[0] != 0;
     m->smtp_env_tls = m->smtp_env;
     m->smtp_env_tls.starttls_offered = conf->tls_certificate[0] != 0;
 }
@@ -112,7 +132,7 @@ void site_use(struct mta *m, struct site *site)
 /* Who is not offered STARTTLS shares everything else. */
 const struct smtpd_env *conn_smtp_env(const struct mta *m, const struct conn *c)
 {
-    bool offered = hostlist_match(&m->site->conf.tls_advertise_hosts, &c->peer);
+    bool offered = c->local == NULL && hostlist_match(&m->site->conf.tls_advertise_hosts, &c->peer);
     return offered ? &m->smtp_env_tls : &m->smtp_env;
 }
 
@@ -124,6 +144,12 @@ static const char *fixed_change(const struct conf *now, const struct conf *next)
     }
     if (now->spool_size != next->spool_size) {
         return "spool_size";
+    }
+    if (strcmp(now->submit_socket_group, next->submit_socket_group) != 0) {
+        return "submit_socket_group";
+    }
+    if (strcmp(now->control_socket, next->control_socket) != 0) {
+        return "control_socket";
     }
     if (now->log_level != next->log_level) {
         return "log_level";

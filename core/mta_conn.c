@@ -57,9 +57,12 @@ static void free_conn(struct mta *m, struct conn *c)
     session_abort(m, c);
     report_connection(m, c);
     timer_cancel(&m->timers, &c->timer);
+    login_drop(m, c);
+    pool_give(&m->users, c->user);
     handshake_end(m, c);
     pool_give(&m->in_slots, c->in);
     pool_give(&m->out_slots, c->out);
+    pool_give(&m->locals, c->local);
     m->port->net.close(m->port->net.ctx, c->handle);
     pool_give(&m->conns, c);
 }
@@ -221,8 +224,8 @@ static enum turn obey(struct mta *m, struct conn *c, enum smtpd_event event,
     case SMTPD_ABORT:
         session_abort(m, c);
         return TURN_AGAIN;
-    case SMTPD_AUTH: /* never offered yet */
-        smtpd_answer(&c->smtp, SMTPD_AUTH_MECHANISM, slice_make(NULL, 0));
+    case SMTPD_AUTH:
+        login_ask(m, c, ask);
         return TURN_AGAIN;
     case SMTPD_STARTTLS:
         smtpd_answer(&c->smtp, handshake_may_begin(m), slice_make(NULL, 0));

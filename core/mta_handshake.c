@@ -196,6 +196,7 @@ static void establish(struct mta *m, struct conn *c)
     if (!c->tls_on_connect) {
         smtpd_tls_started(&c->smtp);
     }
+    login_offer(m, c);
 }
 
 /* What a name needs is loaded here, so one set at most in a step. */

@@ -1,7 +1,7 @@
 /* From options to a running server, and back: memory, services in their order, the end. */
 #include "mta_inside.h"
 
-#define NUM_TIMERS (BUDGET_CONNECTIONS + 1 + 3)
+#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_LOGINS + BUDGET_CONTROLS + 1 + 3)
 
 /* Sized by the budget, and by the options that count at start. */
 static struct spool_conf spool_conf_of(uint64_t spool_size)
@@ -9,7 +9,8 @@ static struct spool_conf spool_conf_of(uint64_t spool_size)
     return (struct spool_conf){
         .size_limit = spool_size,
         .max_messages = BUDGET_MESSAGES,
-        .max_txns = BUDGET_TRANSACTIONS,
+        .max_txns = BUDGET_TRANSACTIONS + BUDGET_REPORTS,
+        .reserved_len = spool_size / 32,
         .max_outcomes = BUDGET_DELIVERIES * 16,
     };
 }
@@ -17,6 +18,9 @@ static struct spool_conf spool_conf_of(uint64_t spool_size)
 static const struct queue_limits queue_limits = {
     .num_messages = BUDGET_MESSAGES,
     .num_mail_jobs = BUDGET_DELIVERIES,
+    .num_rounds = BUDGET_ROUNDS,
+    .num_items = BUDGET_REPORT_RCPTS,
+    .num_reports = BUDGET_REPORTS,
 };
 
 struct part {
@@ -34,6 +38,7 @@ static const struct part parts[] = {
     {"ocsp fetch", sizeof(struct fetch_target), FETCH_TARGETS},
     {"ocsp fetch buffer", FETCH_MEMORY_LEN, 1},
     {"timers", sizeof(struct timer *), NUM_TIMERS},
+    {"rates", sizeof(struct rate), BUDGET_RATES},
     {"file buffer", BUDGET_SCRATCH_LEN, 1},
     {"tls heap", BUDGET_TLS_HEAP_LEN, 1},
 };
@@ -101,6 +106,9 @@ static enum err open_memory(struct mta *m, struct arena *a)
 #include "budget.def"
 #undef POOL
     m->scratch = arena_take(a, BUDGET_SCRATCH_LEN);
+    m->rates.num_items = BUDGET_RATES;
+    m->rates.items = arena_take(a, BUDGET_RATES * sizeof *m->rates.items);
+    fits = fits && m->rates.items != NULL;
     fits = fits && fetch_open(m, a) == ERR_OK;
     return fits && m->scratch != NULL ? ERR_OK : ERR_NO_MEMORY;
 }
@@ -118,6 +126,11 @@ static void put_path(char *into, size_t cap, const struct site *site, const char
 
 static enum err open_services(struct mta *m, struct arena *a)
 {
+    uint8_t *seed = (uint8_t *)&m->rates.seed;
+    enum err seeded = m->port->entropy.fill(m->port->entropy.ctx, seed, sizeof m->rates.seed);
+    if (seeded != ERR_OK) {
+        return seeded;
+    }
     const struct port *port = m->port;
     struct spool_conf spool_conf = spool_conf_of(m->site->conf.spool_size);
     enum err err = spool_open(&m->spool, &spool_conf, &port->store, &port->entropy, &port->log, a);
@@ -133,6 +146,7 @@ static enum err open_services(struct mta *m, struct arena *a)
         .port = port,
         .conf = &m->site->conf,
         .running = &m->running,
+        .wall = &m->wall,
         .held_path = m->held_path,
         .timer_kind = TIMER_QUEUE,
         .tag_mark = TAG_QUEUE,
@@ -190,6 +204,7 @@ static struct mta *make(struct arena *a, const struct port *port, const struct m
         m->port = port;
         m->start = start;
         m->now_ms = port->clock.monotonic_ms(port->clock.ctx);
+        m->started_ms = m->now_ms;
     }
     return m;
 }
@@ -219,26 +234,10 @@ enum err mta_open(struct mta **out, struct arena *a, const struct port *port,
         site_close_tls(m);
         return err;
     }
+    control_open(m);
     m->more_to_do = true; /* recovery */
     *out = m;
     return ERR_OK;
-}
-
-static void report_listeners(struct mta *m)
-{
-    struct net_addr at;
-    bool is_implicit_tls;
-    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
-        if (!mta_listener(m, i, &at, &is_implicit_tls)) {
-            continue;
-        }
-        struct log_line line;
-        log_begin(&line, "listen");
-        report_addr(&line, "address", &at);
-        log_u64(&line, "port", at.port);
-        log_word(&line, "tls", is_implicit_tls ? "on-connect" : "starttls");
-        report_line(m, LOG_INFO, &line);
-    }
 }
 
 void mta_spool_ready(struct mta *m, enum err err)
@@ -256,7 +255,7 @@ void mta_spool_ready(struct mta *m, enum err err)
     m->spool_ready = true;
     queue_begin(&m->queue, buf_make(m->scratch, BUDGET_SCRATCH_LEN));
     mta_accept_all(m);
-    report_listeners(m);
+    mta_report_listeners(m);
     log_begin(&line, "start");
     log_word(&line, "version", m->start->version);
     log_slice(&line, "hostname", m->smtp_env.hostname);
@@ -282,6 +281,7 @@ void mta_close(struct mta *m)
         m->port->net.close(m->port->net.ctx, c->handle);
     }
     mta_close_listeners(m);
+    control_close(m);
     site_close_tls(m);
     wall_time_close(&m->wall);
     running_time_close(&m->running, m->now_ms);

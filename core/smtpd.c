@@ -123,6 +123,8 @@ static enum smtp_reply reply_of_verdict(enum smtpd_verdict verdict, enum smtpd_e
         return SMTP_REPLY_MAILBOX_FULL;
     case SMTPD_UNKNOWN_USER:
         return SMTP_REPLY_UNKNOWN_USER;
+    case SMTPD_NO_ROUTE:
+        return SMTP_REPLY_NO_ROUTE;
     case SMTPD_RELAY_DENIED:
         return SMTP_REPLY_RELAY_DENIED;
     case SMTPD_POLICY:

@@ -79,6 +79,7 @@ enum smtpd_verdict {
     SMTPD_BUSY,      /* 452 4.5.3 for a recipient (try it in another transaction), else 452 4.3.1 */
     SMTPD_MAILBOX_FULL,   /* 452 4.2.2 */
     SMTPD_UNKNOWN_USER,   /* 550 5.1.1 */
+    SMTPD_NO_ROUTE,       /* 550 5.4.4 */
     SMTPD_RELAY_DENIED,   /* 550 5.7.1 */
     SMTPD_POLICY,         /* 550 5.7.1, refused without saying more */
     SMTPD_NEEDS_TLS,      /* 530 5.7.0 (RFC 3207 4) */
@@ -129,7 +130,11 @@ struct smtpd_ask {
     uint64_t size; /* MAIL: what SIZE= says, 0 if nothing. BEGIN: what a chunked message is known to
                       reach */
     bool is_8bit;  /* MAIL: BODY=8BITMIME */
-    bool is_smtputf8;         /* MAIL: SMTPUTF8 */
+    bool is_smtputf8;         /* MAIL: SMTPUTF8. RCPT: that of the transaction */
+    uint8_t ret;              /* MAIL: RET, of enum envelope_flag */
+    uint8_t notify;           /* RCPT: NOTIFY, of enum envelope_notify */
+    struct slice envid;       /* MAIL: in good xtext */
+    struct slice orcpt;       /* RCPT: in good xtext */
     enum smtpd_reason reason; /* CLOSE */
 };
 

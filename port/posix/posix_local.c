@@ -154,6 +154,21 @@ enum err posix_connect_local(void *ctx, uint32_t *out_handle, const char *path)
     return e;
 }
 
+enum err posix_dial_local(int *out_fd, const char *path, int within_s)
+{
+    const struct posix_net any = {.num_fds = UINT32_MAX};
+    struct timeval within = {.tv_sec = within_s};
+    enum err e = connect_to(&any, out_fd, path);
+    if (e == ERR_OK &&
+        (fcntl(*out_fd, F_SETFL, 0) != 0 ||
+         setsockopt(*out_fd, SOL_SOCKET, SO_RCVTIMEO, &within, sizeof within) != 0 ||
+         setsockopt(*out_fd, SOL_SOCKET, SO_SNDTIMEO, &within, sizeof within) != 0)) {
+        e = posix_err(errno);
+        close(*out_fd);
+    }
+    return e;
+}
+
 enum err posix_peer_user(void *ctx, struct port_user *out, uint32_t handle)
 {
     (void)ctx;

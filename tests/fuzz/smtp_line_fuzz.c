@@ -51,7 +51,7 @@ static void read_lines(struct slice in)
     struct slice line;
     for (;;) {
         struct slice before = in;
-        enum smtp_line_result result = smtp_line_take(&in, &line);
+        enum smtp_line_result result = smtp_line_take(&in, SMTP_LINE_MAX, &line);
         if (result == SMTP_LINE_TOO_LONG) {
             if (smtp_line_drop(&in) != SMTP_LINE_OK) {
                 return;

@@ -18,7 +18,6 @@
     "tls_ocsp_file = /tls/good.der\n"
 
 static struct test_site site;
-static struct site_client plain;
 static char pki_dir[64];
 
 /* A client that speaks TLS from some point on; text is what came in since the last command. */
