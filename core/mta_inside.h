@@ -90,7 +90,8 @@ struct txn {
     bool wrote_envelope;
     bool wrote_trace;
     bool is_smtputf8;
-    bool is_8bit; /* the content, as far as it has come */
+    bool is_8bit;      /* the content, as far as it has come */
+    bool is_forwarded; /* some recipient is not at the address that the client named */
     uint64_t spool_txn;
     uint64_t declared_len;
     int64_t received_s;
