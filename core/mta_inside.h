@@ -93,7 +93,8 @@ struct txn {
     bool wrote_envelope;
     bool wrote_trace;
     bool is_smtputf8;
-    bool is_8bit; /* the content, as far as it has come */
+    bool is_8bit;      /* the content, as far as it has come */
+    bool is_forwarded; /* some recipient is not at the address that the client named */
     uint64_t spool_txn;
     uint64_t declared_len;
     int64_t received_s;
@@ -229,6 +230,7 @@ struct mta {
     struct staple_ledger evictions;
     struct ocsp_fetch fetch; /* renews the proofs of all sets */
     bool fetch_woken;        /* the network has something for it */
+    uint64_t save_again_ms;  /* proofs that could not be written: not before */
     bool sets_touched;       /* some set may have changed, come or gone */
     bool is_check;           /* nothing may be written */
     struct wall_time wall;
