@@ -4,7 +4,8 @@
  * limits; mta_conn.c bytes in and out of a connection; mta_handshake.c the handshake queue;
  * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
  * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_conf.c options and their
- * reload; mta_report.c log lines; mta_control.c the control socket.
+ * reload; mta_report.c log lines; mta_control.c the control socket; mta_local.c users of this
+ * machine; mta_remote.c mail that is sent on.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
@@ -14,6 +15,7 @@
 #include "budget.h"
 #include "conf.h"
 #include "control.h"
+#include "deliver_smtp.h"
 #include "envelope.h"
 #include "mta.h"
 #include "ocsp_fetch.h"
@@ -35,6 +37,7 @@
 #define TAG_QUEUE      (UINT64_C(3) << 56)
 #define TAG_FETCH      (UINT64_C(4) << 56)
 #define TAG_CONTROL    (UINT64_C(5) << 56)
+#define TAG_REMOTE     (UINT64_C(6) << 56)
 #define TAG_OWNER(tag) ((tag) >> 56 << 56)
 #define TAG_REST(tag)  ((tag) & ((UINT64_C(1) << 56) - 1))
 
@@ -45,13 +48,14 @@ enum timer_kind {
     TIMER_HEAP,
     TIMER_STAPLE,
     TIMER_CONTROL,
-    TIMER_LOGIN
+    TIMER_LOGIN,
+    TIMER_REMOTE
 };
 
 #define ACCEPT_PAUSE_MS 1000 /* after running out of descriptors */
 
 /* What is counted in rates. */
-enum rate_kind { RATE_FAILED_LOGINS };
+enum rate_kind { RATE_LOCAL_MESSAGES, RATE_FAILED_LOGINS };
 
 /* Who has logged in. */
 struct mta_user {
@@ -89,6 +93,8 @@ struct txn {
     bool wrote_envelope;
     bool wrote_trace;
     bool is_smtputf8;
+    bool is_8bit;      /* the content, as far as it has come */
+    bool is_forwarded; /* some recipient is not at the address that the client named */
     uint64_t spool_txn;
     uint64_t declared_len;
     int64_t received_s;
@@ -123,6 +129,7 @@ struct conn {
     uint32_t num_messages;
     uint32_t drained_len; /* thrown away behind the last reply */
     struct net_addr peer;
+    struct port_user *local; /* of this machine, at the submit socket; else NULL */
     struct timer timer;
     uint64_t opened_ms;
     uint64_t phase_ms; /* when CONN_HANDSHAKE or CONN_CLOSING began */
@@ -150,6 +157,7 @@ struct site {
 struct listener {
     uint32_t handle;
     struct net_addr at;
+    char path[PORT_LOCAL_PATH_MAX + 1]; /* of the submit socket; else empty */
     bool tls_on_connect;
     bool is_wanted; /* while a reload compares */
     bool is_new;
@@ -193,7 +201,7 @@ struct mta {
     struct smtpd_env smtp_env_tls; /* and those who are */
     struct timers timers;
     struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names, logins, users,
-        controls;
+        controls, locals;
     struct conn_list run;        /* each gets a turn */
     struct login *working_first; /* each gets a turn, one a step */
     struct rates rates;
@@ -211,12 +219,18 @@ struct mta {
     struct timer accept_timer; /* descriptors ran out: look again then */
     struct spool *spool;
     struct queue queue;
-    struct staple staple;      /* the default set */
+    struct deliver_smtp *remote;
+    struct tls_trust
+        *trust;           /* the authorities that servers' certificates may be from; NULL: none */
+    bool remote_shook;    /* the last public-key work was for sending */
+    bool tls_is_broken;   /* it could not be brought up for sending */
+    struct staple staple; /* the default set */
     struct staple_names names; /* and those for names that clients ask for */
     struct staple_counts staple_counts;
     struct staple_ledger evictions;
     struct ocsp_fetch fetch; /* renews the proofs of all sets */
     bool fetch_woken;        /* the network has something for it */
+    uint64_t save_again_ms;  /* proofs that could not be written: not before */
     bool sets_touched;       /* some set may have changed, come or gone */
     bool is_check;           /* nothing may be written */
     struct wall_time wall;
@@ -257,6 +271,7 @@ void mta_accept_all(struct mta *m); /* begins to take connections in */
 void mta_accept(struct mta *m, uint32_t index);
 void mta_accept_again(struct mta *m);
 void mta_close_listeners(struct mta *m);
+void mta_report_listeners(struct mta *m);
 
 /* mta_conf.c */
 enum err site_load(struct mta *m, struct site *site, struct buf *errors);
@@ -274,6 +289,19 @@ void site_watch(struct mta *m); /* tells what is served, where that has changed 
 void site_put_check(struct mta *m, struct buf *out);
 void site_count(struct mta *m, const struct tls_info *info); /* a handshake that has ended */
 void site_close_tls(struct mta *m);
+enum err site_open_env(struct mta *m, const struct conf *conf, struct buf *errors); /* TLS at all */
+
+/* mta_remote.c */
+extern const struct queue_remote remote_for_queue;
+enum err remote_open(struct mta *m, struct arena *a);
+/* The authorities that the options name, with a reference; and those that are in force from now on,
+ * with the reference. */
+enum err remote_load_trust(struct mta *m, const struct conf *conf, struct tls_trust **out,
+                           struct buf *errors);
+void remote_use_trust(struct mta *m, struct tls_trust *trust);
+void remote_use(struct mta *m, const struct conf *conf);
+/* True if there is more to do at once. m->remote_shook: public-key work was done. */
+bool remote_step(struct mta *m, bool may_shake);
 
 /* mta_fetch.c: the renewing of proofs, in bounded pieces */
 #define FETCH_CERTS   3 /* of a chain, from the leaf on */
@@ -338,6 +366,16 @@ void session_end(struct mta *m, struct conn *c);
 void session_abort(struct mta *m, struct conn *c);
 void session_committed(struct mta *m, const struct spool_event *event);
 
+/* mta_local.c */
+/* Whose connection that is: an item of the pool, given back by the caller. ERR_NOT_ALLOWED: that
+ * user has too many; ERR_BUSY: all have. */
+enum err local_admit(struct mta *m, uint32_t handle, struct port_user **out);
+bool local_may_send_as(const struct mta *m, const struct port_user *user,
+                       const struct address *sender);
+bool local_count(struct mta *m,
+                 const struct port_user *user); /* one message more; false: too many */
+void local_put_login(struct buf *out, const struct port_user *user); /* as envelopes have it */
+
 /* mta_control.c */
 void control_open(struct mta *m); /* a server without its socket serves all the same, and says so */
 void control_close(struct mta *m);
@@ -354,6 +392,8 @@ void report_line(struct mta *m, enum log_level level, struct log_line *line);
 /* A line for each line of text, under that event's name. */
 void report_text(struct mta *m, enum log_level level, const char *event, struct slice text);
 void report_addr(struct log_line *line, const char *key, const struct net_addr *addr);
+/* peer=ADDRESS, or peer=local and uid=NUMBER. */
+void report_peer(struct log_line *line, const struct net_addr *addr, const struct port_user *local);
 void report_connection(struct mta *m, const struct conn *c);
 /* c is NULL where the client has gone. */
 void report_message(struct mta *m, const struct conn *c, const struct txn *t,
