@@ -309,7 +309,7 @@ void session_end(struct mta *m, struct conn *c)
         .envelope_len = t->envelope.len,
         .num_rcpts = t->envelope.num_rcpts,
         .received_s = t->received_s,
-        .flags = t->is_8bit ? ENVELOPE_CONTENT_8BIT : 0,
+        .flags = t->is_8bit ? ENVELOPE_CONTENT_8BIT : 0u,
     };
     enum err err = spool_commit(m->spool, t->spool_txn, &meta);
     if (err != ERR_OK) {
