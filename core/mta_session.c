@@ -59,6 +59,13 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         answer(c, SMTPD_BUSY);
         return;
     }
+    enum smtpd_verdict verdict = submission_verdict(m, c, &ask->address);
+    if (verdict != SMTPD_OK) {
+        pool_give(&m->txns, t);
+        answer(c, verdict);
+        return;
+    }
+    t->is_submission = conn_is_submission(m, c);
     struct envelope_params params = {
         .flags = (uint8_t)((ask->is_8bit ? ENVELOPE_8BITMIME : 0) |
                            (ask->is_smtputf8 ? ENVELOPE_SMTPUTF8 : 0)),
@@ -95,12 +102,6 @@ static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct r
     return SMTPD_OK;
 }
 
-/* Whether the client may send to any domain. */
-static bool may_relay(const struct mta *m, const struct conn *c)
-{
-    return hostlist_match(&m->site->conf.relay_from_hosts, &c->peer);
-}
-
 void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
 {
     struct route_result result;
@@ -109,7 +110,7 @@ void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         answer(c, SMTPD_TEMPORARY);
         return;
     }
-    switch (route_address(&m->site->conf, &ask->address, may_relay(m, c), room, &result)) {
+    switch (route_address(&m->site->conf, &ask->address, conn_may_relay(m, c), room, &result)) {
     case ROUTE_LOCAL:
     case ROUTE_REMOTE:
         answer(c, add_rcpts(m, c->txn, &result));
@@ -234,7 +235,7 @@ bool session_body(struct mta *m, struct conn *c)
     if (slice_is_empty(c->body)) {
         return true;
     }
-    enum err err = spool_append(m->spool, c->txn->spool_txn, c->body);
+    enum err err = submission_store(m, c->txn, &c->body, false);
     if (err == ERR_AGAIN) {
         c->waits_for_room = true;
         return false;
@@ -255,7 +256,16 @@ void session_end(struct mta *m, struct conn *c)
         .num_rcpts = t->envelope.num_rcpts,
         .received_s = t->received_s,
     };
-    enum err err = spool_commit(m->spool, t->spool_txn, &meta);
+    struct slice none = slice_make(NULL, 0);
+    enum err err = submission_store(m, t, &none, true);
+    t->is_at_end = err == ERR_AGAIN;
+    c->waits_for_room = t->is_at_end;
+    if (t->is_at_end) {
+        return;
+    }
+    if (err == ERR_OK) {
+        err = spool_commit(m->spool, t->spool_txn, &meta);
+    }
     if (err != ERR_OK) {
         report_refusal(m, c, err);
         answer(c, verdict_of(err));
