@@ -40,6 +40,20 @@
 #define BUDGET_DELIVERIES 16
 #endif
 
+/* Messages being taken through their recipients at once: more than BUDGET_DELIVERIES and the
+ * messages on their way to other machines together, so that local mail always finds a place. */
+#ifndef BUDGET_ROUNDS
+#define BUDGET_ROUNDS 56
+#endif
+
+/* Reports being written at once, and recipients that they may be about, all together. */
+#ifndef BUDGET_REPORTS
+#define BUDGET_REPORTS 8
+#endif
+#ifndef BUDGET_REPORT_RCPTS
+#define BUDGET_REPORT_RCPTS 256
+#endif
+
 /* Bytes for TLS: certificates, proofs, sessions, handshakes. An idle session takes about 2 KiB, a
  * handshake about 28 KiB. */
 #ifndef BUDGET_TLS_HEAP_LEN
@@ -70,6 +84,12 @@
 /* Replies of one turn of one session. */
 #ifndef BUDGET_REPLY_LEN
 #define BUDGET_REPLY_LEN 2048
+#endif
+
+/* Of the connections, those of users of this machine to the submit socket; one user may have half.
+ */
+#ifndef BUDGET_LOCALS
+#define BUDGET_LOCALS 16
 #endif
 
 /* Connections to the control socket at once, and bytes of a reply that are made at once: all that

@@ -231,6 +231,7 @@ bool conf_has_port(const struct conf_ports *ports, uint16_t port)
 static void add_listener(struct conf *c, const struct net_addr *addr, uint16_t port)
 {
     struct conf_listener *l = &c->listeners[c->num_listeners++];
+    l->path = NULL;
     l->at = *addr;
     l->at.port = port;
     l->is_implicit_tls = conf_has_port(&c->tls_on_connect_ports, port);
@@ -257,9 +258,12 @@ static bool make_listeners(struct conf *c, struct arena *a)
     for (uint32_t i = 0; i < c->local_interfaces.num_items; i++) {
         num += c->local_interfaces.items[i].has_port ? 1 : ports->num_items;
     }
-    c->listeners = arena_take(a, num * sizeof *c->listeners);
+    c->listeners = arena_take(a, (num + 1) * sizeof *c->listeners);
     if (c->listeners == NULL) {
         return false;
+    }
+    if (*c->submit_socket != 0) {
+        c->listeners[c->num_listeners++].path = c->submit_socket;
     }
     for (uint32_t i = 0; i < c->local_interfaces.num_items; i++) {
         const struct conf_interface *at = &c->local_interfaces.items[i];

@@ -61,6 +61,7 @@ struct conf_users {
 };
 
 struct conf_listener {
+    const char *path;     /* of submit_socket; else NULL */
     struct net_addr at;   /* port 0: any free one */
     bool is_implicit_tls; /* a port of tls_on_connect_ports */
 };

@@ -26,8 +26,12 @@
 #include "pool.h"
 
 #define ENVELOPE_BLOCK_LEN 496
-#define ENVELOPE_ENVID_MAX 100 /* RFC 3461 4.4 */
-#define ENVELOPE_ORCPT_MAX 500 /* 4.2 */
+
+/* In the flags of a message's spool_meta: its content has bytes above 127. Known only behind it,
+ * and so no part of the envelope. */
+#define ENVELOPE_CONTENT_8BIT 1u
+#define ENVELOPE_ENVID_MAX    100 /* RFC 3461 4.4 */
+#define ENVELOPE_ORCPT_MAX    500 /* 4.2 */
 /* An entry with its head: a user of 64, an address of 254, and ORCPT; rounded up. */
 #define ENVELOPE_ENTRY_MAX 832
 

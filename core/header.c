@@ -30,7 +30,11 @@ bool header_put_received(struct buf *b, const struct header_trace *t)
 {
     buf_put_string(b, "Received: from ");
     put_helo(b, t->helo);
-    if (t->peer.family != NET_NONE) {
+    if (t->is_local) {
+        buf_put_string(b, " (local uid ");
+        text_put_u64(b, t->local_uid);
+        buf_put_string(b, ")");
+    } else if (t->peer.family != NET_NONE) {
         buf_put_string(b, " (");
         net_addr_put_literal(b, &t->peer);
         buf_put_string(b, ")");

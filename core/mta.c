@@ -113,7 +113,9 @@ static void take_spool_event(struct mta *m, const struct spool_event *event)
         }
         return;
     case SPOOL_COMMITTED:
-        session_committed(m, event);
+        if (!queue_committed(&m->queue, event)) {
+            session_committed(m, event);
+        }
         return;
     case SPOOL_OUTCOME_DURABLE:
         return;

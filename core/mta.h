@@ -43,9 +43,4 @@ bool mta_step(struct mta *m);
 /* How it ended: ERR_OK, or why it could not go on. */
 enum err mta_result(const struct mta *m);
 
-/* Where listener number index is bound; false if there is none. For tests and for the line at
- * start. */
-bool mta_listener(const struct mta *m, uint32_t index, struct net_addr *out,
-                  bool *out_implicit_tls);
-
 #endif

@@ -132,7 +132,7 @@ void site_use(struct mta *m, struct site *site)
 /* Who is not offered STARTTLS shares everything else. */
 const struct smtpd_env *conn_smtp_env(const struct mta *m, const struct conn *c)
 {
-    bool offered = hostlist_match(&m->site->conf.tls_advertise_hosts, &c->peer);
+    bool offered = c->local == NULL && hostlist_match(&m->site->conf.tls_advertise_hosts, &c->peer);
     return offered ? &m->smtp_env_tls : &m->smtp_env;
 }
 
@@ -144,6 +144,9 @@ static const char *fixed_change(const struct conf *now, const struct conf *next)
     }
     if (now->spool_size != next->spool_size) {
         return "spool_size";
+    }
+    if (strcmp(now->submit_socket_group, next->submit_socket_group) != 0) {
+        return "submit_socket_group";
     }
     if (strcmp(now->control_socket, next->control_socket) != 0) {
         return "control_socket";

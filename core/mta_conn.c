@@ -62,6 +62,7 @@ static void free_conn(struct mta *m, struct conn *c)
     handshake_end(m, c);
     pool_give(&m->in_slots, c->in);
     pool_give(&m->out_slots, c->out);
+    pool_give(&m->locals, c->local);
     m->port->net.close(m->port->net.ctx, c->handle);
     pool_give(&m->conns, c);
 }

@@ -71,20 +71,52 @@ static void warn(struct mta *m, const struct staple_wanted *w, const char *resul
     report_line(m, LOG_WARNING, &line);
 }
 
+static void put_check(struct buf *out, const char *path, const char *what, const char *why)
+{
+    buf_put_string(out, "ocsp_fetch ");
+    text_put_escaped(out, slice_of_string(path), STAPLE_PATH_CAP);
+    buf_put_string(out, ": ");
+    buf_put_string(out, what);
+    buf_put_string(out, why);
+    buf_put_string(out, "\n");
+}
+
+/* Whether w->why_not holds: a responder that is given need not be named. */
+static bool cannot_ask(const struct mta *m, const struct staple_wanted *w)
+{
+    return w->why_not != NULL && (m->site->conf.ocsp_fetch.kind == CONF_FETCH_AIA ||
+                                  strcmp(w->why_not, ocsp_reason_name(OCSP_NO_ISSUER)) == 0);
+}
+
 /* The responder's address; empty: the proof is watched, and not fetched. */
 static struct slice url_for(struct mta *m, const struct staple_wanted *w, size_t cert)
 {
     const struct conf_fetch_from *from = &m->site->conf.ocsp_fetch;
-    bool is_given = from->kind == CONF_FETCH_URL && cert == 0;
-    const char *no_issuer = ocsp_reason_name(OCSP_NO_ISSUER);
-    if (from->kind == CONF_FETCH_NO || (from->kind == CONF_FETCH_URL && !is_given)) {
+    bool is_given = from->kind == CONF_FETCH_URL;
+    if (from->kind == CONF_FETCH_NO || (is_given && cert != 0)) {
         return slice_make(NULL, 0);
     }
-    if (w->why_not != NULL && (!is_given || strcmp(w->why_not, no_issuer) == 0)) {
+    if (cannot_ask(m, w)) {
         warn(m, w, w->why_not, ERR_OK);
         return slice_make(NULL, 0);
     }
     return is_given ? slice_of_string(from->url) : w->url;
+}
+
+/* When the proof that has come from a file is to be renewed. */
+static void tell_plan(struct mta *m, const struct staple_wanted *w, size_t target)
+{
+    struct tls_time now = mta_tls_time(m);
+    uint64_t at_ms = ocsp_fetch_next_ms(&m->fetch, target, &now);
+    struct log_line line;
+    if (at_ms == UINT64_MAX) {
+        return;
+    }
+    log_begin(&line, "ocsp-fetch");
+    log_peer_text(&line, "certificate", slice_of_string(w->certificate));
+    log_word(&line, "result", "planned");
+    log_u64(&line, "next_s", at_ms > now.now_ms ? (at_ms - now.now_ms) / 1000 : 0);
+    report_line(m, LOG_INFO, &line);
 }
 
 static void set_target(struct mta *m, const struct staple *s, size_t set, size_t pair, size_t cert)
@@ -92,6 +124,7 @@ static void set_target(struct mta *m, const struct staple *s, size_t set, size_t
     struct staple_wanted w;
     struct fetch_life life;
     size_t target = target_of(set, pair, cert);
+    const struct fetch_life *known = &m->fetch.targets[target].plan.life;
     if (s == NULL || !staple_wants(s, pair, cert, &w)) {
         if (m->fetch.targets[target].is_used) {
             ocsp_fetch_drop_target(&m->fetch, target);
@@ -105,7 +138,11 @@ static void set_target(struct mta *m, const struct staple *s, size_t set, size_t
         ocsp_fetch_set_target(&m->fetch, target, &w.id, slice_make(NULL, 0), w.path);
     }
     staple_life(s, pair, cert, &life);
+    bool is_other = life.exists && (!known->exists || known->end_s != life.end_s);
     ocsp_fetch_set_life(&m->fetch, target, &life);
+    if (is_other) {
+        tell_plan(m, &w, target);
+    }
 }
 
 static void set_targets(struct mta *m)
@@ -163,6 +200,25 @@ void fetch_step(struct mta *m)
     if (ocsp_fetch_step(&m->fetch, &now) == FETCH_GOT) {
         judge(m, &now);
         m->sets_touched = true; /* what the look at the files found */
+    }
+}
+
+void fetch_put_check(struct mta *m, struct buf *out)
+{
+    const struct port_files *files = &m->port->files;
+    struct staple_wanted w;
+    enum conf_fetch kind = m->site->conf.ocsp_fetch.kind;
+    for (size_t pair = 0; kind != CONF_FETCH_NO && pair < STAPLE_MAX_PAIRS; pair++) {
+        if (!staple_wants(&m->staple, pair, 0, &w)) {
+            continue;
+        }
+        enum err err = files->can_replace(files->ctx, w.path);
+        if (err != ERR_OK) {
+            put_check(out, w.path, "what is fetched cannot be written: ", err_name(err));
+        }
+        if (cannot_ask(m, &w)) {
+            put_check(out, w.certificate, "nobody can be asked for its proof: ", w.why_not);
+        }
     }
 }
 

@@ -5,7 +5,7 @@
  * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
  * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_submission.c what users
  * may send; mta_conf.c options and their reload; mta_report.c log lines; mta_control.c the control
- * socket.
+ * socket; mta_local.c users of this machine.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
@@ -53,7 +53,7 @@ enum timer_kind {
 #define ACCEPT_PAUSE_MS 1000 /* after running out of descriptors */
 
 /* What is counted in rates. */
-enum rate_kind { RATE_FAILED_LOGINS, RATE_HOST, RATE_USER };
+enum rate_kind { RATE_LOCAL_MESSAGES, RATE_FAILED_LOGINS, RATE_HOST, RATE_USER };
 
 /* Who has logged in. */
 struct mta_user {
@@ -94,6 +94,7 @@ struct txn {
     bool is_submission; /* its header is looked through */
     bool is_at_end;     /* all of it has come in */
     struct submission submission;
+    bool is_8bit; /* the content, as far as it has come */
     uint64_t spool_txn;
     uint64_t declared_len;
     int64_t received_s;
@@ -128,6 +129,7 @@ struct conn {
     uint32_t num_messages;
     uint32_t drained_len; /* thrown away behind the last reply */
     struct net_addr peer;
+    struct port_user *local; /* of this machine, at the submit socket; else NULL */
     struct timer timer;
     uint64_t opened_ms;
     uint64_t phase_ms; /* when CONN_HANDSHAKE or CONN_CLOSING began */
@@ -155,6 +157,7 @@ struct site {
 struct listener {
     uint32_t handle;
     struct net_addr at;
+    char path[PORT_LOCAL_PATH_MAX + 1]; /* of the submit socket; else empty */
     bool tls_on_connect;
     bool is_wanted; /* while a reload compares */
     bool is_new;
@@ -198,7 +201,7 @@ struct mta {
     struct smtpd_env smtp_env_tls; /* and those who are */
     struct timers timers;
     struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names, logins, users,
-        controls;
+        controls, locals;
     struct conn_list run;        /* each gets a turn */
     struct login *working_first; /* each gets a turn, one a step */
     struct rates rates;
@@ -262,6 +265,7 @@ void mta_accept_all(struct mta *m); /* begins to take connections in */
 void mta_accept(struct mta *m, uint32_t index);
 void mta_accept_again(struct mta *m);
 void mta_close_listeners(struct mta *m);
+void mta_report_listeners(struct mta *m);
 
 /* mta_conf.c */
 enum err site_load(struct mta *m, struct site *site, struct buf *errors);
@@ -287,6 +291,7 @@ enum err fetch_open(struct mta *m, struct arena *a);
 void fetch_use(struct mta *m, const struct conf *conf); /* options that are about to be in force */
 void fetch_step(struct mta *m);
 uint64_t fetch_deadline_ms(const struct mta *m);
+void fetch_put_check(struct mta *m, struct buf *out); /* what would keep it from working */
 /* When a proof of that pair is asked for next, Unix seconds; false: never, or not known. set: 0 the
  * default one, else 1 + its place in the pool. */
 bool fetch_next_s(const struct mta *m, size_t set, size_t pair, int64_t *out_s);
@@ -352,6 +357,16 @@ void session_end(struct mta *m, struct conn *c);
 void session_abort(struct mta *m, struct conn *c);
 void session_committed(struct mta *m, const struct spool_event *event);
 
+/* mta_local.c */
+/* Whose connection that is: an item of the pool, given back by the caller. ERR_NOT_ALLOWED: that
+ * user has too many; ERR_BUSY: all have. */
+enum err local_admit(struct mta *m, uint32_t handle, struct port_user **out);
+bool local_may_send_as(const struct mta *m, const struct port_user *user,
+                       const struct address *sender);
+bool local_count(struct mta *m,
+                 const struct port_user *user); /* one message more; false: too many */
+void local_put_login(struct buf *out, const struct port_user *user); /* as envelopes have it */
+
 /* mta_control.c */
 void control_open(struct mta *m); /* a server without its socket serves all the same, and says so */
 void control_close(struct mta *m);
@@ -368,6 +383,8 @@ void report_line(struct mta *m, enum log_level level, struct log_line *line);
 /* A line for each line of text, under that event's name. */
 void report_text(struct mta *m, enum log_level level, const char *event, struct slice text);
 void report_addr(struct log_line *line, const char *key, const struct net_addr *addr);
+/* peer=ADDRESS, or peer=local and uid=NUMBER. */
+void report_peer(struct log_line *line, const struct net_addr *addr, const struct port_user *local);
 void report_connection(struct mta *m, const struct conn *c);
 /* c is NULL where the client has gone. */
 void report_message(struct mta *m, const struct conn *c, const struct txn *t,

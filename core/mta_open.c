@@ -9,7 +9,8 @@ static struct spool_conf spool_conf_of(uint64_t spool_size)
     return (struct spool_conf){
         .size_limit = spool_size,
         .max_messages = BUDGET_MESSAGES,
-        .max_txns = BUDGET_TRANSACTIONS,
+        .max_txns = BUDGET_TRANSACTIONS + BUDGET_REPORTS,
+        .reserved_len = spool_size / 32,
         .max_outcomes = BUDGET_DELIVERIES * 16,
     };
 }
@@ -17,6 +18,9 @@ static struct spool_conf spool_conf_of(uint64_t spool_size)
 static const struct queue_limits queue_limits = {
     .num_messages = BUDGET_MESSAGES,
     .num_mail_jobs = BUDGET_DELIVERIES,
+    .num_rounds = BUDGET_ROUNDS,
+    .num_items = BUDGET_REPORT_RCPTS,
+    .num_reports = BUDGET_REPORTS,
 };
 
 struct part {
@@ -142,6 +146,7 @@ static enum err open_services(struct mta *m, struct arena *a)
         .port = port,
         .conf = &m->site->conf,
         .running = &m->running,
+        .wall = &m->wall,
         .held_path = m->held_path,
         .timer_kind = TIMER_QUEUE,
         .tag_mark = TAG_QUEUE,
@@ -235,23 +240,6 @@ enum err mta_open(struct mta **out, struct arena *a, const struct port *port,
     return ERR_OK;
 }
 
-static void report_listeners(struct mta *m)
-{
-    struct net_addr at;
-    bool is_implicit_tls;
-    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
-        if (!mta_listener(m, i, &at, &is_implicit_tls)) {
-            continue;
-        }
-        struct log_line line;
-        log_begin(&line, "listen");
-        report_addr(&line, "address", &at);
-        log_u64(&line, "port", at.port);
-        log_word(&line, "tls", is_implicit_tls ? "on-connect" : "starttls");
-        report_line(m, LOG_INFO, &line);
-    }
-}
-
 void mta_spool_ready(struct mta *m, enum err err)
 {
     struct log_line line;
@@ -267,7 +255,7 @@ void mta_spool_ready(struct mta *m, enum err err)
     m->spool_ready = true;
     queue_begin(&m->queue, buf_make(m->scratch, BUDGET_SCRATCH_LEN));
     mta_accept_all(m);
-    report_listeners(m);
+    mta_report_listeners(m);
     log_begin(&line, "start");
     log_word(&line, "version", m->start->version);
     log_slice(&line, "hostname", m->smtp_env.hostname);

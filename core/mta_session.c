@@ -5,6 +5,7 @@
  * hear of it. */
 #include "header.h"
 #include "mta_inside.h"
+#include "xtext.h"
 
 /* Room for the Received field and the envelope beside what the client announced. */
 #define OVERHEAD_LEN 4096
@@ -44,34 +45,59 @@ static bool spool_has_room(const struct mta *m, uint64_t declared_len)
            stats.live_len + declared_len <= stats.live_limit_len;
 }
 
-void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
+/* Whether a transaction may begin at all. */
+static enum smtpd_verdict judge_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
 {
     if (!m->spool_ready) {
-        answer(c, SMTPD_TEMPORARY);
-        return;
+        return SMTPD_TEMPORARY;
     }
-    if (!spool_has_room(m, ask->size)) {
-        answer(c, SMTPD_NO_SPACE);
-        return;
+    if (c->local != NULL) {
+        if (!local_may_send_as(m, c->local, &ask->address)) {
+            return SMTPD_NOT_YOURS;
+        }
+        if (!local_count(m, c->local)) {
+            return SMTPD_RATE;
+        }
+    } else {
+        enum smtpd_verdict verdict = submission_verdict(m, c, &ask->address);
+        if (verdict != SMTPD_OK) {
+            return verdict;
+        }
     }
-    struct txn *t = pool_take(&m->txns);
-    if (t == NULL) {
-        answer(c, SMTPD_BUSY);
-        return;
+    return spool_has_room(m, ask->size) ? SMTPD_OK : SMTPD_NO_SPACE;
+}
+
+static enum err begin_envelope(struct mta *m, struct conn *c, struct txn *t,
+                               const struct smtpd_ask *ask)
+{
+    uint8_t login_bytes[AUTH_NAME_MAX], envid_bytes[ENVELOPE_ENVID_MAX];
+    struct buf login = buf_make(login_bytes, sizeof login_bytes);
+    struct buf envid = buf_make(envid_bytes, sizeof envid_bytes);
+    if (c->local != NULL) {
+        local_put_login(&login, c->local);
+    } else if (c->user != NULL) {
+        buf_put(&login, slice_make(c->user->name, c->user->name_len));
     }
-    enum smtpd_verdict verdict = submission_verdict(m, c, &ask->address);
-    if (verdict != SMTPD_OK) {
-        pool_give(&m->txns, t);
-        answer(c, verdict);
-        return;
-    }
-    t->is_submission = conn_is_submission(m, c);
+    xtext_take_envid(ask->envid, &envid);
     struct envelope_params params = {
+        .login = buf_slice(&login),
         .flags = (uint8_t)((ask->is_8bit ? ENVELOPE_8BITMIME : 0) |
-                           (ask->is_smtputf8 ? ENVELOPE_SMTPUTF8 : 0)),
+                           (ask->is_smtputf8 ? ENVELOPE_SMTPUTF8 : 0) | ask->ret),
+        .envid = buf_slice(&envid),
         .running_s = running_time_s(&m->running, m->now_ms),
     };
-    enum err err = envelope_begin(&t->envelope, &m->blocks, ask->address.text, &params);
+    return envelope_begin(&t->envelope, &m->blocks, ask->address.text, &params);
+}
+
+void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
+{
+    enum smtpd_verdict verdict = judge_mail(m, c, ask);
+    struct txn *t = verdict == SMTPD_OK ? pool_take(&m->txns) : NULL;
+    if (t == NULL) {
+        answer(c, verdict == SMTPD_OK ? SMTPD_BUSY : verdict);
+        return;
+    }
+    enum err err = begin_envelope(m, c, t, ask);
     if (err != ERR_OK) {
         pool_give(&m->txns, t);
         answer(c, verdict_of(err));
@@ -79,11 +105,23 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
     }
     t->declared_len = ask->size;
     t->is_smtputf8 = ask->is_smtputf8;
+    t->is_submission = c->local != NULL || conn_is_submission(m, c);
     c->txn = t;
     answer(c, SMTPD_OK);
 }
 
-static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct route_result *result)
+/* ORCPT of what is passed on to another address than the client named (RFC 3461 5.2.1). */
+static void put_orcpt(struct buf *b, const struct smtpd_ask *ask, struct slice address)
+{
+    if (!xtext_take_orcpt(ask->orcpt, ask->is_smtputf8, b) &&
+        !slice_equal(address, ask->address.text)) {
+        buf_put_string(b, ask->address.is_utf8 ? "utf-8;" : "rfc822;");
+        buf_put(b, ask->address.text);
+    }
+}
+
+static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct smtpd_ask *ask,
+                                    const struct route_result *result)
 {
     if (t->envelope.num_rcpts + result->num_targets > SPOOL_RCPTS_MAX) {
         return SMTPD_BUSY;
@@ -92,7 +130,13 @@ static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct r
     struct envelope_mark mark = envelope_mark(&t->envelope);
     for (uint32_t i = 0; i < result->num_targets; i++) {
         const struct route_target *target = &result->targets[i];
-        struct envelope_rcpt rcpt = {.user = target->user, .address = target->address};
+        uint8_t bytes[ENVELOPE_ORCPT_MAX];
+        struct buf orcpt = buf_make(bytes, sizeof bytes);
+        put_orcpt(&orcpt, ask, target->address);
+        struct envelope_rcpt rcpt = {.user = target->user,
+                                     .address = target->address,
+                                     .orcpt = buf_slice(&orcpt),
+                                     .notify = ask->notify};
         enum err err = envelope_add(&t->envelope, &m->blocks, &rcpt);
         if (err != ERR_OK && err != ERR_EXISTS) {
             envelope_cut(&t->envelope, &m->blocks, &mark);
@@ -113,7 +157,7 @@ void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
     switch (route_address(&m->site->conf, &ask->address, conn_may_relay(m, c), room, &result)) {
     case ROUTE_LOCAL:
     case ROUTE_REMOTE:
-        answer(c, add_rcpts(m, c->txn, &result));
+        answer(c, add_rcpts(m, c->txn, ask, &result));
         return;
     case ROUTE_UNKNOWN_USER:
         answer(c, SMTPD_UNKNOWN_USER);
@@ -194,6 +238,8 @@ static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
         .tls = buf_slice(&tls),
         .recipient = only_rcpt(t, &cursor),
         .date = t->received_s != 0 ? t->received_s : wall_time_guess(&m->wall),
+        .is_local = c->local != NULL,
+        .local_uid = c->local != NULL ? c->local->uid : 0,
         .is_esmtp = smtpd_is_esmtp(&c->smtp),
         .is_authenticated = c->user != NULL,
         .is_smtputf8 = t->is_smtputf8,
@@ -230,11 +276,26 @@ bool session_begin(struct mta *m, struct conn *c, uint64_t known_len)
     return true;
 }
 
+static bool is_8bit(struct slice bytes)
+{
+    struct slice eight;
+    uint64_t word, all = 0;
+    while (slice_take(&bytes, sizeof word, &eight)) {
+        memcpy(&word, eight.ptr, sizeof word);
+        all |= word;
+    }
+    for (size_t i = 0; i < bytes.len; i++) {
+        all |= bytes.ptr[i];
+    }
+    return (all & UINT64_C(0x8080808080808080)) != 0;
+}
+
 bool session_body(struct mta *m, struct conn *c)
 {
     if (slice_is_empty(c->body)) {
         return true;
     }
+    c->txn->is_8bit = c->txn->is_8bit || is_8bit(c->body);
     enum err err = submission_store(m, c->txn, &c->body, false);
     if (err == ERR_AGAIN) {
         c->waits_for_room = true;
@@ -255,6 +316,7 @@ void session_end(struct mta *m, struct conn *c)
         .envelope_len = t->envelope.len,
         .num_rcpts = t->envelope.num_rcpts,
         .received_s = t->received_s,
+        .flags = t->is_8bit ? ENVELOPE_CONTENT_8BIT : 0,
     };
     struct slice none = slice_make(NULL, 0);
     enum err err = submission_store(m, t, &none, true);

@@ -194,6 +194,7 @@ void site_put_check(struct mta *m, struct buf *out)
     buf_put_string(out, "configuration: ok\n");
     if (m->has_certificate) {
         staple_put_check(&m->staple, &now, out);
+        fetch_put_check(m, out);
     } else {
         buf_put_string(out, "tls: none\n");
     }

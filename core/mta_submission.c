@@ -3,7 +3,8 @@
 
 bool conn_may_relay(const struct mta *m, const struct conn *c)
 {
-    return c->user != NULL || hostlist_match(&m->site->conf.relay_from_hosts, &c->peer);
+    return c->local != NULL || c->user != NULL ||
+           hostlist_match(&m->site->conf.relay_from_hosts, &c->peer);
 }
 
 bool conn_is_submission(const struct mta *m, const struct conn *c)

@@ -4,6 +4,8 @@
 #include "ocsp_staple_files.h"
 #include "pem.h"
 
+#define REFUSAL_LIFE_S INT64_C(86400) /* of one that does not say until when it holds */
+
 #define LABEL SLICE_LITERAL("OCSP RESPONSE")
 
 static const char *path_of(const struct staple *s, enum staple_file file, size_t pair)
@@ -39,9 +41,11 @@ void staple_life(const struct staple *s, size_t pair, size_t index, struct fetch
     }
     out->is_refusal = v->reason == OCSP_REVOKED || v->reason == OCSP_UNKNOWN;
     /* A certificate that is newer than its proof does not make the proof newer. */
-    out->begin_s = out->is_refusal || v->begin_s > v->this_update_s ? v->this_update_s : v->begin_s;
-    out->end_s = out->is_refusal ? v->next_update_s : v->end_s;
-    out->exists = (out->is_refusal && out->end_s != OCSP_NO_TIME) || v->reason == OCSP_GOOD;
+    out->begin_s = v->this_update_s - s->judging.skew_s;
+    out->end_s = !out->is_refusal                   ? v->end_s
+                 : v->next_update_s != OCSP_NO_TIME ? v->next_update_s
+                                                    : v->this_update_s + REFUSAL_LIFE_S;
+    out->exists = out->is_refusal || v->reason == OCSP_GOOD;
 }
 
 /* --- What came ---------------------------------------------------------------------------------

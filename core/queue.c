@@ -2,8 +2,9 @@
 #include "queue_inside.h"
 
 #define WORK_PER_STEP_LEN \
-    (256u * 1024)        /* content bytes copied in one step, all deliveries together */
-#define DUE_PER_STEP 256 /* messages whose time has come */
+    (256u * 1024)         /* content bytes copied in one step, all deliveries together */
+#define DUE_PER_STEP  256 /* messages whose time has come */
+#define WAKE_EVERY_MS 1000
 
 /* --- Open --- */
 
@@ -14,12 +15,6 @@ static uint32_t num_buckets_of(const struct queue_limits *limits)
         num *= 2;
     }
     return num;
-}
-
-/* A round may hold deliveries that last; those to Maildirs, which do not, always find one. */
-static uint32_t num_rounds_of(const struct queue_limits *limits)
-{
-    return limits->num_mail_jobs;
 }
 
 static size_t entries_len(const struct queue_limits *limits)
@@ -36,36 +31,50 @@ size_t queue_message_len(const struct queue_limits *limits)
 size_t queue_memory_len(const struct queue_limits *limits)
 {
     return entries_len(limits) + sizeof(struct queue_entry) +
-           sizeof(struct queue_list) * NUM_QUEUE_PLACES +
-           sizeof(struct queue_round) * num_rounds_of(limits) +
-           sizeof(struct queue_mail_job) * limits->num_mail_jobs + 16 * 8;
+           (sizeof(struct queue_list) + sizeof(uint32_t)) * NUM_QUEUE_LISTS +
+           sizeof(struct queue_round) * limits->num_rounds +
+           sizeof(struct queue_mail_job) * limits->num_mail_jobs +
+           sizeof(struct queue_report) * limits->num_reports +
+           sizeof(struct smtp_rcpt) * SMTP_JOB_RCPTS_MAX +
+           pool_memory_len(sizeof(struct queue_item), limits->num_items) + 16 * 12;
+}
+
+/* Zeroed memory; once there was too little, the rest gets none. */
+static void *take(struct arena *a, bool *is_short, size_t item_len, size_t num)
+{
+    void *ptr = *is_short ? NULL : arena_take(a, item_len * num);
+    if (ptr == NULL) {
+        *is_short = true;
+    } else {
+        memset(ptr, 0, item_len * num);
+    }
+    return ptr;
 }
 
 enum err queue_open(struct queue *q, struct arena *a, const struct queue_env *env,
                     const struct queue_limits *limits)
 {
     uint32_t num_buckets = num_buckets_of(limits);
+    bool is_short = false;
     memset(q, 0, sizeof *q);
     q->env = *env;
     q->conf = env->conf;
     q->limits = *limits;
     q->bucket_mask = num_buckets - 1;
-    q->num_rounds = num_rounds_of(limits);
     q->timer.kind = env->timer_kind;
-    q->entries = arena_take(a, sizeof *q->entries * ((size_t)limits->num_messages + 1));
-    q->heap = arena_take(a, sizeof *q->heap * limits->num_messages);
-    q->buckets = arena_take(a, sizeof *q->buckets * num_buckets);
-    q->lists = arena_take(a, sizeof *q->lists * NUM_QUEUE_PLACES);
-    q->rounds = arena_take(a, sizeof *q->rounds * q->num_rounds);
-    q->mail_jobs = arena_take(a, sizeof *q->mail_jobs * limits->num_mail_jobs);
-    if (q->entries == NULL || q->heap == NULL || q->buckets == NULL || q->lists == NULL ||
-        q->rounds == NULL || q->mail_jobs == NULL) {
+    q->lists = take(a, &is_short, sizeof *q->lists, NUM_QUEUE_LISTS);
+    q->dest_hashes = take(a, &is_short, sizeof *q->dest_hashes, NUM_QUEUE_LISTS);
+    q->rounds = take(a, &is_short, sizeof *q->rounds, limits->num_rounds);
+    q->mail_jobs = take(a, &is_short, sizeof *q->mail_jobs, limits->num_mail_jobs);
+    q->reports = take(a, &is_short, sizeof *q->reports, limits->num_reports);
+    q->group = take(a, &is_short, sizeof *q->group, SMTP_JOB_RCPTS_MAX);
+    q->buckets = take(a, &is_short, sizeof *q->buckets, num_buckets);
+    /* What these hold is written before it is read: pages that are never used cost nothing. */
+    q->entries = is_short ? NULL : arena_take(a, sizeof *q->entries * (limits->num_messages + 1u));
+    q->heap = q->entries == NULL ? NULL : arena_take(a, sizeof *q->heap * limits->num_messages);
+    if (q->heap == NULL || !pool_init(&q->items, a, sizeof(struct queue_item), limits->num_items)) {
         return ERR_NO_MEMORY;
     }
-    memset(q->lists, 0, sizeof *q->lists * NUM_QUEUE_PLACES);
-    memset(q->rounds, 0, sizeof *q->rounds * q->num_rounds);
-    memset(q->mail_jobs, 0, sizeof *q->mail_jobs * limits->num_mail_jobs);
-    memset(q->buckets, 0, sizeof *q->buckets * num_buckets);
     return ERR_OK;
 }
 
@@ -73,7 +82,8 @@ enum err queue_open(struct queue *q, struct arena *a, const struct queue_env *en
 
 bool queue_has_room(const struct queue *q, uint32_t num_promised)
 {
-    return q->limits.num_messages - q->num_entries > num_promised;
+    uint32_t taken = q->num_entries + q->limits.num_reports;
+    return taken < q->limits.num_messages && q->limits.num_messages - taken > num_promised;
 }
 
 uint32_t queue_num_messages(const struct queue *q)
@@ -87,7 +97,7 @@ enum err queue_add(struct queue *q, uint64_t id, bool recovered)
     if (entry == 0) {
         return ERR_FULL;
     }
-    queue_entry_at(q, entry)->flags = recovered ? QUEUE_LOOK_FIRST : 0;
+    queue_entry_at(q, entry)->flags = recovered ? QUEUE_LOOK_FIRST | QUEUE_IS_RECOVERED : 0;
     queue_entry_move(q, entry, recovered ? QUEUE_READY : QUEUE_FRESH);
     return ERR_OK;
 }
@@ -126,7 +136,8 @@ static uint32_t next_ready(struct queue *q)
 static void start_rounds(struct queue *q)
 {
     uint32_t entry;
-    while (!q->is_stopping && q->num_active < q->num_rounds && (entry = next_ready(q)) != 0) {
+    while (!q->is_stopping && q->num_active < q->limits.num_rounds &&
+           (entry = next_ready(q)) != 0) {
         queue_round_begin(q, entry);
         q->counts.num_ops++;
     }
@@ -143,14 +154,27 @@ static size_t turns(struct queue *q, struct buf scratch)
             done_len += len;
         }
     }
+    if (q->num_remote != 0) {
+        done_len += queue_group_turn(q);
+    }
     q->turn++;
-    for (uint32_t i = 0; q->num_active != 0 && i < q->num_rounds; i++) {
-        struct queue_round *r = &q->rounds[(i + q->turn) % q->num_rounds];
+    for (uint32_t i = 0; q->num_active != 0 && i < q->limits.num_rounds; i++) {
+        struct queue_round *r = &q->rounds[(i + q->turn) % q->limits.num_rounds];
         size_t len = queue_round_turn(q, r, scratch);
         q->counts.num_ops += len != 0;
         done_len += len;
     }
     return done_len;
+}
+
+/* Messages that are blocked are woken by the end of a job. Should none be under way, nobody else
+ * would. */
+static void wake_orphans(struct queue *q)
+{
+    if (q->num_blocked != 0 && q->num_remote == 0 && q->now_ms >= q->wake_ms) {
+        q->wake_ms = q->now_ms + WAKE_EVERY_MS;
+        queue_wake_each(q);
+    }
 }
 
 static void set_timer(struct queue *q)
@@ -162,6 +186,9 @@ static void set_timer(struct queue *q)
     uint32_t entry = queue_entry_soonest(q);
     if (entry != 0 && queue_entry_at(q, entry)->due_ms < due_ms) {
         due_ms = queue_entry_at(q, entry)->due_ms;
+    }
+    if (q->num_blocked != 0 && q->num_remote == 0 && q->wake_ms < due_ms) {
+        due_ms = q->wake_ms;
     }
     if (due_ms == TIMER_NEVER) {
         timer_cancel(q->env.timers, &q->timer);
@@ -180,6 +207,7 @@ bool queue_step(struct queue *q, uint64_t now_ms, struct buf scratch)
         running_time_step(q->env.running, now_ms);
     }
     take_due(q);
+    wake_orphans(q);
     while (worked && done_len < WORK_PER_STEP_LEN) {
         start_rounds(q);
         size_t len = turns(q, scratch);
@@ -194,7 +222,9 @@ bool queue_step(struct queue *q, uint64_t now_ms, struct buf scratch)
     if (ops > q->counts.step_ops_max) {
         q->counts.step_ops_max = ops;
     }
-    return worked || q->num_flush != 0;
+    bool has_more = worked || q->num_flush != 0 || q->has_committed;
+    q->has_committed = false;
+    return has_more;
 }
 
 void queue_done(struct queue *q, uint64_t tag, enum err err)

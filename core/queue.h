@@ -11,6 +11,7 @@
 #ifndef POSTERN_QUEUE_H
 #define POSTERN_QUEUE_H
 
+#include "deliver_smtp.h"
 #include "pool.h"
 #include "port.h"
 #include "spool.h"
@@ -18,9 +19,11 @@
 
 struct conf;
 struct running_time;
+struct wall_time;
 struct queue_entry;
 struct queue_round;
 struct queue_mail_job;
+struct queue_report;
 
 #define QUEUE_SENDER_CAP 320
 
@@ -37,12 +40,26 @@ enum queue_code {
     QUEUE_RELAYED
 };
 
+/* The service for other machines: the functions of deliver_smtp.h, or a test's. */
+struct queue_remote {
+    enum deliver_smtp_may (*may_start)(const struct deliver_smtp *d, const struct route_item *route,
+                                       struct slice domain, uint64_t now_ms, uint64_t *out_until_ms,
+                                       const char **out_reason);
+    struct smtp_job *(*start)(struct deliver_smtp *d, const struct smtp_order *order,
+                              uint64_t now_ms);
+    struct smtp_job *(*ended)(struct deliver_smtp *d);
+    void (*give)(struct deliver_smtp *d, struct smtp_job *job);
+};
+
 struct queue_env {
     struct timers *timers;
     struct spool *spool;
     const struct port *port;
     const struct conf *conf;
     struct running_time *running;
+    const struct wall_time *wall;      /* for the dates of reports */
+    const struct queue_remote *remote; /* NULL: there is none */
+    struct deliver_smtp *smtp;         /* its context */
     const char *held_path; /* of the file with the messages held; NULL or empty: none is kept */
     uint32_t timer_kind;   /* the owner's mark for this service's timer */
     uint64_t tag_mark;     /* set in the top byte of completion tags */
@@ -51,6 +68,9 @@ struct queue_env {
 struct queue_limits {
     uint32_t num_messages;
     uint32_t num_mail_jobs; /* deliveries to Maildirs at once */
+    uint32_t num_rounds;    /* more than those and the jobs of remote together */
+    uint32_t num_items;     /* recipients that all reports under way may be about */
+    uint32_t num_reports;   /* being written at once */
 };
 
 struct queue_list {
@@ -78,13 +98,24 @@ struct queue {
     uint32_t free_entry;
     uint32_t num_entries; /* in use */
     uint32_t heap_num;
-    struct queue_list *lists; /* by enum queue_place */
+    struct queue_list *lists; /* by enum queue_place, and then by destination */
+    uint32_t *dest_hashes;    /* of those */
+    uint32_t num_blocked;     /* messages that wait for a destination */
     struct queue_round *rounds;
-    uint32_t num_rounds;
     uint32_t num_active;
     struct queue_mail_job *mail_jobs;
     uint32_t num_mail_active;
-    struct timer timer; /* when queue_step has something to do at last */
+    uint32_t num_remote;     /* jobs of remote */
+    struct smtp_rcpt *group; /* being put together */
+    struct smtp_job *ended;  /* whose results are being recorded */
+    uint32_t ended_at;       /* the next one */
+    bool ended_is_reserved;  /* space for one outcome */
+    struct pool items;       /* struct queue_item */
+    struct queue_report *reports;
+    uint32_t num_reports;  /* in use */
+    uint32_t num_promised; /* of them, those that an entry is kept for */
+    uint64_t wake_ms;      /* of blocked messages although no job is under way */
+    struct timer timer;    /* when queue_step has something to do at last */
     uint64_t now_ms;
     uint32_t turn;      /* whose turn is first, and fresh or ready */
     uint32_t num_flush; /* that wait and are to be ready */
@@ -92,6 +123,7 @@ struct queue {
     bool is_begun; /* the spool is ready */
     bool is_stopping;
     bool held_changed;
+    bool has_committed; /* in this step: the spool is to be stepped at once */
     struct queue_counts counts;
 };
 
@@ -113,6 +145,9 @@ enum err queue_add(struct queue *q, uint64_t id, bool recovered);
  * overwritten. */
 void queue_begin(struct queue *q, struct buf scratch);
 
+/* SPOOL_COMMITTED of a report; false: it is none of ours. */
+bool queue_committed(struct queue *q, const struct spool_event *event);
+
 /* A completion under one of our tags. */
 void queue_done(struct queue *q, uint64_t tag, enum err err);
 
@@ -126,7 +161,13 @@ bool queue_is_idle(const struct queue *q);
 
 /* --- What a person may ask for (queue_admin.c) --- */
 
-enum queue_state { QUEUE_STATE_READY, QUEUE_STATE_WAITING, QUEUE_STATE_ACTIVE, QUEUE_STATE_HELD };
+enum queue_state {
+    QUEUE_STATE_READY,
+    QUEUE_STATE_WAITING, /* for its time */
+    QUEUE_STATE_BLOCKED, /* its destination is busy with others */
+    QUEUE_STATE_ACTIVE,
+    QUEUE_STATE_HELD
+};
 const char *queue_state_name(enum queue_state state);
 
 struct queue_info {
@@ -134,7 +175,7 @@ struct queue_info {
     enum queue_state state;
     bool is_removed; /* about to go */
     uint64_t age_s;  /* in running time; as far as known */
-    uint64_t due_s;  /* of QUEUE_STATE_WAITING: from now */
+    uint64_t due_s;  /* of QUEUE_STATE_WAITING and QUEUE_STATE_BLOCKED: from now, at the latest */
 };
 
 /* The next message at or behind *cursor (0 at first), in no order that means anything. False at the

@@ -5,9 +5,8 @@
 const char *queue_state_name(enum queue_state state)
 {
     static const char *const names[] = {
-        [QUEUE_STATE_READY] = "ready",
-        [QUEUE_STATE_WAITING] = "waiting",
-        [QUEUE_STATE_ACTIVE] = "active",
+        [QUEUE_STATE_READY] = "ready",     [QUEUE_STATE_WAITING] = "waiting",
+        [QUEUE_STATE_BLOCKED] = "blocked", [QUEUE_STATE_ACTIVE] = "active",
         [QUEUE_STATE_HELD] = "held",
     };
     return names[state];
@@ -17,8 +16,8 @@ static void describe(const struct queue *q, const struct queue_entry *e, struct 
 {
     static const uint8_t states[NUM_QUEUE_PLACES] = {
         [QUEUE_FRESH] = QUEUE_STATE_READY,     [QUEUE_READY] = QUEUE_STATE_READY,
-        [QUEUE_WAITING] = QUEUE_STATE_WAITING, [QUEUE_ACTIVE] = QUEUE_STATE_ACTIVE,
-        [QUEUE_HELD] = QUEUE_STATE_HELD,
+        [QUEUE_WAITING] = QUEUE_STATE_WAITING, [QUEUE_BLOCKED] = QUEUE_STATE_BLOCKED,
+        [QUEUE_ACTIVE] = QUEUE_STATE_ACTIVE,   [QUEUE_HELD] = QUEUE_STATE_HELD,
     };
     uint64_t now_s = running_time_s(q->env.running, q->now_ms);
     *out = (struct queue_info){
@@ -29,7 +28,7 @@ static void describe(const struct queue *q, const struct queue_entry *e, struct 
     if ((e->flags & QUEUE_IS_BORN) != 0 && now_s > e->born_s) {
         out->age_s = now_s - e->born_s;
     }
-    if (e->place == QUEUE_WAITING && e->due_ms > q->now_ms) {
+    if ((e->place == QUEUE_WAITING || e->place == QUEUE_BLOCKED) && e->due_ms > q->now_ms) {
         out->due_s = (e->due_ms - q->now_ms + 999) / 1000;
     }
 }
@@ -61,6 +60,7 @@ enum err queue_find(const struct queue *q, uint64_t id, struct queue_info *out)
 static void make_ready(struct queue *q, uint32_t entry)
 {
     struct queue_entry *e = queue_entry_at(q, entry);
+    e->flags &= (uint16_t)~QUEUE_IS_WOKEN;
     if (e->place == QUEUE_ACTIVE) {
         e->flags |= QUEUE_AGAIN;
     } else {
@@ -81,7 +81,7 @@ enum err queue_hold(struct queue *q, uint64_t id)
     if (q->num_held == QUEUE_HELD_MAX) {
         return ERR_FULL;
     }
-    e->flags = (uint8_t)((e->flags & ~QUEUE_AGAIN) | QUEUE_IS_HELD);
+    e->flags = (uint16_t)((e->flags & ~QUEUE_AGAIN) | QUEUE_IS_HELD);
     q->num_held++;
     q->held_changed = true;
     if (e->place != QUEUE_ACTIVE) {
@@ -94,7 +94,7 @@ void queue_entry_release(struct queue *q, uint32_t entry)
 {
     struct queue_entry *e = queue_entry_at(q, entry);
     if ((e->flags & QUEUE_IS_HELD) != 0) {
-        e->flags &= (uint8_t)~QUEUE_IS_HELD;
+        e->flags &= (uint16_t)~QUEUE_IS_HELD;
         q->num_held--;
         q->held_changed = true;
     }
@@ -134,7 +134,8 @@ enum err queue_remove(struct queue *q, uint64_t id, bool with_report)
         return ERR_ABSENT;
     }
     queue_entry_release(q, entry);
-    queue_entry_at(q, entry)->flags |= QUEUE_IS_REMOVED | (with_report ? 0 : QUEUE_REMOVE_SILENT);
+    queue_entry_at(q, entry)->flags |=
+        (uint16_t)(QUEUE_IS_REMOVED | (with_report ? 0 : QUEUE_IS_SILENT));
     make_ready(q, entry);
     return ERR_OK;
 }
@@ -203,7 +204,7 @@ void queue_held_save(struct queue *q, struct buf scratch)
     if (!has_file(q)) {
         return;
     }
-    for (uint32_t i = 0; i < q->num_rounds; i++) {
+    for (uint32_t i = 0; i < q->limits.num_rounds; i++) {
         if (q->rounds[i].phase != ROUND_FREE &&
             (queue_entry_of(q, &q->rounds[i])->flags & QUEUE_IS_HELD) != 0) {
             spool_id_put(&text, q->rounds[i].id);

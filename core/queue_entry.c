@@ -20,14 +20,32 @@ uint32_t queue_entry_find(const struct queue *q, uint64_t id)
 
 /* --- Lists --- */
 
-static bool is_listed(uint8_t place)
+/* NULL: its place has none. */
+static struct queue_list *list_of(struct queue *q, const struct queue_entry *e)
 {
-    return place == QUEUE_FRESH || place == QUEUE_READY || place == QUEUE_HELD;
+    switch ((enum queue_place)e->place) {
+    case QUEUE_FRESH:
+    case QUEUE_READY:
+    case QUEUE_HELD:
+        return &q->lists[e->place];
+    case QUEUE_BLOCKED:
+        return &q->lists[NUM_QUEUE_PLACES + e->dest];
+    case QUEUE_FREE:
+    case QUEUE_WAITING:
+    case QUEUE_ACTIVE:
+    case NUM_QUEUE_PLACES:
+        return NULL;
+    }
+    return NULL;
 }
 
-static void list_append(struct queue *q, struct queue_list *list, uint32_t entry)
+static void list_append(struct queue *q, uint32_t entry)
 {
     struct queue_entry *e = &q->entries[entry];
+    struct queue_list *list = list_of(q, e);
+    if (list == NULL) {
+        return;
+    }
     e->next = 0;
     e->prev = list->last;
     *(list->last == 0 ? &list->first : &q->entries[list->last].next) = entry;
@@ -35,9 +53,13 @@ static void list_append(struct queue *q, struct queue_list *list, uint32_t entry
     list->num++;
 }
 
-static void list_unlink(struct queue *q, struct queue_list *list, uint32_t entry)
+static void list_unlink(struct queue *q, uint32_t entry)
 {
     struct queue_entry *e = &q->entries[entry];
+    struct queue_list *list = list_of(q, e);
+    if (list == NULL) {
+        return;
+    }
     *(e->prev == 0 ? &list->first : &q->entries[e->prev].next) = e->next;
     *(e->next == 0 ? &list->last : &q->entries[e->next].prev) = e->prev;
     list->num--;
@@ -106,9 +128,8 @@ uint32_t queue_entry_soonest(const struct queue *q)
 static void leave(struct queue *q, uint32_t entry)
 {
     struct queue_entry *e = &q->entries[entry];
-    if (is_listed(e->place)) {
-        list_unlink(q, &q->lists[e->place], entry);
-    }
+    q->num_blocked -= e->place == QUEUE_BLOCKED;
+    list_unlink(q, entry);
     if (e->heap_at != 0) {
         heap_remove(q, entry);
     }
@@ -118,9 +139,7 @@ void queue_entry_move(struct queue *q, uint32_t entry, enum queue_place place)
 {
     leave(q, entry);
     q->entries[entry].place = (uint8_t)place;
-    if (is_listed((uint8_t)place)) {
-        list_append(q, &q->lists[place], entry);
-    }
+    list_append(q, entry);
 }
 
 void queue_entry_wait(struct queue *q, uint32_t entry, uint64_t due_ms)
@@ -128,6 +147,66 @@ void queue_entry_wait(struct queue *q, uint32_t entry, uint64_t due_ms)
     queue_entry_move(q, entry, QUEUE_WAITING);
     q->entries[entry].due_ms = due_ms;
     heap_up(q, q->heap_num++, entry);
+}
+
+/* --- Destinations that are full --- */
+
+static uint32_t dest_num(const struct queue *q, uint32_t dest)
+{
+    return q->lists[NUM_QUEUE_PLACES + dest].num;
+}
+
+/* The list of that destination, or a free one; QUEUE_DESTS_MAX: none is left. */
+static uint32_t dest_of(const struct queue *q, uint32_t hash)
+{
+    uint32_t free_dest = QUEUE_DESTS_MAX;
+    for (uint32_t dest = 0; dest < QUEUE_DESTS_MAX; dest++) {
+        if (dest_num(q, dest) != 0 && q->dest_hashes[dest] == hash) {
+            return dest;
+        }
+        if (dest_num(q, dest) == 0 && free_dest == QUEUE_DESTS_MAX) {
+            free_dest = dest;
+        }
+    }
+    return free_dest;
+}
+
+void queue_entry_block(struct queue *q, uint32_t entry, uint64_t due_ms, uint32_t dest_hash)
+{
+    struct queue_entry *e = &q->entries[entry];
+    uint32_t dest = dest_of(q, dest_hash);
+    queue_entry_wait(q, entry, due_ms);
+    if (dest < QUEUE_DESTS_MAX) {
+        q->dest_hashes[dest] = dest_hash;
+        e->dest = (uint8_t)dest;
+        e->place = QUEUE_BLOCKED;
+        list_append(q, entry);
+        q->num_blocked++;
+    }
+}
+
+static void wake_first(struct queue *q, uint32_t dest)
+{
+    uint32_t entry = q->lists[NUM_QUEUE_PLACES + dest].first;
+    if (entry != 0) {
+        queue_entry_move(q, entry, QUEUE_FRESH);
+        q->entries[entry].flags |= QUEUE_IS_WOKEN;
+    }
+}
+
+void queue_wake(struct queue *q, uint32_t dest_hash)
+{
+    uint32_t dest = q->num_blocked != 0 ? dest_of(q, dest_hash) : QUEUE_DESTS_MAX;
+    if (dest < QUEUE_DESTS_MAX) {
+        wake_first(q, dest);
+    }
+}
+
+void queue_wake_each(struct queue *q)
+{
+    for (uint32_t dest = 0; q->num_blocked != 0 && dest < QUEUE_DESTS_MAX; dest++) {
+        wake_first(q, dest);
+    }
 }
 
 uint32_t queue_entry_take(struct queue *q, uint64_t id)
@@ -141,7 +220,8 @@ uint32_t queue_entry_take(struct queue *q, uint64_t id)
         return 0;
     }
     uint32_t *bucket = bucket_of(q, id);
-    q->entries[entry] = (struct queue_entry){.id = id, .place = QUEUE_ACTIVE, .same_hash = *bucket};
+    q->entries[entry] = (struct queue_entry){
+        .id = id, .place = QUEUE_ACTIVE, .dest = QUEUE_NO_DEST, .same_hash = *bucket};
     *bucket = entry;
     q->num_entries++;
     return entry;

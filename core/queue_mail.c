@@ -2,35 +2,30 @@
 #include "queue_inside.h"
 #include "route.h"
 
-static void report(struct queue *q, const struct queue_mail_job *job, enum err err)
-{
-    const struct queue_round *r = job->round;
-    struct log_line line;
-    queue_log_begin(&line, r, job->rcpt_index);
-    log_slice(&line, "user", slice_make(job->user_bytes, job->user_len));
-    log_word(&line, "result", err == ERR_OK ? "delivered" : "deferred");
-    if (err == ERR_OK) {
-        log_word(&line, "file", job->maildir.name);
-    } else {
-        log_word(&line, "reason", err_name(err));
-        log_u64(&line, "age", r->age_s);
-    }
-    queue_log(q, err == ERR_OK ? LOG_INFO : LOG_WARNING, &line);
-}
-
 /* The job is over; the outcome's space is used up or given back. */
 static void end(struct queue *q, struct queue_mail_job *job, enum err err)
 {
-    if (err == ERR_OK) {
-        err = spool_outcome(q->env.spool, job->round->id, job->rcpt_index, QUEUE_DELIVERED);
-    }
-    if (err != ERR_OK) {
-        spool_release_outcome(q->env.spool);
-    }
-    report(q, job, err);
-    queue_round_local_ended(q, job->round, job->rcpt_index, err);
+    struct queue_round *r = job->round;
+    struct queue_result result = {
+        .envelope_at = job->envelope_at,
+        .rcpt_index = job->rcpt_index,
+        .status = {2, 0, 0},
+        .user = slice_make(job->user_bytes, job->user_len),
+    };
     job->round = NULL;
     q->num_mail_active--;
+    r->num_jobs--;
+    if (err == ERR_OK) {
+        result.text = slice_of_string(job->maildir.name);
+        queue_delivered(q, r, &result, QUEUE_DELIVERED, true);
+        return;
+    }
+    spool_release_outcome(q->env.spool);
+    result.status[0] = 4; /* RFC 3463 3.3: other or undefined mailbox status; mailbox full */
+    result.status[1] = 2;
+    result.status[2] = err == ERR_NO_SPACE ? 2 : 0;
+    result.reason = err_name(err);
+    queue_deferred(q, r, &result);
 }
 
 static struct queue_mail_job *free_job(struct queue *q)
@@ -43,7 +38,7 @@ static struct queue_mail_job *free_job(struct queue *q)
     return NULL;
 }
 
-bool queue_mail_start(struct queue *q, struct queue_round *r, uint32_t rcpt_index,
+bool queue_mail_start(struct queue *q, struct queue_round *r, uint64_t envelope_at,
                       const struct envelope_rcpt *rcpt)
 {
     struct queue_mail_job *job = free_job(q);
@@ -54,7 +49,8 @@ bool queue_mail_start(struct queue *q, struct queue_round *r, uint32_t rcpt_inde
     struct buf path = buf_make(path_bytes, sizeof path_bytes);
     size_t user_len = rcpt->user.len;
     job->round = r;
-    job->rcpt_index = rcpt_index;
+    job->envelope_at = envelope_at;
+    job->rcpt_index = r->rcpt_index;
     job->user_len =
         (uint8_t)(user_len < sizeof job->user_bytes ? user_len : sizeof job->user_bytes);
     memcpy(job->user_bytes, rcpt->user.ptr, job->user_len);
@@ -67,7 +63,7 @@ bool queue_mail_start(struct queue *q, struct queue_round *r, uint32_t rcpt_inde
     }
     struct maildir_order order = {
         .id = r->id,
-        .rcpt_index = rcpt_index,
+        .rcpt_index = job->rcpt_index,
         .received_s = r->meta.received_s,
         .content_offset = r->meta.envelope_len,
         .end_offset = r->meta.total_len,

@@ -1,6 +1,7 @@
 #include "running_time.h"
 
 #define SAVE_EVERY_MS (5u * 60 * 1000)
+#define FIRST_S       1 /* an envelope with 0 does not know its time */
 
 static void report(const struct running_time *t, const char *result, enum err err)
 {
@@ -22,8 +23,11 @@ void running_time_open(struct running_time *t, const struct port *port, const ch
     uint8_t bytes[32];
     size_t len = 0;
     uint64_t now_ms = port->clock.monotonic_ms(port->clock.ctx);
-    *t = (struct running_time){
-        .port = port, .path = path, .begin_ms = now_ms, .save_ms = now_ms + SAVE_EVERY_MS};
+    *t = (struct running_time){.port = port,
+                               .path = path,
+                               .begin_ms = now_ms,
+                               .begin_s = FIRST_S,
+                               .save_ms = now_ms + SAVE_EVERY_MS};
     if (!has_file(t)) {
         return;
     }
@@ -35,7 +39,7 @@ void running_time_open(struct running_time *t, const struct port *port, const ch
         err = ERR_MALFORMED;
     }
     if (err != ERR_OK) {
-        t->begin_s = 0;
+        t->begin_s = FIRST_S;
         report(t, "unknown", err);
     }
     t->saved_s = t->begin_s;

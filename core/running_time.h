@@ -18,7 +18,7 @@ struct running_time {
     uint64_t save_ms; /* when to save next */
 };
 
-/* Reads the sum. Where the file is absent or damaged it begins at 0, and the log says so.
+/* Reads the sum. Where the file is absent or damaged it begins at 1, and the log says so.
  * path stays the caller's and must outlive *t. */
 void running_time_open(struct running_time *t, const struct port *port, const char *path);
 

@@ -10,8 +10,9 @@
 #include "slice.h"
 
 /* The longest command line, with CRLF: 512 (RFC 5321 4.5.3.1.4) and for MAIL what its extensions
- * add: SIZE 26 (RFC 1870), BODY 17 (RFC 6152), SMTPUTF8 10 (RFC 6531), AUTH 500 (RFC 4954). */
-#define SMTP_LINE_MAX (512 + 26 + 17 + 10 + 500)
+ * add: SIZE 26 (RFC 1870), BODY 17 (RFC 6152), SMTPUTF8 10 (RFC 6531), AUTH 500 (RFC 4954), RET 9
+ * and ENVID 107 (RFC 3461); it is enough for RCPT with NOTIFY and ORCPT as well. */
+#define SMTP_LINE_MAX (512 + 26 + 17 + 10 + 500 + 9 + 107)
 
 /* The longest value of MAIL's AUTH= */
 #define SMTP_AUTH_VALUE_MAX 494

@@ -130,7 +130,11 @@ struct smtpd_ask {
     uint64_t size; /* MAIL: what SIZE= says, 0 if nothing. BEGIN: what a chunked message is known to
                       reach */
     bool is_8bit;  /* MAIL: BODY=8BITMIME */
-    bool is_smtputf8;         /* MAIL: SMTPUTF8 */
+    bool is_smtputf8;         /* MAIL: SMTPUTF8. RCPT: that of the transaction */
+    uint8_t ret;              /* MAIL: RET, of enum envelope_flag */
+    uint8_t notify;           /* RCPT: NOTIFY, of enum envelope_notify */
+    struct slice envid;       /* MAIL: in good xtext */
+    struct slice orcpt;       /* RCPT: in good xtext */
     enum smtpd_reason reason; /* CLOSE */
 };
 

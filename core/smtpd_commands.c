@@ -31,6 +31,7 @@ static void put_ehlo(const struct smtpd *s, struct buf *out)
     put_ehlo_line(out, "8BITMIME", "");
     put_ehlo_line(out, "SMTPUTF8", "");
     put_ehlo_line(out, "CHUNKING", "");
+    put_ehlo_line(out, "DSN", "");
     if (s->env->starttls_offered && !s->in_tls) {
         put_ehlo_line(out, "STARTTLS", "");
     }
@@ -92,19 +93,26 @@ static enum smtpd_event do_mail(struct turn *t, struct slice args)
     t->ask->size = mail.size;
     t->ask->is_8bit = mail.is_8bit;
     t->ask->is_smtputf8 = mail.is_smtputf8;
+    t->ask->ret = mail.ret;
+    t->ask->envid = mail.envid;
     return smtpd_ask(t, SMTPD_MAIL);
 }
 
 static enum smtpd_event do_rcpt(struct turn *t, struct slice args)
 {
     struct smtpd *s = t->s;
-    enum smtp_reply reply = smtp_rcpt_parse(args, s->is_smtputf8, &t->ask->address);
+    struct smtp_rcpt_args rcpt;
+    enum smtp_reply reply = smtp_rcpt_parse(args, s->is_smtputf8, &rcpt);
     if (reply != SMTP_REPLY_NONE) {
         return smtpd_say(t, reply);
     }
     if (s->env->limits.recipients_max != 0 && s->num_rcpts >= s->env->limits.recipients_max) {
         return smtpd_say(t, SMTP_REPLY_RCPTS_LIMIT);
     }
+    t->ask->address = rcpt.address;
+    t->ask->notify = rcpt.notify;
+    t->ask->orcpt = rcpt.orcpt;
+    t->ask->is_smtputf8 = s->is_smtputf8;
     return smtpd_ask(t, SMTPD_RCPT);
 }
 

@@ -186,6 +186,9 @@ struct port_files {
     /* Replaces the file whole, or not at all: temporary file beside it, sync, rename, sync of the
      * directory. Blocks; for start-up and rare use. */
     enum err (*replace)(void *ctx, const char *path, struct slice bytes);
+    /* Whether replace may be expected to work, as far as can be told without trying: ERR_OK,
+     * ERR_DENIED, ERR_ABSENT (there is no such folder). */
+    enum err (*can_replace)(void *ctx, const char *path);
     enum err (*stamp)(void *ctx, struct port_stamp *out, const char *path);
 };
 

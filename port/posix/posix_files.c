@@ -100,19 +100,42 @@ static enum err write_new(const char *path, struct slice bytes, const struct sta
     return e;
 }
 
+/* A symbolic link stays; the file that it leads to is replaced. */
+static enum err find_target(const char *path, char *out)
+{
+    if (realpath(path, out) != NULL) {
+        return ERR_OK;
+    }
+    if (errno != ENOENT) {
+        return posix_err(errno);
+    }
+    if (strlen(path) >= PATH_MAX) {
+        return ERR_TOO_BIG;
+    }
+    memcpy(out, path, strlen(path) + 1);
+    return ERR_OK;
+}
+
+static enum err files_can_replace(void *ctx, const char *path)
+{
+    char target[PATH_CAP];
+    (void)ctx;
+    enum err e = find_target(path, target);
+    char *slash = e == ERR_OK ? strrchr(target, '/') : NULL;
+    if (slash == NULL) {
+        return e == ERR_OK ? ERR_ABSENT : e; /* paths are absolute */
+    }
+    slash[slash == target] = '\0';
+    return access(target, W_OK | X_OK) == 0 ? ERR_OK : posix_err(errno);
+}
+
 static enum err files_replace(void *ctx, const char *path, struct slice bytes)
 {
     (void)ctx;
-    /* A symbolic link stays; the file that it leads to is replaced. */
     char target[PATH_CAP], beside[PATH_CAP];
-    if (realpath(path, target) == NULL) {
-        if (errno != ENOENT) {
-            return posix_err(errno);
-        }
-        if (strlen(path) >= PATH_MAX) {
-            return ERR_TOO_BIG;
-        }
-        memcpy(target, path, strlen(path) + 1);
+    enum err e = find_target(path, target);
+    if (e != ERR_OK) {
+        return e;
     }
     struct buf b = buf_make(beside, sizeof beside);
     buf_put_string(&b, target);
@@ -120,7 +143,7 @@ static enum err files_replace(void *ctx, const char *path, struct slice bytes)
     buf_end_string(&b);
     struct stat old;
     bool exists = stat(target, &old) == 0;
-    enum err e = write_new(beside, bytes, exists ? &old : NULL);
+    e = write_new(beside, bytes, exists ? &old : NULL);
     if (e == ERR_OK && rename(beside, target) != 0) {
         e = posix_err(errno);
     }
@@ -158,6 +181,7 @@ void posix_files_port(struct port_files *out)
         .ctx = NULL,
         .read = files_read,
         .replace = files_replace,
+        .can_replace = files_can_replace,
         .stamp = files_stamp,
     };
 }

@@ -245,6 +245,13 @@ def test_not_saved():
     s.wait_log("ocsp-fetch", "result=not-saved", "reason=absent")
     check_equal(stapled(s, p), "good", "the staple")
     s.stop()
+    status, out = run(harness.POSTERN, "check", "-c", s.conf_path)
+    check_equal(status, 0, out)
+    check(f"ocsp_fetch {case_dir()}/nowhere/proof.der: what is fetched cannot be written: absent\n" in out, out)
+    s.configure(ocsp_fetch="aia", tls_ocsp_file=proof_path())
+    status, out = run(harness.POSTERN, "check", "-c", s.conf_path)
+    check("cannot be written" not in out, out)
+    check(f"ocsp_fetch {p.chain}: nobody can be asked for its proof: no-responder\n" in out, out)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ static struct site_client plain;
 
 static const struct port_user owner = {SIM_UID, "postern"}, stranger = {1000, "joe"};
 
+static struct site_client plain;
+
 struct asker {
     struct sim_client *peer;
     char text[32768];

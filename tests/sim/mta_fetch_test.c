@@ -17,7 +17,7 @@ static struct site_client plain;
 #define LIFE_S     (7 * DAY_S)
 #define BY_URL     "ocsp_fetch = http://ocsp.example/ca\n"
 
-static struct slice proofs[NUM_PROOFS], revoked[NUM_PROOFS];
+static struct slice proofs[NUM_PROOFS], revoked[NUM_PROOFS], endless[8];
 static struct slice issuer_proof, chain_pem, issuer_pem, root_pem, key_pem;
 static uint32_t num_asked_issuer;
 static bool says_revoked;
@@ -43,6 +43,15 @@ static struct slice make_proof(struct world *keys, int64_t at_s, enum maker_stat
     r.singles[0].this_update = r.produced_at = time_text(at_s);
     r.singles[0].next_update = time_text(at_s + LIFE_S);
     r.singles[0].status = status;
+    return maker_proof(&r);
+}
+
+static struct slice make_endless(struct world *keys, int64_t at_s)
+{
+    struct maker_response r = world_good(keys);
+    r.singles[0].this_update = r.produced_at = time_text(at_s);
+    r.singles[0].next_update = NULL;
+    r.singles[0].status = MAKE_REVOKED;
     return maker_proof(&r);
 }
 
@@ -113,6 +122,9 @@ static void make_all(void)
         int64_t at_s = START_S - PERIOD_S / 2 + (int64_t)i * PERIOD_S;
         proofs[i] = make_proof(&keys, at_s, MAKE_GOOD);
         revoked[i] = make_proof(&keys, at_s, MAKE_REVOKED);
+    }
+    for (int i = 0; i < 8; i++) {
+        endless[i] = make_endless(&keys, START_S + i * 30000);
     }
     world_end(&keys);
     tls_platform_close();
@@ -245,6 +257,16 @@ static bool file_is(const char *path, struct slice want)
     return sim_files_get(site.host, path, &bytes) && slice_equal(bytes, want);
 }
 
+static bool status_has(const char *line)
+{
+    static char text[4096];
+    struct buf b = buf_make(text, sizeof text - 1);
+    site_put_status(site.mta, &b);
+    text[b.len] = '\0';
+    CHECK(!b.overflow);
+    return strstr(text, line) != NULL;
+}
+
 /* --- Renewal -----------------------------------------------------------------------------------
  */
 
@@ -275,8 +297,10 @@ static void test_restart(void)
 {
     open_usual();
     run(5000);
+    CHECK_EQ(sim_log_count(site.host, "result=planned"), 0);
     start_again();
     CHECK(slice_equal(shown(), proofs[0]));
+    CHECK_EQ(sim_log_count(site.host, "result=planned next_s="), 1);
     run(DAY_MS);
     CHECK_EQ(fw.num_requests, 1);
     close_world();
@@ -406,6 +430,25 @@ static void test_revoked(void)
     says_revoked = false;
     run(6 * DAY_MS);
     CHECK(shown().len != 0);
+    close_world();
+}
+
+/* A revoked certificate's responder that says so anew each time, and not until when, is not asked
+ * all the time. */
+static struct slice answer_endless(struct slice request)
+{
+    (void)request;
+    return endless[fw.num_requests - 1 < 8 ? fw.num_requests - 1 : 7];
+}
+
+static void test_revoked_without_end(void)
+{
+    open_usual();
+    fw.make = answer_endless;
+    run(2 * DAY_MS);
+    CHECK(fw.num_requests >= 3 && fw.num_requests <= 6);
+    CHECK_EQ(sim_log_count(site.host, "result=revoked"), fw.num_requests);
+    CHECK(status_has("reason: revoked\nnext-refresh: 2026-01-0"));
     close_world();
 }
 
@@ -582,16 +625,6 @@ static void test_nobody_to_ask(void)
     close_world();
 }
 
-static bool status_has(const char *line)
-{
-    static char text[4096];
-    struct buf b = buf_make(text, sizeof text - 1);
-    site_put_status(site.mta, &b);
-    text[b.len] = '\0';
-    CHECK(!b.overflow);
-    return strstr(text, line) != NULL;
-}
-
 /* A set for a name is fetched for as well, from when it was first asked for. */
 static void test_names(void)
 {
@@ -649,6 +682,7 @@ int main(int argc, char **argv)
         {"hostile", test_hostile},
         {"older", test_older},
         {"revoked", test_revoked},
+        {"revoked_without_end", test_revoked_without_end},
         {"clock_unset", test_clock_unset},
         {"clock_steps", test_clock_steps},
         {"clock_month_ahead", test_clock_month_ahead},

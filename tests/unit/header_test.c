@@ -42,6 +42,13 @@ static void received_tells_the_way(void)
                              "\tby mx.example.org with ESMTP\r\n"
                              "\tid a1B2c3;\r\n"
                              "\tMon, 23 Nov 2026 22:48:00 +0000\r\n");
+    t.is_local = true;
+    t.local_uid = 1000;
+    CHECK_TEXT(received(&t), "Received: from client.example (local uid 1000)\r\n"
+                             "\tby mx.example.org with ESMTP\r\n"
+                             "\tid a1B2c3;\r\n"
+                             "\tMon, 23 Nov 2026 22:48:00 +0000\r\n");
+    t.is_local = false;
     t.tls = SLICE_LITERAL("TLSv1.3 TLS1-3-AES-128-GCM-SHA256");
     t.recipient = SLICE_LITERAL("joe@example.org");
     CHECK_TEXT(received(&t), "Received: from client.example ([192.0.2.1])\r\n"

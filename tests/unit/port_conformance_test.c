@@ -752,7 +752,9 @@ static void files_are_read_whole(void)
     size_t len = 7;
     CHECK_EQ(f->read(f->ctx, &len, conf_file, bytes, sizeof bytes), ERR_ABSENT);
     CHECK_EQ(len, 0);
+    CHECK_EQ(f->can_replace(f->ctx, conf_file), ERR_OK);
     CHECK_EQ(f->replace(f->ctx, conf_file, SLICE_LITERAL("12345678")), ERR_OK);
+    CHECK_EQ(f->can_replace(f->ctx, conf_file), ERR_OK);
     CHECK_EQ(f->read(f->ctx, &len, conf_file, bytes, sizeof bytes), ERR_OK);
     CHECK_TEXT(slice_make(bytes, len), "12345678");
     CHECK_EQ(f->read(f->ctx, &len, conf_file, bytes, 7), ERR_TOO_BIG);

@@ -34,17 +34,17 @@ static void test_sum_over_runs(void)
 {
     begin();
     uint64_t now_ms = open_now();
-    CHECK_EQ(running_time_s(&rt, now_ms), 0);
+    CHECK_EQ(running_time_s(&rt, now_ms), 1);
     CHECK_EQ(sim_log_count(host, "running-time result=unknown reason=absent"), 1);
-    CHECK_EQ(running_time_s(&rt, now_ms + 100999), 100);
+    CHECK_EQ(running_time_s(&rt, now_ms + 100999), 101);
     running_time_close(&rt, now_ms + 100999);
-    check_file("100\n");
+    check_file("101\n");
     sim_world_advance(world, 5000000); /* switched off: does not count */
     now_ms = open_now();
-    CHECK_EQ(running_time_s(&rt, now_ms), 100);
-    CHECK_EQ(running_time_s(&rt, now_ms + 50000), 150);
+    CHECK_EQ(running_time_s(&rt, now_ms), 101);
+    CHECK_EQ(running_time_s(&rt, now_ms + 50000), 151);
     running_time_close(&rt, now_ms + 50000);
-    check_file("150\n");
+    check_file("151\n");
     CHECK_EQ(sim_log_num(host), 1);
     sim_world_free(world);
 }
@@ -59,14 +59,14 @@ static void test_saved_every_few_minutes(void)
     struct slice bytes;
     CHECK(!sim_files_get(host, PATH, &bytes));
     running_time_step(&rt, due_ms);
-    check_file("300\n");
+    check_file("301\n");
     CHECK(running_time_due_ms(&rt) > due_ms);
     sim_files_fail(host, PATH, ERR_NO_SPACE); /* tried again at the next time */
     running_time_step(&rt, running_time_due_ms(&rt));
     CHECK_EQ(sim_log_count(host, "running-time result=not-saved reason=no-space"), 1);
     sim_files_fail(host, PATH, ERR_OK);
     running_time_step(&rt, running_time_due_ms(&rt));
-    check_file("900\n");
+    check_file("901\n");
     sim_world_free(world);
 }
 
@@ -78,7 +78,7 @@ static void test_damaged_file(void)
         begin();
         sim_files_put_string(host, PATH, texts[i]);
         uint64_t now_ms = open_now();
-        CHECK_EQ(running_time_s(&rt, now_ms), 0);
+        CHECK_EQ(running_time_s(&rt, now_ms), 1);
         CHECK_EQ(sim_log_count(host, "running-time result=unknown"), 1);
         running_time_raise(&rt, now_ms + 1000, 5000); /* a message of an earlier run tells */
         CHECK_EQ(running_time_s(&rt, now_ms + 1000), 5000);
@@ -96,9 +96,9 @@ static void test_wall_clock(void)
     begin();
     uint64_t now_ms = open_now();
     sim_host_set_wall(host, 0, true);
-    CHECK_EQ(running_time_s(&rt, now_ms + 1000), 1);
+    CHECK_EQ(running_time_s(&rt, now_ms + 1000), 2);
     sim_host_set_wall(host, INT64_C(4294967296), true);
-    CHECK_EQ(running_time_s(&rt, now_ms + 2000), 2);
+    CHECK_EQ(running_time_s(&rt, now_ms + 2000), 3);
     sim_world_free(world);
 }
 

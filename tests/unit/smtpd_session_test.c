@@ -22,7 +22,7 @@ static void ehlo_tells_what_is_true(void)
     CHECK_SAYS(&one, "", "220 mx.example.org ESMTP Postern\r\n");
     CHECK_SAYS(&one, HELLO,
                "250-mx.example.org\r\n250-SIZE 1000\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
-               "250-SMTPUTF8\r\n250-CHUNKING\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n"
+               "250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n"
                "250-LIMITS MAILMAX=100 RCPTMAX=3\r\n250 ENHANCEDSTATUSCODES\r\n");
     CHECK(smtpd_is_esmtp(&one.s));
     CHECK_TEXT(smtpd_helo(&one.s), "client.example");
@@ -34,7 +34,7 @@ static void ehlo_tells_what_is_true(void)
     smtpd_offer_auth(&one.s, NULL);
     CHECK_SAYS(&one, HELLO,
                "250-mx.example.org\r\n250-SIZE\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
-               "250-SMTPUTF8\r\n250-CHUNKING\r\n250-LIMITS RCPTMAX=7\r\n"
+               "250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-LIMITS RCPTMAX=7\r\n"
                "250 ENHANCEDSTATUSCODES\r\n");
     one.env.limits.recipients_max = 0;
     say(&one, HELLO);
@@ -83,16 +83,30 @@ static void mail_and_rcpt_tell_what_was_said(void)
     struct buf out = buf_make(room, sizeof room);
     struct smtpd_ask ask;
     struct slice in = SLICE_LITERAL("MAIL FROM:<j\xc3\xb6@example.org> SIZE=999 BODY=8BITMIME "
-                                    "SMTPUTF8\r\nRCPT TO:<\"B\"@[192.0.2.1]>\r\n");
+                                    "SMTPUTF8 RET=FULL ENVID=q+2B\r\n"
+                                    "RCPT TO:<\"B\"@[192.0.2.1]> NOTIFY=DELAY ORCPT=rfc822;b@c\r\n"
+                                    "RSET\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n");
     CHECK_EQ(smtpd_next(&c->s, &in, &out, &ask), SMTPD_MAIL);
     CHECK_TEXT(ask.address.text, "j\xc3\xb6@example.org");
     CHECK_EQ(ask.size, 999);
     CHECK(ask.is_8bit && ask.is_smtputf8);
+    CHECK_EQ(ask.ret, ENVELOPE_RET_FULL);
+    CHECK_TEXT(ask.envid, "q+2B");
     smtpd_answer(&c->s, SMTPD_OK, slice_make(NULL, 0));
     CHECK_EQ(smtpd_next(&c->s, &in, &out, &ask), SMTPD_RCPT);
     CHECK_TEXT(ask.address.local, "\"B\"");
     CHECK_TEXT(ask.address.domain, "[192.0.2.1]");
     CHECK(ask.address.is_quoted && ask.address.is_literal);
+    CHECK(ask.notify == ENVELOPE_DELAY && ask.is_smtputf8);
+    CHECK_TEXT(ask.orcpt, "rfc822;b@c");
+    smtpd_answer(&c->s, SMTPD_OK, slice_make(NULL, 0));
+    /* Nothing of it stays for the next. */
+    CHECK_EQ(smtpd_next(&c->s, &in, &out, &ask), SMTPD_ABORT);
+    CHECK_EQ(smtpd_next(&c->s, &in, &out, &ask), SMTPD_MAIL);
+    CHECK(ask.ret == 0 && ask.envid.len == 0 && !ask.is_8bit && !ask.is_smtputf8);
+    smtpd_answer(&c->s, SMTPD_OK, slice_make(NULL, 0));
+    CHECK_EQ(smtpd_next(&c->s, &in, &out, &ask), SMTPD_RCPT);
+    CHECK(ask.notify == 0 && ask.orcpt.len == 0 && !ask.is_smtputf8);
     smtpd_answer(&c->s, SMTPD_OK, slice_make(NULL, 0));
     CHECK_EQ(smtpd_next(&c->s, &in, &out, &ask), SMTPD_MORE);
 }
