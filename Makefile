@@ -17,6 +17,7 @@ ifeq ($(wildcard boards/$(BOARD)/board.mk),)
 $(error There is no board '$(BOARD)'; boards are: $(notdir $(patsubst %/,%,$(wildcard boards/*/))))
 endif
 include boards/$(BOARD)/board.mk
+include boards/flash.mk
 include core/layers.mk
 
 # --- Tools and flags ------------------------------------------------------------------------------
@@ -103,7 +104,8 @@ TOLERATE := $(if $(KEEP),-)
 
 INC = -Icore -Iport
 $(MBED_USER_OBJ): INC += $(MBED_INC)
-$(MBED_USER_OBJ): $(MBED_STAMP)
+# The compiler takes what a system header includes for one of the system's, and does not name it.
+$(MBED_USER_OBJ): $(MBED_STAMP) $(wildcard port/mbedtls/*.h)
 $(MBED_INSIDE_OBJ): INC += -isystem $(MBED)/library
 $(POSIX_OBJ): INC += -D_GNU_SOURCE
 $(TEST_OBJ): INC += -Itests/unit -Iport/sim -Iport/posix -D_GNU_SOURCE
@@ -220,7 +222,8 @@ size: ## the stripped program against its flash budget (vm-amd64, or BOARD)
 
 size-of-board: $(PROGRAM)
 	@$(STRIP) -o $(PROGRAM).stripped $(PROGRAM)
-	@tests/lib/size $(PROGRAM).stripped $(PROGRAM).map $(or $(BUDGET_FLASH),0)
+	@NM=$(CROSS_COMPILE)nm SIZE=$(CROSS_COMPILE)size \
+	    tests/lib/size $(PROGRAM).stripped $(PROGRAM) $(PROGRAM).map $(or $(BUDGET_FLASH),0)
 
 .PHONY: coverage
 coverage: ## lines and branches that the unit and simulation tests reach, per file

@@ -94,7 +94,8 @@ struct txn {
     bool is_submission; /* its header is looked through */
     bool is_at_end;     /* all of it has come in */
     struct submission submission;
-    bool is_8bit; /* the content, as far as it has come */
+    bool is_8bit;      /* the content, as far as it has come */
+    bool is_forwarded; /* some recipient is not at the address that the client named */
     uint64_t spool_txn;
     uint64_t declared_len;
     int64_t received_s;
@@ -225,6 +226,7 @@ struct mta {
     struct staple_ledger evictions;
     struct ocsp_fetch fetch; /* renews the proofs of all sets */
     bool fetch_woken;        /* the network has something for it */
+    uint64_t save_again_ms;  /* proofs that could not be written: not before */
     bool sets_touched;       /* some set may have changed, come or gone */
     bool is_check;           /* nothing may be written */
     struct wall_time wall;

@@ -137,6 +137,7 @@ static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct s
                                      .address = target->address,
                                      .orcpt = buf_slice(&orcpt),
                                      .notify = ask->notify};
+        t->is_forwarded = t->is_forwarded || !slice_equal(target->address, ask->address.text);
         enum err err = envelope_add(&t->envelope, &m->blocks, &rcpt);
         if (err != ERR_OK && err != ERR_EXISTS) {
             envelope_cut(&t->envelope, &m->blocks, &mark);
@@ -207,12 +208,13 @@ static enum err write_envelope(struct mta *m, struct txn *t)
     return ERR_OK;
 }
 
-/* The address of the only recipient; empty if there are more. */
+/* The address of the only recipient; empty if there are more, or if an alias led to it: nobody is
+ * told to where. */
 static struct slice only_rcpt(const struct txn *t, struct envelope_cursor *cursor)
 {
     struct envelope_entry entry;
-    bool is_one =
-        t->envelope.num_rcpts == 1 && envelope_find(&t->envelope, ENVELOPE_RCPT, cursor, &entry);
+    bool is_one = t->envelope.num_rcpts == 1 && !t->is_forwarded &&
+                  envelope_find(&t->envelope, ENVELOPE_RCPT, cursor, &entry);
     return is_one ? entry.rcpt.address : slice_make(NULL, 0);
 }
 

@@ -532,11 +532,21 @@ static void test_not_saved(void)
     CHECK(slice_equal(shown(), proofs[0]));
     CHECK_EQ(fw.num_requests, 1);
     CHECK_EQ(sim_log_count(site.host, "result=not-saved"), 1);
-    sim_files_fail(site.host, FILE_PATH, ERR_OK);
+    /* Lost with the server; asked for anew. */
     start_again();
     run(5000);
     CHECK_EQ(fw.num_requests, 2);
-    CHECK(file_is(FILE_PATH, proofs[newest()]));
+    CHECK(!file_is(FILE_PATH, proofs[newest()]));
+    /* There is room again: no need to ask for that. */
+    struct slice held = proofs[newest()];
+    sim_files_fail(site.host, FILE_PATH, ERR_OK);
+    run(DAY_MS / 24);
+    CHECK_EQ(fw.num_requests, 2);
+    CHECK(file_is(FILE_PATH, held));
+    CHECK_EQ(sim_log_count(site.host, "what could not be saved is now"), 1);
+    run(DAY_MS / 2);
+    CHECK_EQ(sim_log_count(site.host, "what could not be saved is now"), 1);
+    CHECK_EQ(sim_log_count(site.host, "proof file="), 2); /* at the starts */
     close_world();
 }
 
