@@ -5,7 +5,8 @@
  * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
  * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_submission.c what users
  * may send; mta_conf.c options and their reload; mta_report.c log lines; mta_control.c the control
- * socket; mta_local.c users of this machine.
+ * socket; mta_local.c users of this machine; mta_remote.c mail that is
+ * sent on.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
@@ -15,6 +16,7 @@
 #include "budget.h"
 #include "conf.h"
 #include "control.h"
+#include "deliver_smtp.h"
 #include "envelope.h"
 #include "mta.h"
 #include "ocsp_fetch.h"
@@ -37,6 +39,7 @@
 #define TAG_QUEUE      (UINT64_C(3) << 56)
 #define TAG_FETCH      (UINT64_C(4) << 56)
 #define TAG_CONTROL    (UINT64_C(5) << 56)
+#define TAG_REMOTE     (UINT64_C(6) << 56)
 #define TAG_OWNER(tag) ((tag) >> 56 << 56)
 #define TAG_REST(tag)  ((tag) & ((UINT64_C(1) << 56) - 1))
 
@@ -47,7 +50,8 @@ enum timer_kind {
     TIMER_HEAP,
     TIMER_STAPLE,
     TIMER_CONTROL,
-    TIMER_LOGIN
+    TIMER_LOGIN,
+    TIMER_REMOTE
 };
 
 #define ACCEPT_PAUSE_MS 1000 /* after running out of descriptors */
@@ -220,7 +224,12 @@ struct mta {
     struct timer accept_timer; /* descriptors ran out: look again then */
     struct spool *spool;
     struct queue queue;
-    struct staple staple;      /* the default set */
+    struct deliver_smtp *remote;
+    struct tls_trust
+        *trust;           /* the authorities that servers' certificates may be from; NULL: none */
+    bool remote_shook;    /* the last public-key work was for sending */
+    bool tls_is_broken;   /* it could not be brought up for sending */
+    struct staple staple; /* the default set */
     struct staple_names names; /* and those for names that clients ask for */
     struct staple_counts staple_counts;
     struct staple_ledger evictions;
@@ -285,6 +294,19 @@ void site_watch(struct mta *m); /* tells what is served, where that has changed 
 void site_put_check(struct mta *m, struct buf *out);
 void site_count(struct mta *m, const struct tls_info *info); /* a handshake that has ended */
 void site_close_tls(struct mta *m);
+enum err site_open_env(struct mta *m, const struct conf *conf, struct buf *errors); /* TLS at all */
+
+/* mta_remote.c */
+extern const struct queue_remote remote_for_queue;
+enum err remote_open(struct mta *m, struct arena *a);
+/* The authorities that the options name, with a reference; and those that are in force from now on,
+ * with the reference. */
+enum err remote_load_trust(struct mta *m, const struct conf *conf, struct tls_trust **out,
+                           struct buf *errors);
+void remote_use_trust(struct mta *m, struct tls_trust *trust);
+void remote_use(struct mta *m, const struct conf *conf);
+/* True if there is more to do at once. m->remote_shook: public-key work was done. */
+bool remote_step(struct mta *m, bool may_shake);
 
 /* mta_fetch.c: the renewing of proofs, in bounded pieces */
 #define FETCH_CERTS   3 /* of a chain, from the leaf on */
