@@ -318,7 +318,7 @@ void session_end(struct mta *m, struct conn *c)
         .envelope_len = t->envelope.len,
         .num_rcpts = t->envelope.num_rcpts,
         .received_s = t->received_s,
-        .flags = t->is_8bit ? ENVELOPE_CONTENT_8BIT : 0,
+        .flags = t->is_8bit ? ENVELOPE_CONTENT_8BIT : 0u,
     };
     struct slice none = slice_make(NULL, 0);
     enum err err = submission_store(m, t, &none, true);
