@@ -467,7 +467,18 @@ static void test_clock_unset(void)
     sim_host_set_wall(site.host, fw_true_s(), true);
     run(2 * FETCH_LOOK_MS);
     CHECK_EQ(fw.num_requests, 1);
-    CHECK(slice_equal(shown(), proofs[newest()]));
+    struct slice held = proofs[newest()];
+    CHECK(slice_equal(shown(), held));
+    /* It is lost again: nothing is served, asked for or forgotten; and it comes back. */
+    sim_host_set_wall(site.host, fw_true_s(), false);
+    run(6 * DAY_MS);
+    CHECK_EQ(shown().len, 0);
+    CHECK_EQ(fw.num_requests, 1);
+    sim_host_set_wall(site.host, fw_true_s(), true);
+    fw.script = SILENT;
+    run(2 * FETCH_LOOK_MS);
+    CHECK(slice_equal(shown(), held));
+    CHECK(fw.num_requests > 1);
     close_world();
 }
 
