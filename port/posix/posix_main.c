@@ -11,8 +11,9 @@
 #include "posix_entropy.h"
 #include "posix_files.h"
 #include "posix_ocsp_check.h"
-#include "posix_sendmail.h"
+#include "posix_ocsp_fetch.h"
 #include "posix_passwd.h"
+#include "posix_sendmail.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -48,6 +49,7 @@ static const char usage[] =
     "       postern flush [-c FILE]    try every message that waits now\n"
     "       postern sendmail ...       hand a message in, with the options of Sendmail\n"
     "       postern ocsp-check ...     judge an OCSP response; --help says how\n"
+    "       postern ocsp-fetch ...     fetch one; --help says how\n"
     "       postern passwd [-c FILE] [--stdin | --delete] USER\n"
     "                                  set or delete a password for AUTH\n"
     "       postern --version | --help\n"
@@ -267,6 +269,9 @@ int main(int argc, char **argv)
     umask(077);
     if (argc > 1 && strcmp(argv[1], "ocsp-check") == 0) {
         return posix_ocsp_check(argc - 2, argv + 2);
+    }
+    if (argc > 1 && strcmp(argv[1], "ocsp-fetch") == 0) {
+        return posix_ocsp_fetch(argc - 2, argv + 2);
     }
     if (argc > 1 && strcmp(argv[1], "passwd") == 0) {
         return posix_passwd(argc - 2, argv + 2);
