@@ -3,9 +3,10 @@
  * Private to core/mta*.c. Who does what: mta.c the step and its order; mta_accept.c listeners and
  * limits; mta_conn.c bytes in and out of a connection; mta_handshake.c the handshake queue;
  * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
- * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_conf.c options and their
- * reload; mta_report.c log lines; mta_control.c the control socket; mta_local.c users of this
- * machine; mta_remote.c mail that is sent on.
+ * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_submission.c what users
+ * may send; mta_conf.c options and their reload; mta_report.c log lines; mta_control.c the control
+ * socket; mta_local.c users of this machine; mta_remote.c mail that is
+ * sent on.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
@@ -27,6 +28,7 @@
 #include "running_time.h"
 #include "smtpd.h"
 #include "spool.h"
+#include "submission.h"
 #include "tls.h"
 #include "wall_time.h"
 
@@ -55,7 +57,7 @@ enum timer_kind {
 #define ACCEPT_PAUSE_MS 1000 /* after running out of descriptors */
 
 /* What is counted in rates. */
-enum rate_kind { RATE_LOCAL_MESSAGES, RATE_FAILED_LOGINS };
+enum rate_kind { RATE_LOCAL_MESSAGES, RATE_FAILED_LOGINS, RATE_HOST, RATE_USER };
 
 /* Who has logged in. */
 struct mta_user {
@@ -93,6 +95,9 @@ struct txn {
     bool wrote_envelope;
     bool wrote_trace;
     bool is_smtputf8;
+    bool is_submission; /* its header is looked through */
+    bool is_at_end;     /* all of it has come in */
+    struct submission submission;
     bool is_8bit;      /* the content, as far as it has come */
     bool is_forwarded; /* some recipient is not at the address that the client named */
     uint64_t spool_txn;
@@ -356,6 +361,16 @@ void login_timer(struct mta *m, uint64_t conn_handle);
 void login_run(struct mta *m); /* a piece of work for the first of those that have some */
 void login_drop(struct mta *m, struct conn *c);
 uint64_t rate_key_of_peer(const struct mta *m, uint8_t kind, const struct net_addr *peer);
+
+/* mta_submission.c */
+bool conn_may_relay(const struct mta *m, const struct conn *c); /* send to any domain */
+bool conn_is_submission(const struct mta *m, const struct conn *c);
+/* Whether a transaction from sender may begin; counts it. */
+enum smtpd_verdict submission_verdict(struct mta *m, const struct conn *c,
+                                      const struct address *sender);
+/* Stores *body, or with is_end what is still due, with the fields that the header lacks. On
+ * ERR_AGAIN *body is what is left. */
+enum err submission_store(struct mta *m, struct txn *t, struct slice *body, bool is_end);
 
 /* mta_session.c: each answers the session, or returns false and waits for room in the spool */
 void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask);

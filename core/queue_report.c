@@ -16,9 +16,6 @@
 #include "route.h"
 #include "wall_time.h"
 
-/* In meta.flags of the spool: nothing is ever reported about this message. */
-#define META_NO_REPORT 1u
-
 /* The begin of scratch holds an entry of the envelope, what is put together stands behind it. */
 #define PIECE_AT   ENVELOPE_ENTRY_MAX
 #define COPY_LEN   16384
@@ -111,7 +108,7 @@ static bool is_wanted(const struct queue *q, const struct queue_round *r,
                       const struct queue_item *item, uint8_t notify)
 {
     bool is_failure = item->action == DSN_FAILED;
-    if ((r->meta.flags & META_NO_REPORT) != 0 ||
+    if ((r->meta.flags & ENVELOPE_NO_REPORT) != 0 ||
         (item->code == QUEUE_REMOVED && (queue_entry_of(q, r)->flags & QUEUE_IS_SILENT) != 0)) {
         return false;
     }
@@ -195,7 +192,7 @@ static enum err measure(struct queue *q, struct queue_round *r, struct buf scrat
     bool is_asked = (r->params_flags & ENVELOPE_RET_FULL) != 0;
     p->dsn.is_full = dsn_is_full(is_asked, p->dsn.actions, content_len);
     p->returned_len = dsn_returned_len(&p->dsn, begin, content_len);
-    p->dsn.is_8bit = is_8bit(begin) || (r->params_flags & ENVELOPE_8BITMIME) != 0;
+    p->dsn.is_8bit = (r->meta.flags & ENVELOPE_CONTENT_8BIT) != 0;
     return ERR_OK;
 }
 
@@ -281,7 +278,7 @@ static enum err put_envelope(struct queue *q, struct queue_report *p, struct buf
                              struct buf room)
 {
     struct envelope_params params = {
-        .flags = (uint8_t)((p->dsn.is_utf8 ? ENVELOPE_SMTPUTF8 : 0) |
+        .flags = (uint8_t)((is_8bit(p->dsn.to) ? ENVELOPE_SMTPUTF8 : 0) |
                            (p->dsn.is_8bit || p->dsn.is_utf8 ? ENVELOPE_8BITMIME : 0)),
         .running_s = running_time_s(q->env.running, q->now_ms),
     };
@@ -422,7 +419,8 @@ static size_t commit(struct queue *q, struct queue_round *r)
     struct spool_meta meta = {
         .envelope_len = p->envelope_len,
         .num_rcpts = p->num_rcpts,
-        .flags = p->is_last ? META_NO_REPORT : 0,
+        .flags = (p->is_last ? ENVELOPE_NO_REPORT : 0u) |
+                 (p->dsn.is_8bit || p->dsn.is_utf8 ? ENVELOPE_CONTENT_8BIT : 0u),
     };
     if (!wall_time_now(q->env.wall, &meta.received_s)) {
         meta.received_s = 0;
