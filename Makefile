@@ -20,6 +20,7 @@ $(error There is no board '$(BOARD)'; boards are: $(BOARDS))
 endif
 include boards/$(BOARD)/board.mk
 include boards/common.mk
+include boards/flash.mk
 include core/layers.mk
 
 # --- Tools and flags ------------------------------------------------------------------------------
@@ -109,7 +110,8 @@ TOLERATE := $(if $(KEEP),-)
 
 INC = -Icore -Iport
 $(MBED_USER_OBJ): INC += $(MBED_INC)
-$(MBED_USER_OBJ): $(MBED_STAMP)
+# The compiler takes what a system header includes for one of the system's, and does not name it.
+$(MBED_USER_OBJ): $(MBED_STAMP) $(wildcard port/mbedtls/*.h)
 $(MBED_INSIDE_OBJ): INC += -isystem $(MBED)/library
 $(POSIX_OBJ): INC += -D_GNU_SOURCE
 $(TEST_OBJ): INC += -Itests/unit -Iport/sim -Iport/posix -D_GNU_SOURCE
@@ -228,7 +230,9 @@ size: ## the stripped program against its flash budget and boards/sizes (vm-amd6
 
 size-of-board: $(PROGRAM)
 	@$(STRIP) -o $(PROGRAM).stripped $(PROGRAM)
-	@SIZES='$(SIZES)' tests/lib/size $(PROGRAM).stripped $(PROGRAM).map $(or $(BUDGET_FLASH),0) \
+	@NM=$(CROSS_COMPILE)nm SIZE=$(CROSS_COMPILE)size \
+	    tests/lib/size $(PROGRAM).stripped $(PROGRAM) $(PROGRAM).map $(or $(BUDGET_FLASH),0)
+	@SIZES='$(SIZES)' SIZE=$(CROSS_COMPILE)size boards/lib/sizes $(PROGRAM).stripped \
 	    $(BOARD)-gcc$(shell $(firstword $(CC)) -dumpversion | cut -d. -f1)
 
 .PHONY: sizes
@@ -287,6 +291,13 @@ install: $(PROGRAM) $(PAGES) ## the program, its manual and an example configura
 	install -m 644 $(DOCS)/postern.conf $(DESTDIR)$(PREFIX)/share/doc/postern/postern.conf
 	install -m 644 $(DOCS)/postern.conf.5 $(DESTDIR)$(MANDIR)/man5/postern.conf.5
 	install -m 644 $(DOCS)/postern.8 $(DESTDIR)$(MANDIR)/man8/postern.8
+
+.PHONY: install-sendmail
+install-sendmail: ## sendmail, mailq and newaliases as links to the installed program
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,sbin bin)
+	ln -sf postern $(DESTDIR)$(PREFIX)/sbin/sendmail
+	ln -sf ../sbin/postern $(DESTDIR)$(PREFIX)/bin/mailq
+	ln -sf ../sbin/postern $(DESTDIR)$(PREFIX)/bin/newaliases
 
 .PHONY: clean
 clean: ## remove everything that was built

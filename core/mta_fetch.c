@@ -183,6 +183,24 @@ static void judge(struct mta *m, const struct tls_time *now)
     }
 }
 
+#define SAVE_AGAIN_MS (10u * 60 * 1000)
+
+/* What could not be written: perhaps there is room now. */
+static void save_again(struct mta *m)
+{
+    if (m->now_ms < m->save_again_ms) {
+        return;
+    }
+    m->save_again_ms = m->now_ms + SAVE_AGAIN_MS;
+    for (size_t set = 0; set <= BUDGET_TLS_SETS; set++) {
+        struct staple *s = set_at(m, set);
+        if (s != NULL && s->unsaved != 0 &&
+            staple_save_again(s, buf_make(m->scratch, BUDGET_SCRATCH_LEN))) {
+            report_text(m, LOG_INFO, "ocsp-fetch", SLICE_LITERAL("what could not be saved is now"));
+        }
+    }
+}
+
 void fetch_step(struct mta *m)
 {
     struct tls_time now = mta_tls_time(m);
@@ -197,6 +215,7 @@ void fetch_step(struct mta *m)
         return;
     }
     m->fetch_woken = false;
+    save_again(m);
     if (ocsp_fetch_step(&m->fetch, &now) == FETCH_GOT) {
         judge(m, &now);
         m->sets_touched = true; /* what the look at the files found */

@@ -32,7 +32,7 @@ static void log_target(struct log_line *line, const char *event, const struct fe
 {
     log_begin(line, event);
     if (target->path[0] != '\0') {
-        log_word(line, "file", target->path);
+        log_peer_text(line, "file", slice_of_string(target->path));
     }
     if (target->url_len != 0) {
         log_peer_text(line, "url", url_text(target));

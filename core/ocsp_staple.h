@@ -99,6 +99,7 @@ struct staple {
     struct staple_state told_states[STAPLE_MAX_PAIRS];
     uint8_t told_id[TLS_SET_ID_LEN]; /* of the set whose states they are */
     struct staple_counts counts;     /* the owner's, with staple_count */
+    uint32_t unsaved;                /* a bit for each certificate, pair by pair: see staple_save */
     bool is_changed; /* certificates or proofs may be others now: for the owner, who clears it */
 };
 

@@ -161,7 +161,7 @@ static enum err merge(const struct staple *s, size_t pair, size_t index, struct 
     return put_block(file, old, der) ? ERR_OK : ERR_TOO_BIG;
 }
 
-enum err staple_save(struct staple *s, size_t pair, size_t index, struct slice der,
+static enum err save(struct staple *s, size_t pair, size_t index, struct slice der,
                      struct buf scratch)
 {
     const struct port_files *files = &s->port->files;
@@ -187,4 +187,28 @@ enum err staple_save(struct staple *s, size_t pair, size_t index, struct slice d
         *stamp = (struct port_stamp){{0}};
     }
     return err;
+}
+
+enum err staple_save(struct staple *s, size_t pair, size_t index, struct slice der,
+                     struct buf scratch)
+{
+    uint32_t mark = UINT32_C(1) << (pair * TLS_SET_CHAIN_MAX + index);
+    enum err err = save(s, pair, index, der, scratch);
+    s->unsaved = err == ERR_OK ? s->unsaved & ~mark : s->unsaved | mark;
+    return err;
+}
+
+bool staple_save_again(struct staple *s, struct buf scratch)
+{
+    uint32_t before = s->unsaved;
+    const struct ocsp_verdict *v;
+    struct slice der;
+    for (size_t i = 0; i < STAPLE_MAX_PAIRS * TLS_SET_CHAIN_MAX && s->now.set != NULL; i++) {
+        size_t pair = i / TLS_SET_CHAIN_MAX, index = i % TLS_SET_CHAIN_MAX;
+        if ((before >> i & 1) != 0 && tls_set_proof(s->now.set, pair, index, &der, &v) &&
+            !slice_is_empty(der)) {
+            (void)staple_save(s, pair, index, der, scratch);
+        }
+    }
+    return s->unsaved != before;
 }

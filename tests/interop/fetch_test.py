@@ -8,6 +8,7 @@ The responder here is a web server on the loopback interface that lets `openssl 
 import base64
 import http.server
 import os
+import socket
 import subprocess
 import threading
 import urllib.parse
@@ -19,7 +20,7 @@ from harness import Pki, Server, case_dir, check, check_equal, hello, run, wait_
 class Responder:
     """Answers for one Pki. mode: good, revoked, silent (never answers), chunked, redirect, junk."""
 
-    def __init__(self, pki, mode="good"):
+    def __init__(self, pki, mode="good", host="127.0.0.1"):
         self.pki, self.mode = pki, mode
         self.requests = []  # (method, target)
         self.hang = threading.Event()
@@ -42,11 +43,15 @@ class Responder:
                 pass
 
         pki.proof("delegate")  # makes the signer
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+
+        class Listener(http.server.ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            daemon_threads = True
+
+        self.server = Listener((host, 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         harness.started().append(self)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/ca"
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.server.server_port}/ca"
 
     def respond(self, handler, request):
         if self.mode == "silent":
@@ -192,6 +197,20 @@ def test_ways_to_ask():
         s.stop()
     check_equal([m for m, _ in r.requests], ["GET", "POST", "POST"], "methods")
     check_equal(r.requests[2][1], "http://ocsp.invalid/x", "what the proxy was asked for")
+
+
+def test_addresses():
+    """A responder with an IPv6 address alone; one by a name of the hosts file."""
+    p = Pki()
+    hosts = [("127.0.0.1", "localhost")] + ([("::1", "[::1]")] if harness.has_ipv6() else [])
+    for host, name in hosts:
+        if os.path.exists(proof_path()):
+            os.remove(proof_path())
+        r = Responder(p, host=host)
+        s = fetching(p, f"http://{name}:{r.server.server_port}/ca")
+        s.wait_log("ocsp-fetch", "result=good")
+        check_equal(stapled(s, p), "good", "the staple from " + name)
+        s.stop()
 
 
 def test_revoked():

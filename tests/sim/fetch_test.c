@@ -374,7 +374,7 @@ static void test_alarm(void)
     fw_run(11 * HOUR_MS - 60000);
     CHECK_EQ(sim_log_num(fw.h), 0);
     fw_run(12 * HOUR_MS);
-    CHECK(sim_log_count(fw.h, "warning ocsp-alarm file=/var/ocsp/proof state=ends-soon") == 12);
+    CHECK(sim_log_count(fw.h, "warning ocsp-alarm file=\"/var/ocsp/proof\" state=ends-soon") == 12);
     fw_run(4 * HOUR_MS);
     CHECK(sim_log_count(fw.h, "state=has-ended") >= 3);
     CHECK_EQ(sim_log_num(fw.h), sim_log_count(fw.h, "ocsp-alarm"));

@@ -467,7 +467,18 @@ static void test_clock_unset(void)
     sim_host_set_wall(site.host, fw_true_s(), true);
     run(2 * FETCH_LOOK_MS);
     CHECK_EQ(fw.num_requests, 1);
-    CHECK(slice_equal(shown(), proofs[newest()]));
+    struct slice held = proofs[newest()];
+    CHECK(slice_equal(shown(), held));
+    /* It is lost again: nothing is served, asked for or forgotten; and it comes back. */
+    sim_host_set_wall(site.host, fw_true_s(), false);
+    run(6 * DAY_MS);
+    CHECK_EQ(shown().len, 0);
+    CHECK_EQ(fw.num_requests, 1);
+    sim_host_set_wall(site.host, fw_true_s(), true);
+    fw.script = SILENT;
+    run(2 * FETCH_LOOK_MS);
+    CHECK(slice_equal(shown(), held));
+    CHECK(fw.num_requests > 1);
     close_world();
 }
 
@@ -532,11 +543,21 @@ static void test_not_saved(void)
     CHECK(slice_equal(shown(), proofs[0]));
     CHECK_EQ(fw.num_requests, 1);
     CHECK_EQ(sim_log_count(site.host, "result=not-saved"), 1);
-    sim_files_fail(site.host, FILE_PATH, ERR_OK);
+    /* Lost with the server; asked for anew. */
     start_again();
     run(5000);
     CHECK_EQ(fw.num_requests, 2);
-    CHECK(file_is(FILE_PATH, proofs[newest()]));
+    CHECK(!file_is(FILE_PATH, proofs[newest()]));
+    /* There is room again: no need to ask for that. */
+    struct slice held = proofs[newest()];
+    sim_files_fail(site.host, FILE_PATH, ERR_OK);
+    run(DAY_MS / 24);
+    CHECK_EQ(fw.num_requests, 2);
+    CHECK(file_is(FILE_PATH, held));
+    CHECK_EQ(sim_log_count(site.host, "what could not be saved is now"), 1);
+    run(DAY_MS / 2);
+    CHECK_EQ(sim_log_count(site.host, "what could not be saved is now"), 1);
+    CHECK_EQ(sim_log_count(site.host, "proof file="), 2); /* at the starts */
     close_world();
 }
 
