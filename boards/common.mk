@@ -22,3 +22,29 @@ BOARD_CFLAGS += $(BOARD_OPTIONS)
 $(MUSL)/lib/musl-gcc.specs: boards/lib/musl boards/lib/musl.versions boards/$(BOARD)/board.mk
 	@boards/lib/musl $(MUSL) $(MUSL_CC)
 	@touch $@
+
+# --- Images and machines --------------------------------------------------------------------------
+
+IMAGE = $(BUILD)/$(BOARD)/image
+OF_BOARD = CROSS_COMPILE=$(CROSS_COMPILE) boards/lib
+
+$(IMAGE)/init: boards/lib/init.c $(BUILD)/$(BOARD)/flags
+$(IMAGE)/agent: tests/boards/agent.c $(BUILD)/$(BOARD)/flags
+$(IMAGE)/init $(IMAGE)/agent:
+	@mkdir -p $(@D)
+	$(SAY) LINK $@
+	$(Q)$(LINK) $(WARN) -D_GNU_SOURCE -s -o $@ $<
+
+$(IMAGE)/postern: $(BUILD)/$(BOARD)/postern
+	@mkdir -p $(@D)
+	@$(STRIP) -o $@ $<
+
+.PHONY: image-parts image boot
+image-parts: $(IMAGE)/init $(IMAGE)/agent $(IMAGE)/postern
+	@$(OF_BOARD)/kernel $(BOARD) $(IMAGE)/kernel
+
+image: image-parts ## what goes onto BOARD's flash and disk, part by part; CONFIG=DIR: its configuration
+	@$(OF_BOARD)/image $(BOARD) $(IMAGE)
+
+boot: image ## boot BOARD's image in an emulated machine; port 2525 here is its port 25 (Ctrl-C ends it)
+	@$(OF_BOARD)/boot $(BOARD) $(IMAGE)
