@@ -40,10 +40,19 @@
 #define BUDGET_DELIVERIES 16
 #endif
 
+/* Connections to other servers at once, and destinations whose failures are remembered: more of
+ * these than of those. */
+#ifndef BUDGET_REMOTE_CONNECTIONS
+#define BUDGET_REMOTE_CONNECTIONS 32
+#endif
+#ifndef BUDGET_DESTINATIONS
+#define BUDGET_DESTINATIONS 128
+#endif
+
 /* Messages being taken through their recipients at once: more than BUDGET_DELIVERIES and the
  * messages on their way to other machines together, so that local mail always finds a place. */
 #ifndef BUDGET_ROUNDS
-#define BUDGET_ROUNDS 56
+#define BUDGET_ROUNDS (BUDGET_DELIVERIES + BUDGET_REMOTE_CONNECTIONS + 8)
 #endif
 
 /* Reports being written at once, and recipients that they may be about, all together. */
@@ -109,6 +118,9 @@
 /* Read here, used at once, and forgotten. */
 #define BUDGET_SCRATCH_LEN BUDGET_FILE_LEN
 
+_Static_assert(BUDGET_DESTINATIONS > BUDGET_REMOTE_CONNECTIONS, "one without connections is there");
+_Static_assert(BUDGET_ROUNDS > BUDGET_DELIVERIES + BUDGET_REMOTE_CONNECTIONS,
+               "mail to other machines never takes all rounds");
 _Static_assert(BUDGET_REPLY_LEN <= BUDGET_SLOT_LEN, "what a turn replies must fit into a slot");
 
 #endif

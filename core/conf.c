@@ -41,6 +41,7 @@ static const struct {
     {conf_value_sni_path, "an absolute path of at most 255 bytes with no variable but $tls_in_sni"},
     {conf_value_maildir, "an absolute path with no variables but $local_part and $domain"},
     {conf_value_hosts, "an address, ADDRESS/BITS or *" LIST_NOTE},
+    {conf_value_peers, "a host's name, *.DOMAIN, an address, ADDRESS/BITS or *" LIST_NOTE},
     {conf_value_domains, "a domain, *.DOMAIN, @ or *"},
     {conf_value_interfaces, "an address, ADDRESS.PORT or [ADDRESS]:PORT" LIST_NOTE},
     {conf_value_ports, "port numbers, 0 to 65535"},
@@ -218,7 +219,7 @@ static void set_defaults(struct reader *r)
     }
 }
 
-static bool holds_port(const struct conf_ports *ports, uint16_t port)
+bool conf_has_port(const struct conf_ports *ports, uint16_t port)
 {
     for (uint32_t i = 0; i < ports->num_items; i++) {
         if (ports->items[i] == port) {
@@ -234,7 +235,7 @@ static void add_listener(struct conf *c, const struct net_addr *addr, uint16_t p
     l->path = NULL;
     l->at = *addr;
     l->at.port = port;
-    l->is_implicit_tls = holds_port(&c->tls_on_connect_ports, port);
+    l->is_implicit_tls = conf_has_port(&c->tls_on_connect_ports, port);
 }
 
 /* It stands in the spool's directory unless an option says otherwise. */
@@ -297,6 +298,9 @@ static bool finish(struct reader *r)
     }
     for (uint32_t i = 0; i < c->route_list.num_items; i++) {
         name_primary(c, &c->route_list.items[i].pattern);
+    }
+    if (*c->remote_tls_verify_certificates == 0) {
+        c->remote_tls_verify_certificates = c->tls_verify_certificates;
     }
     if (*c->tls_privatekey == 0) {
         c->tls_privatekey = c->tls_certificate;

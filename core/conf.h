@@ -16,6 +16,7 @@
 #include "alias.h"
 #include "hostlist.h"
 #include "log.h"
+#include "peerlist.h"
 #include "pool.h"
 #include "route_item.h"
 
@@ -72,6 +73,19 @@ struct conf_fetch_from {
     const char *url; /* of CONF_FETCH_URL; else empty */
 };
 
+/* A name and password for a server, of client_auth_file. */
+struct conf_login {
+    struct slice
+        host; /* as configured in a route, or by an MX record; an address without brackets */
+    struct slice user;
+    struct slice password;
+};
+
+struct conf_logins {
+    struct conf_login *items;
+    uint32_t num_items;
+};
+
 /* What an option of each type becomes. A path or string is never NULL; empty: not set. */
 #define CONF_TYPE_name        struct slice
 #define CONF_TYPE_path        const char *
@@ -84,6 +98,7 @@ struct conf_fetch_from {
 #define CONF_TYPE_time_ms     uint64_t
 #define CONF_TYPE_time_s      int64_t
 #define CONF_TYPE_hosts       struct hostlist
+#define CONF_TYPE_peers       struct peerlist
 #define CONF_TYPE_domains     struct domainlist
 #define CONF_TYPE_interfaces  struct conf_interfaces
 #define CONF_TYPE_ports       struct conf_ports
@@ -115,10 +130,14 @@ struct conf {
     /* Derived from the above. */
     const char *local_users_file; /* instead of a list of users; empty: none */
     struct alias_table aliases;   /* of aliases_file */
+    struct conf_logins logins;    /* of client_auth_file */
     struct conf_listener *listeners;
     uint32_t num_listeners;
     uint16_t lines[NUM_CONF_OPTIONS]; /* where each option was set; 0: default */
 };
+
+/* Whether a port is in the list. */
+bool conf_has_port(const struct conf_ports *ports, uint16_t port);
 
 struct conf_env {
     const char *file;      /* how complaints name the text */
@@ -138,6 +157,12 @@ enum err conf_read_users(struct conf *c, struct arena *a, struct slice text, str
 /* The text of aliases_file, after the users. Every name is expanded once, so that a target that
  * nobody has, a loop, or too many users are found now. Errors as above. */
 enum err conf_read_aliases(struct conf *c, struct arena *a, struct slice text, struct buf *errors);
+
+/* The text of client_auth_file: HOST USER PASSWORD a line, '#' comments; a password may hold
+ * spaces. Errors as above, which never show a password. */
+enum err conf_read_logins(struct conf *c, struct arena *a, struct slice text, struct buf *errors);
+/* The login for a server of that name, without regard to case; NULL: none. */
+const struct conf_login *conf_find_login(const struct conf *c, struct slice host);
 
 /* Whether the options fit each other: ERR_MALFORMED, and errors as above. */
 enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf *errors);

@@ -41,14 +41,41 @@ static void check_tls(struct check *k)
     if (is_set(c->tls_ocsp_file)) {
         complain(k, CONF_tls_ocsp_file, "is of no use without tls_certificate");
     }
-    if (is_set(c->tls_verify_certificates)) {
-        complain(k, CONF_tls_verify_certificates, "is of no use without tls_certificate");
-    }
     if (is_set(c->auth_users_file)) {
         complain(k, CONF_auth_users_file, "is of no use without tls_certificate");
     }
     if (c->tls_on_connect_ports.num_items != 0) {
         complain(k, CONF_tls_on_connect_ports, "is of no use without tls_certificate");
+    }
+}
+
+#define NEEDS_TRUST "needs remote_tls_verify_certificates, whose certificates are to be believed"
+
+/* What cannot be verified would hold up all mail, or let it go unverified. */
+static void check_sending(struct check *k)
+{
+    const struct conf *c = k->conf;
+    if (!is_set(c->remote_tls_verify_certificates)) {
+        if (c->hosts_require_ocsp.num_items != 0) {
+            complain(k, CONF_hosts_require_ocsp, NEEDS_TRUST);
+        }
+        if (c->remote_tls_verify_hosts.num_items != 0) {
+            complain(k, CONF_remote_tls_verify_hosts, NEEDS_TRUST);
+        }
+        if (is_set(c->client_auth_file)) {
+            complain(k, CONF_client_auth_file, NEEDS_TRUST);
+        }
+    }
+    for (uint32_t i = 0; i < c->route_list.num_items; i++) {
+        const struct route_item *item = &c->route_list.items[i];
+        size_t len = 0;
+        for (uint32_t h = 0; h < item->num_hosts; h++) {
+            len += ROUTE_HOST_HEAD_LEN + item->hosts[h].name.len;
+        }
+        if (len > ROUTE_HOSTS_LEN_MAX) {
+            complain(k, CONF_route_list,
+                     "the hosts of one item are too many, or their names too long");
+        }
     }
 }
 
@@ -73,6 +100,20 @@ static bool is_repeated(const struct conf *c, uint32_t index)
     return false;
 }
 
+static void check_ports(struct check *k, enum conf_option option, const struct conf_ports *ports)
+{
+    for (uint32_t i = 0; i < ports->num_items; i++) {
+        if (!is_listened_on(k->conf, ports->items[i])) {
+            struct buf *b =
+                conf_report_begin(&k->report, k->conf->lines[option], conf_option_name(option));
+            buf_put_string(b, "found ");
+            text_put_u64(b, ports->items[i]);
+            buf_put_string(b, ", expected a port of daemon_smtp_ports or local_interfaces");
+            conf_report_end(&k->report);
+        }
+    }
+}
+
 static void check_listeners(struct check *k)
 {
     const struct conf *c = k->conf;
@@ -80,17 +121,8 @@ static void check_listeners(struct check *k)
         complain(k, CONF_local_interfaces,
                  "nothing to listen on: an address and a port are needed");
     }
-    for (uint32_t i = 0; i < c->tls_on_connect_ports.num_items; i++) {
-        uint16_t port = c->tls_on_connect_ports.items[i];
-        if (!is_listened_on(c, port)) {
-            struct buf *b = conf_report_begin(&k->report, c->lines[CONF_tls_on_connect_ports],
-                                              "tls_on_connect_ports");
-            buf_put_string(b, "found ");
-            text_put_u64(b, port);
-            buf_put_string(b, ", expected a port of daemon_smtp_ports or local_interfaces");
-            conf_report_end(&k->report);
-        }
-    }
+    check_ports(k, CONF_tls_on_connect_ports, &c->tls_on_connect_ports);
+    check_ports(k, CONF_submission_ports, &c->submission_ports);
     for (uint32_t i = 0; i < c->num_listeners; i++) {
         if (is_repeated(c, i)) {
             struct buf *b =
@@ -169,6 +201,7 @@ enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf
     struct check k = {c, conf_report_make(errors, env->file)};
     check_tls(&k);
     check_fetch(&k);
+    check_sending(&k);
     check_listeners(&k);
     check_maildir(&k);
     check_routes(&k);

@@ -36,6 +36,7 @@ enum err conf_value_level(struct conf_value *v, void *field);
 
 /* conf_list_value.c */
 enum err conf_value_hosts(struct conf_value *v, void *field);
+enum err conf_value_peers(struct conf_value *v, void *field);
 enum err conf_value_domains(struct conf_value *v, void *field);
 enum err conf_value_interfaces(struct conf_value *v, void *field);
 enum err conf_value_ports(struct conf_value *v, void *field);

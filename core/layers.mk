@@ -3,13 +3,14 @@
 LAYERS = base codecs engines services mta
 
 LAYER_base = slice buf text pool heap arena timer err log crc32c net_addr budget rate
-LAYER_codecs = base64 xtext scram der der_write pem x509 ocsp_response ocsp_request http url dns resolv_conf \
-    smtp_answer \
+LAYER_codecs = base64 xtext scram submission proxy_header der der_write pem x509 ocsp_response ocsp_request http url dns \
+    resolv_conf smtp_answer mail_text mail_header peerlist \
     smtp_line smtp_command smtp_reply address header envelope hostlist ocsp_reason mime dsn
 LAYER_engines = smtp_client smtp_client_* smtp_login \
     smtpd smtpd_* tls tls_* ocsp_check ocsp_check_* ocsp_certid ocsp_report resolver \
     auth auth_users scram_keys scram_client policy
-LAYER_services = spool spool_* queue queue_* running_time ocsp_staple ocsp_staple_* ocsp_fetch ocsp_fetch_* wall_time route route_* \
+LAYER_services = lookup_io \
+    spool spool_* queue queue_* running_time ocsp_staple ocsp_staple_* ocsp_fetch ocsp_fetch_* wall_time route route_* \
     deliver_* alias alias_* control conf conf_*
 LAYER_mta = mta mta_*
 

@@ -7,6 +7,7 @@
  *   the spool: ONE sync for all that waits; what became durable is answered
  *   sessions again: those answers go out
  *   one TLS handshake: public-key work comes after the replies that are due
+ *   mail that is sent on: a turn for each connection; handshakes take turns with those of clients
  *   one login: a piece of hashing its password, likewise
  *   fetching proofs: what has come of one answer
  *   deliveries: a bounded piece
@@ -41,6 +42,8 @@ static void take_event(struct mta *m, const struct port_event *event)
             control_event(m, TAG_REST(event->tag));
         } else if (TAG_OWNER(event->tag) == TAG_FETCH) {
             m->fetch_woken = true;
+        } else if (TAG_OWNER(event->tag) == TAG_REMOTE) {
+            deliver_smtp_event(m->remote, TAG_REST(event->tag), event->kind);
         } else {
             conn_event(m, TAG_REST(event->tag), event->kind);
         }
@@ -68,6 +71,9 @@ static void take_timers(struct mta *m)
             break;
         case TIMER_QUEUE:
             break; /* queue_step, in every step, sees what is due */
+        case TIMER_REMOTE:
+            deliver_smtp_timer(m->remote, t);
+            break;
         case TIMER_HEAP:
             handshake_heap_timer(m);
             break;
@@ -170,6 +176,7 @@ void mta_stop(struct mta *m)
     ocsp_fetch_close(&m->fetch);
     mta_close_listeners(m);
     queue_stop(&m->queue);
+    deliver_smtp_stop(m->remote);
     spool_stop(m->spool);
     uint32_t cursor = 0;
     struct conn *c;
@@ -183,8 +190,21 @@ static bool is_finished(struct mta *m)
     if (!m->stopping) {
         return false;
     }
-    return (m->conns.num_used == 0 && queue_is_idle(&m->queue) && spool_idle(m->spool)) ||
+    return (m->conns.num_used == 0 && queue_is_idle(&m->queue) && spool_idle(m->spool) &&
+            deliver_smtp_is_idle(m->remote)) ||
            m->now_ms >= m->stop_by_ms;
+}
+
+/* One public-key operation in a step: clients' handshakes go first, but not twice in a row where
+ * mail to be sent on needs one as well. */
+static bool run_handshakes(struct mta *m)
+{
+    bool is_remotes_turn = m->shaking_first == NULL || !m->remote_shook;
+    if (m->shaking_first != NULL && !(is_remotes_turn && deliver_smtp_wants_shake(m->remote))) {
+        handshake_run(m);
+        is_remotes_turn = false;
+    }
+    return remote_step(m, is_remotes_turn);
 }
 
 bool mta_step(struct mta *m)
@@ -203,13 +223,14 @@ bool mta_step(struct mta *m)
     /* Those that are answered now may at once give the spool more. */
     m->more_to_do = m->more_to_do || m->run.first != NULL;
     conn_run_all(m);
-    handshake_run(m);
+    bool sends_more = run_handshakes(m);
     login_run(m);
     fetch_step(m);
     struct buf scratch = buf_make(m->scratch, BUDGET_SCRATCH_LEN);
     if (queue_step(&m->queue, m->now_ms, scratch)) {
         m->more_to_do = true;
     }
+    m->more_to_do = m->more_to_do || sends_more || deliver_smtp_has_turns(m->remote);
     if (!is_finished(m)) {
         return true;
     }

@@ -73,6 +73,26 @@ static enum err check_users(struct mta *m, const char *path, struct buf *errors)
     return err;
 }
 
+/* Passwords that are everybody's to read are not used. */
+static enum err read_logins(struct mta *m, struct conf *conf, struct arena *memory,
+                            struct buf *errors)
+{
+    size_t len = 0;
+    enum err err = m->port->files.read_private(m->port->files.ctx, &len, conf->client_auth_file,
+                                               m->scratch, BUDGET_SCRATCH_LEN);
+    if (err == ERR_OK) {
+        err = conf_read_logins(conf, memory, slice_make(m->scratch, len), errors);
+    } else if (err == ERR_NOT_ALLOWED) {
+        text_put_escaped(errors, slice_of_string(conf->client_auth_file), 200);
+        buf_put_string(errors, ": it must belong to the user that runs the server, or root, and be "
+                               "readable for nobody else (mode 0600)\n");
+    } else {
+        complain_file(errors, conf->client_auth_file, err);
+    }
+    memset(m->scratch, 0, len);
+    return err;
+}
+
 enum err site_load(struct mta *m, struct site *site, struct buf *errors)
 {
     struct slice text;
@@ -96,6 +116,9 @@ enum err site_load(struct mta *m, struct site *site, struct buf *errors)
             err = conf_read_aliases(conf, &memory, text, errors);
         }
     }
+    if (err == ERR_OK && conf->client_auth_file[0] != 0) {
+        err = read_logins(m, conf, &memory, errors);
+    }
     if (err == ERR_OK && conf->auth_users_file[0] != 0) {
         err = check_users(m, conf->auth_users_file, errors);
     }
@@ -113,6 +136,7 @@ void site_use(struct mta *m, struct site *site)
     m->site = site;
     wall_time_trust(&m->wall, site_trust(site));
     m->queue.conf = conf;
+    remote_use(m, conf);
     m->smtp_env.hostname = conf->primary_hostname;
     m->smtp_env.limits = (struct smtpd_limits){
         .message_size_limit = conf->message_size_limit,

@@ -274,6 +274,10 @@ static bool resume(struct mta *m, struct conn *c)
         return true;
     }
     c->waits_for_room = false;
+    if (c->txn != NULL && c->txn->is_at_end) {
+        session_end(m, c);
+        return !c->waits_for_room;
+    }
     return slice_is_empty(c->body) ? session_begin(m, c, 0) : session_body(m, c);
 }
 

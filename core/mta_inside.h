@@ -3,9 +3,10 @@
  * Private to core/mta*.c. Who does what: mta.c the step and its order; mta_accept.c listeners and
  * limits; mta_conn.c bytes in and out of a connection; mta_handshake.c the handshake queue;
  * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
- * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_conf.c options and their
- * reload; mta_report.c log lines; mta_control.c the control socket; mta_local.c users of
- * this machine.
+ * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_submission.c what users
+ * may send; mta_conf.c options and their reload; mta_report.c log lines; mta_control.c the control
+ * socket; mta_local.c users of this machine; mta_remote.c mail that is
+ * sent on.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
@@ -15,6 +16,7 @@
 #include "budget.h"
 #include "conf.h"
 #include "control.h"
+#include "deliver_smtp.h"
 #include "envelope.h"
 #include "mta.h"
 #include "ocsp_fetch.h"
@@ -26,6 +28,7 @@
 #include "running_time.h"
 #include "smtpd.h"
 #include "spool.h"
+#include "submission.h"
 #include "tls.h"
 #include "wall_time.h"
 
@@ -36,6 +39,7 @@
 #define TAG_QUEUE      (UINT64_C(3) << 56)
 #define TAG_FETCH      (UINT64_C(4) << 56)
 #define TAG_CONTROL    (UINT64_C(5) << 56)
+#define TAG_REMOTE     (UINT64_C(6) << 56)
 #define TAG_OWNER(tag) ((tag) >> 56 << 56)
 #define TAG_REST(tag)  ((tag) & ((UINT64_C(1) << 56) - 1))
 
@@ -46,13 +50,14 @@ enum timer_kind {
     TIMER_HEAP,
     TIMER_STAPLE,
     TIMER_CONTROL,
-    TIMER_LOGIN
+    TIMER_LOGIN,
+    TIMER_REMOTE
 };
 
 #define ACCEPT_PAUSE_MS 1000 /* after running out of descriptors */
 
 /* What is counted in rates. */
-enum rate_kind { RATE_LOCAL_MESSAGES, RATE_FAILED_LOGINS };
+enum rate_kind { RATE_LOCAL_MESSAGES, RATE_FAILED_LOGINS, RATE_HOST, RATE_USER };
 
 /* Who has logged in. */
 struct mta_user {
@@ -90,6 +95,9 @@ struct txn {
     bool wrote_envelope;
     bool wrote_trace;
     bool is_smtputf8;
+    bool is_submission; /* its header is looked through */
+    bool is_at_end;     /* all of it has come in */
+    struct submission submission;
     bool is_8bit;      /* the content, as far as it has come */
     bool is_forwarded; /* some recipient is not at the address that the client named */
     uint64_t spool_txn;
@@ -216,7 +224,12 @@ struct mta {
     struct timer accept_timer; /* descriptors ran out: look again then */
     struct spool *spool;
     struct queue queue;
-    struct staple staple;      /* the default set */
+    struct deliver_smtp *remote;
+    struct tls_trust
+        *trust;           /* the authorities that servers' certificates may be from; NULL: none */
+    bool remote_shook;    /* the last public-key work was for sending */
+    bool tls_is_broken;   /* it could not be brought up for sending */
+    struct staple staple; /* the default set */
     struct staple_names names; /* and those for names that clients ask for */
     struct staple_counts staple_counts;
     struct staple_ledger evictions;
@@ -281,6 +294,19 @@ void site_watch(struct mta *m); /* tells what is served, where that has changed 
 void site_put_check(struct mta *m, struct buf *out);
 void site_count(struct mta *m, const struct tls_info *info); /* a handshake that has ended */
 void site_close_tls(struct mta *m);
+enum err site_open_env(struct mta *m, const struct conf *conf, struct buf *errors); /* TLS at all */
+
+/* mta_remote.c */
+extern const struct queue_remote remote_for_queue;
+enum err remote_open(struct mta *m, struct arena *a);
+/* The authorities that the options name, with a reference; and those that are in force from now on,
+ * with the reference. */
+enum err remote_load_trust(struct mta *m, const struct conf *conf, struct tls_trust **out,
+                           struct buf *errors);
+void remote_use_trust(struct mta *m, struct tls_trust *trust);
+void remote_use(struct mta *m, const struct conf *conf);
+/* True if there is more to do at once. m->remote_shook: public-key work was done. */
+bool remote_step(struct mta *m, bool may_shake);
 
 /* mta_fetch.c: the renewing of proofs, in bounded pieces */
 #define FETCH_CERTS   3 /* of a chain, from the leaf on */
@@ -335,6 +361,16 @@ void login_timer(struct mta *m, uint64_t conn_handle);
 void login_run(struct mta *m); /* a piece of work for the first of those that have some */
 void login_drop(struct mta *m, struct conn *c);
 uint64_t rate_key_of_peer(const struct mta *m, uint8_t kind, const struct net_addr *peer);
+
+/* mta_submission.c */
+bool conn_may_relay(const struct mta *m, const struct conn *c); /* send to any domain */
+bool conn_is_submission(const struct mta *m, const struct conn *c);
+/* Whether a transaction from sender may begin; counts it. */
+enum smtpd_verdict submission_verdict(struct mta *m, const struct conn *c,
+                                      const struct address *sender);
+/* Stores *body, or with is_end what is still due, with the fields that the header lacks. On
+ * ERR_AGAIN *body is what is left. */
+enum err submission_store(struct mta *m, struct txn *t, struct slice *body, bool is_end);
 
 /* mta_session.c: each answers the session, or returns false and waits for room in the spool */
 void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask);

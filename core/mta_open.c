@@ -1,7 +1,8 @@
 /* From options to a running server, and back: memory, services in their order, the end. */
 #include "mta_inside.h"
 
-#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_LOGINS + BUDGET_CONTROLS + 1 + 3)
+#define NUM_TIMERS \
+    (BUDGET_CONNECTIONS + BUDGET_REMOTE_CONNECTIONS + BUDGET_LOGINS + BUDGET_CONTROLS + 1 + 3)
 
 /* Sized by the budget, and by the options that count at start. */
 static struct spool_conf spool_conf_of(uint64_t spool_size)
@@ -11,7 +12,7 @@ static struct spool_conf spool_conf_of(uint64_t spool_size)
         .max_messages = BUDGET_MESSAGES,
         .max_txns = BUDGET_TRANSACTIONS + BUDGET_REPORTS,
         .reserved_len = spool_size / 32,
-        .max_outcomes = BUDGET_DELIVERIES * 16,
+        .max_outcomes = BUDGET_DELIVERIES * 8 + BUDGET_REMOTE_CONNECTIONS * 2,
     };
 }
 
@@ -54,7 +55,8 @@ static size_t part_len(const struct part *p)
 size_t mta_memory_len(uint64_t spool_size, uint32_t write_unit_len)
 {
     struct spool_conf spool_conf = spool_conf_of(spool_size);
-    size_t len = spool_memory_len(&spool_conf, write_unit_len) + queue_memory_len(&queue_limits);
+    size_t len = spool_memory_len(&spool_conf, write_unit_len) + queue_memory_len(&queue_limits) +
+                 deliver_smtp_memory_len();
     for (size_t i = 0; i < NUM_PARTS; i++) {
         len += part_len(&parts[i]);
     }
@@ -92,6 +94,7 @@ void mta_put_budget(struct buf *out, uint64_t spool_size, uint32_t write_unit_le
     }
     put_row(out, "spool", 1, spool_len, spool_len);
     put_row(out, "queue", 1, queue_memory_len(&queue_limits), queue_memory_len(&queue_limits));
+    put_row(out, "sending", 1, deliver_smtp_memory_len(), deliver_smtp_memory_len());
     put_row(out, "of both for messages", BUDGET_MESSAGES, message_len(spool_size, write_unit_len),
             (size_t)BUDGET_MESSAGES * message_len(spool_size, write_unit_len));
     buf_put_string(out, "all: ");
@@ -137,6 +140,10 @@ static enum err open_services(struct mta *m, struct arena *a)
     if (err != ERR_OK) {
         return err;
     }
+    err = remote_open(m, a);
+    if (err != ERR_OK) {
+        return err;
+    }
     put_path(m->running_path, sizeof m->running_path, m->site, "/running-time");
     put_path(m->held_path, sizeof m->held_path, m->site, "/held-messages");
     running_time_open(&m->running, port, m->running_path);
@@ -147,6 +154,8 @@ static enum err open_services(struct mta *m, struct arena *a)
         .conf = &m->site->conf,
         .running = &m->running,
         .wall = &m->wall,
+        .remote = &remote_for_queue,
+        .smtp = m->remote,
         .held_path = m->held_path,
         .timer_kind = TIMER_QUEUE,
         .tag_mark = TAG_QUEUE,
@@ -282,6 +291,7 @@ void mta_close(struct mta *m)
     }
     mta_close_listeners(m);
     control_close(m);
+    deliver_smtp_close(m->remote);
     site_close_tls(m);
     wall_time_close(&m->wall);
     running_time_close(&m->running, m->now_ms);

@@ -22,6 +22,10 @@ struct route_host {
     bool is_socket;    /* of ROUTE_TO_LMTP */
 };
 
+/* The hosts of one item, each with its name and that many bytes more, may be that long. */
+#define ROUTE_HOSTS_LEN_MAX 639
+#define ROUTE_HOST_HEAD_LEN 5
+
 struct route_item {
     struct domainlist_item pattern;
     enum route_kind kind;

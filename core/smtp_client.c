@@ -192,12 +192,16 @@ static enum smtp_client_event is_reset(struct smtp_client *c)
 bool smtp_client_rcpt(struct smtp_client *c, const struct smtp_client_rcpt *rcpt)
 {
     if (!smtp_may_say(rcpt->address) || !smtp_may_say(rcpt->orcpt)) {
-        c->mail.num_rcpts--;
         return false;
     }
     smtp_say_rcpt(&c->out, rcpt, c->offers.bits);
     c->num_rcpts_sent++;
     return true;
+}
+
+void smtp_client_skip_rcpt(struct smtp_client *c)
+{
+    c->mail.num_rcpts--;
 }
 
 size_t smtp_client_content(struct smtp_client *c, struct slice bytes)

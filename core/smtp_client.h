@@ -143,9 +143,10 @@ void smtp_client_tls_begun(struct smtp_client *c);
 void smtp_client_mail(struct smtp_client *c, const struct smtp_client_mail *mail);
 void smtp_client_quit(struct smtp_client *c);
 
-/* After SMTP_CLIENT_GIVE_RCPT. False, and nothing said: the address holds what no command may. Then
- * c->rcpt has its answer already, and none comes. */
+/* After SMTP_CLIENT_GIVE_RCPT. False, and nothing said: the address holds what no command may. */
 bool smtp_client_rcpt(struct smtp_client *c, const struct smtp_client_rcpt *rcpt);
+/* The same: there is one recipient less, and those behind it move up by one. */
+void smtp_client_skip_rcpt(struct smtp_client *c);
 
 /* After SMTP_CLIENT_GIVE_CONTENT: content with CRLF line ends, from where the last call ended.
  * Returns how much of it was taken, 0 while out is too full. After DATA every line that begins with

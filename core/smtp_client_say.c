@@ -14,19 +14,51 @@ void smtp_say(struct buf *b, const char *word, struct slice argument)
     buf_put_string(b, "\r\n");
 }
 
+static void put_hex(struct buf *b, uint32_t value, uint32_t num_digits)
+{
+    while (num_digits-- != 0) {
+        buf_put_u8(b, (uint8_t) "0123456789ABCDEF"[value >> 4 * num_digits & 15]);
+    }
+}
+
 /* xtext, RFC 3461 4: '+', '=' and what is not printable ASCII as +HH. */
 static void put_xtext(struct buf *b, struct slice text)
 {
-    static const char digits[] = "0123456789ABCDEF";
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.ptr[i];
         if (c > ' ' && c <= '~' && c != '+' && c != '=') {
             buf_put_u8(b, c);
         } else {
             buf_put_u8(b, '+');
-            buf_put_u8(b, (uint8_t)digits[c >> 4]);
-            buf_put_u8(b, (uint8_t)digits[c & 15]);
+            put_hex(b, c, 2);
         }
+    }
+}
+
+/* utf-8-addr-xtext, RFC 6533 3: these, a backslash and what is beyond ASCII by its code point. The
+ * text is UTF-8. */
+static void put_unitext(struct buf *b, struct slice text)
+{
+    uint8_t c;
+    while (slice_u8(&text, &c)) {
+        uint32_t point = c;
+        uint32_t num_more = c < 0xc0 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+        if (c > ' ' && c <= '~' && c != '+' && c != '=' && c != '\\') {
+            buf_put_u8(b, c);
+            continue;
+        }
+        point &= num_more == 0 ? 0xffu : 0x3fu >> num_more;
+        for (; num_more != 0 && slice_u8(&text, &c); num_more--) {
+            point = point << 6 | (c & 0x3fu);
+        }
+        buf_put_string(b, "\\x{");
+        put_hex(b, point,
+                point < 0x100      ? 2
+                : point < 0x1000   ? 3
+                : point < 0x10000  ? 4
+                : point < 0x100000 ? 5
+                                   : 6);
+        buf_put_u8(b, '}');
     }
 }
 
@@ -91,7 +123,11 @@ void smtp_say_rcpt(struct buf *b, const struct smtp_client_rcpt *rcpt, uint32_t 
             slice_take(&address, (size_t)(mark - address.ptr) + 1, &type);
             buf_put_string(b, " ORCPT=");
             buf_put(b, type);
-            put_xtext(b, address);
+            if (text_equal_nocase(type, SLICE_LITERAL("utf-8;"))) {
+                put_unitext(b, address);
+            } else {
+                put_xtext(b, address);
+            }
         }
     }
     buf_put_string(b, "\r\n");

@@ -102,7 +102,9 @@ struct tls {
     uint8_t *name;  /* behind info.sni; on the heap */
     uint8_t *proof; /* client: what the server stapled; on the heap */
     uint32_t proof_len;
+    struct slice issuer; /* client: of the server's certificate, as verification found it */
     bool is_client;
+    bool has_trust;   /* client: the server's certificate is verified */
     uint8_t phase;    /* enum tls_phase */
     bool told_closed; /* the peer's close_notify came */
     bool starved;     /* output waits for memory */

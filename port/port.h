@@ -183,6 +183,10 @@ struct port_files {
     void *ctx;
     /* ERR_TOO_BIG if the file is longer than cap; ERR_ABSENT; ERR_DENIED. */
     enum err (*read)(void *ctx, size_t *out_len, const char *path, uint8_t *into, size_t cap);
+    /* The same for a file that holds secrets: ERR_NOT_ALLOWED if it is not the server's user's or
+     * root's, or if anybody else may read it. */
+    enum err (*read_private)(void *ctx, size_t *out_len, const char *path, uint8_t *into,
+                             size_t cap);
     /* Replaces the file whole, or not at all: temporary file beside it, sync, rename, sync of the
      * directory. Blocks; for start-up and rare use. */
     enum err (*replace)(void *ctx, const char *path, struct slice bytes);

@@ -134,6 +134,7 @@ void sim_files_add_host(struct sim_host *h)
     h->port.files = (struct port_files){
         .ctx = h,
         .read = files_read,
+        .read_private = files_read,
         .replace = files_replace,
         .can_replace = files_can_replace,
         .stamp = files_stamp,

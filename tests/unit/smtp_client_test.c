@@ -94,9 +94,13 @@ static void give_rcpt(struct play *p)
         rcpt.notify = ENVELOPE_SUCCESS | ENVELOPE_DELAY;
         rcpt.orcpt = SLICE_LITERAL("rfc822;o+o@example.org");
     }
+    if (has(p, 'u')) {
+        rcpt.orcpt = SLICE_LITERAL("utf-8;\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80+\\@x");
+    }
     if (has(p, 'X') && number == 0) {
         rcpt.address = SLICE_LITERAL("r0@example.org>\r\nRSET");
         CHECK(!smtp_client_rcpt(&p->client, &rcpt));
+        smtp_client_skip_rcpt(&p->client);
         tell(p, "r!", -1, "");
         return;
     }
