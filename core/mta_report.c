@@ -67,6 +67,9 @@ void report_connection(struct mta *m, const struct conn *c)
     struct log_line line;
     log_begin(&line, "connection");
     report_peer(&line, &c->peer, c->local);
+    if (c->proxy.family != NET_NONE) {
+        report_addr(&line, "proxy", &c->proxy);
+    }
     log_u64(&line, "port", c->local_port);
     log_peer_text(&line, "helo", smtpd_helo(&c->smtp));
     put_tls(&line, c);
