@@ -17,6 +17,7 @@ ifeq ($(wildcard boards/$(BOARD)/board.mk),)
 $(error There is no board '$(BOARD)'; boards are: $(notdir $(patsubst %/,%,$(wildcard boards/*/))))
 endif
 include boards/$(BOARD)/board.mk
+include boards/flash.mk
 include core/layers.mk
 
 # --- Tools and flags ------------------------------------------------------------------------------
@@ -29,10 +30,11 @@ AR = $(CROSS_COMPILE)ar
 endif
 STRIP ?= $(CROSS_COMPILE)strip
 
-# Variants have objects of their own: SAN=1 for ASan and UBSan, COV=1 for coverage.
-O := $(BUILD)/$(BOARD)$(if $(SAN),-san)$(if $(COV),-cov)
+# Variants have objects of their own: SAN=1 for ASan and UBSan, COV=1 for coverage, FUZZ=1 for libFuzzer.
+O := $(BUILD)/$(BOARD)$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)
 SAN_FLAGS = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-VARIANT_FLAGS := $(if $(SAN),$(SAN_FLAGS)) $(if $(COV),-O0 --coverage)
+FUZZ_FLAGS = $(SAN_FLAGS) -fsanitize=fuzzer-no-link
+VARIANT_FLAGS := $(if $(SAN),$(SAN_FLAGS)) $(if $(COV),-O0 --coverage) $(if $(FUZZ),$(FUZZ_FLAGS))
 
 # What gcc makes of the flow of values depends on its release, on -O and on the sanitizers, and gcc 11
 # counts designated initializers wrongly: that stays a warning.
@@ -62,6 +64,7 @@ SIM_SRC := $(sort $(wildcard port/sim/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c))
 SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
 VECTOR_SRC := $(sort $(wildcard tests/vectors/*_test.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
 include port/mbedtls/sources.mk
 
 # The files of core/ that a list of names and prefixes in layers.mk means.
@@ -73,7 +76,8 @@ SIM_OBJ := $(SIM_SRC:%.c=$(O)/%.o)
 UNIT_OBJ := $(UNIT_SRC:%.c=$(O)/%.o)
 SIMTEST_OBJ := $(SIMTEST_SRC:%.c=$(O)/%.o)
 VECTOR_OBJ := $(VECTOR_SRC:%.c=$(O)/%.o)
-TEST_OBJ := $(UNIT_OBJ) $(SIMTEST_OBJ) $(VECTOR_OBJ)
+FUZZ_OBJ := $(FUZZ_SRC:%.c=$(O)/%.o)
+TEST_OBJ := $(UNIT_OBJ) $(SIMTEST_OBJ) $(VECTOR_OBJ) $(FUZZ_OBJ)
 MBED_OBJ := $(MBED_SRC:%=$(O)/mbedtls/%.o)
 MBED_USER_OBJ := $(patsubst %.c,$(O)/%.o,$(call core_files,$(MBEDTLS_USERS))) $(POSIX_OBJ) \
     $(SIM_OBJ) $(TEST_OBJ)
@@ -87,6 +91,7 @@ TEST_LIBS := $(O)/libcore.a $(O)/libsim.a $(O)/libposix.a $(O)/libmbed.a
 UNIT_BIN := $(UNIT_OBJ:.o=)
 SIMTEST_BIN := $(SIMTEST_OBJ:.o=)
 VECTOR_BIN := $(VECTOR_OBJ:.o=)
+FUZZ_BIN := $(FUZZ_OBJ:.o=)
 
 # --- Building -------------------------------------------------------------------------------------
 
@@ -99,7 +104,8 @@ TOLERATE := $(if $(KEEP),-)
 
 INC = -Icore -Iport
 $(MBED_USER_OBJ): INC += $(MBED_INC)
-$(MBED_USER_OBJ): $(MBED_STAMP)
+# The compiler takes what a system header includes for one of the system's, and does not name it.
+$(MBED_USER_OBJ): $(MBED_STAMP) $(wildcard port/mbedtls/*.h)
 $(MBED_INSIDE_OBJ): INC += -isystem $(MBED)/library
 $(POSIX_OBJ): INC += -D_GNU_SOURCE
 $(TEST_OBJ): INC += -Itests/unit -Iport/sim -Iport/posix -D_GNU_SOURCE
@@ -129,6 +135,7 @@ $(PROGRAM): $(MAIN_OBJ) $(LIBS)
 	$(SAY) LINK $@
 	$(Q)$(LINK) -Wl,-Map=$@.map -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
 
+$(filter %_fuzz,$(FUZZ_BIN)): LDFLAGS += -fsanitize=fuzzer
 $(TEST_OBJ:.o=): %: %.o $(TEST_LIBS)
 	$(SAY) LINK $@
 	$(Q)$(LINK) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -pthread
@@ -178,6 +185,15 @@ sim: $(if $(T),$(T:%=$(O)/tests/sim/%_test),$(SIMTEST_BIN)) ## run the simulated
 vectors: $(VECTOR_BIN) $(PROGRAM) ## judge whole OCSP responses, our own and others'
 	@tests/vectors/run $(O)/tests/vectors $(PROGRAM)
 
+# F=der takes one target only: tests/fuzz/der_fuzz.c.
+.PHONY: fuzz fuzz-programs
+fuzz: ## fuzz each parser for T seconds, 10 unless given (F=name: one of them)
+	@tests/lib/need build fuzz
+	@$(MAKE) --no-print-directory CC=clang FUZZ=1 fuzz-programs
+	@tests/fuzz/run $(O)-fuzz/tests/fuzz $(BUILD)/fuzz $(or $(T),10) $(F)
+
+fuzz-programs: $(if $(F),$(F:%=$(O)/tests/fuzz/%_fuzz) $(O)/tests/fuzz/seeds,$(FUZZ_BIN))
+
 .PHONY: test
 test: ## install what is missing, then run every test
 	@BUILD=$(BUILD) MAKE=$(MAKE) tests/run
@@ -206,10 +222,11 @@ size: ## the stripped program against its flash budget (vm-amd64, or BOARD)
 
 size-of-board: $(PROGRAM)
 	@$(STRIP) -o $(PROGRAM).stripped $(PROGRAM)
-	@tests/lib/size $(PROGRAM).stripped $(PROGRAM).map $(or $(BUDGET_FLASH),0)
+	@NM=$(CROSS_COMPILE)nm SIZE=$(CROSS_COMPILE)size \
+	    tests/lib/size $(PROGRAM).stripped $(PROGRAM) $(PROGRAM).map $(or $(BUDGET_FLASH),0)
 
 .PHONY: coverage
-coverage: ## lines that the unit and simulation tests reach, per file
+coverage: ## lines and branches that the unit and simulation tests reach, per file
 	@$(MAKE) --no-print-directory COV=1 unit sim >$(BUILD)/coverage.log || tail $(BUILD)/coverage.log
 	@tests/lib/coverage $(BUILD)/$(BOARD)-cov
 
@@ -219,7 +236,7 @@ demo: ## a throwaway certificate and proof, a server, a message: see it work
 	@$(MAKE) --no-print-directory BOARD=host all
 	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/demo
 
-bench: ## memory, syncs and CPU time per message and per handshake
+bench: ## memory, syncs and CPU time per message, per handshake and per proof
 	@tests/lib/need build demo size bench
 	@$(MAKE) --no-print-directory BOARD=host all
 	@$(MAKE) --no-print-directory BOARD=vm-amd64 all

@@ -246,6 +246,21 @@ bool address_put_local(struct buf *b, const struct address *a)
     return true;
 }
 
+bool address_put(struct buf *b, struct slice local, struct slice domain)
+{
+    size_t begin = b->len;
+    struct slice rest = local;
+    bool is_plain = take_dot_string(&rest) && rest.len == 0;
+    bool fits = is_plain ? buf_put(b, local) : buf_put_u8(b, '"');
+    for (size_t i = 0; i < local.len && !is_plain && fits; i++) {
+        bool is_special = local.ptr[i] == '"' || local.ptr[i] == '\\';
+        fits = (!is_special || buf_put_u8(b, '\\')) && buf_put_u8(b, local.ptr[i]);
+    }
+    fits = fits && (is_plain || buf_put_u8(b, '"')) && buf_put_u8(b, '@') && buf_put(b, domain);
+    b->len = fits ? b->len : begin;
+    return fits;
+}
+
 bool address_is_postmaster(const struct address *a)
 {
     uint8_t bytes[ADDRESS_LOCAL_MAX];

@@ -39,6 +39,10 @@ enum address_result address_parse(struct slice text, struct address *out);
  * False if b is full. */
 bool address_put_local(struct buf *b, const struct address *a);
 
+/* local@domain, from a local part as it is meant: quoted where it has to be. All or nothing: false,
+ * with overflow set, if b is full. */
+bool address_put(struct buf *b, struct slice local, struct slice domain);
+
 /* <Postmaster>, or postmaster at any domain. */
 bool address_is_postmaster(const struct address *a);
 

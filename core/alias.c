@@ -62,18 +62,33 @@ static enum err fail(struct expansion *x, struct slice name, enum err err)
     return err;
 }
 
-static enum err add_user(struct expansion *x, struct slice user)
+bool alias_split(struct slice text, struct slice *out_name, struct slice *out_domain)
+{
+    *out_name = text;
+    *out_domain = slice_make(NULL, 0);
+    for (size_t i = text.len; i > 0; i--) {
+        if (text.ptr[i - 1] == '@') {
+            *out_name = slice_make(text.ptr, i - 1);
+            *out_domain = slice_make(text.ptr + i, text.len - i);
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum err add_target(struct expansion *x, const struct alias_target *target)
 {
     struct alias_list *list = x->list;
     for (uint32_t i = 0; i < list->num_items; i++) {
-        if (text_equal_nocase(list->items[i], user)) {
+        if (text_equal_nocase(list->items[i].name, target->name) &&
+            text_equal_nocase(list->items[i].domain, target->domain)) {
             return ERR_OK;
         }
     }
     if (list->num_items == list->cap) {
-        return fail(x, user, ERR_TOO_BIG);
+        return fail(x, target->name, ERR_TOO_BIG);
     }
-    list->items[list->num_items++] = user;
+    list->items[list->num_items++] = *target;
     return ERR_OK;
 }
 
@@ -88,17 +103,17 @@ static bool is_on_path(const struct expansion *x, const struct alias_entry *entr
 }
 
 /* Goes no deeper than ALIAS_DEPTH_MAX. */
-static enum err expand(struct expansion *x, struct slice name, size_t depth)
+static enum err expand(struct expansion *x, struct slice name, struct slice domain, size_t depth)
 {
-    struct slice user;
+    struct alias_target target;
     const struct alias_entry *entry = alias_find(x->table, name);
     if (++x->num_visits > ALIAS_VISITS_MAX) {
         return fail(x, name, ERR_TOO_BIG);
     }
     bool is_loop = entry != NULL && is_on_path(x, entry, depth);
     if (entry == NULL || is_loop) {
-        if (x->users->find(x->users->ctx, name, &user)) {
-            return add_user(x, user);
+        if (x->users->find(x->users->ctx, name, domain, &target)) {
+            return add_target(x, &target);
         }
         if (is_loop) {
             return fail(x, name, ERR_EXISTS);
@@ -113,7 +128,12 @@ static enum err expand(struct expansion *x, struct slice name, size_t depth)
     }
     x->path[depth] = entry;
     for (uint32_t i = 0; i < entry->num_targets; i++) {
-        enum err err = expand(x, x->table->targets[entry->first_target + i], depth + 1);
+        bool has_domain =
+            alias_split(x->table->targets[entry->first_target + i], &target.name, &target.domain);
+        bool is_elsewhere = has_domain && !x->users->is_ours(x->users->ctx, target.domain);
+        enum err err = is_elsewhere
+                           ? add_target(x, &target)
+                           : expand(x, target.name, has_domain ? target.domain : domain, depth + 1);
         if (err != ERR_OK) {
             return err;
         }
@@ -122,8 +142,8 @@ static enum err expand(struct expansion *x, struct slice name, size_t depth)
 }
 
 enum err alias_expand(const struct alias_table *t, const struct alias_users *users,
-                      struct slice name, struct alias_list *list)
+                      struct slice name, struct slice domain, struct alias_list *list)
 {
     struct expansion x = {t, users, list, 0, {NULL}};
-    return expand(&x, name, 0);
+    return expand(&x, name, domain, 0);
 }

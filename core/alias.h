@@ -4,16 +4,18 @@
  *     sales: ann, bob,
  *         carol@example.org
  *     "old name": joe
+ *     root: joe, admin@elsewhere.example
  *     nobody: :fail: no such thing here
  *     *: joe
  *
  * Names are compared without regard to case (ASCII). Lines that begin with a space go on with the
- * line before; '#' lines are comments. A target is a user, another alias, or such a name at one of
- * local_domains. '*' is for names that are neither an alias nor a user. A target that is the name
- * of an alias on the way to it means the user of that name: "joe: joe, archive" keeps joe's own
- * copy.
+ * line before; '#' lines are comments. A target is a user, another alias, such a name at one of
+ * local_domains, or an address elsewhere. '*' is for names that are neither an alias nor a user. A
+ * target that is the name of an alias on the way to it means the user of that name: "joe: joe,
+ * archive" keeps joe's own copy. Aliases hold at all local domains; a target without a domain is at
+ * the domain of the name that leads to it.
  *
- * Called by conf and route. Knows no domain of a recipient: aliases hold at all local domains. */
+ * Called by conf and route, which say whose a domain and a name are. */
 #ifndef POSTERN_ALIAS_H
 #define POSTERN_ALIAS_H
 
@@ -34,20 +36,28 @@ struct alias_entry {
 /* Zeroed: no aliases. */
 struct alias_table {
     struct alias_entry *entries; /* sorted by name */
-    struct slice *targets;       /* local parts */
+    struct slice *targets;       /* names, or addresses */
     uint32_t num_entries;
     uint32_t num_targets;
 };
 
-/* Who is a user: *out is then the name as configured. */
-struct alias_users {
-    const void *ctx;
-    bool (*find)(const void *ctx, struct slice name, struct slice *out);
+/* What a name comes to: a user with a mailbox here, or an address. */
+struct alias_target {
+    struct slice name;
+    struct slice domain; /* empty: a user */
 };
 
-/* A list of users, each once, views into the table or into what alias_users gave. */
+/* Whether a domain is ours; and who is a user at one of ours (the empty one is that of <Postmaster>
+ * and ours): *out is then what mail for the name goes to. */
+struct alias_users {
+    const void *ctx;
+    bool (*is_ours)(const void *ctx, struct slice domain);
+    bool (*find)(const void *ctx, struct slice name, struct slice domain, struct alias_target *out);
+};
+
+/* Each target once, views into the table or into what alias_users gave. */
 struct alias_list {
-    struct slice *items;
+    struct alias_target *items;
     uint32_t num_items;
     uint32_t cap;
     struct slice culprit; /* after an error: the name that it is about */
@@ -60,10 +70,13 @@ const struct alias_entry *alias_find(const struct alias_table *t, struct slice n
  * valid until the next is added. */
 enum err alias_add(struct alias_table *t, struct slice name, struct alias_entry **out);
 
-/* Adds the users that name stands for to list; a name that is no alias is its own user. ERR_ABSENT:
- * neither alias nor user, no catch-all, or ":fail:"; ERR_TOO_BIG: more users than list holds, or
- * too deep; ERR_EXISTS: an alias that leads to itself. */
+/* Adds what the name at that domain of ours stands for to list; a name that is no alias is its own
+ * user. ERR_ABSENT: neither alias nor user, no catch-all, or ":fail:"; ERR_TOO_BIG: more than list
+ * holds, or too deep; ERR_EXISTS: an alias that leads to itself. */
 enum err alias_expand(const struct alias_table *t, const struct alias_users *users,
-                      struct slice name, struct alias_list *list);
+                      struct slice name, struct slice domain, struct alias_list *list);
+
+/* Cuts an address at its last '@'. False, and *out_domain empty, if there is none. */
+bool alias_split(struct slice text, struct slice *out_name, struct slice *out_domain);
 
 #endif

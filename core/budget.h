@@ -10,6 +10,16 @@
 #define BUDGET_CONNECTIONS 1024
 #endif
 
+/* Logins under way at once; a wrong password holds its place for up to half a minute. */
+#ifndef BUDGET_LOGINS
+#define BUDGET_LOGINS 64
+#endif
+
+/* Addresses and users whose failed logins and messages are counted. */
+#ifndef BUDGET_RATES
+#define BUDGET_RATES 1024
+#endif
+
 /* Messages being received at once. */
 #ifndef BUDGET_TRANSACTIONS
 #define BUDGET_TRANSACTIONS 512
@@ -28,6 +38,29 @@
 /* Deliveries under way at once. */
 #ifndef BUDGET_DELIVERIES
 #define BUDGET_DELIVERIES 16
+#endif
+
+/* Connections to other servers at once, and destinations whose failures are remembered: more of
+ * these than of those. */
+#ifndef BUDGET_REMOTE_CONNECTIONS
+#define BUDGET_REMOTE_CONNECTIONS 32
+#endif
+#ifndef BUDGET_DESTINATIONS
+#define BUDGET_DESTINATIONS 128
+#endif
+
+/* Messages being taken through their recipients at once: more than BUDGET_DELIVERIES and the
+ * messages on their way to other machines together, so that local mail always finds a place. */
+#ifndef BUDGET_ROUNDS
+#define BUDGET_ROUNDS 56
+#endif
+
+/* Reports being written at once, and recipients that they may be about, all together. */
+#ifndef BUDGET_REPORTS
+#define BUDGET_REPORTS 8
+#endif
+#ifndef BUDGET_REPORT_RCPTS
+#define BUDGET_REPORT_RCPTS 256
 #endif
 
 /* Bytes for TLS: certificates, proofs, sessions, handshakes. An idle session takes about 2 KiB, a
@@ -62,6 +95,21 @@
 #define BUDGET_REPLY_LEN 2048
 #endif
 
+/* Of the connections, those of users of this machine to the submit socket; one user may have half.
+ */
+#ifndef BUDGET_LOCALS
+#define BUDGET_LOCALS 16
+#endif
+
+/* Connections to the control socket at once, and bytes of a reply that are made at once: all that
+ * `postern status` says of one thing. */
+#ifndef BUDGET_CONTROLS
+#define BUDGET_CONTROLS 3
+#endif
+#ifndef BUDGET_CONTROL_REPLY_LEN
+#define BUDGET_CONTROL_REPLY_LEN (16u * 1024)
+#endif
+
 /* What the options of one configuration may take: users and aliases are most of it. */
 #ifndef BUDGET_SITE_LEN
 #define BUDGET_SITE_LEN (192u * 1024)
@@ -70,6 +118,7 @@
 /* Read here, used at once, and forgotten. */
 #define BUDGET_SCRATCH_LEN BUDGET_FILE_LEN
 
+_Static_assert(BUDGET_DESTINATIONS > BUDGET_REMOTE_CONNECTIONS, "one without connections is there");
 _Static_assert(BUDGET_REPLY_LEN <= BUDGET_SLOT_LEN, "what a turn replies must fit into a slot");
 
 #endif

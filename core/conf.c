@@ -8,6 +8,9 @@
 
 #define USER_FORM \
     "names of letters, digits, '.', '-' and '_', the first no '.', or the path of a file"
+#define ROUTE_FORM                                                                     \
+    "DOMAIN TRANSPORT, where TRANSPORT is maildir, mx, lmtp:HOST:PORT, lmtp:/SOCKET, " \
+    "smtp:HOST, smtps:HOST or discard-with-bounce; ';' between items, ',' between hosts"
 #define LIST_NOTE "; a list begins with '<;' if there are colons in it"
 
 struct option {
@@ -34,16 +37,22 @@ static const struct {
 } expectations[] = {
     {conf_value_name, "a domain name"},
     {conf_value_path, "an absolute path of at most 255 bytes"},
+    {conf_value_socket, "an absolute path of at most 107 bytes"},
     {conf_value_sni_path, "an absolute path of at most 255 bytes with no variable but $tls_in_sni"},
     {conf_value_maildir, "an absolute path with no variables but $local_part and $domain"},
     {conf_value_hosts, "an address, ADDRESS/BITS or *" LIST_NOTE},
+    {conf_value_peers, "a host's name, *.DOMAIN, an address, ADDRESS/BITS or *" LIST_NOTE},
     {conf_value_domains, "a domain, *.DOMAIN, @ or *"},
     {conf_value_interfaces, "an address, ADDRESS.PORT or [ADDRESS]:PORT" LIST_NOTE},
     {conf_value_ports, "port numbers, 0 to 65535"},
     {conf_value_users, USER_FORM},
+    {conf_value_routes, ROUTE_FORM},
     {conf_value_yes_no, "yes or no"},
     {conf_value_clock, "yes or auto"},
     {conf_value_log, "stderr or syslog"},
+    {conf_value_fetch, "no, aia, or a URL that begins with http://"},
+    {conf_value_http_url, "a URL that begins with http://"},
+    {conf_value_http_method, "POST or GET"},
     {conf_value_level, "error, warning, info or debug"},
 };
 
@@ -223,9 +232,24 @@ static bool holds_port(const struct conf_ports *ports, uint16_t port)
 static void add_listener(struct conf *c, const struct net_addr *addr, uint16_t port)
 {
     struct conf_listener *l = &c->listeners[c->num_listeners++];
+    l->path = NULL;
     l->at = *addr;
     l->at.port = port;
     l->is_implicit_tls = holds_port(&c->tls_on_connect_ports, port);
+}
+
+/* It stands in the spool's directory unless an option says otherwise. */
+static bool place_control(struct conf *c, struct arena *a)
+{
+    uint8_t bytes[CONF_PATH_MAX + sizeof "/control"];
+    struct buf path = buf_make(bytes, sizeof bytes);
+    if (*c->control_socket != 0) {
+        return true;
+    }
+    buf_put_string(&path, c->spool_directory);
+    buf_put_string(&path, "/control");
+    c->control_socket = conf_copy(a, buf_slice(&path));
+    return c->control_socket != NULL;
 }
 
 static bool make_listeners(struct conf *c, struct arena *a)
@@ -235,9 +259,12 @@ static bool make_listeners(struct conf *c, struct arena *a)
     for (uint32_t i = 0; i < c->local_interfaces.num_items; i++) {
         num += c->local_interfaces.items[i].has_port ? 1 : ports->num_items;
     }
-    c->listeners = arena_take(a, num * sizeof *c->listeners);
+    c->listeners = arena_take(a, (num + 1) * sizeof *c->listeners);
     if (c->listeners == NULL) {
         return false;
+    }
+    if (*c->submit_socket != 0) {
+        c->listeners[c->num_listeners++].path = c->submit_socket;
     }
     for (uint32_t i = 0; i < c->local_interfaces.num_items; i++) {
         const struct conf_interface *at = &c->local_interfaces.items[i];
@@ -252,19 +279,33 @@ static bool make_listeners(struct conf *c, struct arena *a)
     return true;
 }
 
+static void name_primary(const struct conf *c, struct domainlist_item *item)
+{
+    if (item->kind == DOMAIN_PRIMARY) {
+        item->name = c->primary_hostname;
+    }
+}
+
 /* What depends on more than one option. */
 static bool finish(struct reader *r)
 {
     struct conf *c = r->conf;
     for (uint32_t i = 0; i < c->local_domains.num_items; i++) {
-        if (c->local_domains.items[i].kind == DOMAIN_PRIMARY) {
-            c->local_domains.items[i].name = c->primary_hostname;
-        }
+        name_primary(c, &c->local_domains.items[i]);
+    }
+    for (uint32_t i = 0; i < c->relay_to_domains.num_items; i++) {
+        name_primary(c, &c->relay_to_domains.items[i]);
+    }
+    for (uint32_t i = 0; i < c->route_list.num_items; i++) {
+        name_primary(c, &c->route_list.items[i].pattern);
+    }
+    if (*c->remote_tls_verify_certificates == 0) {
+        c->remote_tls_verify_certificates = c->tls_verify_certificates;
     }
     if (*c->tls_privatekey == 0) {
         c->tls_privatekey = c->tls_certificate;
     }
-    if (!make_listeners(c, r->arena)) {
+    if (!place_control(c, r->arena) || !make_listeners(c, r->arena)) {
         report_memory(r);
         return false;
     }

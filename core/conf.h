@@ -16,7 +16,9 @@
 #include "alias.h"
 #include "hostlist.h"
 #include "log.h"
+#include "peerlist.h"
 #include "pool.h"
+#include "route_item.h"
 
 /* Longest text that is read, and an arena that holds what any sensible one becomes. */
 #define CONF_TEXT_MAX   16384
@@ -33,6 +35,7 @@
 #define CONF_ERRORS_CAP 4096
 
 enum conf_clock { CONF_CLOCK_YES, CONF_CLOCK_AUTO };
+enum conf_fetch { CONF_FETCH_NO, CONF_FETCH_AIA, CONF_FETCH_URL };
 enum conf_log { CONF_LOG_STDERR, CONF_LOG_SYSLOG };
 
 /* A place to listen at. */
@@ -59,29 +62,55 @@ struct conf_users {
 };
 
 struct conf_listener {
+    const char *path;     /* of submit_socket; else NULL */
     struct net_addr at;   /* port 0: any free one */
     bool is_implicit_tls; /* a port of tls_on_connect_ports */
 };
 
+/* Where proofs are fetched from. */
+struct conf_fetch_from {
+    enum conf_fetch kind;
+    const char *url; /* of CONF_FETCH_URL; else empty */
+};
+
+/* A name and password for a server, of client_auth_file. */
+struct conf_login {
+    struct slice
+        host; /* as configured in a route, or by an MX record; an address without brackets */
+    struct slice user;
+    struct slice password;
+};
+
+struct conf_logins {
+    struct conf_login *items;
+    uint32_t num_items;
+};
+
 /* What an option of each type becomes. A path or string is never NULL; empty: not set. */
-#define CONF_TYPE_name       struct slice
-#define CONF_TYPE_path       const char *
-#define CONF_TYPE_sni_path   const char *
-#define CONF_TYPE_maildir    const char *
-#define CONF_TYPE_string     const char *
-#define CONF_TYPE_number     uint32_t
-#define CONF_TYPE_size       uint64_t /* bytes */
-#define CONF_TYPE_time_ms    uint64_t
-#define CONF_TYPE_time_s     int64_t
-#define CONF_TYPE_hosts      struct hostlist
-#define CONF_TYPE_domains    struct domainlist
-#define CONF_TYPE_interfaces struct conf_interfaces
-#define CONF_TYPE_ports      struct conf_ports
-#define CONF_TYPE_users      struct conf_users
-#define CONF_TYPE_yes_no     bool
-#define CONF_TYPE_clock      enum conf_clock
-#define CONF_TYPE_log        enum conf_log
-#define CONF_TYPE_level      enum log_level
+#define CONF_TYPE_name        struct slice
+#define CONF_TYPE_path        const char *
+#define CONF_TYPE_socket      const char *
+#define CONF_TYPE_sni_path    const char *
+#define CONF_TYPE_maildir     const char *
+#define CONF_TYPE_string      const char *
+#define CONF_TYPE_number      uint32_t
+#define CONF_TYPE_size        uint64_t /* bytes */
+#define CONF_TYPE_time_ms     uint64_t
+#define CONF_TYPE_time_s      int64_t
+#define CONF_TYPE_hosts       struct hostlist
+#define CONF_TYPE_peers       struct peerlist
+#define CONF_TYPE_domains     struct domainlist
+#define CONF_TYPE_interfaces  struct conf_interfaces
+#define CONF_TYPE_ports       struct conf_ports
+#define CONF_TYPE_users       struct conf_users
+#define CONF_TYPE_routes      struct route_list
+#define CONF_TYPE_yes_no      bool
+#define CONF_TYPE_clock       enum conf_clock
+#define CONF_TYPE_log         enum conf_log
+#define CONF_TYPE_fetch       struct conf_fetch_from
+#define CONF_TYPE_http_url    const char *
+#define CONF_TYPE_http_method bool /* GET */
+#define CONF_TYPE_level       enum log_level
 
 enum conf_option {
 #define GROUP(title)
@@ -101,6 +130,7 @@ struct conf {
     /* Derived from the above. */
     const char *local_users_file; /* instead of a list of users; empty: none */
     struct alias_table aliases;   /* of aliases_file */
+    struct conf_logins logins;    /* of client_auth_file */
     struct conf_listener *listeners;
     uint32_t num_listeners;
     uint16_t lines[NUM_CONF_OPTIONS]; /* where each option was set; 0: default */
@@ -124,6 +154,12 @@ enum err conf_read_users(struct conf *c, struct arena *a, struct slice text, str
 /* The text of aliases_file, after the users. Every name is expanded once, so that a target that
  * nobody has, a loop, or too many users are found now. Errors as above. */
 enum err conf_read_aliases(struct conf *c, struct arena *a, struct slice text, struct buf *errors);
+
+/* The text of client_auth_file: HOST USER PASSWORD a line, '#' comments; a password may hold
+ * spaces. Errors as above, which never show a password. */
+enum err conf_read_logins(struct conf *c, struct arena *a, struct slice text, struct buf *errors);
+/* The login for a server of that name, without regard to case; NULL: none. */
+const struct conf_login *conf_find_login(const struct conf *c, struct slice host);
 
 /* Whether the options fit each other: ERR_MALFORMED, and errors as above. */
 enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf *errors);

@@ -1,4 +1,5 @@
 /* Reading the aliases file: see conf_read_aliases in conf.h; alias.h says what the file holds. */
+#include "address.h"
 #include "conf_parse.h"
 #include "conf_report.h"
 #include "conf_value.h"
@@ -6,7 +7,7 @@
 #include "text.h"
 
 #define FORM_NAME   "NAME: TARGET, TARGET"
-#define FORM_TARGET "a user, an alias, or one of these at a local domain"
+#define FORM_TARGET "a user, an alias, one of these at a local domain, or an address elsewhere"
 
 struct reader {
     struct conf *conf;
@@ -72,31 +73,26 @@ static bool copy(struct reader *r, struct slice *text)
     return true;
 }
 
-/* Leaves the local part, if a domain stands behind it and is one of ours. */
-static bool cut_domain(const struct conf *c, struct slice *target)
+/* A name, one at a local domain, or an address. */
+static bool is_target(const struct reader *r, struct slice text)
 {
-    for (size_t i = target->len; i > 0; i--) {
-        if (target->ptr[i - 1] == '@') {
-            struct slice domain = slice_make(target->ptr + i, target->len - i);
-            target->len = i - 1;
-            return domainlist_match(&c->local_domains, domain);
-        }
-    }
-    return true;
+    struct slice name, domain;
+    struct address address;
+    bool is_name = text.ptr[0] != '/' && text.ptr[0] != '|' && text.ptr[0] != ':';
+    bool is_elsewhere =
+        alias_split(text, &name, &domain) && !domainlist_match(&r->conf->local_domains, domain);
+    bool fits = is_elsewhere ? address_parse(text, &address) == ADDRESS_OK
+                             : name.len != 0 && name.len <= ADDRESS_LOCAL_MAX;
+    return is_name && fits;
 }
 
 static void add_target(struct reader *r, struct slice text)
 {
     struct alias_table *t = &r->conf->aliases;
-    struct slice target = text;
-    bool is_name = text.ptr[0] != '/' && text.ptr[0] != '|' && text.ptr[0] != ':';
-    if (!is_name || !cut_domain(r->conf, &target) || target.len == 0 ||
-        target.len > ADDRESS_LOCAL_MAX) {
+    if (!is_target(r, text)) {
         complain(r, text, "expected " FORM_TARGET);
-        return;
-    }
-    if (copy(r, &target)) {
-        t->targets[t->num_targets++] = target;
+    } else if (copy(r, &text)) {
+        t->targets[t->num_targets++] = text;
         r->entry->num_targets++;
     }
 }
@@ -216,26 +212,44 @@ static void read_lines(struct reader *r, struct slice text)
     end_entry(r);
 }
 
-static bool find_user(const void *ctx, struct slice name, struct slice *out)
+/* The domain at which names are tried: one whose users are known elsewhere, if there is any. */
+static struct slice domain_to_try(const struct conf *c)
 {
-    return conf_find_user(ctx, name, out);
+    for (uint32_t i = 0; i < c->local_domains.num_items; i++) {
+        struct slice name = c->local_domains.items[i].name;
+        if (route_is_ours(c, name) && route_find(c, name)->kind != ROUTE_TO_MAILDIR) {
+            return name;
+        }
+    }
+    return slice_make(NULL, 0);
+}
+
+static void try_way(struct reader *r, const struct alias_target *target)
+{
+    if (route_find(r->conf, target->domain) == NULL) {
+        complain(r, target->domain, "to which route_list has no way");
+    }
 }
 
 /* Expands every name once, so that what cannot be expanded is known before mail comes. */
 static void try_all(struct reader *r)
 {
     const struct alias_table *t = &r->conf->aliases;
-    struct alias_users users = {r->conf, find_user};
-    struct slice items[ROUTE_USERS_MAX];
+    struct alias_users users = {r->conf, route_is_ours, route_find_user};
+    struct alias_target items[ROUTE_TARGETS_MAX];
+    struct slice domain = domain_to_try(r->conf);
     for (uint32_t i = 0; i < t->num_entries; i++) {
         const struct alias_entry *entry = &t->entries[i];
-        struct alias_list list = {items, 0, ROUTE_USERS_MAX, {NULL, 0}};
+        struct alias_list list = {items, 0, ROUTE_TARGETS_MAX, {NULL, 0}};
         if (entry->num_targets == 0) {
             continue;
         }
         r->line_number = entry->line_number;
-        switch ((int)alias_expand(t, &users, entry->name, &list)) {
+        switch ((int)alias_expand(t, &users, entry->name, domain, &list)) {
         case ERR_OK:
+            for (uint32_t k = 0; k < list.num_items; k++) {
+                try_way(r, &items[k]);
+            }
             break;
         case ERR_ABSENT:
             complain(r, list.culprit, "expected " FORM_TARGET);

@@ -21,6 +21,14 @@ static bool is_set(const char *text)
     return *text != 0;
 }
 
+static void check_fetch(struct check *k)
+{
+    const struct conf *c = k->conf;
+    if (c->ocsp_fetch.kind != CONF_FETCH_NO && !is_set(c->tls_ocsp_file)) {
+        complain(k, CONF_ocsp_fetch, "needs tls_ocsp_file, where a proof outlasts a restart");
+    }
+}
+
 static void check_tls(struct check *k)
 {
     const struct conf *c = k->conf;
@@ -33,11 +41,41 @@ static void check_tls(struct check *k)
     if (is_set(c->tls_ocsp_file)) {
         complain(k, CONF_tls_ocsp_file, "is of no use without tls_certificate");
     }
-    if (is_set(c->tls_verify_certificates)) {
-        complain(k, CONF_tls_verify_certificates, "is of no use without tls_certificate");
+    if (is_set(c->auth_users_file)) {
+        complain(k, CONF_auth_users_file, "is of no use without tls_certificate");
     }
     if (c->tls_on_connect_ports.num_items != 0) {
         complain(k, CONF_tls_on_connect_ports, "is of no use without tls_certificate");
+    }
+}
+
+#define NEEDS_TRUST "needs remote_tls_verify_certificates, whose certificates are to be believed"
+
+/* What cannot be verified would hold up all mail, or let it go unverified. */
+static void check_sending(struct check *k)
+{
+    const struct conf *c = k->conf;
+    if (!is_set(c->remote_tls_verify_certificates)) {
+        if (c->hosts_require_ocsp.num_items != 0) {
+            complain(k, CONF_hosts_require_ocsp, NEEDS_TRUST);
+        }
+        if (c->remote_tls_verify_hosts.num_items != 0) {
+            complain(k, CONF_remote_tls_verify_hosts, NEEDS_TRUST);
+        }
+        if (is_set(c->client_auth_file)) {
+            complain(k, CONF_client_auth_file, NEEDS_TRUST);
+        }
+    }
+    for (uint32_t i = 0; i < c->route_list.num_items; i++) {
+        const struct route_item *item = &c->route_list.items[i];
+        size_t len = 0;
+        for (uint32_t h = 0; h < item->num_hosts; h++) {
+            len += ROUTE_HOST_HEAD_LEN + item->hosts[h].name.len;
+        }
+        if (len > ROUTE_HOSTS_LEN_MAX) {
+            complain(k, CONF_route_list,
+                     "the hosts of one item are too many, or their names too long");
+        }
     }
 }
 
@@ -140,12 +178,28 @@ static void check_maildir(struct check *k)
     }
 }
 
+static void check_routes(struct check *k)
+{
+    const struct conf *c = k->conf;
+    for (uint32_t i = 0; i < c->route_list.num_items; i++) {
+        const struct route_item *item = &c->route_list.items[i];
+        const struct domainlist_item *pattern = &item->pattern;
+        if (item->kind == ROUTE_TO_MAILDIR && pattern->kind != DOMAIN_SUBDOMAINS &&
+            (pattern->kind == DOMAIN_ANY || !domainlist_match(&c->local_domains, pattern->name))) {
+            complain(k, CONF_route_list, "maildir is for local_domains alone");
+        }
+    }
+}
+
 enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf *errors)
 {
     struct check k = {c, conf_report_make(errors, env->file)};
     check_tls(&k);
+    check_fetch(&k);
+    check_sending(&k);
     check_listeners(&k);
     check_maildir(&k);
+    check_routes(&k);
     if (c->retry_max_ms < c->retry_min_ms) {
         complain(&k, CONF_retry_max_ms, "is less than retry_min");
     }

@@ -64,6 +64,27 @@ static bool copy_lower(struct arena *a, struct slice *name)
     return true;
 }
 
+enum err conf_value_peers(struct conf_value *v, void *field)
+{
+    struct peerlist *out = field;
+    struct items items = begin_items(v);
+    out->items = arena_take(v->arena, count_items(v) * sizeof *out->items);
+    out->num_items = 0;
+    if (out->items == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    while (next_item(v, &items)) {
+        struct peerlist_item *item = &out->items[out->num_items++];
+        if (items.item.overflow || !peerlist_parse_item(v->found, item)) {
+            return ERR_MALFORMED;
+        }
+        if (item->is_name && !copy_lower(v->arena, &item->name.name)) {
+            return ERR_NO_MEMORY;
+        }
+    }
+    return ERR_OK;
+}
+
 enum err conf_value_domains(struct conf_value *v, void *field)
 {
     struct domainlist *out = field;

@@ -3,6 +3,8 @@
 
 #include "address.h"
 #include "conf_parse.h"
+#include "port.h"
+#include "url.h"
 
 static enum err wrong(struct conf_value *v)
 {
@@ -52,6 +54,11 @@ enum err conf_value_path(struct conf_value *v, void *field)
         return wrong(v);
     }
     return conf_value_string(v, field);
+}
+
+enum err conf_value_socket(struct conf_value *v, void *field)
+{
+    return v->text.len <= PORT_LOCAL_PATH_MAX ? conf_value_path(v, field) : wrong(v);
 }
 
 static bool starts_with(struct slice text, struct slice begin)
@@ -165,6 +172,38 @@ enum err conf_value_yes_no(struct conf_value *v, void *field)
     enum err err = parse_word(v, words, 2, &value);
     *(bool *)field = value != 0;
     return err;
+}
+
+enum err conf_value_http_method(struct conf_value *v, void *field)
+{
+    static const char *const words[] = {"POST", "GET"};
+    size_t value = 0;
+    enum err err = parse_word(v, words, 2, &value);
+    *(bool *)field = value != 0;
+    return err;
+}
+
+enum err conf_value_http_url(struct conf_value *v, void *field)
+{
+    struct url url;
+    if (!slice_is_empty(v->text) && url_parse(v->text, &url) != URL_OK) {
+        return wrong(v);
+    }
+    return conf_value_string(v, field);
+}
+
+enum err conf_value_fetch(struct conf_value *v, void *field)
+{
+    static const char *const words[] = {"no", "aia"};
+    struct conf_fetch_from *out = field;
+    size_t kind = CONF_FETCH_URL;
+    out->url = "";
+    if (slice_is_empty(v->text) || parse_word(v, words, 2, &kind) == ERR_OK) {
+        out->kind = (enum conf_fetch)kind;
+        return slice_is_empty(v->text) ? wrong(v) : ERR_OK;
+    }
+    out->kind = CONF_FETCH_URL;
+    return conf_value_http_url(v, &out->url);
 }
 
 enum err conf_value_clock(struct conf_value *v, void *field)

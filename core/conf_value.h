@@ -18,6 +18,7 @@ struct conf_value {
 
 enum err conf_value_name(struct conf_value *v, void *field);
 enum err conf_value_path(struct conf_value *v, void *field);
+enum err conf_value_socket(struct conf_value *v, void *field);
 enum err conf_value_sni_path(struct conf_value *v, void *field);
 enum err conf_value_maildir(struct conf_value *v, void *field);
 enum err conf_value_string(struct conf_value *v, void *field);
@@ -28,14 +29,21 @@ enum err conf_value_time_s(struct conf_value *v, void *field);
 enum err conf_value_yes_no(struct conf_value *v, void *field);
 enum err conf_value_clock(struct conf_value *v, void *field);
 enum err conf_value_log(struct conf_value *v, void *field);
+enum err conf_value_fetch(struct conf_value *v, void *field);
+enum err conf_value_http_url(struct conf_value *v, void *field);
+enum err conf_value_http_method(struct conf_value *v, void *field);
 enum err conf_value_level(struct conf_value *v, void *field);
 
 /* conf_list_value.c */
 enum err conf_value_hosts(struct conf_value *v, void *field);
+enum err conf_value_peers(struct conf_value *v, void *field);
 enum err conf_value_domains(struct conf_value *v, void *field);
 enum err conf_value_interfaces(struct conf_value *v, void *field);
 enum err conf_value_ports(struct conf_value *v, void *field);
 enum err conf_value_users(struct conf_value *v, void *field);
+
+/* conf_routes.c */
+enum err conf_value_routes(struct conf_value *v, void *field);
 
 /* A copy in the arena with a NUL behind it; NULL if that is used up. */
 const char *conf_copy(struct arena *a, struct slice text);

@@ -23,6 +23,7 @@
 #include "tls.h"
 
 struct conf;
+struct tls_trust;
 struct route_item;
 struct deliver_smtp; /* complete in deliver_smtp_inside.h; callers hold a pointer */
 
@@ -99,10 +100,10 @@ struct deliver_smtp_env {
     struct timers *timers;
     struct spool *spool;
     const struct conf *conf; /* the options in force; set again at a reload */
-    struct tls_env *tls_env; /* NULL: no TLS */
-    struct slice hostname;   /* for EHLO; lasts */
-    uint32_t timer_kind;     /* the owner's mark for this service's timers */
-    uint64_t tag_mark;       /* set in the top byte of the tags of port events */
+    struct slice hostname;   /* for EHLO; lasts as long as conf */
+    const char *resolv_conf_path, *hosts_path;
+    uint32_t timer_kind; /* the owner's mark for this service's timers */
+    uint64_t tag_mark;   /* set in the top byte of the tags of port events */
 };
 
 /* Bytes that deliver_smtp_open takes from the arena, with what budget.h says. */
@@ -141,11 +142,20 @@ static inline struct slice smtp_rcpt_text(const struct smtp_job *job, const stru
 void deliver_smtp_event(struct deliver_smtp *d, uint64_t tag, enum port_event_kind kind);
 void deliver_smtp_timer(struct deliver_smtp *d, struct timer *t);
 
-/* Bounded work: a turn for each connection to which something has happened, but public-key work
- * for one at most. scratch is overwritten. True if there is more to do at once. */
-bool deliver_smtp_step(struct deliver_smtp *d, const struct tls_time *now, struct buf scratch);
-/* May the next step do public-key work? The owner lets it wait for its own handshakes. */
-bool deliver_smtp_wants_turn(const struct deliver_smtp *d);
+/* Bounded work: a turn for each connection to which something has happened; public-key work for one
+ * of them, and only if may_shake: the owner's own handshakes go first. scratch is overwritten.
+ * *out_shook: such work was done. True if there is more to do at once. */
+bool deliver_smtp_step(struct deliver_smtp *d, const struct tls_time *now, struct buf scratch,
+                       bool may_shake, bool *out_shook);
+/* Public-key work was held up in the last step; a turn, or a job that has ended, waits. */
+bool deliver_smtp_wants_shake(const struct deliver_smtp *d);
+bool deliver_smtp_has_turns(const struct deliver_smtp *d);
+
+/* TLS from now on: env and the authorities to believe, with a reference of its own (NULL: none).
+ * Sessions that have begun keep theirs. Without, there is none. deliver_smtp_wants_tls: a job is
+ * there that could use it. */
+void deliver_smtp_use_tls(struct deliver_smtp *d, struct tls_env *env, struct tls_trust *trust);
+bool deliver_smtp_wants_tls(const struct deliver_smtp *d);
 
 /* No job is started from now on; connections without one end. Idle: none is under way or waits to
  * be fetched. */

@@ -102,7 +102,7 @@ bool der_get_integer(struct slice *in, struct slice *out)
 bool der_get_u64(struct slice *in, uint64_t max, uint64_t *out)
 {
     struct slice rest = *in, number;
-    uint64_t value;
+    uint64_t value = 0;
     if (!der_get_integer(&rest, &number) || (number.ptr[0] & 0x80u) != 0) {
         return false;
     }
@@ -110,7 +110,11 @@ bool der_get_u64(struct slice *in, uint64_t max, uint64_t *out)
     if (number.len == 9 && number.ptr[0] == 0) {
         slice_skip(&number, 1);
     }
-    if (number.len > 8 || !slice_be(&number, number.len, &value) || value > max) {
+    if (number.len > 8) {
+        return false;
+    }
+    (void)slice_be(&number, number.len, &value); /* all of it, which is there */
+    if (value > max) {
         return false;
     }
     *in = rest;

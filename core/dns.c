@@ -151,11 +151,84 @@ static bool add_addr(struct dns_answer *out, struct slice message, const struct 
     return true;
 }
 
-/* One pass over the answer section: takes the addresses of *name; or, if there is a CNAME for it,
+/* The name in text form; false if no host can have it. */
+static bool put_host_name(const struct dns_name *name, struct dns_mx *out)
+{
+    size_t at = 0, len = 0;
+    while (name->bytes[at] != 0) {
+        size_t label_end = at + 1u + name->bytes[at];
+        out->name[len] = '.';
+        len += len != 0;
+        for (at++; at < label_end; at++) {
+            uint8_t c = name->bytes[at];
+            if (!text_is_alpha(c) && !text_is_digit(c) && c != '-' && c != '_') {
+                return false;
+            }
+            out->name[len++] = (char)c;
+        }
+    }
+    out->name[len] = 0;
+    out->len = (uint8_t)len;
+    return len != 0;
+}
+
+/* Behind those that are as good or better; the worst one falls out. */
+static void insert_mx(struct dns_mx_list *list, const struct dns_mx *mx)
+{
+    size_t at = list->num;
+    if (list->num < DNS_MX_MAX) {
+        list->num++;
+    } else if (mx->preference < list->hosts[--at].preference) {
+        /* in the place of the last one */
+    } else {
+        return;
+    }
+    for (; at > 0 && list->hosts[at - 1].preference > mx->preference; at--) {
+        list->hosts[at] = list->hosts[at - 1];
+    }
+    list->hosts[at] = *mx;
+}
+
+/* PREFERENCE EXCHANGE, RFC 1035 3.3.9 */
+static bool add_mx(struct dns_mx_list *list, struct slice message, const struct record *rec)
+{
+    struct reader data = {message, rec->data_at};
+    struct dns_name name;
+    struct dns_mx mx;
+    uint64_t preference;
+    if (!read_be(&data, 2, &preference) || !read_name(&data, &name) ||
+        data.at != rec->data_at + rec->data_len) {
+        return false;
+    }
+    mx.preference = (uint16_t)preference;
+    list->is_null = name.len == 1;
+    if (put_host_name(&name, &mx)) {
+        insert_mx(list, &mx);
+    }
+    return true;
+}
+
+/* What is being looked for: addresses, or mail exchangers. */
+struct wanted {
+    struct dns_answer *answer; /* counts the records of either kind */
+    struct dns_mx_list *mx;    /* NULL: addresses */
+};
+
+static bool add_record(const struct wanted *w, struct slice message, const struct record *rec)
+{
+    if (w->mx == NULL) {
+        return add_addr(w->answer, message, rec);
+    }
+    w->answer->num_addrs++;
+    return add_mx(w->mx, message, rec);
+}
+
+/* One pass over the answer section: takes the records of *name; or, if there is a CNAME for it,
  * moves *name on and says so in *out_moved. */
 static bool look_for(struct reader r, uint64_t num_records, enum dns_type type,
-                     struct dns_name *name, struct dns_answer *out, bool *out_moved)
+                     struct dns_name *name, const struct wanted *w, bool *out_moved)
 {
+    struct dns_answer *out = w->answer;
     struct record rec;
     struct dns_name target;
     *out_moved = false;
@@ -174,7 +247,7 @@ static bool look_for(struct reader r, uint64_t num_records, enum dns_type type,
                 return false;
             }
             *out_moved = true;
-        } else if (!add_addr(out, r.message, &rec)) {
+        } else if (!add_record(w, r.message, &rec)) {
             return false;
         }
         out->ttl_s = rec.ttl_s < out->ttl_s ? (uint32_t)rec.ttl_s : out->ttl_s;
@@ -187,16 +260,16 @@ static bool look_for(struct reader r, uint64_t num_records, enum dns_type type,
 }
 
 static enum dns_result follow(struct reader r, uint64_t num_records, const struct dns_question *q,
-                              struct dns_answer *out)
+                              const struct wanted *w)
 {
     struct dns_name name = q->name;
     bool moved = true;
     for (size_t i = 0; moved && i <= DNS_CHAIN_MAX; i++) {
-        if (!look_for(r, num_records, q->type, &name, out, &moved)) {
+        if (!look_for(r, num_records, q->type, &name, w, &moved)) {
             return DNS_MALFORMED;
         }
     }
-    return out->num_addrs != 0 ? DNS_OK : DNS_NO_ADDRESS;
+    return w->answer->num_addrs != 0 ? DNS_OK : DNS_NO_ADDRESS;
 }
 
 static bool is_answer_to(struct reader *r, const struct dns_question *q, uint64_t *out_flags,
@@ -212,26 +285,44 @@ static bool is_answer_to(struct reader *r, const struct dns_question *q, uint64_
            class == CLASS_IN;
 }
 
-enum dns_result dns_parse_answer(struct slice message, const struct dns_question *q,
-                                 struct dns_answer *out)
+static enum dns_result parse(struct slice message, const struct dns_question *q,
+                             const struct wanted *w)
 {
     struct reader r = {message, 0};
     uint64_t flags, num_records;
-    *out = (struct dns_answer){.ttl_s = UINT32_MAX};
-    enum dns_result result;
     if (!is_answer_to(&r, q, &flags, &num_records)) {
-        result = DNS_NOT_OURS;
-    } else if ((flags & FLAG_TRUNCATED) != 0) {
-        result = DNS_TRUNCATED;
-    } else if ((flags & RCODE_MASK) == RCODE_NO_NAME) {
-        result = DNS_NO_NAME;
-    } else if ((flags & RCODE_MASK) != 0) {
-        result = DNS_FAILED;
-    } else {
-        result = follow(r, num_records, q, out);
+        return DNS_NOT_OURS;
     }
+    if ((flags & FLAG_TRUNCATED) != 0) {
+        return DNS_TRUNCATED;
+    }
+    if ((flags & RCODE_MASK) == RCODE_NO_NAME) {
+        return DNS_NO_NAME;
+    }
+    return (flags & RCODE_MASK) != 0 ? DNS_FAILED : follow(r, num_records, q, w);
+}
+
+enum dns_result dns_parse_answer(struct slice message, const struct dns_question *q,
+                                 struct dns_answer *out)
+{
+    struct wanted w = {out, NULL};
+    *out = (struct dns_answer){.ttl_s = UINT32_MAX};
+    enum dns_result result = parse(message, q, &w);
     if (result != DNS_OK) {
         *out = (struct dns_answer){.ttl_s = 0};
     }
+    return result;
+}
+
+enum dns_result dns_parse_mx(struct slice message, const struct dns_question *q,
+                             struct dns_mx_list *out)
+{
+    struct dns_answer count = {.ttl_s = UINT32_MAX};
+    struct wanted w = {&count, out};
+    out->num = 0;
+    out->is_null = false;
+    enum dns_result result = parse(message, q, &w);
+    out->is_null = result == DNS_OK && out->is_null && count.num_addrs == 1;
+    out->num = result == DNS_OK ? out->num : 0;
     return result;
 }

@@ -56,4 +56,24 @@ struct dns_answer {
 enum dns_result dns_parse_answer(struct slice message, const struct dns_question *q,
                                  struct dns_answer *out);
 
+/* A mail exchanger: a host's name of letters, digits, '-', '_' and dots, a NUL behind it. */
+struct dns_mx {
+    uint16_t preference;
+    uint8_t len;
+    char name[DNS_NAME_MAX];
+};
+
+#define DNS_MX_MAX 8
+
+struct dns_mx_list {
+    bool is_null; /* the one record says that the domain takes no mail (RFC 7505) */
+    size_t num;
+    struct dns_mx hosts[DNS_MX_MAX]; /* the best, best first; equal ones as they came */
+};
+
+/* The same for DNS_MX. DNS_OK: there are records, though perhaps none with a name that a host can
+ * have. */
+enum dns_result dns_parse_mx(struct slice message, const struct dns_question *q,
+                             struct dns_mx_list *out);
+
 #endif

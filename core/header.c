@@ -30,7 +30,11 @@ bool header_put_received(struct buf *b, const struct header_trace *t)
 {
     buf_put_string(b, "Received: from ");
     put_helo(b, t->helo);
-    if (t->peer.family != NET_NONE) {
+    if (t->is_local) {
+        buf_put_string(b, " (local uid ");
+        text_put_u64(b, t->local_uid);
+        buf_put_string(b, ")");
+    } else if (t->peer.family != NET_NONE) {
         buf_put_string(b, " (");
         net_addr_put_literal(b, &t->peer);
         buf_put_string(b, ")");
@@ -40,9 +44,12 @@ bool header_put_received(struct buf *b, const struct header_trace *t)
     buf_put_string(b, t->is_smtputf8 ? " with UTF8SMTP"
                       : t->is_esmtp  ? " with ESMTP"
                                      : " with SMTP");
+    /* There are no registered words for TLS or a login without EHLO. */
+    bool is_extended = t->is_smtputf8 || t->is_esmtp;
+    buf_put_string(b, is_extended && t->tls.len != 0 ? "S" : "");
+    buf_put_string(b, is_extended && t->is_authenticated ? "A" : "");
     if (t->tls.len != 0) {
-        /* There is no registered word for TLS without EHLO. */
-        buf_put_string(b, t->is_smtputf8 || t->is_esmtp ? "S (" : " (");
+        buf_put_string(b, " (");
         buf_put(b, t->tls);
         buf_put_string(b, ")");
     }

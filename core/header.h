@@ -22,13 +22,16 @@ struct header_trace {
     struct slice
         recipient; /* without brackets, as named by the client; empty, if there are more than one */
     int64_t date;  /* seconds since 1970 UTC */
+    uint32_t local_uid; /* if it is_local: whose process on this machine handed it in */
+    bool is_local;
     bool is_esmtp;
+    bool is_authenticated;
     bool is_smtputf8;
 };
 
-/* "Received: from HELO ([PEER]) by HOST with ESMTPS (TLS) id ID for <RCPT>; DATE" and CRLF, folded
- * so that no line is over 998 octets; with-types of RFC 3848 and RFC 6531 4.3. False, with overflow
- * set, if b is full. */
+/* "Received: from HELO ([PEER]), or (local uid NUMBER), by HOST with ESMTPS (TLS) id ID for <RCPT>;
+ * DATE" and CRLF, folded so that no line is over 998 octets; with-types of RFC 3848 and RFC
+ * 6531 4.3. False, with overflow set, if b is full. */
 bool header_put_received(struct buf *b, const struct header_trace *t);
 
 /* "Return-Path: <PATH>" and CRLF; an empty path is the null path. */

@@ -71,7 +71,7 @@ static bool is_below(struct slice domain, struct slice parent)
     return text_equal_nocase(tail, parent);
 }
 
-static bool item_matches(const struct domainlist_item *item, struct slice domain)
+bool domainlist_item_matches(const struct domainlist_item *item, struct slice domain)
 {
     switch (item->kind) {
     case DOMAIN_EXACT:
@@ -88,7 +88,7 @@ static bool item_matches(const struct domainlist_item *item, struct slice domain
 const struct domainlist_item *domainlist_find(const struct domainlist *list, struct slice domain)
 {
     for (uint32_t i = 0; i < list->num_items; i++) {
-        if (item_matches(&list->items[i], domain)) {
+        if (domainlist_item_matches(&list->items[i], domain)) {
             return &list->items[i];
         }
     }

@@ -49,6 +49,9 @@ bool domainlist_parse_item(struct slice text, struct domainlist_item *out);
 /* ASCII letters are compared without regard to case, other bytes as they are. */
 bool domainlist_match(const struct domainlist *list, struct slice domain);
 
+/* Whether that entry's pattern, its '!' left aside, holds domain. */
+bool domainlist_item_matches(const struct domainlist_item *item, struct slice domain);
+
 /* The first entry that matches, which decides; NULL if none does. */
 const struct domainlist_item *domainlist_find(const struct domainlist *list, struct slice domain);
 

@@ -2,17 +2,20 @@
 # rest. An include may point to the same layer or down, never up (make check-deps).
 LAYERS = base codecs engines services mta
 
-LAYER_base = slice buf text pool heap arena timer err log crc32c net_addr budget
-LAYER_codecs = der der_write pem x509 ocsp_response ocsp_request http url dns resolv_conf \
-    smtp_line smtp_command smtp_reply address header envelope hostlist ocsp_reason mime
-LAYER_engines = smtpd smtpd_* smtp_client tls tls_* ocsp_check ocsp_check_* ocsp_certid ocsp_report resolver \
-    auth policy
-LAYER_services = spool spool_* queue ocsp_staple ocsp_staple_* ocsp_fetch ocsp_fetch_* wall_time route \
+LAYER_base = slice buf text pool heap arena timer err log crc32c net_addr budget rate
+LAYER_codecs = base64 xtext scram der der_write pem x509 ocsp_response ocsp_request http url dns resolv_conf \
+    smtp_answer peerlist \
+    smtp_line smtp_command smtp_reply address header envelope hostlist ocsp_reason mime dsn
+LAYER_engines = smtp_client smtp_client_* smtp_login \
+    smtpd smtpd_* tls tls_* ocsp_check ocsp_check_* ocsp_certid ocsp_report resolver \
+    auth auth_users scram_keys scram_client policy
+LAYER_services = lookup_io \
+    spool spool_* queue queue_* running_time ocsp_staple ocsp_staple_* ocsp_fetch ocsp_fetch_* wall_time route route_* \
     deliver_* alias alias_* control conf conf_*
 LAYER_mta = mta mta_*
 
 # Who may include the public headers of Mbed TLS, and who its internals.
-MBEDTLS_USERS = tls tls_* ocsp_certid ocsp_check ocsp_check_* ocsp_staple ocsp_staple_*
+MBEDTLS_USERS = tls tls_* scram_keys ocsp_certid ocsp_check ocsp_check_* ocsp_staple ocsp_staple_*
 MBEDTLS_INTERNALS = tls_status tls_status_*
 
 # Who may keep state of its own: the hooks of Mbed TLS (memory, time, randomness) have no context.

@@ -7,6 +7,9 @@
  *   the spool: ONE sync for all that waits; what became durable is answered
  *   sessions again: those answers go out
  *   one TLS handshake: public-key work comes after the replies that are due
+ *   mail that is sent on: a turn for each connection; handshakes take turns with those of clients
+ *   one login: a piece of hashing its password, likewise
+ *   fetching proofs: what has come of one answer
  *   deliveries: a bounded piece
  *
  * Whatever is left makes the next wait return at once. */
@@ -35,6 +38,12 @@ static void take_event(struct mta *m, const struct port_event *event)
     case PORT_WRITABLE:
         if (TAG_OWNER(event->tag) == TAG_LISTENER) {
             mta_accept(m, (uint32_t)TAG_REST(event->tag));
+        } else if (TAG_OWNER(event->tag) == TAG_CONTROL) {
+            control_event(m, TAG_REST(event->tag));
+        } else if (TAG_OWNER(event->tag) == TAG_FETCH) {
+            m->fetch_woken = true;
+        } else if (TAG_OWNER(event->tag) == TAG_REMOTE) {
+            deliver_smtp_event(m->remote, TAG_REST(event->tag), event->kind);
         } else {
             conn_event(m, TAG_REST(event->tag), event->kind);
         }
@@ -61,13 +70,21 @@ static void take_timers(struct mta *m)
             conn_timeout(m, t->tag);
             break;
         case TIMER_QUEUE:
-            queue_timer(&m->queue, t);
+            break; /* queue_step, in every step, sees what is due */
+        case TIMER_REMOTE:
+            deliver_smtp_timer(m->remote, t);
             break;
         case TIMER_HEAP:
             handshake_heap_timer(m);
             break;
         case TIMER_STAPLE:
             site_watch(m);
+            break;
+        case TIMER_LOGIN:
+            login_timer(m, t->tag);
+            break;
+        case TIMER_CONTROL:
+            control_timeout(m, t->tag);
             break;
         case TIMER_ACCEPT:
             mta_accept_again(m);
@@ -94,7 +111,7 @@ static void take_spool_event(struct mta *m, const struct spool_event *event)
         mta_spool_ready(m, event->err);
         return;
     case SPOOL_FOUND:
-        if (queue_add(&m->queue, event->id, &event->meta, true) != ERR_OK) {
+        if (queue_add(&m->queue, event->id, true) != ERR_OK) {
             report_text(
                 m, LOG_ERROR, "queue",
                 SLICE_LITERAL("more messages in the spool than this build has room for; the "
@@ -102,7 +119,9 @@ static void take_spool_event(struct mta *m, const struct spool_event *event)
         }
         return;
     case SPOOL_COMMITTED:
-        session_committed(m, event);
+        if (!queue_committed(&m->queue, event)) {
+            session_committed(m, event);
+        }
         return;
     case SPOOL_OUTCOME_DURABLE:
         return;
@@ -125,13 +144,17 @@ static bool run_spool(struct mta *m)
 
 static uint64_t wait_ms(const struct mta *m, bool more)
 {
-    if (more || m->run.first != NULL || m->shaking_first != NULL) {
+    if (more || m->run.first != NULL || m->shaking_first != NULL || m->working_first != NULL) {
         return 0;
     }
     uint64_t at_ms = timers_next_ms(&m->timers);
     uint64_t spool_ms = spool_next_deadline_ms(m->spool);
     if (spool_ms < at_ms) {
         at_ms = spool_ms;
+    }
+    uint64_t fetch_ms = fetch_deadline_ms(m);
+    if (fetch_ms < at_ms) {
+        at_ms = fetch_ms;
     }
     if (m->stopping && m->stop_by_ms < at_ms) {
         at_ms = m->stop_by_ms;
@@ -150,8 +173,10 @@ void mta_stop(struct mta *m)
     report_text(m, LOG_INFO, "stop", SLICE_LITERAL("finishing what was promised"));
     m->stopping = true;
     m->stop_by_ms = m->now_ms + STOP_WITHIN_MS;
+    ocsp_fetch_close(&m->fetch);
     mta_close_listeners(m);
     queue_stop(&m->queue);
+    deliver_smtp_stop(m->remote);
     spool_stop(m->spool);
     uint32_t cursor = 0;
     struct conn *c;
@@ -165,8 +190,21 @@ static bool is_finished(struct mta *m)
     if (!m->stopping) {
         return false;
     }
-    return (m->conns.num_used == 0 && queue_is_idle(&m->queue) && spool_idle(m->spool)) ||
+    return (m->conns.num_used == 0 && queue_is_idle(&m->queue) && spool_idle(m->spool) &&
+            deliver_smtp_is_idle(m->remote)) ||
            m->now_ms >= m->stop_by_ms;
+}
+
+/* One public-key operation in a step: clients' handshakes go first, but not twice in a row where
+ * mail to be sent on needs one as well. */
+static bool run_handshakes(struct mta *m)
+{
+    bool is_remotes_turn = m->shaking_first == NULL || !m->remote_shook;
+    if (m->shaking_first != NULL && !(is_remotes_turn && deliver_smtp_wants_shake(m->remote))) {
+        handshake_run(m);
+        is_remotes_turn = false;
+    }
+    return remote_step(m, is_remotes_turn);
 }
 
 bool mta_step(struct mta *m)
@@ -185,11 +223,14 @@ bool mta_step(struct mta *m)
     /* Those that are answered now may at once give the spool more. */
     m->more_to_do = m->more_to_do || m->run.first != NULL;
     conn_run_all(m);
-    handshake_run(m);
+    bool sends_more = run_handshakes(m);
+    login_run(m);
+    fetch_step(m);
     struct buf scratch = buf_make(m->scratch, BUDGET_SCRATCH_LEN);
     if (queue_step(&m->queue, m->now_ms, scratch)) {
         m->more_to_do = true;
     }
+    m->more_to_do = m->more_to_do || sends_more || deliver_smtp_has_turns(m->remote);
     if (!is_finished(m)) {
         return true;
     }

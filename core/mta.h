@@ -15,7 +15,9 @@ struct mta_start {
     const char *conf_path;
     const char *hostname; /* the machine's name, where primary_hostname is not set */
     const char *version;
-    int64_t build_time_s; /* no true clock is before it */
+    int64_t build_time_s;         /* no true clock is before it */
+    const char *resolv_conf_path; /* of the system's resolver, NULL: there is none */
+    const char *hosts_path;
 };
 
 /* Bytes of arena that mta_open takes with that spool_size and the store's write unit; and the table
@@ -40,10 +42,5 @@ bool mta_step(struct mta *m);
 
 /* How it ended: ERR_OK, or why it could not go on. */
 enum err mta_result(const struct mta *m);
-
-/* Where listener number index is bound; false if there is none. For tests and for the line at
- * start. */
-bool mta_listener(const struct mta *m, uint32_t index, struct net_addr *out,
-                  bool *out_implicit_tls);
 
 #endif

@@ -2,35 +2,53 @@
 #include "mta_inside.h"
 
 #define ACCEPTS_PER_EVENT 16
-#define ACCEPT_PAUSE_MS   1000 /* after running out of descriptors */
 
-static void complain(struct buf *errors, const struct net_addr *at, enum err err)
+static void complain(struct buf *errors, const struct conf_listener *wanted, enum err err)
 {
     buf_put_string(errors, "listen on ");
-    net_addr_put(errors, at);
-    buf_put_string(errors, " port ");
-    text_put_u64(errors, at->port);
+    if (wanted->path != NULL) {
+        text_put_escaped(errors, slice_of_string(wanted->path), PORT_LOCAL_PATH_MAX);
+    } else {
+        net_addr_put(errors, &wanted->at);
+        buf_put_string(errors, " port ");
+        text_put_u64(errors, wanted->at.port);
+    }
     buf_put_string(errors, ": ");
     buf_put_string(errors, err_name(err));
     buf_put_string(errors, "\n");
 }
 
-static bool same_place(const struct net_addr *a, const struct net_addr *b)
+static bool is_at(const struct listener *l, const struct conf_listener *wanted)
 {
-    return net_addr_same_host(a, b) && a->port == b->port;
+    if (wanted->path != NULL) {
+        return strcmp(l->path, wanted->path) == 0;
+    }
+    return l->path[0] == '\0' && net_addr_same_host(&l->at, &wanted->at) &&
+           l->at.port == wanted->at.port;
 }
 
-static struct listener *find_listener(struct mta *m, const struct net_addr *at)
+static struct listener *find_listener(struct mta *m, const struct conf_listener *wanted)
 {
     for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
-        if (m->listeners[i].handle != 0 && same_place(&m->listeners[i].at, at)) {
+        if (m->listeners[i].handle != 0 && is_at(&m->listeners[i], wanted)) {
             return &m->listeners[i];
         }
     }
     return NULL;
 }
 
-static enum err add_listener(struct mta *m, const struct conf_listener *wanted)
+static enum err listen_local(struct mta *m, struct listener *l, const struct conf *conf)
+{
+    const char *group = conf->submit_socket_group;
+    struct port_local at = {.path = conf->submit_socket,
+                            .group = group,
+                            .access = group[0] != '\0' ? PORT_GROUP : PORT_EVERYBODY};
+    memcpy(l->path, at.path, strlen(at.path) + 1); /* conf has seen to its length */
+    return m->port->net.listen_local(m->port->net.ctx, &l->handle, &at);
+}
+
+static enum err add_listener(struct mta *m, const struct conf *conf,
+                             const struct conf_listener *wanted)
 {
     const struct port_net *net = &m->port->net;
     for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
@@ -38,7 +56,8 @@ static enum err add_listener(struct mta *m, const struct conf_listener *wanted)
         if (l->handle != 0) {
             continue;
         }
-        enum err err = net->listen(net->ctx, &l->handle, &wanted->at);
+        enum err err = wanted->path != NULL ? listen_local(m, l, conf)
+                                            : net->listen(net->ctx, &l->handle, &wanted->at);
         if (err == ERR_OK) {
             err = net->watch(net->ctx, l->handle, m->spool_ready, false, TAG_LISTENER | i);
             l->at = wanted->at;
@@ -46,7 +65,7 @@ static enum err add_listener(struct mta *m, const struct conf_listener *wanted)
             l->is_wanted = true;
             l->is_new = true;
         } else {
-            l->handle = 0;
+            memset(l, 0, sizeof *l);
         }
         return err;
     }
@@ -68,17 +87,17 @@ static enum err open_wanted(struct mta *m, const struct conf *conf, struct buf *
     uint32_t num_listening = 0;
     for (uint32_t i = 0; i < conf->num_listeners; i++) {
         const struct conf_listener *wanted = &conf->listeners[i];
-        struct listener *l = find_listener(m, &wanted->at);
+        struct listener *l = find_listener(m, wanted);
         enum err err = ERR_OK;
         if (l == NULL) {
-            err = add_listener(m, wanted);
+            err = add_listener(m, conf, wanted);
         } else {
             l->is_wanted = true;
         }
         if (err == ERR_OK) {
             num_listening++;
         } else if (err != ERR_UNSUPPORTED) { /* a machine without IPv6 still serves IPv4 */
-            complain(errors, &wanted->at, err);
+            complain(errors, wanted, err);
             worst = err;
         }
     }
@@ -110,7 +129,7 @@ void mta_listen_only(struct mta *m, const struct conf *conf)
         }
     }
     for (uint32_t i = 0; i < conf->num_listeners; i++) {
-        struct listener *l = find_listener(m, &conf->listeners[i].at);
+        struct listener *l = find_listener(m, &conf->listeners[i]);
         if (l != NULL) {
             l->tls_on_connect = conf->listeners[i].is_implicit_tls;
         }
@@ -143,13 +162,28 @@ void mta_close_listeners(struct mta *m)
     }
 }
 
-bool mta_listener(const struct mta *m, uint32_t index, struct net_addr *out, bool *out_implicit_tls)
+static void report_listener(struct mta *m, const struct listener *l)
 {
-    if (index >= BUDGET_LISTENERS || m->listeners[index].handle == 0) {
-        return false;
+    struct net_addr at;
+    struct log_line line;
+    log_begin(&line, "listen");
+    if (l->path[0] != '\0') {
+        log_peer_text(&line, "path", slice_of_string(l->path));
+    } else if (m->port->net.local_addr(m->port->net.ctx, &at, l->handle) == ERR_OK) {
+        report_addr(&line, "address", &at);
+        log_u64(&line, "port", at.port);
+        log_word(&line, "tls", l->tls_on_connect ? "on-connect" : "starttls");
     }
-    *out_implicit_tls = m->listeners[index].tls_on_connect;
-    return m->port->net.local_addr(m->port->net.ctx, out, m->listeners[index].handle) == ERR_OK;
+    report_line(m, LOG_INFO, &line);
+}
+
+void mta_report_listeners(struct mta *m)
+{
+    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
+        if (m->listeners[i].handle != 0) {
+            report_listener(m, &m->listeners[i]);
+        }
+    }
 }
 
 static uint32_t num_from(const struct mta *m, const struct net_addr *peer)
@@ -180,6 +214,26 @@ static void refuse(struct mta *m, uint32_t handle, const struct net_addr *peer, 
     log_word(&line, "result", "refused");
     log_word(&line, "reason", is_clients_fault ? "smtp_accept_max_per_host" : "smtp_accept_max");
     report_line(m, LOG_WARNING, &line);
+}
+
+static void admit_local(struct mta *m, const struct listener *l, uint32_t handle)
+{
+    static const struct net_addr nowhere = {.family = NET_NONE};
+    struct port_user *user = NULL;
+    enum err err = local_admit(m, handle, &user);
+    struct conn *c = NULL;
+    if (err == ERR_OK && m->conns.num_used < m->site->conf.smtp_accept_max) {
+        c = pool_take(&m->conns);
+    }
+    if (c == NULL) {
+        pool_give(&m->locals, user);
+        refuse(m, handle, &nowhere, l->tls_on_connect, err == ERR_NOT_ALLOWED);
+        return;
+    }
+    c->handle = handle;
+    c->local = user;
+    m->stats.num_connections++;
+    conn_open(m, c);
 }
 
 static void admit(struct mta *m, const struct listener *l, uint32_t handle,
@@ -215,7 +269,11 @@ void mta_accept(struct mta *m, uint32_t index)
         enum err err = net->accept(net->ctx, &handle, &peer, l->handle);
         if (err == ERR_OK) {
             net_addr_unmap(&peer);
-            admit(m, l, handle, &peer);
+            if (l->path[0] != '\0') {
+                admit_local(m, l, handle);
+            } else {
+                admit(m, l, handle, &peer);
+            }
             continue;
         }
         if (err == ERR_NO_HANDLE) {
@@ -229,6 +287,7 @@ void mta_accept(struct mta *m, uint32_t index)
 
 void mta_accept_again(struct mta *m)
 {
+    control_accept_again(m);
     for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
         struct listener *l = &m->listeners[i];
         if (l->handle != 0 && l->again_ms != 0 && l->again_ms <= m->now_ms) {

@@ -57,6 +57,42 @@ static enum err check_budget(const struct conf *conf, struct buf *errors)
     return connections != ERR_OK ? connections : handshakes;
 }
 
+/* It is read again at each login; mistakes are better told now. */
+static enum err check_users(struct mta *m, const char *path, struct buf *errors)
+{
+    struct slice text;
+    enum err err = read_file(m, path, BUDGET_SCRATCH_LEN, &text, errors);
+    uint32_t wrong_line = err == ERR_OK ? auth_users_check(text) : 0;
+    if (wrong_line != 0) {
+        text_put_escaped(errors, slice_of_string(path), 200);
+        buf_put_string(errors, ":");
+        text_put_u64(errors, wrong_line);
+        buf_put_string(errors, ": expected a line as `postern passwd` writes it\n");
+        err = ERR_MALFORMED;
+    }
+    return err;
+}
+
+/* Passwords that are everybody's to read are not used. */
+static enum err read_logins(struct mta *m, struct conf *conf, struct arena *memory,
+                            struct buf *errors)
+{
+    size_t len = 0;
+    enum err err = m->port->files.read_private(m->port->files.ctx, &len, conf->client_auth_file,
+                                               m->scratch, BUDGET_SCRATCH_LEN);
+    if (err == ERR_OK) {
+        err = conf_read_logins(conf, memory, slice_make(m->scratch, len), errors);
+    } else if (err == ERR_NOT_ALLOWED) {
+        text_put_escaped(errors, slice_of_string(conf->client_auth_file), 200);
+        buf_put_string(errors, ": it must belong to the user that runs the server, or root, and be "
+                               "readable for nobody else (mode 0600)\n");
+    } else {
+        complain_file(errors, conf->client_auth_file, err);
+    }
+    memset(m->scratch, 0, len);
+    return err;
+}
+
 enum err site_load(struct mta *m, struct site *site, struct buf *errors)
 {
     struct slice text;
@@ -80,6 +116,12 @@ enum err site_load(struct mta *m, struct site *site, struct buf *errors)
             err = conf_read_aliases(conf, &memory, text, errors);
         }
     }
+    if (err == ERR_OK && conf->client_auth_file[0] != 0) {
+        err = read_logins(m, conf, &memory, errors);
+    }
+    if (err == ERR_OK && conf->auth_users_file[0] != 0) {
+        err = check_users(m, conf->auth_users_file, errors);
+    }
     if (err == ERR_OK) {
         err = conf_check(conf, &env, errors);
     }
@@ -94,6 +136,7 @@ void site_use(struct mta *m, struct site *site)
     m->site = site;
     wall_time_trust(&m->wall, site_trust(site));
     m->queue.conf = conf;
+    remote_use(m, conf);
     m->smtp_env.hostname = conf->primary_hostname;
     m->smtp_env.limits = (struct smtpd_limits){
         .message_size_limit = conf->message_size_limit,
@@ -105,6 +148,7 @@ void site_use(struct mta *m, struct site *site)
         .nonmail_commands_max = (uint16_t)conf->smtp_accept_max_nonmail,
     };
     m->smtp_env.starttls_offered = false;
+    m->smtp_env.auth_needs_tls = conf->auth_users_file[0] != 0;
     m->smtp_env_tls = m->smtp_env;
     m->smtp_env_tls.starttls_offered = conf->tls_certificate[0] != 0;
 }
@@ -112,7 +156,7 @@ void site_use(struct mta *m, struct site *site)
 /* Who is not offered STARTTLS shares everything else. */
 const struct smtpd_env *conn_smtp_env(const struct mta *m, const struct conn *c)
 {
-    bool offered = hostlist_match(&m->site->conf.tls_advertise_hosts, &c->peer);
+    bool offered = c->local == NULL && hostlist_match(&m->site->conf.tls_advertise_hosts, &c->peer);
     return offered ? &m->smtp_env_tls : &m->smtp_env;
 }
 
@@ -124,6 +168,12 @@ static const char *fixed_change(const struct conf *now, const struct conf *next)
     }
     if (now->spool_size != next->spool_size) {
         return "spool_size";
+    }
+    if (strcmp(now->submit_socket_group, next->submit_socket_group) != 0) {
+        return "submit_socket_group";
+    }
+    if (strcmp(now->control_socket, next->control_socket) != 0) {
+        return "control_socket";
     }
     if (now->log_level != next->log_level) {
         return "log_level";

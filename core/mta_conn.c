@@ -57,9 +57,12 @@ static void free_conn(struct mta *m, struct conn *c)
     session_abort(m, c);
     report_connection(m, c);
     timer_cancel(&m->timers, &c->timer);
+    login_drop(m, c);
+    pool_give(&m->users, c->user);
     handshake_end(m, c);
     pool_give(&m->in_slots, c->in);
     pool_give(&m->out_slots, c->out);
+    pool_give(&m->locals, c->local);
     m->port->net.close(m->port->net.ctx, c->handle);
     pool_give(&m->conns, c);
 }
@@ -221,6 +224,9 @@ static enum turn obey(struct mta *m, struct conn *c, enum smtpd_event event,
     case SMTPD_ABORT:
         session_abort(m, c);
         return TURN_AGAIN;
+    case SMTPD_AUTH:
+        login_ask(m, c, ask);
+        return TURN_AGAIN;
     case SMTPD_STARTTLS:
         smtpd_answer(&c->smtp, handshake_may_begin(m), slice_make(NULL, 0));
         return TURN_AGAIN;
@@ -284,6 +290,7 @@ static bool lingers(const struct conn *c)
     case SMTPD_REASON_SYNPROT_ERRORS:
     case SMTPD_REASON_UNKNOWN_COMMANDS:
     case SMTPD_REASON_NONMAIL_COMMANDS:
+    case SMTPD_REASON_AUTH_FAILURES:
         return !c->peer_ended;
     case SMTPD_REASON_NONE:
     case SMTPD_REASON_QUIT:

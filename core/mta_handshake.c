@@ -118,7 +118,7 @@ static void leave_place(struct mta *m, struct conn *c)
         return;
     }
     c->has_place = false;
-    staple_count(&m->staple_counts, tls_info(c->tls));
+    site_count(m, tls_info(c->tls));
     m->num_handshakes--;
     uint32_t cursor = 0;
     struct conn *other;
@@ -196,6 +196,7 @@ static void establish(struct mta *m, struct conn *c)
     if (!c->tls_on_connect) {
         smtpd_tls_started(&c->smtp);
     }
+    login_offer(m, c);
 }
 
 /* What a name needs is loaded here, so one set at most in a step. */

@@ -3,20 +3,28 @@
  * Private to core/mta*.c. Who does what: mta.c the step and its order; mta_accept.c listeners and
  * limits; mta_conn.c bytes in and out of a connection; mta_handshake.c the handshake queue;
  * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
- * mta_session.c the answers to what a session asks; mta_conf.c options and their reload;
- * mta_report.c log lines.
+ * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_conf.c options and their
+ * reload; mta_report.c log lines; mta_control.c the control socket; mta_local.c users of this
+ * machine; mta_remote.c mail that is sent on.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
 
+#include "auth.h"
+#include "base64.h"
 #include "budget.h"
 #include "conf.h"
+#include "control.h"
+#include "deliver_smtp.h"
 #include "envelope.h"
 #include "mta.h"
+#include "ocsp_fetch.h"
 #include "ocsp_staple.h"
 #include "ocsp_staple_names.h"
 #include "queue.h"
+#include "rate.h"
 #include "route.h"
+#include "running_time.h"
 #include "smtpd.h"
 #include "spool.h"
 #include "tls.h"
@@ -27,10 +35,45 @@
 #define TAG_CONN       (UINT64_C(1) << 56)
 #define TAG_LISTENER   (UINT64_C(2) << 56)
 #define TAG_QUEUE      (UINT64_C(3) << 56)
+#define TAG_FETCH      (UINT64_C(4) << 56)
+#define TAG_CONTROL    (UINT64_C(5) << 56)
+#define TAG_REMOTE     (UINT64_C(6) << 56)
 #define TAG_OWNER(tag) ((tag) >> 56 << 56)
 #define TAG_REST(tag)  ((tag) & ((UINT64_C(1) << 56) - 1))
 
-enum timer_kind { TIMER_CONN, TIMER_QUEUE, TIMER_ACCEPT, TIMER_HEAP, TIMER_STAPLE };
+enum timer_kind {
+    TIMER_CONN,
+    TIMER_QUEUE,
+    TIMER_ACCEPT,
+    TIMER_HEAP,
+    TIMER_STAPLE,
+    TIMER_CONTROL,
+    TIMER_LOGIN,
+    TIMER_REMOTE
+};
+
+#define ACCEPT_PAUSE_MS 1000 /* after running out of descriptors */
+
+/* What is counted in rates. */
+enum rate_kind { RATE_LOCAL_MESSAGES, RATE_FAILED_LOGINS };
+
+/* Who has logged in. */
+struct mta_user {
+    uint8_t name_len;
+    uint16_t senders_len; /* as in struct auth_user */
+    uint8_t name[AUTH_NAME_MAX];
+    uint8_t senders[AUTH_SENDERS_MAX];
+};
+
+/* A login under way; see mta_auth.c. */
+struct login {
+    struct timer timer; /* of a reply that comes late */
+    struct login *next; /* of those that work */
+    uint64_t conn;      /* handle */
+    struct mta_user *user;
+    struct auth auth;
+    uint8_t challenge[BASE64_LEN(AUTH_CHALLENGE_MAX)];
+};
 
 /* Bytes of a session that came in and are not used up, or that could not be sent. Borrowed from
  * pools while there are any. */
@@ -50,6 +93,8 @@ struct txn {
     bool wrote_envelope;
     bool wrote_trace;
     bool is_smtputf8;
+    bool is_8bit;      /* the content, as far as it has come */
+    bool is_forwarded; /* some recipient is not at the address that the client named */
     uint64_t spool_txn;
     uint64_t declared_len;
     int64_t received_s;
@@ -84,6 +129,7 @@ struct conn {
     uint32_t num_messages;
     uint32_t drained_len; /* thrown away behind the last reply */
     struct net_addr peer;
+    struct port_user *local; /* of this machine, at the submit socket; else NULL */
     struct timer timer;
     uint64_t opened_ms;
     uint64_t phase_ms; /* when CONN_HANDSHAKE or CONN_CLOSING began */
@@ -95,7 +141,9 @@ struct conn {
     struct slot *in;
     struct slot *out;
     struct txn *txn;
-    struct slice body; /* asked to be stored, refused with ERR_AGAIN; a view into in */
+    struct login *login;   /* NULL: none is under way */
+    struct mta_user *user; /* NULL: nobody has logged in */
+    struct slice body;     /* asked to be stored, refused with ERR_AGAIN; a view into in */
     struct smtpd smtp;
 };
 
@@ -109,10 +157,24 @@ struct site {
 struct listener {
     uint32_t handle;
     struct net_addr at;
+    char path[PORT_LOCAL_PATH_MAX + 1]; /* of the submit socket; else empty */
     bool tls_on_connect;
     bool is_wanted; /* while a reload compares */
     bool is_new;
     uint64_t again_ms; /* descriptors ran out: accept again then; 0: accepting */
+};
+
+/* Somebody at the control socket: a request, then its reply. */
+struct control_conn {
+    uint32_t handle; /* the port's */
+    struct timer timer;
+    struct control control;
+    struct control_request request;
+    uint64_t cursor; /* how far the answer has come, as it sees fit; 0: the begin */
+    bool is_answering;
+    bool is_complete; /* all of the reply has been made */
+    struct buf reply; /* what is not sent yet, in reply_bytes */
+    uint8_t reply_bytes[BUDGET_CONTROL_REPLY_LEN];
 };
 
 struct conn_list {
@@ -132,13 +194,17 @@ struct mta {
     const struct port *port;
     const struct mta_start *start;
     uint64_t now_ms;
+    uint64_t started_ms;
     struct site *site; /* in force: one of sites */
     struct site sites[2];
     struct smtpd_env smtp_env;     /* for those who are not offered STARTTLS */
     struct smtpd_env smtp_env_tls; /* and those who are */
     struct timers timers;
-    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names;
-    struct conn_list run;       /* each gets a turn */
+    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names, logins, users,
+        controls, locals;
+    struct conn_list run;        /* each gets a turn */
+    struct login *working_first; /* each gets a turn, one a step */
+    struct rates rates;
     struct conn *shaking_first; /* each gets a turn, one a step */
     struct conn *shaking_last;
     uint32_t num_handshakes;    /* that hold a place */
@@ -146,18 +212,32 @@ struct mta {
     struct txn *commits_first;  /* waiting to be durable */
     struct txn *commits_last;
     struct listener listeners[BUDGET_LISTENERS];
+    uint32_t control_listener;
+    bool control_again;        /* descriptors ran out */
     struct timer staple_timer; /* what is served may change then */
     struct timer heap_timer;   /* TLS ran out of memory: look again then */
     struct timer accept_timer; /* descriptors ran out: look again then */
     struct spool *spool;
     struct queue queue;
-    struct staple staple;      /* the default set */
+    struct deliver_smtp *remote;
+    struct tls_trust
+        *trust;           /* the authorities that servers' certificates may be from; NULL: none */
+    bool remote_shook;    /* the last public-key work was for sending */
+    bool tls_is_broken;   /* it could not be brought up for sending */
+    struct staple staple; /* the default set */
     struct staple_names names; /* and those for names that clients ask for */
     struct staple_counts staple_counts;
     struct staple_ledger evictions;
-    bool is_check; /* nothing may be written */
+    struct ocsp_fetch fetch; /* renews the proofs of all sets */
+    bool fetch_woken;        /* the network has something for it */
+    uint64_t save_again_ms;  /* proofs that could not be written: not before */
+    bool sets_touched;       /* some set may have changed, come or gone */
+    bool is_check;           /* nothing may be written */
     struct wall_time wall;
     char floor_path[1100];
+    struct running_time running;
+    char running_path[CONF_PATH_MAX + 32]; /* beside the spool, as the next */
+    char held_path[CONF_PATH_MAX + 32];
     struct heap heap; /* of TLS */
     struct tls_env tls_env;
     uint64_t stirred_ms; /* when its generator last got fresh entropy */
@@ -191,6 +271,7 @@ void mta_accept_all(struct mta *m); /* begins to take connections in */
 void mta_accept(struct mta *m, uint32_t index);
 void mta_accept_again(struct mta *m);
 void mta_close_listeners(struct mta *m);
+void mta_report_listeners(struct mta *m);
 
 /* mta_conf.c */
 enum err site_load(struct mta *m, struct site *site, struct buf *errors);
@@ -206,7 +287,37 @@ enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors);
 struct tls_set *site_take_set(struct mta *m, struct slice name);
 void site_watch(struct mta *m); /* tells what is served, where that has changed */
 void site_put_check(struct mta *m, struct buf *out);
+void site_count(struct mta *m, const struct tls_info *info); /* a handshake that has ended */
 void site_close_tls(struct mta *m);
+enum err site_open_env(struct mta *m, const struct conf *conf, struct buf *errors); /* TLS at all */
+
+/* mta_remote.c */
+extern const struct queue_remote remote_for_queue;
+enum err remote_open(struct mta *m, struct arena *a);
+/* The authorities that the options name, with a reference; and those that are in force from now on,
+ * with the reference. */
+enum err remote_load_trust(struct mta *m, const struct conf *conf, struct tls_trust **out,
+                           struct buf *errors);
+void remote_use_trust(struct mta *m, struct tls_trust *trust);
+void remote_use(struct mta *m, const struct conf *conf);
+/* True if there is more to do at once. m->remote_shook: public-key work was done. */
+bool remote_step(struct mta *m, bool may_shake);
+
+/* mta_fetch.c: the renewing of proofs, in bounded pieces */
+#define FETCH_CERTS   3 /* of a chain, from the leaf on */
+#define FETCH_TARGETS ((1 + BUDGET_TLS_SETS) * STAPLE_MAX_PAIRS * FETCH_CERTS)
+enum err fetch_open(struct mta *m, struct arena *a);
+void fetch_use(struct mta *m, const struct conf *conf); /* options that are about to be in force */
+void fetch_step(struct mta *m);
+uint64_t fetch_deadline_ms(const struct mta *m);
+void fetch_put_check(struct mta *m, struct buf *out); /* what would keep it from working */
+/* When a proof of that pair is asked for next, Unix seconds; false: never, or not known. set: 0 the
+ * default one, else 1 + its place in the pool. */
+bool fetch_next_s(const struct mta *m, size_t set, size_t pair, int64_t *out_s);
+
+/* mta_status.c */
+/* For each set of certificates what `postern status` says: lines of "key: value". */
+void site_put_status(struct mta *m, struct buf *out);
 
 /* mta_conn.c */
 void conn_open(struct mta *m, struct conn *c);
@@ -238,6 +349,14 @@ void handshake_wait_for_heap(struct mta *m, struct conn *c);
 void handshake_heap_timer(struct mta *m);
 void handshake_run(struct mta *m); /* a turn for the first of the queue */
 
+/* mta_auth.c */
+void login_offer(struct mta *m, struct conn *c); /* once TLS is there */
+void login_ask(struct mta *m, struct conn *c, const struct smtpd_ask *ask);
+void login_timer(struct mta *m, uint64_t conn_handle);
+void login_run(struct mta *m); /* a piece of work for the first of those that have some */
+void login_drop(struct mta *m, struct conn *c);
+uint64_t rate_key_of_peer(const struct mta *m, uint8_t kind, const struct net_addr *peer);
+
 /* mta_session.c: each answers the session, or returns false and waits for room in the spool */
 void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask);
 void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask);
@@ -247,11 +366,34 @@ void session_end(struct mta *m, struct conn *c);
 void session_abort(struct mta *m, struct conn *c);
 void session_committed(struct mta *m, const struct spool_event *event);
 
+/* mta_local.c */
+/* Whose connection that is: an item of the pool, given back by the caller. ERR_NOT_ALLOWED: that
+ * user has too many; ERR_BUSY: all have. */
+enum err local_admit(struct mta *m, uint32_t handle, struct port_user **out);
+bool local_may_send_as(const struct mta *m, const struct port_user *user,
+                       const struct address *sender);
+bool local_count(struct mta *m,
+                 const struct port_user *user); /* one message more; false: too many */
+void local_put_login(struct buf *out, const struct port_user *user); /* as envelopes have it */
+
+/* mta_control.c */
+void control_open(struct mta *m); /* a server without its socket serves all the same, and says so */
+void control_close(struct mta *m);
+void control_event(struct mta *m, uint64_t handle); /* 0: at the listener */
+void control_timeout(struct mta *m, uint64_t handle);
+void control_accept_again(struct mta *m);
+
+/* mta_control_queue.c: answers to requests; the next piece of the reply and the result. */
+enum err control_queue(struct mta *m, struct control_conn *c);
+enum err control_flush(struct mta *m, struct control_conn *c);
+
 /* mta_report.c */
 void report_line(struct mta *m, enum log_level level, struct log_line *line);
 /* A line for each line of text, under that event's name. */
 void report_text(struct mta *m, enum log_level level, const char *event, struct slice text);
 void report_addr(struct log_line *line, const char *key, const struct net_addr *addr);
+/* peer=ADDRESS, or peer=local and uid=NUMBER. */
+void report_peer(struct log_line *line, const struct net_addr *addr, const struct port_user *local);
 void report_connection(struct mta *m, const struct conn *c);
 /* c is NULL where the client has gone. */
 void report_message(struct mta *m, const struct conn *c, const struct txn *t,

@@ -1,7 +1,8 @@
 /* From options to a running server, and back: memory, services in their order, the end. */
 #include "mta_inside.h"
 
-#define NUM_TIMERS (BUDGET_CONNECTIONS + BUDGET_MESSAGES + 3)
+#define NUM_TIMERS \
+    (BUDGET_CONNECTIONS + BUDGET_REMOTE_CONNECTIONS + BUDGET_LOGINS + BUDGET_CONTROLS + 1 + 3)
 
 /* Sized by the budget, and by the options that count at start. */
 static struct spool_conf spool_conf_of(uint64_t spool_size)
@@ -9,10 +10,19 @@ static struct spool_conf spool_conf_of(uint64_t spool_size)
     return (struct spool_conf){
         .size_limit = spool_size,
         .max_messages = BUDGET_MESSAGES,
-        .max_txns = BUDGET_TRANSACTIONS,
+        .max_txns = BUDGET_TRANSACTIONS + BUDGET_REPORTS,
+        .reserved_len = spool_size / 32,
         .max_outcomes = BUDGET_DELIVERIES * 16,
     };
 }
+
+static const struct queue_limits queue_limits = {
+    .num_messages = BUDGET_MESSAGES,
+    .num_mail_jobs = BUDGET_DELIVERIES,
+    .num_rounds = BUDGET_ROUNDS,
+    .num_items = BUDGET_REPORT_RCPTS,
+    .num_reports = BUDGET_REPORTS,
+};
 
 struct part {
     const char *what;
@@ -20,15 +30,16 @@ struct part {
     uint32_t num;
 };
 
-/* What stands in the arena beside the spool's part. */
+/* What stands in the arena beside the parts of the spool and the queue. */
 static const struct part parts[] = {
     {"server", sizeof(struct mta), 1},
 #define POOL(field, type, num, what) {what, sizeof(type), num},
 #include "budget.def"
 #undef POOL
-    {"messages", sizeof(struct queue_entry), BUDGET_MESSAGES},
-    {"deliveries", sizeof(struct queue_job), BUDGET_DELIVERIES},
+    {"ocsp fetch", sizeof(struct fetch_target), FETCH_TARGETS},
+    {"ocsp fetch buffer", FETCH_MEMORY_LEN, 1},
     {"timers", sizeof(struct timer *), NUM_TIMERS},
+    {"rates", sizeof(struct rate), BUDGET_RATES},
     {"file buffer", BUDGET_SCRATCH_LEN, 1},
     {"tls heap", BUDGET_TLS_HEAP_LEN, 1},
 };
@@ -44,7 +55,8 @@ static size_t part_len(const struct part *p)
 size_t mta_memory_len(uint64_t spool_size, uint32_t write_unit_len)
 {
     struct spool_conf spool_conf = spool_conf_of(spool_size);
-    size_t len = spool_memory_len(&spool_conf, write_unit_len);
+    size_t len = spool_memory_len(&spool_conf, write_unit_len) + queue_memory_len(&queue_limits) +
+                 deliver_smtp_memory_len();
     for (size_t i = 0; i < NUM_PARTS; i++) {
         len += part_len(&parts[i]);
     }
@@ -63,6 +75,16 @@ static void put_row(struct buf *out, const char *what, uint32_t num, size_t item
     buf_put_string(out, " bytes\n");
 }
 
+/* What a message takes while it waits, beside its envelope on disk. */
+static size_t message_len(uint64_t spool_size, uint32_t write_unit_len)
+{
+    struct spool_conf conf = spool_conf_of(spool_size);
+    size_t spool_len = spool_memory_len(&conf, write_unit_len);
+    conf.max_messages = 1;
+    spool_len -= spool_memory_len(&conf, write_unit_len);
+    return (spool_len + BUDGET_MESSAGES - 1) / BUDGET_MESSAGES + queue_message_len(&queue_limits);
+}
+
 void mta_put_budget(struct buf *out, uint64_t spool_size, uint32_t write_unit_len)
 {
     struct spool_conf spool_conf = spool_conf_of(spool_size);
@@ -71,6 +93,10 @@ void mta_put_budget(struct buf *out, uint64_t spool_size, uint32_t write_unit_le
         put_row(out, parts[i].what, parts[i].num, parts[i].item_len, part_len(&parts[i]));
     }
     put_row(out, "spool", 1, spool_len, spool_len);
+    put_row(out, "queue", 1, queue_memory_len(&queue_limits), queue_memory_len(&queue_limits));
+    put_row(out, "sending", 1, deliver_smtp_memory_len(), deliver_smtp_memory_len());
+    put_row(out, "of both for messages", BUDGET_MESSAGES, message_len(spool_size, write_unit_len),
+            (size_t)BUDGET_MESSAGES * message_len(spool_size, write_unit_len));
     buf_put_string(out, "all: ");
     text_put_u64(out, mta_memory_len(spool_size, write_unit_len));
     buf_put_string(out, " bytes\n");
@@ -83,26 +109,58 @@ static enum err open_memory(struct mta *m, struct arena *a)
 #include "budget.def"
 #undef POOL
     m->scratch = arena_take(a, BUDGET_SCRATCH_LEN);
+    m->rates.num_items = BUDGET_RATES;
+    m->rates.items = arena_take(a, BUDGET_RATES * sizeof *m->rates.items);
+    fits = fits && m->rates.items != NULL;
+    fits = fits && fetch_open(m, a) == ERR_OK;
     return fits && m->scratch != NULL ? ERR_OK : ERR_NO_MEMORY;
+}
+
+/* A file beside the spool; too long a path is empty. */
+static void put_path(char *into, size_t cap, const struct site *site, const char *name)
+{
+    struct buf path = buf_make(into, cap);
+    buf_put_string(&path, site->conf.spool_directory);
+    buf_put_string(&path, name);
+    if (!buf_end_string(&path)) {
+        into[0] = 0;
+    }
 }
 
 static enum err open_services(struct mta *m, struct arena *a)
 {
+    uint8_t *seed = (uint8_t *)&m->rates.seed;
+    enum err seeded = m->port->entropy.fill(m->port->entropy.ctx, seed, sizeof m->rates.seed);
+    if (seeded != ERR_OK) {
+        return seeded;
+    }
     const struct port *port = m->port;
     struct spool_conf spool_conf = spool_conf_of(m->site->conf.spool_size);
     enum err err = spool_open(&m->spool, &spool_conf, &port->store, &port->entropy, &port->log, a);
     if (err != ERR_OK) {
         return err;
     }
+    err = remote_open(m, a);
+    if (err != ERR_OK) {
+        return err;
+    }
+    put_path(m->running_path, sizeof m->running_path, m->site, "/running-time");
+    put_path(m->held_path, sizeof m->held_path, m->site, "/held-messages");
+    running_time_open(&m->running, port, m->running_path);
     struct queue_env env = {
         .timers = &m->timers,
         .spool = m->spool,
         .port = port,
         .conf = &m->site->conf,
+        .running = &m->running,
+        .wall = &m->wall,
+        .remote = &remote_for_queue,
+        .smtp = m->remote,
+        .held_path = m->held_path,
         .timer_kind = TIMER_QUEUE,
         .tag_mark = TAG_QUEUE,
     };
-    return queue_open(&m->queue, a, &env, BUDGET_MESSAGES, BUDGET_DELIVERIES);
+    return queue_open(&m->queue, a, &env, &queue_limits);
 }
 
 static void complain(struct buf *errors, const char *what, enum err err)
@@ -120,12 +178,7 @@ enum wall_trust site_trust(const struct site *site)
 
 static void open_clock(struct mta *m, const struct site *site)
 {
-    struct buf path = buf_make(m->floor_path, sizeof m->floor_path);
-    buf_put_string(&path, site->conf.spool_directory);
-    buf_put_string(&path, "/clock-floor");
-    if (!buf_end_string(&path)) {
-        m->floor_path[0] = 0;
-    }
+    put_path(m->floor_path, sizeof m->floor_path, site, "/clock-floor");
     wall_time_open(&m->wall, m->port, site_trust(site), m->floor_path, m->start->build_time_s);
 }
 
@@ -160,6 +213,7 @@ static struct mta *make(struct arena *a, const struct port *port, const struct m
         m->port = port;
         m->start = start;
         m->now_ms = port->clock.monotonic_ms(port->clock.ctx);
+        m->started_ms = m->now_ms;
     }
     return m;
 }
@@ -189,26 +243,10 @@ enum err mta_open(struct mta **out, struct arena *a, const struct port *port,
         site_close_tls(m);
         return err;
     }
+    control_open(m);
     m->more_to_do = true; /* recovery */
     *out = m;
     return ERR_OK;
-}
-
-static void report_listeners(struct mta *m)
-{
-    struct net_addr at;
-    bool is_implicit_tls;
-    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
-        if (!mta_listener(m, i, &at, &is_implicit_tls)) {
-            continue;
-        }
-        struct log_line line;
-        log_begin(&line, "listen");
-        report_addr(&line, "address", &at);
-        log_u64(&line, "port", at.port);
-        log_word(&line, "tls", is_implicit_tls ? "on-connect" : "starttls");
-        report_line(m, LOG_INFO, &line);
-    }
 }
 
 void mta_spool_ready(struct mta *m, enum err err)
@@ -224,12 +262,13 @@ void mta_spool_ready(struct mta *m, enum err err)
         return;
     }
     m->spool_ready = true;
+    queue_begin(&m->queue, buf_make(m->scratch, BUDGET_SCRATCH_LEN));
     mta_accept_all(m);
-    report_listeners(m);
+    mta_report_listeners(m);
     log_begin(&line, "start");
     log_word(&line, "version", m->start->version);
     log_slice(&line, "hostname", m->smtp_env.hostname);
-    log_u64(&line, "messages", m->queue.entries.num_used);
+    log_u64(&line, "messages", queue_num_messages(&m->queue));
     report_line(m, LOG_INFO, &line);
 }
 
@@ -244,15 +283,18 @@ void mta_close(struct mta *m)
     log_u64(&line, "refused", m->stats.num_refused);
     log_u64(&line, "handshakes", m->stats.num_handshakes);
     log_u64(&line, "received", m->stats.num_messages);
-    log_u64(&line, "waiting", m->queue.entries.num_used);
-    log_u64(&line, "delivered", m->queue.num_delivered);
+    log_u64(&line, "waiting", queue_num_messages(&m->queue));
+    log_u64(&line, "delivered", m->queue.counts.num_delivered);
     report_line(m, LOG_INFO, &line);
     while ((c = pool_each(&m->conns, &cursor)) != NULL) {
         m->port->net.close(m->port->net.ctx, c->handle);
     }
     mta_close_listeners(m);
+    control_close(m);
+    deliver_smtp_close(m->remote);
     site_close_tls(m);
     wall_time_close(&m->wall);
+    running_time_close(&m->running, m->now_ms);
 }
 
 enum err mta_result(const struct mta *m)

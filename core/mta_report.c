@@ -14,6 +14,16 @@ void report_addr(struct log_line *line, const char *key, const struct net_addr *
     log_slice(line, key, buf_slice(&text));
 }
 
+void report_peer(struct log_line *line, const struct net_addr *addr, const struct port_user *local)
+{
+    if (local == NULL) {
+        report_addr(line, "peer", addr);
+        return;
+    }
+    log_word(line, "peer", "local");
+    log_u64(line, "uid", local->uid);
+}
+
 static void put_id(struct log_line *line, uint64_t id)
 {
     uint8_t bytes[SPOOL_ID_TEXT_LEN];
@@ -56,7 +66,7 @@ void report_connection(struct mta *m, const struct conn *c)
 {
     struct log_line line;
     log_begin(&line, "connection");
-    report_addr(&line, "peer", &c->peer);
+    report_peer(&line, &c->peer, c->local);
     log_u64(&line, "port", c->local_port);
     log_peer_text(&line, "helo", smtpd_helo(&c->smtp));
     put_tls(&line, c);
@@ -69,11 +79,19 @@ void report_connection(struct mta *m, const struct conn *c)
     report_line(m, LOG_INFO, &line);
 }
 
+static void put_user(struct log_line *line, const struct conn *c)
+{
+    if (c != NULL && c->user != NULL) {
+        log_peer_text(line, "user", slice_make(c->user->name, c->user->name_len));
+    }
+}
+
 static void put_sender(struct log_line *line, const struct txn *t)
 {
-    struct slice sender;
-    if (t != NULL && envelope_sender(&t->envelope, &sender)) {
-        log_peer_text(line, "from", sender);
+    struct envelope_cursor cursor;
+    struct envelope_entry entry;
+    if (t != NULL && envelope_find(&t->envelope, ENVELOPE_SENDER, &cursor, &entry)) {
+        log_peer_text(line, "from", entry.sender);
     }
 }
 
@@ -84,7 +102,7 @@ void report_message(struct mta *m, const struct conn *c, const struct txn *t,
     log_begin(&line, "message");
     put_id(&line, event->id);
     if (c != NULL) {
-        report_addr(&line, "peer", &c->peer);
+        report_peer(&line, &c->peer, c->local);
     }
     log_word(&line, "result", event->err == ERR_OK ? "accepted" : "failed");
     if (event->err != ERR_OK) {
@@ -93,6 +111,7 @@ void report_message(struct mta *m, const struct conn *c, const struct txn *t,
     log_u64(&line, "size", event->meta.total_len - event->meta.envelope_len);
     log_u64(&line, "rcpts", event->meta.num_rcpts);
     put_tls(&line, c);
+    put_user(&line, c);
     put_sender(&line, t); /* what the peer chose goes last: a line that is too long is cut there */
     if (c != NULL) {
         log_peer_text(&line, "helo", smtpd_helo(&c->smtp));
@@ -104,7 +123,7 @@ void report_refusal(struct mta *m, const struct conn *c, enum err err)
 {
     struct log_line line;
     log_begin(&line, "message");
-    report_addr(&line, "peer", &c->peer);
+    report_peer(&line, &c->peer, c->local);
     log_word(&line, "result", "failed");
     log_word(&line, "reason", err_name(err));
     put_sender(&line, c->txn);

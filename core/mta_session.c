@@ -5,6 +5,7 @@
  * hear of it. */
 #include "header.h"
 #include "mta_inside.h"
+#include "xtext.h"
 
 /* Room for the Received field and the envelope beside what the client announced. */
 #define OVERHEAD_LEN 4096
@@ -50,6 +51,14 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         answer(c, SMTPD_TEMPORARY);
         return;
     }
+    if (c->local != NULL && !local_may_send_as(m, c->local, &ask->address)) {
+        answer(c, SMTPD_NOT_YOURS);
+        return;
+    }
+    if (c->local != NULL && !local_count(m, c->local)) {
+        answer(c, SMTPD_RATE);
+        return;
+    }
     if (!spool_has_room(m, ask->size)) {
         answer(c, SMTPD_NO_SPACE);
         return;
@@ -59,7 +68,22 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         answer(c, SMTPD_BUSY);
         return;
     }
-    enum err err = envelope_begin(&t->envelope, &m->blocks, ask->address.text);
+    uint8_t login_bytes[16];
+    struct buf login = buf_make(login_bytes, sizeof login_bytes);
+    if (c->local != NULL) {
+        local_put_login(&login, c->local);
+    }
+    uint8_t envid_bytes[ENVELOPE_ENVID_MAX];
+    struct buf envid = buf_make(envid_bytes, sizeof envid_bytes);
+    xtext_take_envid(ask->envid, &envid);
+    struct envelope_params params = {
+        .login = buf_slice(&login),
+        .flags = (uint8_t)((ask->is_8bit ? ENVELOPE_8BITMIME : 0) |
+                           (ask->is_smtputf8 ? ENVELOPE_SMTPUTF8 : 0) | ask->ret),
+        .envid = buf_slice(&envid),
+        .running_s = running_time_s(&m->running, m->now_ms),
+    };
+    enum err err = envelope_begin(&t->envelope, &m->blocks, ask->address.text, &params);
     if (err != ERR_OK) {
         pool_give(&m->txns, t);
         answer(c, verdict_of(err));
@@ -71,40 +95,70 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
     answer(c, SMTPD_OK);
 }
 
-static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct route_result *users,
-                                    struct slice address)
+/* ORCPT of what is passed on to another address than the client named (RFC 3461 5.2.1). */
+static void put_orcpt(struct buf *b, const struct smtpd_ask *ask, struct slice address)
 {
-    /* One address stands for all its users or for none: make sure of room before the first is
-     * added. */
-    if (m->blocks.num_items - m->blocks.num_used < users->num_users ||
-        t->envelope.num_rcpts + users->num_users > SPOOL_RCPTS_MAX) {
+    if (!xtext_take_orcpt(ask->orcpt, ask->is_smtputf8, b) &&
+        !slice_equal(address, ask->address.text)) {
+        buf_put_string(b, ask->address.is_utf8 ? "utf-8;" : "rfc822;");
+        buf_put(b, ask->address.text);
+    }
+}
+
+static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct smtpd_ask *ask,
+                                    const struct route_result *result)
+{
+    if (t->envelope.num_rcpts + result->num_targets > SPOOL_RCPTS_MAX) {
         return SMTPD_BUSY;
     }
-    for (uint32_t i = 0; i < users->num_users; i++) {
-        enum err err = envelope_add(&t->envelope, &m->blocks, users->users[i], address);
+    /* One address stands for all its targets or for none. */
+    struct envelope_mark mark = envelope_mark(&t->envelope);
+    for (uint32_t i = 0; i < result->num_targets; i++) {
+        const struct route_target *target = &result->targets[i];
+        uint8_t bytes[ENVELOPE_ORCPT_MAX];
+        struct buf orcpt = buf_make(bytes, sizeof bytes);
+        put_orcpt(&orcpt, ask, target->address);
+        struct envelope_rcpt rcpt = {.user = target->user,
+                                     .address = target->address,
+                                     .orcpt = buf_slice(&orcpt),
+                                     .notify = ask->notify};
+        t->is_forwarded = t->is_forwarded || !slice_equal(target->address, ask->address.text);
+        enum err err = envelope_add(&t->envelope, &m->blocks, &rcpt);
         if (err != ERR_OK && err != ERR_EXISTS) {
-            return verdict_of(err);
+            envelope_cut(&t->envelope, &m->blocks, &mark);
+            return err == ERR_NO_MEMORY ? SMTPD_BUSY : verdict_of(err);
         }
     }
     return SMTPD_OK;
 }
 
+/* Whether the client may send to any domain. */
+static bool may_relay(const struct mta *m, const struct conn *c)
+{
+    return c->local != NULL || hostlist_match(&m->site->conf.relay_from_hosts, &c->peer);
+}
+
 void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
 {
     struct route_result result;
+    struct buf room = buf_make(m->scratch, ROUTE_ROOM_LEN);
     if (c->txn == NULL) {
         answer(c, SMTPD_TEMPORARY);
         return;
     }
-    switch (route_address(&m->site->conf, &ask->address, &result)) {
+    switch (route_address(&m->site->conf, &ask->address, may_relay(m, c), room, &result)) {
     case ROUTE_LOCAL:
-        answer(c, add_rcpts(m, c->txn, &result, ask->address.text));
+    case ROUTE_REMOTE:
+        answer(c, add_rcpts(m, c->txn, ask, &result));
         return;
     case ROUTE_UNKNOWN_USER:
         answer(c, SMTPD_UNKNOWN_USER);
         return;
     case ROUTE_RELAY_DENIED:
         answer(c, SMTPD_RELAY_DENIED);
+        return;
+    case ROUTE_NO_WAY:
+        answer(c, SMTPD_NO_ROUTE);
         return;
     case ROUTE_TEMPORARY:
         answer(c, SMTPD_TEMPORARY);
@@ -145,22 +199,14 @@ static enum err write_envelope(struct mta *m, struct txn *t)
     return ERR_OK;
 }
 
-static struct slice only_rcpt(const struct txn *t)
+/* The address of the only recipient; empty if there are more, or if an alias led to it: nobody is
+ * told to where. */
+static struct slice only_rcpt(const struct txn *t, struct envelope_cursor *cursor)
 {
     struct envelope_entry entry;
-    struct slice none = slice_make(NULL, 0);
-    if (t->envelope.num_rcpts != 1) {
-        return none;
-    }
-    for (const struct envelope_block *b = t->envelope.first; b != NULL; b = b->next) {
-        struct slice in = slice_make(b->bytes, b->len);
-        while (envelope_read(&in, &entry) == ERR_OK) {
-            if (entry.kind == ENVELOPE_RCPT) {
-                return entry.address;
-            }
-        }
-    }
-    return none;
+    bool is_one = t->envelope.num_rcpts == 1 && !t->is_forwarded &&
+                  envelope_find(&t->envelope, ENVELOPE_RCPT, cursor, &entry);
+    return is_one ? entry.rcpt.address : slice_make(NULL, 0);
 }
 
 static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
@@ -169,6 +215,7 @@ static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
     struct buf id = buf_make(id_bytes, sizeof id_bytes);
     struct buf tls = buf_make(tls_bytes, sizeof tls_bytes);
     struct buf text = buf_make(m->scratch, HEADER_RECEIVED_MAX);
+    struct envelope_cursor cursor;
     spool_id_put(&id, spool_txn_id(m->spool, t->spool_txn));
     if (c->tls != NULL) {
         const struct tls_info *info = tls_info(c->tls);
@@ -182,9 +229,12 @@ static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
         .hostname = m->smtp_env.hostname,
         .id = buf_slice(&id),
         .tls = buf_slice(&tls),
-        .recipient = only_rcpt(t),
+        .recipient = only_rcpt(t, &cursor),
         .date = t->received_s != 0 ? t->received_s : wall_time_guess(&m->wall),
+        .is_local = c->local != NULL,
+        .local_uid = c->local != NULL ? c->local->uid : 0,
         .is_esmtp = smtpd_is_esmtp(&c->smtp),
+        .is_authenticated = c->user != NULL,
         .is_smtputf8 = t->is_smtputf8,
     };
     if (!header_put_received(&text, &trace)) {
@@ -219,6 +269,20 @@ bool session_begin(struct mta *m, struct conn *c, uint64_t known_len)
     return true;
 }
 
+static bool is_8bit(struct slice bytes)
+{
+    struct slice eight;
+    uint64_t word, all = 0;
+    while (slice_take(&bytes, sizeof word, &eight)) {
+        memcpy(&word, eight.ptr, sizeof word);
+        all |= word;
+    }
+    for (size_t i = 0; i < bytes.len; i++) {
+        all |= bytes.ptr[i];
+    }
+    return (all & UINT64_C(0x8080808080808080)) != 0;
+}
+
 bool session_body(struct mta *m, struct conn *c)
 {
     if (slice_is_empty(c->body)) {
@@ -229,6 +293,7 @@ bool session_body(struct mta *m, struct conn *c)
         c->waits_for_room = true;
         return false;
     }
+    c->txn->is_8bit = c->txn->is_8bit || is_8bit(c->body);
     c->body = slice_make(NULL, 0);
     if (err != ERR_OK) {
         report_refusal(m, c, err);
@@ -244,6 +309,7 @@ void session_end(struct mta *m, struct conn *c)
         .envelope_len = t->envelope.len,
         .num_rcpts = t->envelope.num_rcpts,
         .received_s = t->received_s,
+        .flags = t->is_8bit ? ENVELOPE_CONTENT_8BIT : 0,
     };
     enum err err = spool_commit(m->spool, t->spool_txn, &meta);
     if (err != ERR_OK) {
@@ -304,7 +370,7 @@ void session_committed(struct mta *m, const struct spool_event *event)
     struct conn *c = pool_find(&m->conns, t->conn);
     if (event->err == ERR_OK) {
         /* There is room: num_txns_promised kept it. */
-        queue_add(&m->queue, event->id, &event->meta, false);
+        queue_add(&m->queue, event->id, false);
         m->stats.num_messages++;
     }
     report_message(m, c, t, event);

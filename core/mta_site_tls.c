@@ -2,6 +2,8 @@
  * proofs. */
 #include "mta_inside.h"
 
+#include "tls_client.h"
+
 #define STIR_MS (60u * 60 * 1000) /* fresh entropy for the generator */
 
 static void complain(struct buf *errors, const char *what, const char *why)
@@ -24,7 +26,7 @@ static enum err explain_env(enum err err, struct slice bad_name, struct buf *err
     return err;
 }
 
-static enum err open_env(struct mta *m, const struct conf *conf, struct buf *errors)
+enum err site_open_env(struct mta *m, const struct conf *conf, struct buf *errors)
 {
     uint8_t seed[TLS_SEED_LEN];
     struct slice bad_name = slice_make(NULL, 0);
@@ -98,30 +100,51 @@ static enum err load(struct mta *m, const struct conf *conf, struct buf *errors)
     return err;
 }
 
+/* Certificates of our own, if there are any or have been. */
+static enum err load_own(struct mta *m, const struct conf *conf, struct buf *errors)
+{
+    bool has_some = conf->tls_certificate[0] != 0 || m->has_staple;
+    return has_some ? load(m, conf, errors) : ERR_OK;
+}
+
+static void use(struct mta *m, const struct conf *conf, struct tls_trust *trust)
+{
+    struct slice bad_name;
+    struct staple_conf staple_conf = staple_conf_of(m, conf);
+    (void)tls_env_set_ciphers(&m->tls_env, slice_of_string(conf->tls_require_ciphers), &bad_name);
+    remote_use_trust(m, trust);
+    staple_names_use(&m->names, &staple_conf);
+    m->has_certificate = conf->tls_certificate[0] != 0;
+    fetch_use(m, conf);
+    site_watch(m);
+}
+
 enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors)
 {
     const struct conf *conf = &site->conf;
     struct slice bad_name = slice_make(NULL, 0);
-    if (conf->tls_certificate[0] == 0 && !m->has_tls_env) {
+    struct tls_trust *trust = NULL;
+    bool is_wanted = conf->tls_certificate[0] != 0 || conf->remote_tls_verify_certificates[0] != 0;
+    if (!is_wanted && !m->has_tls_env) {
         return ERR_OK; /* a server without TLS takes no memory for it */
     }
     enum err err = ERR_OK;
     if (!m->has_tls_env) {
-        err = open_env(m, conf, errors);
+        err = site_open_env(m, conf, errors);
     } else {
         err = explain_env(tls_check_ciphers(slice_of_string(conf->tls_require_ciphers), &bad_name),
                           bad_name, errors);
     }
     if (err == ERR_OK) {
-        err = load(m, conf, errors);
+        err = remote_load_trust(m, conf, &trust, errors);
     }
     if (err == ERR_OK) {
-        err =
-            tls_env_set_ciphers(&m->tls_env, slice_of_string(conf->tls_require_ciphers), &bad_name);
-        struct staple_conf staple_conf = staple_conf_of(m, conf);
-        staple_names_use(&m->names, &staple_conf);
-        m->has_certificate = conf->tls_certificate[0] != 0;
-        site_watch(m);
+        err = load_own(m, conf, errors);
+    }
+    if (err == ERR_OK) {
+        use(m, conf, trust);
+    } else {
+        tls_trust_drop(&m->tls_env, trust);
     }
     return err;
 }
@@ -150,6 +173,7 @@ struct tls_set *site_take_set(struct mta *m, struct slice name)
         }
         memset(entropy, 0, sizeof entropy);
     }
+    m->sets_touched = true;
     struct staple *named = staple_names_find(&m->names, name, &now, file_scratch(m));
     if (named != NULL) {
         return staple_take_set(named);
@@ -162,11 +186,20 @@ void site_watch(struct mta *m)
 {
     struct tls_time now = mta_tls_time(m);
     if (m->has_certificate) {
+        staple_refresh(&m->staple, &now, file_scratch(m));
         uint64_t wait_ms = staple_watch(&m->staple, &now);
-        uint64_t names_ms = staple_names_watch(&m->names, &now);
+        uint64_t names_ms = staple_names_watch(&m->names, &now, file_scratch(m));
+        m->sets_touched = true;
         wait_ms = names_ms < wait_ms ? names_ms : wait_ms;
         timer_set(&m->timers, &m->staple_timer, m->now_ms + (wait_ms < 1000 ? 1000 : wait_ms));
     }
+}
+
+void site_count(struct mta *m, const struct tls_info *info)
+{
+    struct staple *named = staple_names_peek(&m->names, info->sni);
+    staple_count(&m->staple_counts, info);
+    staple_count(named != NULL ? &named->counts : &m->staple.counts, info);
 }
 
 static void report_counts(struct mta *m)
@@ -183,6 +216,7 @@ void site_put_check(struct mta *m, struct buf *out)
     buf_put_string(out, "configuration: ok\n");
     if (m->has_certificate) {
         staple_put_check(&m->staple, &now, out);
+        fetch_put_check(m, out);
     } else {
         buf_put_string(out, "tls: none\n");
     }
@@ -198,7 +232,10 @@ void site_close_tls(struct mta *m)
     while ((t = pool_each(&m->tls_conns, &cursor)) != NULL) {
         tls_free(t);
     }
+    ocsp_fetch_close(&m->fetch);
     staple_names_close(&m->names);
     staple_close(&m->staple);
+    tls_trust_drop(&m->tls_env, m->trust);
+    m->trust = NULL;
     tls_env_close(&m->tls_env);
 }

@@ -32,7 +32,7 @@ static void log_target(struct log_line *line, const char *event, const struct fe
 {
     log_begin(line, event);
     if (target->path[0] != '\0') {
-        log_word(line, "file", target->path);
+        log_peer_text(line, "file", slice_of_string(target->path));
     }
     if (target->url_len != 0) {
         log_peer_text(line, "url", url_text(target));
@@ -62,8 +62,12 @@ void ocsp_fetch_open(struct ocsp_fetch *f, const struct port *port, uint64_t tag
                      const struct ocsp_fetch_conf *conf, struct fetch_target *targets,
                      size_t num_targets, struct buf memory)
 {
-    *f = (struct ocsp_fetch){
-        .port = port, .targets = targets, .num_targets = num_targets, .memory = memory};
+    *f = (struct ocsp_fetch){.current =
+                                 num_targets - 1, /* the first one is the first to be looked at */
+                             .port = port,
+                             .targets = targets,
+                             .num_targets = num_targets,
+                             .memory = memory};
     f->transfer.port = port;
     f->transfer.tag = tag;
     ocsp_fetch_set_conf(f, conf);
@@ -264,7 +268,7 @@ enum err ocsp_fetch_judged(struct ocsp_fetch *f, const struct tls_time *now,
     }
     f->awaits_verdict = false;
     if (verdict == FETCH_TAKEN) {
-        e = save(f, target);
+        e = f->conf.owner_saves ? ERR_OK : save(f, target);
         fetch_plan_taken(&target->plan, life, now, draw(f));
         target->alarm_ms = 0;
     } else {
@@ -285,7 +289,8 @@ static void look_at_alarm(const struct ocsp_fetch *f, struct fetch_target *targe
 {
     const struct fetch_life *life = &target->plan.life;
     struct log_line line;
-    if (f->conf.alarm_s == 0 || !life->exists || !now->wall_set || now->now_ms < target->alarm_ms ||
+    if (f->conf.alarm_s == 0 || !life->exists || life->is_refusal || !now->wall_set ||
+        now->now_ms < target->alarm_ms ||
         (now->wall_s < life->end_s &&
          (uint64_t)life->end_s - (uint64_t)now->wall_s >= (uint64_t)f->conf.alarm_s)) {
         return;

@@ -4,7 +4,8 @@
  * fetch is due (ocsp_fetch_plan.h says when that is) and does one fetch at a time, inside the
  * owner's loop: a slow, silent or hostile responder costs nobody anything but time of its own. What
  * comes is given to the owner as bytes; the owner judges it, puts it in force or not, and says so;
- * only what is in force is written to the file, whole or not at all. Service: sees the port;
+ * only what is in force is written to the file, whole or not at all,
+ * unless the owner has a form of its own for that. Service: sees the port;
  * called by the composition root and the command ocsp-fetch.
  *
  *     ocsp_fetch_open; for each target: ocsp_fetch_set_target, ocsp_fetch_set_life
@@ -32,15 +33,16 @@ struct fetch_target {
     struct ocsp_certid id;
     uint8_t url[URL_MAX];
     size_t url_len;            /* 0: the proof is watched, and never fetched */
-    char path[FETCH_PATH_CAP]; /* empty: not written back */
+    char path[FETCH_PATH_CAP]; /* of the proof's file; empty: not written back */
     struct fetch_plan plan;
     uint64_t alarm_ms; /* no alarm before */
 };
 
 struct ocsp_fetch_conf {
     struct slice proxy; /* an http URL, or empty */
-    bool use_get;   /* GET where the address is at most 255 bytes long (RFC 9919 5), else POST */
-    bool use_nonce; /* RFC 9654; many responders do not know it */
+    bool use_get;     /* GET where the address is at most 255 bytes long (RFC 9919 5), else POST */
+    bool use_nonce;   /* RFC 9654; many responders do not know it */
+    bool owner_saves; /* the path is for the log alone */
     uint64_t timeout_ms; /* of one fetch, all in all */
     int64_t alarm_s;     /* a warning each hour once a proof has less left; 0: none */
     const char *resolv_conf_path;

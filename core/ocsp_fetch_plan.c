@@ -3,7 +3,8 @@
 static bool is_same_life(const struct fetch_life *a, const struct fetch_life *b)
 {
     return a->exists == b->exists &&
-           (!a->exists || (a->begin_s == b->begin_s && a->end_s == b->end_s));
+           (!a->exists ||
+            (a->begin_s == b->begin_s && a->end_s == b->end_s && a->is_refusal == b->is_refusal));
 }
 
 /* A number from 0 to max, from 32 random bits. */

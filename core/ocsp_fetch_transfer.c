@@ -40,102 +40,19 @@ static enum err connect_to(struct fetch_transfer *t, const struct net_addr *to)
 
 /* --- Resolving --- */
 
-static enum err send_query(struct fetch_transfer *t)
-{
-    uint8_t memory[DNS_QUERY_CAP + 2];
-    struct buf query = buf_make(memory, sizeof memory);
-    const struct port_net *net = net_of(t);
-    size_t len;
-    lookup_query(&t->lookup, &query);
-    if (!t->lookup.over_tcp) {
-        return net->send_to(net->ctx, t->handle, &t->lookup.server, buf_slice(&query));
-    }
-    enum err e = net->write(net->ctx, &len, t->handle, buf_slice(&query));
-    /* Less than all of it at the begin of a connection: something is wrong with that server. */
-    return e == ERR_OK && len != query.len ? ERR_RESET : e;
-}
-
-static enum err begin_query(struct fetch_transfer *t, enum lookup_want want)
-{
-    const struct port_net *net = net_of(t);
-    const struct net_addr *server = &t->lookup.server;
-    drop_handle(t);
-    t->tcp_ready = false;
-    if (want == LOOKUP_TCP) {
-        return connect_to(t, server);
-    }
-    enum err e = net->open_datagram(net->ctx, &t->handle, (enum net_family)server->family);
-    if (e == ERR_OK) {
-        e = send_query(t);
-    }
-    return e == ERR_OK ? watch(t, true, false) : e;
-}
-
-static enum err read_stream(struct fetch_transfer *t, uint64_t now_ms)
-{
-    const struct port_net *net = net_of(t);
-    uint8_t bytes[DNS_UDP_MAX];
-    size_t len;
-    if (!t->tcp_ready) {
-        enum err e = net->connect_result(net->ctx, t->handle);
-        e = e == ERR_OK ? send_query(t) : e;
-        e = e == ERR_OK ? watch(t, true, false) : e;
-        t->tcp_ready = e == ERR_OK;
-        return e;
-    }
-    enum err e = net->read(net->ctx, &len, t->handle, bytes, sizeof bytes);
-    if (e == ERR_OK) {
-        lookup_stream(&t->lookup, slice_make(bytes, len), now_ms);
-    }
-    return e;
-}
-
-static enum err read_datagram(struct fetch_transfer *t, uint64_t now_ms)
-{
-    const struct port_net *net = net_of(t);
-    uint8_t bytes[DNS_UDP_MAX];
-    struct net_addr from;
-    size_t len;
-    enum err e = net->recv_from(net->ctx, &len, &from, t->handle, bytes, sizeof bytes);
-    if (e == ERR_OK) {
-        lookup_datagram(&t->lookup, &from, slice_make(bytes, len), now_ms);
-    }
-    /* None of ours: no query asked for that much. */
-    return e == ERR_TOO_BIG ? ERR_OK : e;
-}
-
 static enum turn resolve(struct fetch_transfer *t, uint64_t now_ms)
 {
-    uint8_t random[2];
-    enum err e;
-    if (t->port->entropy.fill(t->port->entropy.ctx, random, sizeof random) != ERR_OK) {
-        return fail(t, err_name(ERR_NO_ENTROPY));
-    }
-    enum lookup_want want =
-        lookup_next(&t->lookup, now_ms, (uint16_t)((uint32_t)random[0] << 8 | random[1]));
-    switch (want) {
-    case LOOKUP_UDP:
-    case LOOKUP_TCP:
-        e = begin_query(t, want);
-        break;
-    case LOOKUP_WAIT:
-        e = t->handle == 0       ? ERR_RESET
-            : t->lookup.over_tcp ? read_stream(t, now_ms)
-                                 : read_datagram(t, now_ms);
-        break;
-    case LOOKUP_DONE:
-    default:
-        drop_handle(t);
-        t->at = AT_NEXT_ADDR;
-        return t->lookup.result == DNS_OK ? TURN_ON : fail(t, lookup_result_name(t->lookup.result));
-    }
-    if (e == ERR_AGAIN) {
-        return TURN_WAIT;
-    }
+    bool done;
+    enum err e = lookup_io_step(&t->names, now_ms, &done);
     if (e != ERR_OK) {
-        lookup_broken(&t->lookup);
+        return e == ERR_AGAIN ? TURN_WAIT : fail(t, err_name(e));
     }
-    return TURN_ON;
+    if (!done) {
+        return TURN_ON;
+    }
+    enum dns_result result = t->names.lookup.result;
+    t->at = AT_NEXT_ADDR;
+    return result == DNS_OK ? TURN_ON : fail(t, lookup_result_name(result));
 }
 
 /* --- Asking --- */
@@ -144,10 +61,10 @@ static enum turn resolve(struct fetch_transfer *t, uint64_t now_ms)
 static enum turn connect_next(struct fetch_transfer *t, uint64_t now_ms)
 {
     drop_handle(t);
-    if (t->addr_index == t->lookup.num_addrs) {
+    if (t->addr_index == t->names.lookup.num_addrs) {
         return TURN_FAILED;
     }
-    struct net_addr to = t->lookup.addrs[t->addr_index++];
+    struct net_addr to = t->names.lookup.addrs[t->addr_index++];
     to.port = t->port_number;
     enum err e = connect_to(t, &to);
     if (e != ERR_OK) {
@@ -222,17 +139,6 @@ static enum turn receive(struct fetch_transfer *t)
 
 /* --- What ocsp_fetch calls --- */
 
-/* A file of the system's, into memory; empty if it cannot be read. */
-static struct slice read_file(const struct fetch_transfer *t, const char *path, struct buf memory)
-{
-    const struct port_files *files = &t->port->files;
-    size_t len = 0;
-    if (path == NULL || files->read(files->ctx, &len, path, memory.ptr, memory.cap) != ERR_OK) {
-        len = 0;
-    }
-    return slice_make(memory.ptr, len);
-}
-
 void transfer_begin(struct fetch_transfer *t, const struct url *to, struct slice request,
                     struct buf answer_memory, uint64_t timeout_ms, uint64_t now_ms)
 {
@@ -249,9 +155,11 @@ void transfer_begin(struct fetch_transfer *t, const struct url *to, struct slice
     t->reason = lookup_result_name(DNS_NO_ADDRESS);
     t->deadline_ms = now_ms + timeout_ms;
     http_answer_begin(&t->http, SLICE_LITERAL("application/ocsp-response"), answer_memory.cap);
-    resolv_conf_parse(read_file(t, t->resolv_conf_path, answer_memory), &t->servers);
-    lookup_begin(&t->lookup, to->host, read_file(t, t->hosts_path, answer_memory), &t->servers,
-                 &t->cache, t->answer, now_ms);
+    const struct lookup_files files = {t->resolv_conf_path, t->hosts_path};
+    t->names.port = t->port;
+    t->names.tag = t->tag;
+    const struct lookup_memory memory = {t->answer, t->answer};
+    lookup_io_begin(&t->names, to->host, &files, &t->cache, &memory, now_ms);
 }
 
 static enum turn take_turn(struct fetch_transfer *t, uint64_t now_ms)
@@ -307,8 +215,8 @@ uint64_t transfer_deadline_ms(const struct fetch_transfer *t)
     if (t->has_more) {
         return 0;
     }
-    if (t->at == AT_RESOLVE && t->lookup.deadline_ms < at_ms) {
-        at_ms = t->lookup.deadline_ms;
+    if (t->at == AT_RESOLVE && t->names.lookup.deadline_ms < at_ms) {
+        at_ms = t->names.lookup.deadline_ms;
     }
     if (t->at == AT_CONNECTING && t->connect_deadline_ms < at_ms) {
         at_ms = t->connect_deadline_ms;
@@ -319,5 +227,6 @@ uint64_t transfer_deadline_ms(const struct fetch_transfer *t)
 void transfer_abort(struct fetch_transfer *t)
 {
     drop_handle(t);
+    lookup_io_close(&t->names);
     t->at = AT_IDLE;
 }

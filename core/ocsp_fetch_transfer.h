@@ -7,8 +7,7 @@
 #define POSTERN_OCSP_FETCH_TRANSFER_H
 
 #include "http.h"
-#include "port.h"
-#include "resolver.h"
+#include "lookup_io.h"
 
 enum transfer_result { TRANSFER_WAITS, TRANSFER_GOT, TRANSFER_FAILED };
 
@@ -25,7 +24,6 @@ struct fetch_transfer {
 
     /* Private to ocsp_fetch_transfer.c. */
     uint8_t at;
-    bool tcp_ready;
     bool has_more;   /* to do at once */
     uint32_t handle; /* 0: none */
     struct slice request;
@@ -33,9 +31,8 @@ struct fetch_transfer {
     uint16_t port_number;
     size_t addr_index;
     uint64_t deadline_ms, connect_deadline_ms;
-    struct resolv_conf servers;
     struct resolver_cache cache;
-    struct lookup lookup;
+    struct lookup_io names;
     struct http_answer http;
 };
 

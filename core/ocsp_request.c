@@ -1,6 +1,7 @@
 /* OCSPRequest: see ocsp_request.h. */
 #include "ocsp_request.h"
 
+#include "base64.h"
 #include "der.h"
 #include "der_write.h"
 #include "x509.h"
@@ -72,33 +73,27 @@ bool ocsp_request_write(uint8_t *memory, size_t cap, const struct ocsp_certid *i
     return !w.overflow;
 }
 
-/* One of the 64 digits, or '=' for a digit over 63; what a path may not hold becomes %XX. */
-static void put_digit(struct buf *b, uint32_t digit)
+/* What a path may not hold becomes %XX. */
+static void put_digit(struct buf *b, uint8_t digit)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    if (digit < 62) {
-        buf_put_u8(b, (uint8_t)digits[digit]);
+    if (digit == '+' || digit == '/' || digit == '=') {
+        buf_put_string(b, digit == '+' ? "%2B" : digit == '/' ? "%2F" : "%3D");
     } else {
-        buf_put_string(b, digit == 62 ? "%2B" : digit == 63 ? "%2F" : "%3D");
+        buf_put_u8(b, digit);
     }
 }
 
 bool ocsp_request_put_path(struct buf *b, struct slice path, struct slice request)
 {
-    struct buf whole = *b;
+    uint8_t memory[BASE64_LEN(OCSP_REQUEST_CAP)];
+    struct buf whole = *b, text = buf_make(memory, sizeof memory);
     buf_put(&whole, path);
     if (slice_is_empty(path) || path.ptr[path.len - 1] != '/') {
         buf_put_u8(&whole, '/');
     }
-    for (size_t i = 0; i < request.len; i += 3) {
-        size_t left = request.len - i;
-        uint32_t bits = (uint32_t)request.ptr[i] << 16 |
-                        (left > 1 ? (uint32_t)request.ptr[i + 1] << 8 : 0) |
-                        (left > 2 ? (uint32_t)request.ptr[i + 2] : 0);
-        put_digit(&whole, bits >> 18);
-        put_digit(&whole, bits >> 12 & 63);
-        put_digit(&whole, left > 1 ? bits >> 6 & 63 : 64);
-        put_digit(&whole, left > 2 ? bits & 63 : 64);
+    whole.overflow |= !base64_put(&text, request);
+    for (size_t i = 0; i < text.len; i++) {
+        put_digit(&whole, memory[i]);
     }
     if (whole.overflow) {
         b->overflow = true;

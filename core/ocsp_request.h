@@ -35,7 +35,7 @@ bool ocsp_request_write(uint8_t *memory, size_t cap, const struct ocsp_certid *i
                         struct slice nonce, struct slice *out);
 
 /* What a GET asks for: the responder's path, a slash unless it ends in one, and the request in
- * base64, percent-encoded. Whole or not at all. */
+ * base64, percent-encoded. request is at most OCSP_REQUEST_CAP bytes. Whole or not at all. */
 bool ocsp_request_put_path(struct buf *b, struct slice path, struct slice request);
 
 enum ocsp_nonce { OCSP_NONCE_ABSENT, OCSP_NONCE_SAME, OCSP_NONCE_OTHER };

@@ -153,7 +153,7 @@ bool ocsp_cert_next(struct slice *run, struct slice *out_der)
  *     certs               [0] EXPLICIT SEQUENCE OF Certificate OPTIONAL } */
 static bool read_basic(struct slice in, struct ocsp_response *out)
 {
-    struct slice seq, whole, data, run, cert;
+    struct slice seq, whole, data = {NULL, 0}, run, cert;
     if (!der_get(&in, DER_SEQUENCE, &seq) || !der_end(in) || !x509_get_signed(&seq, &out->sealed)) {
         return false;
     }
@@ -164,7 +164,8 @@ static bool read_basic(struct slice in, struct ocsp_response *out)
     while (ocsp_cert_next(&run, &cert)) {
     }
     whole = out->sealed.bytes;
-    return der_end(run) && der_get(&whole, DER_SEQUENCE, &data) && read_response_data(data, out);
+    (void)der_get(&whole, DER_SEQUENCE, &data); /* x509_get_signed found a SEQUENCE there */
+    return der_end(run) && read_response_data(data, out);
 }
 
 /* ResponseBytes ::= SEQUENCE {

@@ -12,7 +12,7 @@ static bool holds(const struct ocsp_verdict *v, const struct tls_time *now)
 }
 
 /* The table in the header. */
-static bool replaces(const struct ocsp_verdict *new, const struct ocsp_verdict *old,
+bool staple_replaces(const struct ocsp_verdict *new, const struct ocsp_verdict *old,
                      const struct tls_time *now)
 {
     if (!old->verified || !new->verified) {
@@ -152,7 +152,7 @@ static void offer(struct judging *j, size_t index, struct slice der, const struc
     struct slice old_der;
     enum err err = ERR_OK;
     bool is_taken =
-        tls_set_proof(set, j->pair, index, &old_der, &old) && replaces(new, old, j->now);
+        tls_set_proof(set, j->pair, index, &old_der, &old) && staple_replaces(new, old, j->now);
     if (is_taken) {
         struct slice kept = new->reason == OCSP_GOOD ? der : slice_make(NULL, 0);
         err = tls_set_set_proof(set, j->pair, index, kept, new);
@@ -168,12 +168,6 @@ static void offer(struct judging *j, size_t index, struct slice der, const struc
     }
 }
 
-/* Whether the response has an answer for the certificate at all. */
-static bool is_about(const struct ocsp_verdict *v)
-{
-    return v->certid_hash[0] != '\0';
-}
-
 /* Offers a proof to each certificate that it is about. What it is for the leaf is left in *out_leaf
  * if it is about none. */
 static bool offer_to_chain(struct judging *j, struct slice der, struct ocsp_verdict *out_leaf)
@@ -182,7 +176,7 @@ static bool offer_to_chain(struct judging *j, struct slice der, struct ocsp_verd
     for (size_t i = 0; i < tls_set_num_certs(j->load->set, j->pair); i++) {
         struct ocsp_verdict v;
         staple_judge(j->s, j->load, j->pair, i, der, &v);
-        if (is_about(&v)) {
+        if (staple_is_about(&v)) {
             offer(j, i, der, &v);
             is_for_one = true;
         } else if (i == 0) {
@@ -201,6 +195,7 @@ static void judge_file(struct judging *j, struct buf scratch)
     struct slice der;
     bool is_whole;
     enum ocsp_reason reason = staple_read_proofs(j->s, j->path, scratch, &proofs);
+    j->load->is_pem[j->pair] = reason == OCSP_GOOD ? proofs.is_pem : staple_is_pem_name(j->path);
     if (reason != OCSP_GOOD) {
         v = ocsp_verdict_none(reason);
         offer(j, 0, slice_make(NULL, 0), &v);
@@ -249,6 +244,7 @@ static enum err update_proofs(struct staple *s, struct staple_load *load,
         first_err = first_err == ERR_OK ? err : first_err;
     }
     load->judge_again = first_err != ERR_OK;
+    s->is_changed = true;
     return first_err;
 }
 
@@ -275,7 +271,7 @@ static enum err replace_set(struct staple *s, struct staple_load *next, const st
     return ERR_OK;
 }
 
-static void save_evictions(struct staple *s, struct buf scratch)
+void staple_save_evictions(struct staple *s, struct buf scratch)
 {
     if (s->ledger != NULL) {
         staple_ledger_save(s->ledger, scratch);
@@ -300,7 +296,7 @@ enum err staple_reload(struct staple *s, const struct staple_conf *conf, const s
         s->judging = judging;
         return err;
     }
-    save_evictions(s, scratch);
+    staple_save_evictions(s, scratch);
     staple_watch(s, now);
     return ERR_OK;
 }
@@ -360,7 +356,7 @@ static void report_new_set(struct staple *s)
     report(s, LOG_INFO, &line);
 }
 
-static void load_changes(struct staple *s, const struct tls_time *now, struct buf scratch)
+void staple_load_changes(struct staple *s, const struct tls_time *now, struct buf scratch)
 {
     struct port_stamp stamps[STAPLE_MAX_FILES];
     bool set_changed, proof_changed;
@@ -385,8 +381,8 @@ void staple_refresh(struct staple *s, const struct tls_time *now, struct buf scr
         return;
     }
     s->looked_ms = now->now_ms;
-    load_changes(s, now, scratch);
-    save_evictions(s, scratch);
+    staple_load_changes(s, now, scratch);
+    staple_save_evictions(s, scratch);
     staple_watch(s, now);
 }
 

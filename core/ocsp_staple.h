@@ -69,7 +69,8 @@ struct staple_load {
     struct port_stamp stamps[STAPLE_MAX_FILES]; /* as they were just before the files were read */
     struct tls_set *set;                        /* NULL: none */
     struct staple_issuer issuers[STAPLE_MAX_PAIRS][TLS_SET_CHAIN_MAX];
-    bool judge_again; /* there was no memory for a proof */
+    bool is_pem[STAPLE_MAX_PAIRS]; /* its proofs' file may hold several */
+    bool judge_again;              /* there was no memory for a proof */
 };
 
 /* What the log was last told of a pair. */
@@ -97,6 +98,9 @@ struct staple {
     enum err told;     /* why the last load failed, as logged; ERR_OK: it did not */
     struct staple_state told_states[STAPLE_MAX_PAIRS];
     uint8_t told_id[TLS_SET_ID_LEN]; /* of the set whose states they are */
+    struct staple_counts counts;     /* the owner's, with staple_count */
+    uint32_t unsaved;                /* a bit for each certificate, pair by pair: see staple_save */
+    bool is_changed; /* certificates or proofs may be others now: for the owner, who clears it */
 };
 
 /* Loads all that conf names. A certificate or key that cannot be used is an error: *errors then has
@@ -133,6 +137,7 @@ bool staple_is_required(const struct staple *s, size_t pair);
 
 /* Counts a handshake that has ended; and adds the sums to a line. */
 void staple_count(struct staple_counts *counts, const struct tls_info *info);
+uint64_t staple_num_asked(const struct staple_counts *counts);
 void staple_put_counts(const struct staple_counts *counts, struct log_line *line);
 
 /* A line for each certificate: its file, the file of its proof, and until when that is served or

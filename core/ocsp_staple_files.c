@@ -327,6 +327,12 @@ enum err staple_load(struct staple *s, struct staple_load *load, struct buf scra
 
 /* --- Proofs ---------------------------------------------------------------------------------- */
 
+bool staple_is_pem_name(const char *path)
+{
+    size_t len = strlen(path);
+    return len >= 4 && memcmp(path + len - 4, ".pem", 4) == 0;
+}
+
 enum ocsp_reason staple_read_proofs(struct staple *s, const char *path, struct buf scratch,
                                     struct staple_proofs *out)
 {

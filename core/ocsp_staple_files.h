@@ -28,6 +28,19 @@ enum err staple_load(struct staple *s, struct staple_load *load, struct buf scra
 /* Gives back what *load holds. */
 void staple_unload(struct staple *s, struct staple_load *load);
 
+/* ocsp_staple.c: whether the table in its header lets the new one take the old one's place; looks
+ * at the files now; and writes down what evicts. */
+bool staple_replaces(const struct ocsp_verdict *new, const struct ocsp_verdict *old,
+                     const struct tls_time *now);
+void staple_load_changes(struct staple *s, const struct tls_time *now, struct buf scratch);
+void staple_save_evictions(struct staple *s, struct buf scratch);
+
+/* Whether the response has an answer for the certificate at all. */
+static inline bool staple_is_about(const struct ocsp_verdict *v)
+{
+    return v->certid_hash[0] != '\0';
+}
+
 /* The answer of a verdict at that time, which may not be known. */
 enum ocsp_reason staple_reason_at(const struct ocsp_verdict *v, const struct tls_time *now);
 
@@ -39,6 +52,9 @@ struct staple_proofs {
     bool is_pem;
     uint32_t num; /* given out so far */
 };
+
+/* Whether a file of that name that does not exist yet is to become PEM: it ends in ".pem". */
+bool staple_is_pem_name(const char *path);
 
 /* Reads the whole file into scratch. OCSP_GOOD, OCSP_NO_FILE, OCSP_TOO_BIG or OCSP_UNREADABLE. */
 enum ocsp_reason staple_read_proofs(struct staple *s, const char *path, struct buf scratch,

@@ -216,12 +216,21 @@ struct staple *staple_names_find(struct staple_names *n, struct slice name,
     return &item->staple;
 }
 
-uint64_t staple_names_watch(struct staple_names *n, const struct tls_time *now)
+struct staple *staple_names_peek(struct staple_names *n, struct slice name)
+{
+    struct staple_name *item = n->is_expanding && !slice_is_empty(name) ? find(n, name) : NULL;
+    return item != NULL ? &item->staple : NULL;
+}
+
+uint64_t staple_names_watch(struct staple_names *n, const struct tls_time *now, struct buf scratch)
 {
     uint64_t wait_ms = UINT64_MAX;
     uint32_t cursor = 0;
     struct staple_name *item;
     while (n->pool != NULL && (item = pool_each(n->pool, &cursor)) != NULL) {
+        if (!item->is_stale) {
+            staple_refresh(&item->staple, now, scratch);
+        }
         uint64_t ms = staple_watch(&item->staple, now);
         wait_ms = ms < wait_ms ? ms : wait_ms;
     }

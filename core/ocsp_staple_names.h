@@ -71,8 +71,11 @@ void staple_names_use(struct staple_names *n, const struct staple_conf *conf);
 struct staple *staple_names_find(struct staple_names *n, struct slice name,
                                  const struct tls_time *now, struct buf scratch);
 
-/* staple_watch for all of them. */
-uint64_t staple_names_watch(struct staple_names *n, const struct tls_time *now);
+/* The set that is loaded for that name now; NULL: the default one is shown. */
+struct staple *staple_names_peek(struct staple_names *n, struct slice name);
+
+/* staple_refresh and staple_watch for all of them. */
+uint64_t staple_names_watch(struct staple_names *n, const struct tls_time *now, struct buf scratch);
 
 /* Drops all sets. */
 void staple_names_close(struct staple_names *n);

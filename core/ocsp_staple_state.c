@@ -57,6 +57,9 @@ static void tell(const struct staple *s, size_t pair, const struct staple_state 
     if (state->is_required) {
         log_word(&line, "must_staple", "yes");
     }
+    if (staple_num_asked(&s->counts) != 0) {
+        staple_put_counts(&s->counts, &line);
+    }
     s->port->log.line(s->port->log.ctx, is_wanted && !is_served ? LOG_WARNING : LOG_INFO,
                       log_end(&line));
 }
@@ -142,12 +145,18 @@ void staple_count(struct staple_counts *counts, const struct tls_info *info)
     }
 }
 
-void staple_put_counts(const struct staple_counts *counts, struct log_line *line)
+uint64_t staple_num_asked(const struct staple_counts *counts)
 {
     uint64_t num_asked = counts->num_served;
     for (size_t i = 0; i < NUM_OCSP_REASONS; i++) {
         num_asked += counts->num_withheld[i];
     }
+    return num_asked;
+}
+
+void staple_put_counts(const struct staple_counts *counts, struct log_line *line)
+{
+    uint64_t num_asked = staple_num_asked(counts);
     log_u64(line, "handshakes", num_asked + counts->num_not_asked);
     log_u64(line, "asked", num_asked);
     log_u64(line, "served", counts->num_served);

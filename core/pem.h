@@ -16,4 +16,12 @@ bool pem_is_text(struct slice text);
  * *text has not moved, and *out may hold a part. */
 enum err pem_next(struct slice *text, struct slice label, struct buf *out);
 
+/* The same; *out_block is where the block stands in the text, with its boundaries and the end of
+ * its last line. */
+enum err pem_next_block(struct slice *text, struct slice label, struct buf *out,
+                        struct slice *out_block);
+
+/* One block of that label with these bytes in it. Whole or not at all. */
+bool pem_put(struct buf *b, struct slice label, struct slice bytes);
+
 #endif

@@ -1,329 +1,243 @@
-/* The queue: see queue.h. */
-#include "queue.h"
-
-#include "envelope.h"
-#include "route.h"
+/* The queue's step: see queue.h. Which work is done, in which order, and how much of it. */
+#include "queue_inside.h"
 
 #define WORK_PER_STEP_LEN \
-    (256u * 1024) /* content bytes copied in one step, all deliveries together */
+    (256u * 1024)         /* content bytes copied in one step, all deliveries together */
+#define DUE_PER_STEP  256 /* messages whose time has come */
+#define WAKE_EVERY_MS 1000
 
-size_t queue_memory_len(uint32_t num_messages, uint32_t num_jobs)
+/* --- Open --- */
+
+static uint32_t num_buckets_of(const struct queue_limits *limits)
 {
-    return pool_memory_len(sizeof(struct queue_entry), num_messages) +
-           (sizeof(struct queue_job) + 16) * num_jobs;
+    uint32_t num = 16;
+    while (num < limits->num_messages) {
+        num *= 2;
+    }
+    return num;
+}
+
+static size_t entries_len(const struct queue_limits *limits)
+{
+    return (size_t)limits->num_messages * (sizeof(struct queue_entry) + sizeof(uint32_t)) +
+           (size_t)num_buckets_of(limits) * sizeof(uint32_t);
+}
+
+size_t queue_message_len(const struct queue_limits *limits)
+{
+    return (entries_len(limits) + limits->num_messages - 1) / limits->num_messages;
+}
+
+size_t queue_memory_len(const struct queue_limits *limits)
+{
+    return entries_len(limits) + sizeof(struct queue_entry) +
+           (sizeof(struct queue_list) + sizeof(uint32_t)) * NUM_QUEUE_LISTS +
+           sizeof(struct queue_round) * limits->num_rounds +
+           sizeof(struct queue_mail_job) * limits->num_mail_jobs +
+           sizeof(struct queue_report) * limits->num_reports +
+           sizeof(struct smtp_rcpt) * SMTP_JOB_RCPTS_MAX +
+           pool_memory_len(sizeof(struct queue_item), limits->num_items) + 16 * 12;
+}
+
+/* Zeroed memory; once there was too little, the rest gets none. */
+static void *take(struct arena *a, bool *is_short, size_t item_len, size_t num)
+{
+    void *ptr = *is_short ? NULL : arena_take(a, item_len * num);
+    if (ptr == NULL) {
+        *is_short = true;
+    } else {
+        memset(ptr, 0, item_len * num);
+    }
+    return ptr;
 }
 
 enum err queue_open(struct queue *q, struct arena *a, const struct queue_env *env,
-                    uint32_t num_messages, uint32_t num_jobs)
+                    const struct queue_limits *limits)
 {
+    uint32_t num_buckets = num_buckets_of(limits);
+    bool is_short = false;
     memset(q, 0, sizeof *q);
-    q->timers = env->timers;
-    q->spool = env->spool;
-    q->port = env->port;
+    q->env = *env;
     q->conf = env->conf;
-    q->timer_kind = env->timer_kind;
-    q->tag_mark = env->tag_mark;
-    q->num_jobs = num_jobs;
-    q->jobs = arena_take(a, sizeof *q->jobs * num_jobs);
-    if (q->jobs == NULL || !pool_init(&q->entries, a, sizeof(struct queue_entry), num_messages)) {
+    q->limits = *limits;
+    q->bucket_mask = num_buckets - 1;
+    q->timer.kind = env->timer_kind;
+    q->lists = take(a, &is_short, sizeof *q->lists, NUM_QUEUE_LISTS);
+    q->dest_hashes = take(a, &is_short, sizeof *q->dest_hashes, NUM_QUEUE_LISTS);
+    q->rounds = take(a, &is_short, sizeof *q->rounds, limits->num_rounds);
+    q->mail_jobs = take(a, &is_short, sizeof *q->mail_jobs, limits->num_mail_jobs);
+    q->reports = take(a, &is_short, sizeof *q->reports, limits->num_reports);
+    q->group = take(a, &is_short, sizeof *q->group, SMTP_JOB_RCPTS_MAX);
+    q->buckets = take(a, &is_short, sizeof *q->buckets, num_buckets);
+    /* What these hold is written before it is read: pages that are never used cost nothing. */
+    q->entries = is_short ? NULL : arena_take(a, sizeof *q->entries * (limits->num_messages + 1u));
+    q->heap = q->entries == NULL ? NULL : arena_take(a, sizeof *q->heap * limits->num_messages);
+    if (q->heap == NULL || !pool_init(&q->items, a, sizeof(struct queue_item), limits->num_items)) {
         return ERR_NO_MEMORY;
     }
-    memset(q->jobs, 0, sizeof *q->jobs * num_jobs);
     return ERR_OK;
 }
+
+/* --- Messages --- */
 
 bool queue_has_room(const struct queue *q, uint32_t num_promised)
 {
-    return q->entries.num_items - q->entries.num_used > num_promised;
+    uint32_t taken = q->num_entries + q->limits.num_reports;
+    return taken < q->limits.num_messages && q->limits.num_messages - taken > num_promised;
 }
 
-static void make_ready(struct queue *q, struct queue_entry *e)
+uint32_t queue_num_messages(const struct queue *q)
 {
-    e->next_ready = NULL;
-    if (q->ready_last == NULL) {
-        q->ready_first = e;
-    } else {
-        q->ready_last->next_ready = e;
-    }
-    q->ready_last = e;
+    return q->num_entries;
 }
 
-enum err queue_add(struct queue *q, uint64_t id, const struct spool_meta *meta, bool recovered)
+enum err queue_add(struct queue *q, uint64_t id, bool recovered)
 {
-    struct queue_entry *e = pool_take(&q->entries);
-    if (e == NULL) {
+    uint32_t entry = queue_entry_take(q, id);
+    if (entry == 0) {
         return ERR_FULL;
     }
-    e->id = id;
-    e->len = meta->total_len;
-    e->received_s = meta->received_s;
-    e->envelope_len = meta->envelope_len;
-    e->look_first = recovered;
-    e->timer.kind = q->timer_kind;
-    e->timer.tag = pool_handle(&q->entries, e);
-    make_ready(q, e);
+    queue_entry_at(q, entry)->flags = recovered ? QUEUE_LOOK_FIRST | QUEUE_IS_RECOVERED : 0;
+    queue_entry_move(q, entry, recovered ? QUEUE_READY : QUEUE_FRESH);
     return ERR_OK;
 }
 
-static void log_delivery(struct queue *q, const struct queue_job *job, enum err err)
+void queue_begin(struct queue *q, struct buf scratch)
 {
-    struct log_line line;
-    uint8_t id_bytes[SPOOL_ID_TEXT_LEN];
-    struct buf id = buf_make(id_bytes, sizeof id_bytes);
-    spool_id_put(&id, job->entry->id);
-    log_begin(&line, "delivery");
-    log_slice(&line, "id", buf_slice(&id));
-    log_u64(&line, "rcpt", job->rcpt_index);
-    log_slice(&line, "user", slice_make(job->user_bytes, job->user_len));
-    log_word(&line, "result", err == ERR_OK ? "delivered" : "deferred");
-    if (err == ERR_OK) {
-        log_word(&line, "file", job->maildir.name);
-    } else {
-        log_word(&line, "reason", err_name(err));
-        log_u64(&line, "round", job->entry->num_rounds + 1u);
-    }
-    q->port->log.line(q->port->log.ctx, err == ERR_OK ? LOG_INFO : LOG_WARNING, log_end(&line));
+    queue_held_load(q, scratch);
+    q->is_begun = true;
 }
 
-/* The delay before the next round: min doubled per round up to max, then up to a quarter of it
- * more, drawn by lot. */
-static uint64_t retry_delay_ms(struct queue *q, uint32_t num_rounds)
+/* --- The step --- */
+
+static void take_due(struct queue *q)
 {
-    uint64_t delay_ms = q->conf->retry_min_ms;
-    for (uint32_t i = 1; i < num_rounds && delay_ms < q->conf->retry_max_ms; i++) {
-        delay_ms *= 2;
+    for (int i = 0; i < DUE_PER_STEP && q->heap_num != 0; i++) {
+        uint32_t entry = queue_entry_soonest(q);
+        if (queue_entry_at(q, entry)->due_ms > q->now_ms && q->num_flush == 0) {
+            return;
+        }
+        q->num_flush -= q->num_flush != 0;
+        queue_entry_move(q, entry, QUEUE_READY);
+        q->counts.num_ops++;
     }
-    if (delay_ms > q->conf->retry_max_ms) {
-        delay_ms = q->conf->retry_max_ms;
-    }
-    uint8_t lot = 0;
-    if (q->port->entropy.fill(q->port->entropy.ctx, &lot, 1) != ERR_OK) {
-        lot = 0;
-    }
-    return delay_ms + delay_ms / 4 * lot / 255;
 }
 
-static void free_job(struct queue *q, struct queue_job *job)
+/* New messages go first, but do not keep the others waiting for ever. */
+static uint32_t next_ready(struct queue *q)
 {
-    if (job->has_reservation) {
-        spool_release_outcome(q->spool);
-        job->has_reservation = false;
+    uint32_t fresh = q->lists[QUEUE_FRESH].first, ready = q->lists[QUEUE_READY].first;
+    if (fresh == 0 || (ready != 0 && q->counts.num_rounds % 4 == 3)) {
+        return ready;
     }
-    job->entry = NULL;
-    q->num_active--;
+    return fresh;
 }
 
-/* The round is over: the message is gone, or waits for its next round. */
-static void end_round(struct queue *q, struct queue_job *job, uint64_t now_ms)
+static void start_rounds(struct queue *q)
 {
-    struct queue_entry *e = job->entry;
-    free_job(q, job);
-    if (!job->failed) {
-        pool_give(&q->entries, e);
-        return;
+    uint32_t entry;
+    while (!q->is_stopping && q->num_active < q->limits.num_rounds &&
+           (entry = next_ready(q)) != 0) {
+        queue_round_begin(q, entry);
+        q->counts.num_ops++;
     }
-    e->num_rounds++;
-    e->look_first = true;
-    timer_set(q->timers, &e->timer, now_ms + retry_delay_ms(q, e->num_rounds));
 }
 
-static void end_rcpt(struct queue *q, struct queue_job *job, enum err err)
+/* One turn for everything that is under way. Returns the bytes of work done. */
+static size_t turns(struct queue *q, struct buf scratch)
 {
-    if (err == ERR_OK) {
-        err = spool_outcome(q->spool, job->entry->id, job->rcpt_index, QUEUE_DELIVERED);
-        job->has_reservation = err != ERR_OK;
-    }
-    if (err == ERR_OK) {
-        q->num_delivered++;
-    } else {
-        job->failed = true;
-    }
-    log_delivery(q, job, err);
-    job->maildir.state = MAILDIR_IDLE;
-}
-
-/* What stands behind the last '@' of an address, which may be none. */
-static struct slice domain_of(struct slice address)
-{
-    for (size_t len = address.len; len > 0; len--) {
-        if (address.ptr[len - 1] == '@') {
-            return slice_make(address.ptr + len, address.len - len);
+    size_t done_len = 0;
+    for (uint32_t i = 0; q->num_mail_active != 0 && i < q->limits.num_mail_jobs; i++) {
+        if (q->mail_jobs[i].round != NULL) {
+            size_t len = queue_mail_turn(q, &q->mail_jobs[i], scratch);
+            q->counts.num_ops += len != 0;
+            done_len += len;
         }
     }
-    return slice_make(NULL, 0);
+    if (q->num_remote != 0) {
+        done_len += queue_group_turn(q);
+    }
+    q->turn++;
+    for (uint32_t i = 0; q->num_active != 0 && i < q->limits.num_rounds; i++) {
+        struct queue_round *r = &q->rounds[(i + q->turn) % q->limits.num_rounds];
+        size_t len = queue_round_turn(q, r, scratch);
+        q->counts.num_ops += len != 0;
+        done_len += len;
+    }
+    return done_len;
 }
 
-static void begin_rcpt(struct queue *q, struct queue_job *job, struct slice user,
-                       struct slice address)
+/* Messages that are blocked are woken by the end of a job. Should none be under way, nobody else
+ * would. */
+static void wake_orphans(struct queue *q)
 {
-    char path_bytes[MAILDIR_PATH_CAP];
-    struct buf path = buf_make(path_bytes, sizeof path_bytes);
-    struct queue_entry *e = job->entry;
-    job->user_len =
-        (uint8_t)(user.len < sizeof job->user_bytes ? user.len : sizeof job->user_bytes);
-    memcpy(job->user_bytes, user.ptr, job->user_len);
-    if (!route_put_maildir(&path, q->conf, user, domain_of(address))) {
-        end_rcpt(q, job, path.overflow ? ERR_TOO_BIG : ERR_ABSENT);
-        return;
-    }
-    struct maildir_order order = {
-        .id = e->id,
-        .rcpt_index = job->rcpt_index,
-        .received_s = e->received_s,
-        .content_offset = e->envelope_len,
-        .end_offset = e->len,
-        .look_first = e->look_first,
-        .tag = q->tag_mark | (uint64_t)(job - q->jobs),
-        .maildir = path_bytes,
-    };
-    maildir_start(&job->maildir, &q->port->mailbox, &order);
-}
-
-/* Reads the envelope's next entry. ERR_EOF behind the last one. */
-static enum err next_entry(struct queue *q, struct queue_job *job, struct buf scratch,
-                           struct envelope_entry *out)
-{
-    uint64_t left = job->entry->envelope_len - job->envelope_offset;
-    if (left == 0) {
-        return ERR_EOF;
-    }
-    size_t want_len = left < ENVELOPE_ENTRY_MAX ? (size_t)left : ENVELOPE_ENTRY_MAX;
-    struct slice in = {scratch.ptr, 0};
-    enum err err =
-        spool_read(q->spool, &in.len, job->entry->id, job->envelope_offset, scratch.ptr, want_len);
-    if (err != ERR_OK) {
-        return err;
-    }
-    const uint8_t *begin = in.ptr;
-    err = envelope_read(&in, out);
-    job->envelope_offset += (uint64_t)(in.ptr - begin);
-    return err == ERR_AGAIN ? ERR_DAMAGED : err;
-}
-
-static void keep_sender(struct queue_job *job, struct slice address)
-{
-    size_t len = address.len < sizeof job->sender_bytes ? address.len : sizeof job->sender_bytes;
-    memcpy(job->sender_bytes, address.ptr, len);
-    job->sender = slice_make(job->sender_bytes, len);
-}
-
-/* Takes the job to its next recipient without an outcome, or to the end of the round. One envelope
- * entry a call. */
-static void advance(struct queue *q, struct queue_job *job, uint64_t now_ms, struct buf scratch)
-{
-    struct envelope_entry entry;
-    enum err err = next_entry(q, job, scratch, &entry);
-    if (err == ERR_EOF) {
-        end_round(q, job, now_ms);
-        return;
-    }
-    if (err != ERR_OK) {
-        job->user_len = 0;
-        job->rcpt_index = job->num_rcpts_seen;
-        end_rcpt(q, job, err);
-        job->failed = err != ERR_ABSENT; /* what the spool has lost is not tried again */
-        end_round(q, job, now_ms);
-        return;
-    }
-    switch (entry.kind) {
-    case ENVELOPE_VERSION:
-        return;
-    case ENVELOPE_SENDER:
-        keep_sender(job, entry.address);
-        return;
-    case ENVELOPE_RCPT:
-        job->rcpt_index = job->num_rcpts_seen++;
-        if (!spool_is_final(q->spool, job->entry->id, job->rcpt_index)) {
-            begin_rcpt(q, job, entry.user, entry.address);
-        }
-        return;
+    if (q->num_blocked != 0 && q->num_remote == 0 && q->now_ms >= q->wake_ms) {
+        q->wake_ms = q->now_ms + WAKE_EVERY_MS;
+        queue_wake_each(q);
     }
 }
 
-/* One turn of one job. Returns the bytes of work done; 0 when it waits for a completion. */
-static size_t turn(struct queue *q, struct queue_job *job, uint64_t now_ms, struct buf scratch)
+static void set_timer(struct queue *q)
 {
-    switch (job->maildir.state) {
-    case MAILDIR_LOOKING:
-    case MAILDIR_COMMITTING:
-        return 0;
-    case MAILDIR_IDLE:
-        if (q->stopping) {
-            free_job(q, job);
-            return 0;
-        }
-        if (!job->has_reservation && spool_reserve_outcome(q->spool) != ERR_OK) {
-            return 0; /* SPOOL_OUTCOME_DURABLE will bring another turn */
-        }
-        job->has_reservation = true;
-        advance(q, job, now_ms, scratch);
-        return ENVELOPE_ENTRY_MAX;
-    case MAILDIR_WRITING:
-        return 1 + maildir_work(&job->maildir, &q->port->mailbox, q->spool, job->sender, scratch);
-    case MAILDIR_DELIVERED:
-        end_rcpt(q, job, ERR_OK);
-        return 1;
-    case MAILDIR_FAILED:
-        end_rcpt(q, job, job->maildir.err);
-        return 1;
+    uint64_t due_ms = TIMER_NEVER;
+    if (q->num_entries != 0) {
+        due_ms = running_time_due_ms(q->env.running);
     }
-    return 0;
-}
-
-static void start_jobs(struct queue *q)
-{
-    for (uint32_t i = 0; i < q->num_jobs && q->ready_first != NULL && !q->stopping; i++) {
-        struct queue_job *job = &q->jobs[i];
-        if (job->entry != NULL) {
-            continue;
-        }
-        memset(job, 0, sizeof *job);
-        job->entry = q->ready_first;
-        q->ready_first = job->entry->next_ready;
-        if (q->ready_first == NULL) {
-            q->ready_last = NULL;
-        }
-        q->num_active++;
+    uint32_t entry = queue_entry_soonest(q);
+    if (entry != 0 && queue_entry_at(q, entry)->due_ms < due_ms) {
+        due_ms = queue_entry_at(q, entry)->due_ms;
+    }
+    if (q->num_blocked != 0 && q->num_remote == 0 && q->wake_ms < due_ms) {
+        due_ms = q->wake_ms;
+    }
+    if (due_ms == TIMER_NEVER) {
+        timer_cancel(q->env.timers, &q->timer);
+    } else if (q->timer.slot == 0 || q->timer.at_ms != due_ms) {
+        timer_set(q->env.timers, &q->timer, due_ms);
     }
 }
 
 bool queue_step(struct queue *q, uint64_t now_ms, struct buf scratch)
 {
     size_t done_len = 0;
-    bool worked = true;
-    while (worked && done_len < WORK_PER_STEP_LEN) {
-        worked = false;
-        start_jobs(q);
-        for (uint32_t i = 0; i < q->num_jobs; i++) {
-            if (q->jobs[i].entry != NULL) {
-                size_t len = turn(q, &q->jobs[i], now_ms, scratch);
-                done_len += len;
-                worked = worked || len != 0;
-            }
-        }
+    bool worked = q->is_begun;
+    uint64_t ops = q->counts.num_ops;
+    q->now_ms = now_ms;
+    if (q->num_entries != 0) {
+        running_time_step(q->env.running, now_ms);
     }
-    return worked;
+    take_due(q);
+    wake_orphans(q);
+    while (worked && done_len < WORK_PER_STEP_LEN) {
+        start_rounds(q);
+        size_t len = turns(q, scratch);
+        done_len += len;
+        worked = len != 0;
+    }
+    if (q->held_changed) {
+        queue_held_save(q, scratch);
+    }
+    set_timer(q);
+    ops = q->counts.num_ops - ops;
+    if (ops > q->counts.step_ops_max) {
+        q->counts.step_ops_max = ops;
+    }
+    bool has_more = worked || q->num_flush != 0 || q->has_committed;
+    q->has_committed = false;
+    return has_more;
 }
 
 void queue_done(struct queue *q, uint64_t tag, enum err err)
 {
     uint64_t index = tag & 0xffffffffu;
-    if (index < q->num_jobs && q->jobs[index].entry != NULL) {
-        maildir_done(&q->jobs[index].maildir, &q->port->mailbox, err);
-    }
-}
-
-void queue_timer(struct queue *q, struct timer *t)
-{
-    struct queue_entry *e = pool_find(&q->entries, t->tag);
-    if (e != NULL) {
-        make_ready(q, e);
+    if (index < q->limits.num_mail_jobs && q->mail_jobs[index].round != NULL) {
+        maildir_done(&q->mail_jobs[index].maildir, &q->env.port->mailbox, err);
     }
 }
 
 void queue_stop(struct queue *q)
 {
-    q->stopping = true;
+    q->is_stopping = true;
 }
 
 bool queue_is_idle(const struct queue *q)

@@ -148,16 +148,23 @@ static void ask_next_question(struct lookup *l, uint64_t now_ms)
 static void take_answer(struct lookup *l, struct slice message, uint64_t now_ms)
 {
     struct dns_answer answer;
-    enum dns_result result = dns_parse_answer(message, &l->question, &answer);
+    enum dns_result result = l->mx != NULL ? dns_parse_mx(message, &l->question, l->mx)
+                                           : dns_parse_answer(message, &l->question, &answer);
     switch (result) {
     case DNS_OK:
     case DNS_NO_ADDRESS:
+        if (l->mx != NULL) {
+            finish(l, result);
+            return;
+        }
         *(l->question.type == DNS_A ? &l->v4 : &l->v6) = answer;
         ask_next_question(l, now_ms);
         return;
     case DNS_NO_NAME:
         finish(l, DNS_NO_NAME);
-        keep_result(l, NEGATIVE_TTL_S, now_ms);
+        if (l->mx == NULL) {
+            keep_result(l, NEGATIVE_TTL_S, now_ms);
+        }
         return;
     case DNS_TRUNCATED:
         if (!l->over_tcp) {
@@ -204,6 +211,18 @@ void lookup_begin(struct lookup *l, struct slice name, struct slice hosts,
         l->num_addrs = known->num_addrs;
         memcpy(l->addrs, known->addrs, sizeof l->addrs);
         finish(l, known->result);
+        return;
+    }
+    ask(l, false);
+}
+
+void lookup_begin_mx(struct lookup *l, struct slice domain, struct dns_mx_list *mx,
+                     const struct resolv_conf *conf, struct buf tcp_memory)
+{
+    *l = (struct lookup){.conf = conf, .tcp = tcp_memory, .mx = mx};
+    l->question.type = DNS_MX;
+    if (!dns_name_parse(domain, &l->question.name)) {
+        finish(l, DNS_NO_NAME);
         return;
     }
     ask(l, false);

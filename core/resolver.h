@@ -1,11 +1,13 @@
-/* From a host's name to its addresses, by asking name servers.
+/* From a host's name to its addresses, from a domain to its mail exchangers: by asking name
+ * servers.
  *
  * A lookup says what it wants done (a datagram sent, a connection made, nothing before a time) and
  * is told what came back. Servers are asked one after the other, in rounds; each query has an id of
  * its own and is to go out from a fresh socket, so that a stranger has to guess id and port; an
  * answer counts only from the server that was asked, and for the question that was asked. An answer
- * that was cut is asked for again over TCP. Both families are asked for, IPv4 first. Engine: does
- * no I/O, draws no random numbers, keeps no time. Called by ocsp_fetch. */
+ * that was cut is asked for again over TCP. Of a host both families are asked for, IPv4 first.
+ * Engine: does no I/O, draws no random numbers, keeps no time. Called by ocsp_fetch and
+ * deliver_smtp. */
 #ifndef POSTERN_RESOLVER_H
 #define POSTERN_RESOLVER_H
 
@@ -55,6 +57,7 @@ struct lookup {
     struct resolver_cache *cache;
     struct dns_question question;
     struct dns_answer v4, v6;
+    struct dns_mx_list *mx; /* NULL: addresses are looked up */
     struct buf tcp;
 };
 
@@ -64,6 +67,11 @@ struct lookup {
 void lookup_begin(struct lookup *l, struct slice name, struct slice hosts,
                   const struct resolv_conf *conf, struct resolver_cache *cache,
                   struct buf tcp_memory, uint64_t now_ms);
+
+/* The mail exchangers of a domain, into *mx, which must last; not kept in any cache. DNS_OK: as
+ * dns_parse_mx; DNS_NO_ADDRESS: the domain has none. */
+void lookup_begin_mx(struct lookup *l, struct slice domain, struct dns_mx_list *mx,
+                     const struct resolv_conf *conf, struct buf tcp_memory);
 
 /* What is to be done now; after each of the calls below, and at the deadline. random_id: 16 bits
  * from a source that nobody can foresee, new in each call. */

@@ -5,51 +5,138 @@
 
 #define POSTMASTER SLICE_LITERAL("postmaster")
 
-static bool find_user(const void *ctx, struct slice name, struct slice *out)
+bool route_is_ours(const void *ctx, struct slice domain)
 {
-    return conf_find_user(ctx, name, out);
+    const struct conf *c = ctx;
+    return slice_is_empty(domain) || domainlist_match(&c->local_domains, domain);
 }
 
-static enum route_verdict expand(const struct conf *c, struct slice name, struct route_result *out)
+/* A user of ours, or a name that is known elsewhere. */
+static struct alias_target target_at(const struct conf *c, struct slice name, struct slice domain)
 {
-    struct alias_users users = {c, find_user};
-    struct alias_list list = {out->users, 0, ROUTE_USERS_MAX, {NULL, 0}};
-    enum err err = alias_expand(&c->aliases, &users, name, &list);
-    out->num_users = list.num_items;
+    bool is_here = route_find(c, domain)->kind == ROUTE_TO_MAILDIR;
+    struct slice named = slice_is_empty(domain) ? c->primary_hostname : domain;
+    return (struct alias_target){name, is_here ? slice_make(NULL, 0) : named};
+}
+
+bool route_find_user(const void *ctx, struct slice name, struct slice domain,
+                     struct alias_target *out)
+{
+    const struct conf *c = ctx;
+    struct slice known = name;
+    *out = target_at(c, name, domain);
+    bool is_known_elsewhere = c->local_users.num_items == 0 && !slice_is_empty(out->domain);
+    if (!is_known_elsewhere && !conf_find_user(c, name, &known)) {
+        return false;
+    }
+    out->name = known;
+    return !slice_is_empty(name);
+}
+
+/* Names that other servers may take for addresses: user%domain, domain!user, "user@domain". */
+static bool is_disguised(struct slice local)
+{
+    for (size_t i = 0; i < local.len; i++) {
+        if (memchr("%!@", local.ptr[i], 3) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool find_plain_user(const void *ctx, struct slice name, struct slice domain,
+                            struct alias_target *out)
+{
+    return route_find_user(ctx, name, domain, out) &&
+           (slice_is_empty(out->domain) || !is_disguised(name));
+}
+
+/* Puts the address of a target into the room. */
+static bool make_address(struct buf *room, const struct alias_target *target, struct slice *out)
+{
+    size_t begin = room->len;
+    if (!address_put(room, target->name, target->domain)) {
+        return false;
+    }
+    *out = slice_make(room->ptr + begin, room->len - begin);
+    return true;
+}
+
+static bool add_target(struct route_result *out, struct buf *room, struct slice address,
+                       const struct alias_target *target)
+{
+    struct route_target *t = &out->targets[out->num_targets++];
+    bool is_user = slice_is_empty(target->domain);
+    *t = (struct route_target){is_user ? target->name : slice_make(NULL, 0), address};
+    return is_user || make_address(room, target, &t->address);
+}
+
+static enum route_verdict route_local(const struct conf *c, const struct address *a, bool may_relay,
+                                      struct buf room, struct route_result *out)
+{
+    uint8_t bytes[ADDRESS_LOCAL_MAX];
+    struct buf local = buf_make(bytes, sizeof bytes);
+    struct alias_target items[ROUTE_TARGETS_MAX];
+    struct alias_users users = {c, route_is_ours, may_relay ? route_find_user : find_plain_user};
+    struct alias_list list = {items, 0, ROUTE_TARGETS_MAX, {NULL, 0}};
+    bool is_postmaster = address_is_postmaster(a);
+    if (!is_postmaster && (slice_is_empty(a->domain) || !address_put_local(&local, a))) {
+        return ROUTE_UNKNOWN_USER;
+    }
+    struct slice name = is_postmaster ? POSTMASTER : buf_slice(&local);
+    enum err err = alias_expand(&c->aliases, &users, name, a->domain, &list);
+    if (err == ERR_ABSENT && is_postmaster) {
+        name = c->local_users.num_items != 0 ? c->local_users.first : POSTMASTER;
+        items[0] = target_at(c, name, a->domain);
+        list.num_items = 1;
+        err = ERR_OK;
+    }
     if (err == ERR_ABSENT) {
         return ROUTE_UNKNOWN_USER;
+    }
+    for (uint32_t i = 0; i < list.num_items && err == ERR_OK; i++) {
+        err = add_target(out, &room, a->text, &items[i]) ? ERR_OK : ERR_TOO_BIG;
     }
     return err == ERR_OK && list.num_items != 0 ? ROUTE_LOCAL : ROUTE_TEMPORARY;
 }
 
-static enum route_verdict route_postmaster(const struct conf *c, struct route_result *out)
+enum route_verdict route_address(const struct conf *c, const struct address *a, bool may_relay,
+                                 struct buf room, struct route_result *out)
 {
-    enum route_verdict verdict = expand(c, POSTMASTER, out);
-    if (verdict == ROUTE_UNKNOWN_USER) {
-        out->users[0] = c->local_users.num_items != 0 ? c->local_users.first : POSTMASTER;
-        out->num_users = 1;
-        return ROUTE_LOCAL;
-    }
-    return verdict;
-}
-
-enum route_verdict route_address(const struct conf *c, const struct address *a,
-                                 struct route_result *out)
-{
-    uint8_t bytes[ADDRESS_LOCAL_MAX];
-    struct buf local = buf_make(bytes, sizeof bytes);
-    out->num_users = 0;
-    bool has_domain = !slice_is_empty(a->domain);
-    if (has_domain && !domainlist_match(&c->local_domains, a->domain)) {
+    bool is_ours = route_is_ours(c, a->domain);
+    const struct route_item *way = route_find(c, a->domain);
+    out->num_targets = 0;
+    if (!is_ours && !may_relay &&
+        (!domainlist_match(&c->relay_to_domains, a->domain) || is_disguised(a->local))) {
         return ROUTE_RELAY_DENIED;
     }
-    if (address_is_postmaster(a)) {
-        return route_postmaster(c, out);
+    if (way == NULL || (way->kind == ROUTE_TO_NOWHERE && !may_relay)) {
+        return ROUTE_NO_WAY;
     }
-    if (!has_domain || !address_put_local(&local, a)) {
-        return ROUTE_UNKNOWN_USER;
+    if (is_ours) {
+        return route_local(c, a, may_relay, room, out);
     }
-    return expand(c, buf_slice(&local), out);
+    out->targets[0] = (struct route_target){slice_make(NULL, 0), a->text};
+    out->num_targets = 1;
+    return ROUTE_REMOTE;
+}
+
+const struct route_item *route_find(const struct conf *c, struct slice domain)
+{
+    static const struct route_item to_maildir = {.kind = ROUTE_TO_MAILDIR};
+    bool is_local = slice_is_empty(domain) || domainlist_match(&c->local_domains, domain);
+    if (slice_is_empty(domain)) {
+        domain = c->primary_hostname;
+    }
+    for (uint32_t i = 0; i < c->route_list.num_items; i++) {
+        const struct route_item *item = &c->route_list.items[i];
+        bool is_for_others =
+            is_local ? item->pattern.kind == DOMAIN_ANY : item->kind == ROUTE_TO_MAILDIR;
+        if (!is_for_others && domainlist_item_matches(&item->pattern, domain)) {
+            return item;
+        }
+    }
+    return is_local ? &to_maildir : NULL;
 }
 
 /* What stands for $domain: as the options write it, never as the client did. */

@@ -3,6 +3,7 @@
 
 #include "smtp_line.h"
 #include "text.h"
+#include "xtext.h"
 
 enum args_rule { ARGS_NONE, ARGS_ANY, ARGS_NEEDED, ARGS_HOST };
 
@@ -15,7 +16,7 @@ static const struct verb_rule verb_rules[] = {
     [SMTP_HELO] = {ARGS_HOST, 512},
     [SMTP_EHLO] = {ARGS_HOST, 512},
     [SMTP_MAIL] = {ARGS_ANY, SMTP_LINE_MAX},
-    [SMTP_RCPT] = {ARGS_ANY, 512},
+    [SMTP_RCPT] = {ARGS_ANY, SMTP_LINE_MAX},
     [SMTP_DATA] = {ARGS_NONE, 512},
     [SMTP_BDAT] = {ARGS_ANY, 512},
     [SMTP_RSET] = {ARGS_NONE, 512},
@@ -24,6 +25,7 @@ static const struct verb_rule verb_rules[] = {
     [SMTP_HELP] = {ARGS_ANY, 512},
     [SMTP_QUIT] = {ARGS_NONE, 512},
     [SMTP_STARTTLS] = {ARGS_NONE, 512},
+    [SMTP_AUTH] = {ARGS_NEEDED, SMTP_AUTH_LINE_MAX},
     [SMTP_NOT_OFFERED] = {ARGS_ANY, SMTP_LINE_MAX},
     [SMTP_FOREIGN] = {ARGS_ANY, SMTP_LINE_MAX},
     [SMTP_UNKNOWN] = {ARGS_ANY, SMTP_LINE_MAX},
@@ -41,7 +43,7 @@ static const struct word words[] = {
     {"RCPT", SMTP_RCPT},        {"DATA", SMTP_DATA},        {"BDAT", SMTP_BDAT},
     {"RSET", SMTP_RSET},        {"NOOP", SMTP_NOOP},        {"VRFY", SMTP_VRFY},
     {"HELP", SMTP_HELP},        {"QUIT", SMTP_QUIT},        {"STARTTLS", SMTP_STARTTLS},
-    {"EXPN", SMTP_NOT_OFFERED}, {"AUTH", SMTP_NOT_OFFERED}, {"ETRN", SMTP_NOT_OFFERED},
+    {"EXPN", SMTP_NOT_OFFERED}, {"AUTH", SMTP_AUTH},        {"ETRN", SMTP_NOT_OFFERED},
     {"TURN", SMTP_NOT_OFFERED}, {"SEND", SMTP_NOT_OFFERED}, {"SOML", SMTP_NOT_OFFERED},
     {"SAML", SMTP_NOT_OFFERED}, {"BURL", SMTP_NOT_OFFERED}, {"GET", SMTP_FOREIGN},
     {"POST", SMTP_FOREIGN},     {"PUT", SMTP_FOREIGN},      {"HEAD", SMTP_FOREIGN},
@@ -138,7 +140,8 @@ static bool is_keyword_byte(uint8_t c)
 
 /* 1*SP esmtp-keyword ["=" esmtp-value], where
  * esmtp-keyword = (ALPHA / DIGIT) *(ALPHA / DIGIT / "-"); esmtp-value = 1*(%d33-60 / %d62-126) (RFC
- * 5321 4.1.2); no value that is supported holds a "=", so that it need not be looked for. */
+ * 5321 4.1.2), or UTF8-non-ascii too (RFC 6531 3.3); no value that is supported holds a "=", so
+ * that it need not be looked for. */
 static bool take_parameter(struct slice *in, struct parameter *out)
 {
     if (in->len == 0 || !is_blank(in->ptr[0])) {
@@ -159,7 +162,7 @@ static bool take_parameter(struct slice *in, struct parameter *out)
     if (out->has_value) {
         slice_skip(&cursor, 1);
         n = 0;
-        while (n < cursor.len && cursor.ptr[n] > ' ' && cursor.ptr[n] < 0x7f) {
+        while (n < cursor.len && cursor.ptr[n] > ' ' && cursor.ptr[n] != 0x7f) {
             n++;
         }
         if (n == 0) {
@@ -188,7 +191,65 @@ static bool parse_size(struct slice value, uint64_t *out)
     return true;
 }
 
-enum mail_parameter { MAIL_SIZE = 1, MAIL_BODY = 2, MAIL_SMTPUTF8 = 4 };
+/* ret-value = "FULL" / "HDRS" */
+static bool parse_ret(struct slice value, uint8_t *out)
+{
+    bool is_full = text_equal_nocase(value, SLICE_LITERAL("FULL"));
+    *out = is_full ? ENVELOPE_RET_FULL : ENVELOPE_RET_HDRS;
+    return is_full || text_equal_nocase(value, SLICE_LITERAL("HDRS"));
+}
+
+static bool parse_envid(struct slice value, struct slice *out)
+{
+    uint8_t bytes[ENVELOPE_ENVID_MAX];
+    struct buf decoded = buf_make(bytes, sizeof bytes);
+    *out = value;
+    return xtext_take_envid(value, &decoded);
+}
+
+/* notify-esmtp-value = "NEVER" / "SUCCESS", "FAILURE" and "DELAY" with commas between them */
+static bool parse_notify(struct slice value, uint8_t *out)
+{
+    static const struct {
+        char text[8];
+        uint8_t flag;
+    } conditions[] = {{"NEVER", ENVELOPE_NEVER},
+                      {"SUCCESS", ENVELOPE_SUCCESS},
+                      {"FAILURE", ENVELOPE_FAILURE},
+                      {"DELAY", ENVELOPE_DELAY}};
+    bool good = true;
+    for (bool more = true; more && good;) {
+        const uint8_t *end = value.len == 0 ? NULL : memchr(value.ptr, ',', value.len);
+        struct slice word =
+            slice_make(value.ptr, end == NULL ? value.len : (size_t)(end - value.ptr));
+        size_t i = 0;
+        while (i < 4 && !text_equal_nocase(word, slice_of_string(conditions[i].text))) {
+            i++;
+        }
+        good = i < 4;
+        *out = (uint8_t)(*out | (good ? conditions[i].flag : 0));
+        more = end != NULL;
+        slice_skip(&value, word.len + (more ? 1 : 0));
+    }
+    return good && (*out == ENVELOPE_NEVER || (*out & ENVELOPE_NEVER) == 0);
+}
+
+static bool parse_orcpt(struct slice value, bool smtputf8, struct slice *out)
+{
+    uint8_t bytes[ENVELOPE_ORCPT_MAX];
+    struct buf decoded = buf_make(bytes, sizeof bytes);
+    *out = value;
+    return xtext_take_orcpt(value, smtputf8, &decoded);
+}
+
+enum mail_parameter {
+    MAIL_SIZE = 1,
+    MAIL_BODY = 2,
+    MAIL_SMTPUTF8 = 4,
+    MAIL_AUTH = 8,
+    MAIL_RET = 16,
+    MAIL_ENVID = 32
+};
 
 static enum smtp_reply apply_parameter(const struct parameter *p, struct smtp_mail *out,
                                        uint32_t *seen)
@@ -206,6 +267,15 @@ static enum smtp_reply apply_parameter(const struct parameter *p, struct smtp_ma
         which = MAIL_SMTPUTF8;
         out->is_smtputf8 = true;
         good = !p->has_value;
+    } else if (text_equal_nocase(p->keyword, SLICE_LITERAL("AUTH"))) {
+        which = MAIL_AUTH; /* who first sent it, as the client believes: of no use here */
+        good = p->has_value && p->value.len <= SMTP_AUTH_VALUE_MAX;
+    } else if (text_equal_nocase(p->keyword, SLICE_LITERAL("RET"))) {
+        which = MAIL_RET;
+        good = parse_ret(p->value, &out->ret);
+    } else if (text_equal_nocase(p->keyword, SLICE_LITERAL("ENVID"))) {
+        which = MAIL_ENVID;
+        good = parse_envid(p->value, &out->envid);
     } else {
         return SMTP_REPLY_PARAMETER;
     }
@@ -243,24 +313,65 @@ enum smtp_reply smtp_mail_parse(struct slice args, struct smtp_mail *out)
     return out->address.is_utf8 && !out->is_smtputf8 ? SMTP_REPLY_NEEDS_SMTPUTF8 : SMTP_REPLY_NONE;
 }
 
-enum smtp_reply smtp_rcpt_parse(struct slice args, bool smtputf8, struct address *out)
+static enum smtp_reply apply_rcpt_parameter(const struct parameter *p, bool smtputf8,
+                                            struct smtp_rcpt_args *out)
 {
+    bool is_first, good;
+    if (text_equal_nocase(p->keyword, SLICE_LITERAL("NOTIFY"))) {
+        is_first = out->notify == 0;
+        good = parse_notify(p->value, &out->notify);
+    } else if (text_equal_nocase(p->keyword, SLICE_LITERAL("ORCPT"))) {
+        is_first = out->orcpt.len == 0;
+        good = parse_orcpt(p->value, smtputf8, &out->orcpt);
+    } else {
+        return SMTP_REPLY_PARAMETER;
+    }
+    return good && is_first ? SMTP_REPLY_NONE : SMTP_REPLY_PARAMETER_SYNTAX;
+}
+
+enum smtp_reply smtp_rcpt_parse(struct slice args, bool smtputf8, struct smtp_rcpt_args *out)
+{
+    memset(out, 0, sizeof *out);
     if (!take_prefix(&args, SLICE_LITERAL("TO:"))) {
         return SMTP_REPLY_RCPT_SYNTAX;
     }
-    enum address_result result = address_take_path(&args, out);
+    enum address_result result = address_take_path(&args, &out->address);
     if (result != ADDRESS_OK) {
         return result == ADDRESS_TOO_LONG ? SMTP_REPLY_RCPT_TOO_LONG
                                           : SMTP_REPLY_RCPT_ADDRESS_SYNTAX;
     }
-    if (out->text.len == 0) {
+    if (out->address.text.len == 0) {
         return SMTP_REPLY_RCPT_ADDRESS_SYNTAX;
     }
-    if (args.len != 0) {
+    while (args.len != 0) {
         struct parameter p;
-        return take_parameter(&args, &p) ? SMTP_REPLY_PARAMETER : SMTP_REPLY_PARAMETER_SYNTAX;
+        if (!take_parameter(&args, &p)) {
+            return SMTP_REPLY_PARAMETER_SYNTAX;
+        }
+        enum smtp_reply reply = apply_rcpt_parameter(&p, smtputf8, out);
+        if (reply != SMTP_REPLY_NONE) {
+            return reply;
+        }
     }
-    return out->is_utf8 && !smtputf8 ? SMTP_REPLY_NEEDS_SMTPUTF8 : SMTP_REPLY_NONE;
+    return out->address.is_utf8 && !smtputf8 ? SMTP_REPLY_NEEDS_SMTPUTF8 : SMTP_REPLY_NONE;
+}
+
+enum smtp_reply smtp_auth_parse(struct slice args, struct slice *out_mechanism,
+                                struct slice *out_response)
+{
+    size_t n = 0;
+    while (n < args.len && !is_blank(args.ptr[n])) {
+        n++;
+    }
+    slice_take(&args, n, out_mechanism);
+    skip_blanks(&args);
+    *out_response = args;
+    for (size_t i = 0; i < args.len; i++) {
+        if (is_blank(args.ptr[i])) {
+            return SMTP_REPLY_AUTH_SYNTAX;
+        }
+    }
+    return SMTP_REPLY_NONE;
 }
 
 bool smtp_bdat_parse(struct slice args, uint64_t *out_len, bool *out_is_last)

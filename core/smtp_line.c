@@ -39,15 +39,15 @@ static enum smtp_line_result judge_special(struct slice bytes, size_t i)
     return bytes.ptr[i + 1] == '\n' ? SMTP_LINE_OK : SMTP_LINE_BARE_CR;
 }
 
-enum smtp_line_result smtp_line_take(struct slice *in, struct slice *out)
+enum smtp_line_result smtp_line_take(struct slice *in, size_t line_max, struct slice *out)
 {
-    struct slice window = slice_make(in->ptr, in->len < SMTP_LINE_MAX ? in->len : SMTP_LINE_MAX);
+    struct slice window = slice_make(in->ptr, in->len < line_max ? in->len : line_max);
     size_t i = find_special(window, 0);
     enum smtp_line_result result = i < window.len ? judge_special(window, i) : SMTP_LINE_MORE;
     if (result == SMTP_LINE_OK) {
         slice_take(in, i, out);
         slice_skip(in, 2);
-    } else if (result == SMTP_LINE_MORE && window.len == SMTP_LINE_MAX) {
+    } else if (result == SMTP_LINE_MORE && window.len == line_max) {
         result = SMTP_LINE_TOO_LONG;
     }
     return result;

@@ -10,25 +10,33 @@
 #include "slice.h"
 
 /* The longest command line, with CRLF: 512 (RFC 5321 4.5.3.1.4) and for MAIL what its extensions
- * add: SIZE 26 (RFC 1870), BODY 17 (RFC 6152), SMTPUTF8 10 (RFC 6531). */
-#define SMTP_LINE_MAX (512 + 26 + 17 + 10)
+ * add: SIZE 26 (RFC 1870), BODY 17 (RFC 6152), SMTPUTF8 10 (RFC 6531), AUTH 500 (RFC 4954), RET 9
+ * and ENVID 107 (RFC 3461); it is enough for RCPT with NOTIFY and ORCPT as well. */
+#define SMTP_LINE_MAX (512 + 26 + 17 + 10 + 500 + 9 + 107)
+
+/* The longest value of MAIL's AUTH= */
+#define SMTP_AUTH_VALUE_MAX 494
 
 /* A text line with CRLF, without a transparent dot (RFC 5321 4.5.3.1.6). */
 #define SMTP_TEXT_LINE_MAX 1000
 
+/* A line of AUTH or of what follows it: more than any mechanism that is offered needs (RFC 4954 4).
+ */
+#define SMTP_AUTH_LINE_MAX 2048
+
 enum smtp_line_result {
     SMTP_LINE_OK,
     SMTP_LINE_MORE,     /* the input ends before the line does */
-    SMTP_LINE_TOO_LONG, /* over SMTP_LINE_MAX */
+    SMTP_LINE_TOO_LONG, /* over the limit */
     SMTP_LINE_BARE_CR,
     SMTP_LINE_BARE_LF,
     SMTP_LINE_NUL
 };
 
-/* Takes one line off *in and gives it without its CRLF, as a view into *in. Anything but
- * SMTP_LINE_OK leaves *in as it was. SMTP_LINE_MORE comes with at most SMTP_LINE_MAX - 1 bytes in
- * *in. */
-enum smtp_line_result smtp_line_take(struct slice *in, struct slice *out);
+/* Takes one line of at most line_max bytes with CRLF off *in and gives it without its CRLF, as a
+ * view into *in. Anything but SMTP_LINE_OK leaves *in as it was. SMTP_LINE_MORE comes with at most
+ * line_max - 1 bytes in *in. */
+enum smtp_line_result smtp_line_take(struct slice *in, size_t line_max, struct slice *out);
 
 /* Drops the rest of a line that was too long: everything up to and with its CRLF. SMTP_LINE_MORE if
  * that is not in *in; then *in is empty or holds a last CR, to be given again with what follows it.

@@ -2,6 +2,8 @@
  * commands are carried out in smtpd_commands.c, bodies read in smtpd_body.c. */
 #include "smtpd_turn.h"
 
+#define AUTH_FAILURES_MAX 3 /* the last of them ends the session */
+
 /* The only place where a session changes its state. */
 void smtpd_enter(struct smtpd *s, enum smtpd_state state, enum smtpd_phase phase)
 {
@@ -33,7 +35,10 @@ enum smtpd_event smtpd_drop_transaction(struct smtpd *s)
 void smtpd_put(struct turn *t, enum smtp_reply reply)
 {
     struct slice id = slice_make(t->s->id, t->s->id_len);
-    smtp_reply_put(t->out, reply, reply == SMTP_REPLY_QUEUED ? id : t->s->env->hostname);
+    smtp_reply_put(t->out, reply,
+                   reply == SMTP_REPLY_QUEUED      ? id
+                   : reply == SMTP_REPLY_CHALLENGE ? t->s->challenge
+                                                   : t->s->env->hostname);
 }
 
 enum smtpd_event smtpd_hang_up(struct turn *t, enum smtp_reply reply, enum smtpd_reason reason)
@@ -101,10 +106,13 @@ static enum smtp_reply reply_of_verdict(enum smtpd_verdict verdict, enum smtpd_e
 {
     switch (verdict) {
     case SMTPD_OK:
+    case SMTPD_CHALLENGE:
     case NUM_SMTPD_VERDICTS:
         break;
     case SMTPD_TEMPORARY:
-        return question == SMTPD_STARTTLS ? SMTP_REPLY_TLS_TEMPORARY : SMTP_REPLY_TEMPORARY;
+        return question == SMTPD_STARTTLS ? SMTP_REPLY_TLS_TEMPORARY
+               : question == SMTPD_AUTH   ? SMTP_REPLY_AUTH_TEMPORARY
+                                          : SMTP_REPLY_TEMPORARY;
     case SMTPD_NO_SPACE:
         return SMTP_REPLY_NO_SPACE;
     case SMTPD_BUSY:
@@ -115,12 +123,28 @@ static enum smtp_reply reply_of_verdict(enum smtpd_verdict verdict, enum smtpd_e
         return SMTP_REPLY_MAILBOX_FULL;
     case SMTPD_UNKNOWN_USER:
         return SMTP_REPLY_UNKNOWN_USER;
+    case SMTPD_NO_ROUTE:
+        return SMTP_REPLY_NO_ROUTE;
     case SMTPD_RELAY_DENIED:
         return SMTP_REPLY_RELAY_DENIED;
     case SMTPD_POLICY:
         return SMTP_REPLY_POLICY;
     case SMTPD_NEEDS_TLS:
         return SMTP_REPLY_NEEDS_TLS;
+    case SMTPD_NEEDS_AUTH:
+        return SMTP_REPLY_NEEDS_AUTH;
+    case SMTPD_RATE:
+        return SMTP_REPLY_RATE;
+    case SMTPD_NOT_YOURS:
+        return SMTP_REPLY_NOT_YOURS;
+    case SMTPD_AUTH_FAILED:
+        return SMTP_REPLY_AUTH_FAILED;
+    case SMTPD_AUTH_SYNTAX:
+        return SMTP_REPLY_AUTH_SYNTAX;
+    case SMTPD_AUTH_CANCELLED:
+        return SMTP_REPLY_AUTH_CANCELLED;
+    case SMTPD_AUTH_MECHANISM:
+        return SMTP_REPLY_AUTH_MECHANISM;
     case SMTPD_TOO_BIG:
         return SMTP_REPLY_TOO_BIG;
     case SMTPD_REFUSED:
@@ -159,6 +183,22 @@ static enum smtpd_event begin_tls(struct turn *t)
     return smtpd_drop_transaction(s);
 }
 
+/* RFC 4954 4 and 6. */
+static enum smtpd_event authenticated(struct turn *t, enum smtp_reply refusal)
+{
+    struct smtpd *s = t->s;
+    bool goes_on = s->verdict - 1 == SMTPD_CHALLENGE;
+    smtpd_enter_phase(s, goes_on ? SMTPD_PHASE_AUTH : SMTPD_PHASE_COMMAND);
+    if (refusal == SMTP_REPLY_AUTH_FAILED && ++s->num_auth_failures == AUTH_FAILURES_MAX) {
+        return smtpd_hang_up(t, SMTP_REPLY_AUTH_LIMIT, SMTPD_REASON_AUTH_FAILURES);
+    }
+    if (refusal != SMTP_REPLY_NONE) {
+        return smtpd_say(t, refusal);
+    }
+    s->is_authenticated = !goes_on;
+    return smtpd_say(t, goes_on ? SMTP_REPLY_CHALLENGE : SMTP_REPLY_AUTH_OK);
+}
+
 static enum smtpd_event answered(struct turn *t)
 {
     struct smtpd *s = t->s;
@@ -170,6 +210,9 @@ static enum smtpd_event answered(struct turn *t)
     }
     if (question == SMTPD_STARTTLS && is_ok) {
         return begin_tls(t);
+    }
+    if (question == SMTPD_AUTH) {
+        return authenticated(t, refusal);
     }
     smtpd_enter(s, is_ok ? smtpd_next_state(s) : (enum smtpd_state)s->state, SMTPD_PHASE_COMMAND);
     enum smtp_reply thanks = SMTP_REPLY_OK;
@@ -248,6 +291,8 @@ static enum smtpd_event step(struct turn *t)
         return smtpd_read_command(t, false);
     case SMTPD_PHASE_LONG_LINE:
         return smtpd_read_command(t, true);
+    case SMTPD_PHASE_AUTH:
+        return smtpd_read_response(t);
     case SMTPD_PHASE_ASKED:
         return answered(t);
     case SMTPD_PHASE_DATA:
@@ -295,6 +340,19 @@ void smtpd_answer(struct smtpd *s, enum smtpd_verdict verdict, struct slice id)
     }
 }
 
+void smtpd_offer_auth(struct smtpd *s, const char *mechanisms)
+{
+    s->mechanisms = mechanisms;
+}
+
+void smtpd_challenge(struct smtpd *s, struct slice challenge)
+{
+    if (s->phase == SMTPD_PHASE_ASKED && s->question == SMTPD_AUTH && s->verdict == 0) {
+        s->challenge = challenge;
+        s->verdict = SMTPD_CHALLENGE + 1;
+    }
+}
+
 void smtpd_body_failed(struct smtpd *s, enum smtpd_verdict verdict)
 {
     bool in_body = s->phase == SMTPD_PHASE_DATA || s->state == SMTPD_STATE_CHUNKS;
@@ -309,6 +367,8 @@ void smtpd_tls_started(struct smtpd *s)
         return;
     }
     s->in_tls = true;
+    s->mechanisms = NULL;
+    s->is_authenticated = false;
     s->is_esmtp = false;
     s->mail_refused = false;
     s->helo_len = 0;
@@ -340,6 +400,11 @@ struct slice smtpd_helo(const struct smtpd *s)
 bool smtpd_is_esmtp(const struct smtpd *s)
 {
     return s->is_esmtp;
+}
+
+bool smtpd_is_authenticated(const struct smtpd *s)
+{
+    return s->is_authenticated;
 }
 
 bool smtpd_in_transaction(const struct smtpd *s)

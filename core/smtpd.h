@@ -9,8 +9,8 @@
  *
  *     event = smtpd_next(s, &in, &out, &ask);
  *
- * - MAIL, RCPT, BEGIN, STARTTLS and END ask something. Until smtpd_answer() says what, now or much
- *   later, smtpd_next() takes no input and returns SMTPD_WAIT.
+ * - MAIL, RCPT, BEGIN, STARTTLS, AUTH and END ask something. Until smtpd_answer() says what, now or
+ * much later, smtpd_next() takes no input and returns SMTPD_WAIT.
  * - Every transaction (SMTPD_MAIL answered with SMTPD_OK) ends in exactly one SMTPD_END or
  *   SMTPD_ABORT.
  * - Replies are to be written when SMTPD_MORE, SMTPD_WAIT, SMTPD_FLUSH, SMTPD_TLS or SMTPD_CLOSE is
@@ -47,10 +47,12 @@ struct smtpd_env {
     struct slice hostname; /* our name: 1-255 octets of a domain or an address literal */
     struct smtpd_limits limits;
     bool starttls_offered;
+    bool auth_needs_tls; /* AUTH is offered in TLS only, see smtpd_offer_auth */
 };
 
 enum smtpd_event {
-    SMTPD_MORE,  /* feed more; under SMTP_LINE_MAX bytes in *in are left: the begin of a command */
+    SMTPD_MORE, /* feed more; under SMTP_AUTH_LINE_MAX bytes in *in are left: the begin of a command
+                 */
     SMTPD_FLUSH, /* write out what is in out, then call again */
     SMTPD_WAIT,  /* an answer is due, or smtpd_tls_started() */
     SMTPD_MAIL,  /* asks: a transaction from ask->address, with size, is_8bit, is_smtputf8 */
@@ -59,6 +61,9 @@ enum smtpd_event {
     SMTPD_BODY,  /* ask->body: the next bytes of the message; not empty */
     SMTPD_END,   /* asks: the message is complete; make it durable */
     SMTPD_ABORT, /* the transaction is dropped */
+    SMTPD_AUTH, /* asks: how does the exchange with the client go on? ask->mechanism begins it, with
+                   ask->body as initial response if there is one; without a mechanism, ask->body
+                   answers the last challenge. Base64, "*" or "=", unread. */
     SMTPD_STARTTLS, /* asks: may a handshake begin? */
     SMTPD_TLS,      /* write out what is in out, shake hands, then smtpd_tls_started() */
     SMTPD_CLOSE,    /* write out what is in out and close; ask->reason */
@@ -68,16 +73,25 @@ enum smtpd_event {
 /* Answers. SMTPD_OK suits every question, as do the temporary ones. */
 enum smtpd_verdict {
     SMTPD_OK,
-    SMTPD_TEMPORARY, /* 451 4.3.0, STARTTLS: 454 4.7.0 */
+    SMTPD_CHALLENGE, /* 334, of smtpd_challenge; to AUTH only */
+    SMTPD_TEMPORARY, /* 451 4.3.0, STARTTLS and AUTH: 454 4.7.0 */
     SMTPD_NO_SPACE,  /* 452 4.3.1: storage */
     SMTPD_BUSY,      /* 452 4.5.3 for a recipient (try it in another transaction), else 452 4.3.1 */
-    SMTPD_MAILBOX_FULL, /* 452 4.2.2 */
-    SMTPD_UNKNOWN_USER, /* 550 5.1.1 */
-    SMTPD_RELAY_DENIED, /* 550 5.7.1 */
-    SMTPD_POLICY,       /* 550 5.7.1, refused without saying more */
-    SMTPD_NEEDS_TLS,    /* 530 5.7.0 (RFC 3207 4) */
-    SMTPD_TOO_BIG,      /* 552 5.3.4 */
-    SMTPD_REFUSED,      /* 554 5.6.0: this content never */
+    SMTPD_MAILBOX_FULL,   /* 452 4.2.2 */
+    SMTPD_UNKNOWN_USER,   /* 550 5.1.1 */
+    SMTPD_NO_ROUTE,       /* 550 5.4.4 */
+    SMTPD_RELAY_DENIED,   /* 550 5.7.1 */
+    SMTPD_POLICY,         /* 550 5.7.1, refused without saying more */
+    SMTPD_NEEDS_TLS,      /* 530 5.7.0 (RFC 3207 4) */
+    SMTPD_NEEDS_AUTH,     /* 530 5.7.0 (RFC 4954 6) */
+    SMTPD_RATE,           /* 450 4.7.1 */
+    SMTPD_NOT_YOURS,      /* 553 5.7.1: the sender's address */
+    SMTPD_AUTH_FAILED,    /* 535 5.7.8; the third ends the session. These four to AUTH only: */
+    SMTPD_AUTH_SYNTAX,    /* 501 5.5.2 */
+    SMTPD_AUTH_CANCELLED, /* 501 5.7.0: the client sent "*" */
+    SMTPD_AUTH_MECHANISM, /* 504 5.5.4 */
+    SMTPD_TOO_BIG,        /* 552 5.3.4 */
+    SMTPD_REFUSED,        /* 554 5.6.0: this content never */
     NUM_SMTPD_VERDICTS
 };
 
@@ -97,6 +111,7 @@ enum smtpd_verdict {
     REASON(SYNPROT_ERRORS, "too-many-errors")             \
     REASON(UNKNOWN_COMMANDS, "too-many-unknown-commands") \
     REASON(NONMAIL_COMMANDS, "too-many-nonmail-commands") \
+    REASON(AUTH_FAILURES, "too-many-auth-failures")       \
     REASON(MAILS, "too-many-mails")
 
 enum smtpd_reason {
@@ -110,19 +125,30 @@ enum smtpd_reason {
  * smtpd_next() is called again. */
 struct smtpd_ask {
     struct address address; /* MAIL (empty text: the null path), RCPT */
-    struct slice body;      /* BODY */
+    struct slice mechanism; /* AUTH: as the client wrote it; empty: see there */
+    struct slice body;      /* BODY, AUTH */
     uint64_t size; /* MAIL: what SIZE= says, 0 if nothing. BEGIN: what a chunked message is known to
                       reach */
     bool is_8bit;  /* MAIL: BODY=8BITMIME */
-    bool is_smtputf8;         /* MAIL: SMTPUTF8 */
+    bool is_smtputf8;         /* MAIL: SMTPUTF8. RCPT: that of the transaction */
+    uint8_t ret;              /* MAIL: RET, of enum envelope_flag */
+    uint8_t notify;           /* RCPT: NOTIFY, of enum envelope_notify */
+    struct slice envid;       /* MAIL: in good xtext */
+    struct slice orcpt;       /* RCPT: in good xtext */
     enum smtpd_reason reason; /* CLOSE */
 };
 
 /* One session. Its members are private; the functions below tell what others may know. */
 struct smtpd {
     const struct smtpd_env *env;
-    uint64_t chunk_left; /* bytes of the BDAT chunk that are still to come */
-    uint64_t message_len;
+    const char *mechanisms; /* of AUTH, as offered; NULL: none */
+    union {
+        struct {
+            uint64_t chunk_left; /* bytes of the BDAT chunk that are still to come */
+            uint64_t message_len;
+        };
+        struct slice challenge; /* outside of transactions */
+    };
     struct smtp_body body;
     uint32_t num_rcpts;
     uint32_t num_mails;
@@ -140,7 +166,9 @@ struct smtpd {
         failed; /* enum smtp_reply that the rest of this message is to get; 0: nothing has failed */
     uint8_t drain_reason; /* enum smtpd_reason to close for when the chunk is drained; 0: go on */
     uint8_t reason;       /* enum smtpd_reason; set when the session is to end */
+    uint8_t num_auth_failures;
     bool in_tls;
+    bool is_authenticated;
     bool is_esmtp;
     bool is_smtputf8;
     bool is_chunked;
@@ -155,7 +183,7 @@ struct smtpd {
 };
 
 /* A plaintext connection that waits may cost 1.5 KiB in all. */
-_Static_assert(sizeof(struct smtpd) <= 392, "a session is small");
+_Static_assert(sizeof(struct smtpd) <= 400, "a session is small");
 
 /* A new session. The first smtpd_next() puts the 220 banner; in_tls: TLS was there before SMTP. env
  * must outlive s. */
@@ -171,6 +199,15 @@ enum smtpd_event smtpd_next(struct smtpd *s, struct slice *in, struct buf *out,
  * happens: answers may be late. id is for SMTPD_END with SMTPD_OK: 1 to SMTPD_ID_MAX printable
  * octets, copied; else empty. */
 void smtpd_answer(struct smtpd *s, enum smtpd_verdict verdict, struct slice id);
+
+/* Offers AUTH with these mechanisms, separated by spaces; NULL: not at all. Forgotten when TLS
+ * begins. The text must live as long as the session. */
+void smtpd_offer_auth(struct smtpd *s, const char *mechanisms);
+
+/* Answers SMTPD_AUTH with SMTPD_CHALLENGE: base64, at most SMTPD_CHALLENGE_MAX octets, which must
+ * live until smtpd_next() is called; may be empty. */
+#define SMTPD_CHALLENGE_MAX (SMTPD_REPLY_MAX - 6)
+void smtpd_challenge(struct smtpd *s, struct slice challenge);
 
 /* The message cannot be stored further: SMTPD_ABORT follows, the rest of the body is drained, and
  * gets that verdict (not SMTPD_OK). Between SMTPD_BEGIN's answer and SMTPD_END; else nothing
@@ -195,6 +232,7 @@ bool smtpd_put_refusal(struct buf *out, const struct smtpd_env *env, bool is_cli
  * spaces, else anything. */
 struct slice smtpd_helo(const struct smtpd *s);
 bool smtpd_is_esmtp(const struct smtpd *s);
+bool smtpd_is_authenticated(const struct smtpd *s);
 bool smtpd_in_transaction(const struct smtpd *s);
 
 /* In the middle of a message's body, where the data time-out holds instead of the command time-out.

@@ -3,10 +3,11 @@
 
 #include "text.h"
 
-static void put_ehlo_line(struct buf *out, const char *keyword)
+static void put_ehlo_line(struct buf *out, const char *keyword, const char *value)
 {
     buf_put_string(out, "250-");
     buf_put_string(out, keyword);
+    buf_put_string(out, value);
     buf_put_string(out, "\r\n");
 }
 
@@ -26,12 +27,16 @@ static void put_ehlo(const struct smtpd *s, struct buf *out)
     buf_put_string(out, "\r\n250-SIZE");
     put_limit(out, " ", limits->message_size_limit);
     buf_put_string(out, "\r\n");
-    put_ehlo_line(out, "PIPELINING");
-    put_ehlo_line(out, "8BITMIME");
-    put_ehlo_line(out, "SMTPUTF8");
-    put_ehlo_line(out, "CHUNKING");
+    put_ehlo_line(out, "PIPELINING", "");
+    put_ehlo_line(out, "8BITMIME", "");
+    put_ehlo_line(out, "SMTPUTF8", "");
+    put_ehlo_line(out, "CHUNKING", "");
+    put_ehlo_line(out, "DSN", "");
     if (s->env->starttls_offered && !s->in_tls) {
-        put_ehlo_line(out, "STARTTLS");
+        put_ehlo_line(out, "STARTTLS", "");
+    }
+    if (s->mechanisms != NULL && !s->is_authenticated) {
+        put_ehlo_line(out, "AUTH ", s->mechanisms);
     }
     if (limits->mails_max != 0 || limits->recipients_max != 0) {
         buf_put_string(out, "250-LIMITS");
@@ -88,19 +93,26 @@ static enum smtpd_event do_mail(struct turn *t, struct slice args)
     t->ask->size = mail.size;
     t->ask->is_8bit = mail.is_8bit;
     t->ask->is_smtputf8 = mail.is_smtputf8;
+    t->ask->ret = mail.ret;
+    t->ask->envid = mail.envid;
     return smtpd_ask(t, SMTPD_MAIL);
 }
 
 static enum smtpd_event do_rcpt(struct turn *t, struct slice args)
 {
     struct smtpd *s = t->s;
-    enum smtp_reply reply = smtp_rcpt_parse(args, s->is_smtputf8, &t->ask->address);
+    struct smtp_rcpt_args rcpt;
+    enum smtp_reply reply = smtp_rcpt_parse(args, s->is_smtputf8, &rcpt);
     if (reply != SMTP_REPLY_NONE) {
         return smtpd_say(t, reply);
     }
     if (s->env->limits.recipients_max != 0 && s->num_rcpts >= s->env->limits.recipients_max) {
         return smtpd_say(t, SMTP_REPLY_RCPTS_LIMIT);
     }
+    t->ask->address = rcpt.address;
+    t->ask->notify = rcpt.notify;
+    t->ask->orcpt = rcpt.orcpt;
+    t->ask->is_smtputf8 = s->is_smtputf8;
     return smtpd_ask(t, SMTPD_RCPT);
 }
 
@@ -150,6 +162,20 @@ static enum smtpd_event do_starttls(struct turn *t)
     return smtpd_ask(t, SMTPD_STARTTLS);
 }
 
+static enum smtpd_event do_auth(struct turn *t, struct slice args)
+{
+    const struct smtpd *s = t->s;
+    if (s->is_authenticated) {
+        return smtpd_say(t, SMTP_REPLY_AUTH_TWICE);
+    }
+    if (s->mechanisms == NULL) {
+        bool needs_tls = s->env->auth_needs_tls && !s->in_tls;
+        return smtpd_say(t, needs_tls ? SMTP_REPLY_AUTH_NEEDS_TLS : SMTP_REPLY_NOT_OFFERED);
+    }
+    enum smtp_reply reply = smtp_auth_parse(args, &t->ask->mechanism, &t->ask->body);
+    return reply != SMTP_REPLY_NONE ? smtpd_say(t, reply) : smtpd_ask(t, SMTPD_AUTH);
+}
+
 static enum smtpd_event do_rule(struct turn *t, const struct smtpd_rule *rule, struct slice args)
 {
     struct smtpd *s = t->s;
@@ -181,6 +207,8 @@ static enum smtpd_event do_rule(struct turn *t, const struct smtpd_rule *rule, s
         smtpd_enter(s, smtpd_next_state(s), SMTPD_PHASE_COMMAND);
         smtpd_put(t, reply);
         return smtpd_drop_transaction(s);
+    case SMTPD_DO_AUTH:
+        return do_auth(t, args);
     case SMTPD_DO_STARTTLS:
         return do_starttls(t);
     case SMTPD_DO_HANG_UP:
@@ -193,7 +221,7 @@ static enum smtpd_event do_rule(struct turn *t, const struct smtpd_rule *rule, s
 static bool is_nonmail(enum smtp_verb verb)
 {
     return verb == SMTP_HELO || verb == SMTP_EHLO || verb == SMTP_RSET || verb == SMTP_NOOP ||
-           verb == SMTP_VRFY || verb == SMTP_HELP;
+           verb == SMTP_VRFY || verb == SMTP_HELP || verb == SMTP_AUTH;
 }
 
 static enum smtpd_event run_command(struct turn *t, struct slice line)
@@ -224,37 +252,78 @@ static enum smtpd_event run_command(struct turn *t, struct slice line)
 static enum smtpd_event begin_long_line(struct turn *t)
 {
     struct slice args;
+    t->s->skip_reply = SMTP_REPLY_LINE_TOO_LONG;
     switch (smtp_command_parse(slice_make(t->in->ptr, SMTP_LINE_MAX), &args)) {
     case SMTP_BDAT:
         return smtpd_hang_up(t, SMTP_REPLY_CHUNK_SIZE, SMTPD_REASON_CHUNK_SIZE);
     case SMTP_FOREIGN:
         return smtpd_hang_up(t, SMTP_REPLY_NOT_SMTP, SMTPD_REASON_NOT_SMTP);
+    case SMTP_AUTH:
+        t->s->skip_reply = SMTP_REPLY_AUTH_LINE_TOO_LONG;
+        smtpd_enter_phase(t->s, SMTPD_PHASE_LONG_LINE);
+        return GO_ON;
     default:
         smtpd_enter_phase(t->s, SMTPD_PHASE_LONG_LINE);
         return GO_ON;
     }
 }
 
-enum smtpd_event smtpd_read_command(struct turn *t, bool is_long)
+/* The one thing that may come in lines longer than SMTP_LINE_MAX. */
+static bool is_auth(struct slice in)
 {
-    struct slice line = {NULL, 0};
-    switch (is_long ? smtp_line_drop(t->in) : smtp_line_take(t->in, &line)) {
-    case SMTP_LINE_OK:
-        if (is_long) {
-            smtpd_enter_phase(t->s, SMTPD_PHASE_COMMAND);
-            return smtpd_say(t, SMTP_REPLY_LINE_TOO_LONG);
-        }
-        return run_command(t, line);
-    case SMTP_LINE_MORE:
-        return SMTPD_MORE;
-    case SMTP_LINE_TOO_LONG:
-        return begin_long_line(t);
+    struct slice word;
+    return slice_take(&in, 5, &word) && text_equal_nocase(word, SLICE_LITERAL("AUTH "));
+}
+
+/* What no line may hold. */
+static enum smtpd_event break_off(struct turn *t, enum smtp_line_result result)
+{
+    switch (result) {
     case SMTP_LINE_BARE_CR:
         return smtpd_hang_up(t, SMTP_REPLY_LINE_BARE_CR, SMTPD_REASON_BARE_CR);
     case SMTP_LINE_BARE_LF:
         return smtpd_hang_up(t, SMTP_REPLY_LINE_BARE_LF, SMTPD_REASON_BARE_LF);
     case SMTP_LINE_NUL:
         return smtpd_hang_up(t, SMTP_REPLY_LINE_NUL, SMTPD_REASON_NUL);
+    case SMTP_LINE_OK:
+    case SMTP_LINE_TOO_LONG:
+    case SMTP_LINE_MORE:
+        break;
     }
-    return GO_ON;
+    return SMTPD_MORE;
+}
+
+enum smtpd_event smtpd_read_command(struct turn *t, bool is_long)
+{
+    struct slice line = {NULL, 0};
+    size_t line_max = is_auth(*t->in) ? SMTP_AUTH_LINE_MAX : SMTP_LINE_MAX;
+    enum smtp_line_result result =
+        is_long ? smtp_line_drop(t->in) : smtp_line_take(t->in, line_max, &line);
+    if (result == SMTP_LINE_TOO_LONG) {
+        return begin_long_line(t);
+    }
+    if (result != SMTP_LINE_OK) {
+        return break_off(t, result);
+    }
+    if (!is_long) {
+        return run_command(t, line);
+    }
+    smtpd_enter_phase(t->s, SMTPD_PHASE_COMMAND);
+    return smtpd_say(t, (enum smtp_reply)t->s->skip_reply);
+}
+
+enum smtpd_event smtpd_read_response(struct turn *t)
+{
+    struct slice line = {NULL, 0};
+    enum smtp_line_result result = smtp_line_take(t->in, SMTP_AUTH_LINE_MAX, &line);
+    if (result == SMTP_LINE_TOO_LONG) {
+        t->s->skip_reply = SMTP_REPLY_AUTH_LINE_TOO_LONG;
+        smtpd_enter_phase(t->s, SMTPD_PHASE_LONG_LINE);
+        return GO_ON;
+    }
+    if (result != SMTP_LINE_OK) {
+        return break_off(t, result);
+    }
+    t->ask->body = line;
+    return smtpd_ask(t, SMTPD_AUTH);
 }

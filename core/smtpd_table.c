@@ -1,6 +1,6 @@
 /* The state table of the SMTP server: see smtpd_table.h. RFC 5321 4.1.4 has the order of commands,
- * RFC 3030 2 that of BDAT, RFC 3207 4.2 that of STARTTLS. tests/tables/smtpd_states.def says which
- * code each cell has to give. */
+ * RFC 3030 2 that of BDAT, RFC 3207 4.2 that of STARTTLS, RFC 4954 4 that of AUTH.
+ * tests/tables/smtpd_states.def says which code each cell has to give. */
 #include "smtpd_table.h"
 
 /* clang-format off */
@@ -22,6 +22,7 @@
 #define chunk     {SMTPD_DO_CHUNK, SMTPD_STATE_CHUNKS, SMTP_REPLY_OK}
 #define reset     RESET(READY)
 #define tls       {SMTPD_DO_STARTTLS, SMTPD_STATE_START, SMTP_REPLY_STARTTLS}
+#define auth      {SMTPD_DO_AUTH, SMTPD_STATE_STAY, SMTP_REPLY_AUTH_OK}
 #define vrfy      SAY(VRFY)
 #define help      SAY(HELP)
 #define quit      HANG_UP(QUIT)
@@ -35,6 +36,7 @@
 #define no_rcpts  SAY(NO_RCPTS)
 #define begun     SAY(CHUNKS_BEGUN)
 #define failed    SAY(NEEDS_RSET)
+#define in_mail   SAY(AUTH_IN_MAIL)
 #define skip_helo SKIP(NEEDS_HELO)
 #define skip_mail SKIP(NEEDS_MAIL)
 #define skip_rcpt SKIP(NO_RCPTS)
@@ -58,6 +60,7 @@ static const struct smtpd_rule rules[][NUM_SMTPD_STATES] = {
     ROW(HELP,        help,      help,      help,      help,     help,     help),
     ROW(QUIT,        quit,      quit,      quit,      quit,     quit,     quit),
     ROW(STARTTLS,    no_helo,   tls,       tls,       tls,      tls,      tls),
+    ROW(AUTH,        no_helo,   auth,      in_mail,   in_mail,  begun,    failed),
     ROW(NOT_OFFERED, not_ours,  not_ours,  not_ours,  not_ours, not_ours, not_ours),
     ROW(FOREIGN,     foreign,   foreign,   foreign,   foreign,  foreign,  foreign),
     ROW(UNKNOWN,     unknown,   unknown,   unknown,   unknown,  unknown,  unknown),
@@ -87,7 +90,8 @@ const char *smtpd_state_name(enum smtpd_state state)
 const char *smtpd_phase_name(enum smtpd_phase phase)
 {
     static const char *const names[] = {
-        "opening", "command", "long-line", "asked", "data", "chunk", "skip", "tls", "closed",
+        "opening", "command", "long-line", "asked", "auth",
+        "data",    "chunk",   "skip",      "tls",   "closed",
     };
     _Static_assert(sizeof names / sizeof names[0] == NUM_SMTPD_PHASES, "one name a phase");
     return names[phase];

@@ -25,6 +25,7 @@ enum smtpd_phase {
     SMTPD_PHASE_COMMAND,   /* a command line */
     SMTPD_PHASE_LONG_LINE, /* the end of a command line that was too long */
     SMTPD_PHASE_ASKED,     /* smtpd_answer() */
+    SMTPD_PHASE_AUTH,      /* a line that answers a challenge */
     SMTPD_PHASE_DATA,      /* a body up to CRLF.CRLF */
     SMTPD_PHASE_CHUNK,     /* a chunk, stored unless its message has failed */
     SMTPD_PHASE_SKIP,   /* a chunk that nobody looks at any more, to be drained before it is refused
@@ -46,6 +47,7 @@ enum smtpd_action {
     SMTPD_DO_CHUNK,    /* ask for a place before the first, read the chunk */
     SMTPD_DO_SKIP,     /* drain the chunk, then the reply */
     SMTPD_DO_RESET,    /* transaction dropped */
+    SMTPD_DO_AUTH,     /* ask what to make of it */
     SMTPD_DO_STARTTLS, /* ask for a handshake */
     SMTPD_DO_HANG_UP   /* the reply, and the end */
 };

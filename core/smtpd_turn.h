@@ -52,6 +52,9 @@ bool smtpd_is_over(uint16_t *count, uint16_t max);
 /* smtpd_commands.c: reads a command line and carries it out, or drops a line that was too long. */
 enum smtpd_event smtpd_read_command(struct turn *t, bool is_long);
 
+/* Reads what answers a challenge. */
+enum smtpd_event smtpd_read_response(struct turn *t);
+
 /* smtpd_body.c: one step of a body; and the step that follows once s->failed is set. */
 enum smtpd_event smtpd_read_data(struct turn *t);
 enum smtpd_event smtpd_read_chunk(struct turn *t);

@@ -103,6 +103,9 @@ static void set_sizes(struct spool *sp)
     uint64_t seg_units = (uint64_t)(sp->seg_pages - 2) * sp->page_len / 512;
     uint64_t units = (sp->max_segs - SPOOL_RESERVE) * seg_units / 4 * 3 - seg_units * 3 / 2;
     sp->live_cost_max = units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
+    uint64_t reserved_units = (sp->conf.reserved_len + 511) / 512;
+    uint32_t half = sp->live_cost_max / 2;
+    sp->reserved_cost = reserved_units < half ? (uint32_t)reserved_units : half;
     sp->head = sp->compact.victim = SPOOL_NONE;
     sp->head_used = SPOOL_PAGE_HEAD_LEN;
     sp->next_generation = 1;
@@ -263,7 +266,7 @@ void spool_stats_of(const struct spool *sp, struct spool_stats *out)
     }
     out->num_free_segments = spool_segs_at_hand(sp);
     out->live_len = (uint64_t)sp->live_cost * 512;
-    out->live_limit_len = (uint64_t)sp->live_cost_max * 512;
+    out->live_limit_len = (uint64_t)(sp->live_cost_max - sp->reserved_cost) * 512;
 }
 
 static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";

@@ -35,6 +35,7 @@ struct spool_conf {
     uint32_t max_unsynced; /* bytes not yet durable, above which appends wait; 0: 1 MiB */
     uint32_t max_outcomes; /* outcomes reserved and not yet durable, at most; 0: 64 */
     uint32_t num_write_pages;  /* write units gathered into one write; 0: 8 */
+    uint64_t reserved_len;     /* of what live messages may count for: only for reports; 0: none */
     uint32_t outcome_delay_ms; /* how long an outcome may wait for company before a sync; 0: 50 */
 };
 
@@ -90,7 +91,7 @@ struct spool_stats {
     uint32_t num_free_segments; /* that mail or the reserve could still take, files not yet created
                                    included */
     uint64_t live_len;          /* bytes that live messages and open transactions count for */
-    uint64_t live_limit_len;    /* the same, above which begin says ERR_FULL */
+    uint64_t live_limit_len;    /* the same, above which spool_begin says ERR_FULL */
 };
 
 struct spool; /* complete in spool_inside.h; callers hold a pointer */
@@ -127,6 +128,9 @@ uint64_t spool_next_deadline_ms(const struct spool *sp);
  * ERR_TOO_BIG: could never fit. ERR_BUSY: too many transactions, or the spool is not ready or is
  * stopping. ERR_IO: the storage has failed and no more mail is taken until a restart. */
 enum err spool_begin(struct spool *sp, uint64_t *out_txn, uint64_t declared_len);
+
+/* The same for a report about messages that are here, which may use what is reserved as well. */
+enum err spool_begin_report(struct spool *sp, uint64_t *out_txn, uint64_t declared_len);
 
 /* The id that the message will have: known from the beginning, for Received lines and logs. 0 for a
  * stale txn. */

@@ -150,6 +150,7 @@ struct spool_txn {
     uint16_t num_owned;
     uint16_t num_places;
     bool is_large;
+    bool is_report; /* may use what is reserved */
     struct spool_meta meta;
     struct spool_place places[SPOOL_SHARED_EXTENTS];
     uint8_t page[]; /* staged bytes, from STAGE_AT on */
@@ -265,6 +266,7 @@ struct spool {
     uint32_t disk_entries; /* sum of num_entries */
     uint32_t live_cost;
     uint32_t live_cost_max;
+    uint32_t reserved_cost; /* of it, not for mail */
     uint64_t id_counter;
 
     uint16_t head;

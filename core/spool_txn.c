@@ -46,10 +46,22 @@ uint32_t spool_cost(const struct spool *sp, uint64_t len)
     return (uint32_t)((whole + COST_UNIT - 1) / COST_UNIT);
 }
 
+static uint32_t cost_max(const struct spool *sp, bool is_report)
+{
+    return sp->live_cost_max - (is_report ? 0 : sp->reserved_cost);
+}
+
 static bool is_too_big(const struct spool *sp, uint64_t len)
 {
     uint64_t num_segs = SPOOL_EXTENTS_MAX - 20;
-    return len > num_segs * seg_payload(sp) || spool_cost(sp, len) > sp->live_cost_max;
+    return len > num_segs * seg_payload(sp) || spool_cost(sp, len) > cost_max(sp, false);
+}
+
+/* Whether that much more is over the limit. */
+static bool is_over(const struct spool *sp, bool is_report, uint32_t cost)
+{
+    return (uint64_t)sp->live_cost + cost > cost_max(sp, is_report) &&
+           !SPOOL_BROKEN(BREAK_NO_RESERVE);
 }
 
 /* Forgets what the transaction has on disk and in the accounts; its state is the caller's. */
@@ -98,7 +110,7 @@ static uint64_t next_id(struct spool *sp)
     return id;
 }
 
-enum err spool_begin(struct spool *sp, uint64_t *out_txn, uint64_t declared_len)
+static enum err begin(struct spool *sp, uint64_t *out_txn, uint64_t declared_len, bool is_report)
 {
     *out_txn = 0;
     if (sp->is_failed) {
@@ -113,8 +125,7 @@ enum err spool_begin(struct spool *sp, uint64_t *out_txn, uint64_t declared_len)
     uint32_t cost = spool_cost(sp, declared_len);
     bool has_margin = sp->store->overwrites_in_place || SPOOL_BROKEN(BREAK_IGNORE_WRITE_ERROR) ||
                       sp->store->free_len(sp->store->ctx) / sp->page_len / 4 >= sp->seg_pages;
-    bool is_full = !SPOOL_BROKEN(BREAK_NO_RESERVE) && cost > sp->live_cost_max - sp->live_cost;
-    if (is_full || !has_margin ||
+    if (is_over(sp, is_report, cost) || !has_margin ||
         sp->stats.num_messages + sp->txns.num_used >= sp->conf.max_messages) {
         return ERR_FULL;
     }
@@ -124,11 +135,22 @@ enum err spool_begin(struct spool *sp, uint64_t *out_txn, uint64_t declared_len)
     }
     t->id = next_id(sp);
     t->cost = cost;
+    t->is_report = is_report;
     t->is_large = declared_len > shared_max();
     t->first_owned = t->last_owned = SPOOL_NONE;
     sp->live_cost += cost;
     *out_txn = pool_handle(&sp->txns, t);
     return ERR_OK;
+}
+
+enum err spool_begin(struct spool *sp, uint64_t *out_txn, uint64_t declared_len)
+{
+    return begin(sp, out_txn, declared_len, false);
+}
+
+enum err spool_begin_report(struct spool *sp, uint64_t *out_txn, uint64_t declared_len)
+{
+    return begin(sp, out_txn, declared_len, true);
 }
 
 uint64_t spool_txn_id(const struct spool *sp, uint64_t txn)
@@ -147,7 +169,7 @@ static enum err account(struct spool *sp, struct spool_txn *t, uint64_t len)
     if (cost <= t->cost) {
         return ERR_OK;
     }
-    if (cost - t->cost > sp->live_cost_max - sp->live_cost && !SPOOL_BROKEN(BREAK_NO_RESERVE)) {
+    if (is_over(sp, t->is_report, cost - t->cost)) {
         return ERR_FULL;
     }
     sp->live_cost += cost - t->cost;

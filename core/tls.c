@@ -469,3 +469,8 @@ const struct tls_info *tls_info(const struct tls *t)
 {
     return &t->info;
 }
+
+bool tls_exporter(const struct tls *t, uint8_t out[TLS_EXPORTER_LEN])
+{
+    return t->phase == TLS_PHASE_OPEN && tls_status_export(tls_ssl_const(t), out);
+}

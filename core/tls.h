@@ -102,7 +102,9 @@ struct tls {
     uint8_t *name;  /* behind info.sni; on the heap */
     uint8_t *proof; /* client: what the server stapled; on the heap */
     uint32_t proof_len;
+    struct slice issuer; /* client: of the server's certificate, as verification found it */
     bool is_client;
+    bool has_trust;   /* client: the server's certificate is verified */
     uint8_t phase;    /* enum tls_phase */
     bool told_closed; /* the peer's close_notify came */
     bool starved;     /* output waits for memory */
@@ -157,5 +159,10 @@ void tls_close(struct tls *t);
 void tls_park(struct tls *t);
 
 const struct tls_info *tls_info(const struct tls *t);
+
+/* What binds an authentication to this session, the same on both sides: tls-exporter (RFC 9266).
+ * False unless established, with TLS 1.3. */
+#define TLS_EXPORTER_LEN 32
+bool tls_exporter(const struct tls *t, uint8_t out[TLS_EXPORTER_LEN]);
 
 #endif

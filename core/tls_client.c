@@ -1,12 +1,17 @@
 /* TLS sessions in which we are the client: see tls_client.h. */
 #include "tls_client.h"
 
+#include "ocsp_check_signature.h"
 #include "text.h"
 #include "tls_inside.h"
 
+#include <mbedtls/oid.h>
 #include <mbedtls/x509_crt.h>
 
+#define CHAIN_MAX 8 /* certificates that are looked at for an issuer */
+
 struct tls_trust {
+    uint32_t num_refs;
     mbedtls_x509_crt certs;
 };
 
@@ -16,6 +21,9 @@ struct tls_trust *tls_trust_new(struct tls_env *env, struct slice bytes, size_t 
     uint8_t *text = heap_alloc(env->heap, 1, bytes.len + 1);
     int ret = -1;
     *out_num_bad = 0;
+    if (trust != NULL) {
+        trust->num_refs = 1;
+    }
     if (trust != NULL && text != NULL && bytes.len != 0) {
         memcpy(text, bytes.ptr, bytes.len);
         mbedtls_x509_crt_init(&trust->certs);
@@ -33,9 +41,17 @@ struct tls_trust *tls_trust_new(struct tls_env *env, struct slice bytes, size_t 
     return trust;
 }
 
-void tls_trust_drop(struct tls_env *env, struct tls_trust *trust)
+struct tls_trust *tls_trust_keep(struct tls_trust *trust)
 {
     if (trust != NULL) {
+        trust->num_refs++;
+    }
+    return trust;
+}
+
+void tls_trust_drop(struct tls_env *env, struct tls_trust *trust)
+{
+    if (trust != NULL && --trust->num_refs == 0) {
         mbedtls_x509_crt_free(&trust->certs);
         heap_free(env->heap, trust);
     }
@@ -50,11 +66,18 @@ static int64_t unix_s(const mbedtls_x509_time *t)
     return ((days * 24 + t->hour) * 60 + t->min) * 60 + t->sec;
 }
 
-/* The library looks at no dates: it has no clock. Called for each certificate of the chain. */
-static int check_dates(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
+/* Called for each certificate of the chain, the server's own last. The library looks at no dates,
+ * as it has no clock, and takes the subject's common name for a host's where there is nothing else;
+ * and only here it says which issuer it found. */
+static int check_cert(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
 {
-    const struct tls *t = ctx;
-    (void)depth;
+    struct tls *t = ctx;
+    if (depth == 1) {
+        t->issuer = slice_make(cert->raw.p, cert->raw.len);
+    }
+    if (depth == 0 && !mbedtls_x509_crt_has_ext_type(cert, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME)) {
+        *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+    }
     if (t->handshake == NULL || !t->handshake->status.now.wall_set) {
         return 0;
     }
@@ -106,10 +129,19 @@ enum err tls_open_client(struct tls *t, struct tls_env *env,
     } else {
         mbedtls_x509_crt *certs = (mbedtls_x509_crt *)(uintptr_t)&options->trust->certs;
         mbedtls_ssl_set_hs_ca_chain(tls_ssl(t), certs, NULL);
-        mbedtls_ssl_set_verify(tls_ssl(t), check_dates, t);
+        mbedtls_ssl_set_verify(tls_ssl(t), check_cert, t);
+        mbedtls_ssl_set_hs_authmode(tls_ssl(t), options->may_fail ? MBEDTLS_SSL_VERIFY_OPTIONAL
+                                                                  : MBEDTLS_SSL_VERIFY_REQUIRED);
+        t->has_trust = true;
     }
     t->phase = TLS_PHASE_SHAKE;
     return ERR_OK;
+}
+
+bool tls_client_is_verified(const struct tls *t)
+{
+    return t->phase == TLS_PHASE_OPEN && t->has_trust &&
+           mbedtls_ssl_get_verify_result(tls_ssl_const(t)) == 0;
 }
 
 struct slice tls_client_proof(const struct tls *t)
@@ -122,6 +154,48 @@ const struct mbedtls_x509_crt *tls_client_peer(const struct tls *t)
     return t->phase == TLS_PHASE_OPEN ? mbedtls_ssl_get_peer_cert(tls_ssl_const(t)) : NULL;
 }
 
+/* Whoever is named as the leaf's issuer, and has signed it, of the certificates behind it. */
+static bool find_issuer(const mbedtls_x509_crt *chain, const struct x509_cert *leaf,
+                        struct x509_cert *out)
+{
+    const char *hash;
+    int num_left = CHAIN_MAX;
+    for (const mbedtls_x509_crt *at = chain->next; at != NULL && num_left > 0; at = at->next) {
+        num_left--;
+        if (x509_parse_cert(slice_make(at->raw.p, at->raw.len), out) &&
+            slice_equal(out->subject, leaf->issuer) &&
+            ocsp_signature_check(&leaf->sealed, out, false, &hash) == OCSP_GOOD) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum ocsp_reason tls_client_judge(const struct tls *t, const struct ocsp_options *options,
+                                  const struct tls_time *now, struct ocsp_verdict *out)
+{
+    const mbedtls_x509_crt *chain = tls_client_peer(t);
+    struct x509_cert leaf, issuer;
+    struct ocsp_question q = {.options = *options};
+    *out = ocsp_verdict_none(OCSP_NO_FILE);
+    if (slice_is_empty(tls_client_proof(t))) {
+        return OCSP_NO_FILE;
+    }
+    if (chain == NULL || !x509_parse_cert(slice_make(chain->raw.p, chain->raw.len), &leaf)) {
+        *out = ocsp_verdict_none(OCSP_NO_ISSUER);
+        return OCSP_NO_ISSUER;
+    }
+    q.leaf = &leaf;
+    if (t->has_trust ? x509_parse_cert(t->issuer, &issuer) : find_issuer(chain, &leaf, &issuer)) {
+        q.issuer = &issuer;
+    }
+    enum ocsp_reason reason = ocsp_check(&q, tls_client_proof(t), out);
+    if (reason != OCSP_GOOD) {
+        return reason;
+    }
+    return now->wall_set ? ocsp_verdict_at(out, now->wall_s) : OCSP_CLOCK_NOT_SET;
+}
+
 void tls_client_forget(struct tls *t)
 {
     if (t->phase == TLS_PHASE_OPEN && t->is_client) {
@@ -132,4 +206,5 @@ void tls_client_forget(struct tls *t)
     }
     t->proof = NULL;
     t->proof_len = 0;
+    t->issuer = slice_make(NULL, 0);
 }

@@ -66,6 +66,10 @@ bool tls_status_is_over(const mbedtls_ssl_context *ssl);
 void tls_status_finish(mbedtls_ssl_context *ssl);
 void tls_status_drop(struct tls_status *s);
 
+/* tls-exporter (RFC 9266), once the handshake is over (tls_status_export.c); false before TLS 1.3.
+ */
+bool tls_status_export(const mbedtls_ssl_context *ssl, uint8_t out[TLS_EXPORTER_LEN]);
+
 /* The last alert that was read: its description. */
 uint8_t tls_status_alert(const mbedtls_ssl_context *ssl);
 

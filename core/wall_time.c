@@ -69,21 +69,35 @@ static void save_floor(struct wall_time *w)
     }
 }
 
+static const char *const state_names[] = {
+    [WALL_UNSET] = "unset", [WALL_FLOOR] = "floor", [WALL_SET] = "set"};
+
+/* The machine's clock, or what was set by hand. */
+static void read_clock(struct wall_time *w)
+{
+    const struct port_clock *clock = &w->port->clock;
+    w->is_synchronised = false;
+    w->now_s = clock->wall_s(clock->ctx, &w->is_synchronised);
+    if (w->is_synchronised && w->now_s >= w->floor_s) {
+        w->is_by_hand = false;
+    }
+    if (w->is_by_hand) {
+        w->now_s = w->hand_s + (int64_t)((clock->monotonic_ms(clock->ctx) - w->hand_ms) / 1000);
+    }
+}
+
 static void look(struct wall_time *w)
 {
-    static const char *const names[] = {
-        [WALL_UNSET] = "unset", [WALL_FLOOR] = "floor", [WALL_SET] = "set"};
-    const struct port_clock *clock = &w->port->clock;
     enum wall_state before = w->state;
-    bool is_synchronised = false;
-    w->now_s = clock->wall_s(clock->ctx, &is_synchronised);
-    if (w->now_s >= w->floor_s && (w->trust == WALL_TRUST_YES || is_synchronised)) {
+    read_clock(w);
+    bool has_evidence = w->is_by_hand || w->is_synchronised || w->trust == WALL_TRUST_YES;
+    if (w->now_s >= w->floor_s && has_evidence) {
         w->state = WALL_SET;
     } else {
         w->state = w->floor_s == INT64_MIN ? WALL_UNSET : WALL_FLOOR;
     }
     if (w->state != before) {
-        report(w, w->state == WALL_SET ? LOG_INFO : LOG_WARNING, names[w->state]);
+        report(w, w->state == WALL_SET ? LOG_INFO : LOG_WARNING, state_names[w->state]);
     }
 }
 
@@ -94,6 +108,7 @@ void wall_time_open(struct wall_time *w, const struct port *port, enum wall_trus
                             .path = path,
                             .trust = trust,
                             .state = WALL_UNSET,
+                            .build_s = build_s > 0 ? build_s : INT64_MIN,
                             .floor_s = build_s > 0 ? build_s : INT64_MIN,
                             .saved_s = INT64_MIN};
     w->read_ms = port->clock.monotonic_ms(port->clock.ctx);
@@ -108,6 +123,71 @@ void wall_time_trust(struct wall_time *w, enum wall_trust trust)
 {
     w->trust = trust;
     look(w);
+}
+
+int64_t wall_time_machine(const struct wall_time *w)
+{
+    bool is_synchronised;
+    return w->port->clock.wall_s(w->port->clock.ctx, &is_synchronised);
+}
+
+enum err wall_time_set(struct wall_time *w, int64_t unix_s)
+{
+    look(w);
+    if (w->is_synchronised && w->now_s >= w->floor_s) {
+        return ERR_WRONG_STATE;
+    }
+    if (unix_s < w->floor_s) {
+        return ERR_NOT_ALLOWED;
+    }
+    w->is_by_hand = true;
+    w->hand_s = unix_s;
+    w->hand_ms = w->port->clock.monotonic_ms(w->port->clock.ctx);
+    look(w);
+    report(w, LOG_INFO, "by-hand");
+    return ERR_OK;
+}
+
+enum err wall_time_reset_floor(struct wall_time *w)
+{
+    const struct port_files *files = &w->port->files;
+    int64_t floor_s = w->build_s != INT64_MIN ? w->build_s : 0;
+    uint8_t bytes[32];
+    struct buf text = buf_make(bytes, sizeof bytes);
+    text_put_time(&text, floor_s);
+    buf_put_string(&text, "\n");
+    if (has_file(w)) {
+        enum err err = files->replace(files->ctx, w->path, buf_slice(&text));
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+    w->saved_s = floor_s;
+    w->floor_s = w->build_s;
+    w->is_by_hand = false;
+    look(w);
+    report(w, LOG_WARNING, "floor-reset");
+    return ERR_OK;
+}
+
+void wall_time_put(const struct wall_time *w, struct buf *out)
+{
+    buf_put_string(out, state_names[w->state]);
+    buf_put_string(out, " ");
+    text_put_time(out, w->now_s);
+    if (w->state == WALL_SET) {
+        buf_put_string(out, w->is_by_hand        ? ", by hand"
+                            : w->is_synchronised ? ", synchronised by the system"
+                                                 : ", by clock_trusted = yes");
+    } else {
+        buf_put_string(out, w->now_s < w->floor_s ? ", not believed: before the floor"
+                                                  : ", not believed: nobody has set it");
+    }
+    if (w->floor_s != INT64_MIN) {
+        buf_put_string(out, ", floor ");
+        text_put_time(out, w->floor_s);
+    }
+    buf_put_string(out, "\n");
 }
 
 static bool is_due(const struct wall_time *w)

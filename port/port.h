@@ -48,13 +48,39 @@ struct port_loop {
     size_t (*wait)(void *ctx, struct port_event *events, size_t cap, uint64_t timeout_ms);
 };
 
+/* A name in the file system at which a server of this machine can be reached, and who may connect:
+ * the server's own user, also the members of a group, or everybody. The superuser always may. */
+enum port_access { PORT_OWNER, PORT_GROUP, PORT_EVERYBODY };
+
+#define PORT_LOCAL_PATH_MAX 107 /* bytes, without the NUL */
+
+struct port_local {
+    const char *path;
+    const char *group; /* of PORT_GROUP: a name, or a number in digits */
+    enum port_access access;
+};
+
+/* Whose process has connected. The name is made of letters, digits, '.', '-' and '_', begins with
+ * none of the punctuation, and is empty where the user has no such name. */
+#define PORT_USER_NAME_CAP 33
+
+struct port_user {
+    uint32_t uid;
+    char name[PORT_USER_NAME_CAP];
+};
+
 /* Streams and datagrams. Connections are non-blocking, close-on-exec, with Nagle's delay off. */
 struct port_net {
     void *ctx;
     /* Port 0 takes a free one. IPv6 listeners take IPv6 only. ERR_IN_USE, ERR_DENIED,
      * ERR_UNSUPPORTED (no such family). */
     enum err (*listen)(void *ctx, uint32_t *out_handle, const struct net_addr *at);
-    /* The address a listener or connection has on this side. */
+    /* The same at a path. No stranger can connect at any moment. What a dead server left there is
+     * replaced; close removes it. ERR_IN_USE: somebody listens there. ERR_EXISTS: something else
+     * stands there. ERR_TOO_BIG: the path. ERR_MALFORMED: no such group. ERR_ABSENT, ERR_DENIED:
+     * as the directory or the group has it. */
+    enum err (*listen_local)(void *ctx, uint32_t *out_handle, const struct port_local *at);
+    /* The address a listener or connection has on this side; of local ones NET_NONE. */
     enum err (*local_addr)(void *ctx, struct net_addr *out, uint32_t handle);
     /* ERR_AGAIN if nobody waits; ERR_NO_HANDLE if out of descriptors: the peer keeps waiting. */
     enum err (*accept)(void *ctx, uint32_t *out_handle, struct net_addr *out_peer,
@@ -62,6 +88,12 @@ struct port_net {
     /* Starts to connect. PORT_WRITABLE tells that it ended; then connect_result says how. */
     enum err (*connect)(void *ctx, uint32_t *out_handle, const struct net_addr *to);
     enum err (*connect_result)(void *ctx, uint32_t handle);
+    /* The same to a path; may say at once how it ended: ERR_ABSENT, ERR_REFUSED (nobody listens
+     * there), ERR_DENIED, ERR_TOO_BIG (the path), ERR_BUSY (too many wait there: try later). */
+    enum err (*connect_local)(void *ctx, uint32_t *out_handle, const char *path);
+    /* Whose process the other end of a local connection was when it connected, or listened. May
+     * read a small file of the system's. ERR_UNSUPPORTED: not a local one. */
+    enum err (*peer_user)(void *ctx, struct port_user *out, uint32_t handle);
     enum err (*read)(void *ctx, size_t *out_len, uint32_t handle, uint8_t *into, size_t cap);
     /* May take fewer bytes than offered. A peer that is gone is ERR_RESET, never a signal. */
     enum err (*write)(void *ctx, size_t *out_len, uint32_t handle, struct slice bytes);
@@ -151,9 +183,16 @@ struct port_files {
     void *ctx;
     /* ERR_TOO_BIG if the file is longer than cap; ERR_ABSENT; ERR_DENIED. */
     enum err (*read)(void *ctx, size_t *out_len, const char *path, uint8_t *into, size_t cap);
+    /* The same for a file that holds secrets: ERR_NOT_ALLOWED if it is not the server's user's or
+     * root's, or if anybody else may read it. */
+    enum err (*read_private)(void *ctx, size_t *out_len, const char *path, uint8_t *into,
+                             size_t cap);
     /* Replaces the file whole, or not at all: temporary file beside it, sync, rename, sync of the
      * directory. Blocks; for start-up and rare use. */
     enum err (*replace)(void *ctx, const char *path, struct slice bytes);
+    /* Whether replace may be expected to work, as far as can be told without trying: ERR_OK,
+     * ERR_DENIED, ERR_ABSENT (there is no such folder). */
+    enum err (*can_replace)(void *ctx, const char *path);
     enum err (*stamp)(void *ctx, struct port_stamp *out, const char *path);
 };
 

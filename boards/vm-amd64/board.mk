@@ -7,4 +7,4 @@ BOARD_CFLAGS = -fno-pie -fno-asynchronous-unwind-tables -fno-unwind-tables -fcf-
 BOARD_LDFLAGS = -static
 
 # What the stripped program may take of the flash, in bytes of text and data (make size).
-BUDGET_FLASH = 409600
+BUDGET_FLASH = 430080

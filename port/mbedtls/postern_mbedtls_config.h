@@ -33,6 +33,8 @@
 #define MBEDTLS_PLATFORM_TIME_MACRO(unused) (mbedtls_ms_time() / 1000)
 #define MBEDTLS_PLATFORM_SNPRINTF_MACRO     snprintf
 #define MBEDTLS_PSA_CRYPTO_C
+#define MBEDTLS_PSA_CRYPTO_CONFIG
+#define MBEDTLS_PSA_CRYPTO_CONFIG_FILE "postern_psa_config.h"
 #define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
 #define MBEDTLS_PSA_KEY_STORE_DYNAMIC
 
@@ -49,11 +51,16 @@
 /* Hashes; SHA-1 is for the CertID of OCSP (RFC 6960 4.1.1), no signature is accepted with it */
 #define MBEDTLS_MD_C
 #define MBEDTLS_SHA1_C
+#define MBEDTLS_SHA1_PROCESS_ALT /* core/tls_sha1.c: a fifteenth of the library's, and slower */
 #define MBEDTLS_SHA224_C
 #define MBEDTLS_SHA256_C
 #define MBEDTLS_SHA384_C
 #define MBEDTLS_SHA512_C
 #define MBEDTLS_HKDF_C
+#ifdef __OPTIMIZE_SIZE__ /* a board with little flash */
+#define MBEDTLS_SHA256_SMALLER
+#define MBEDTLS_SHA512_SMALLER
+#endif
 
 /* Public keys; P-521 only to verify with */
 #define MBEDTLS_BIGNUM_C
@@ -74,7 +81,6 @@
 #define MBEDTLS_PKCS1_V21
 #define MBEDTLS_PK_C
 #define MBEDTLS_PK_PARSE_C
-#define MBEDTLS_PK_PARSE_EC_EXTENDED
 
 /* Certificates */
 #define MBEDTLS_ASN1_PARSE_C

@@ -49,7 +49,7 @@ static enum err start(struct posix_port *p, struct port *out, const struct posix
         return e;
     }
     *out = (struct port){.loop = {.ctx = &p->loop, .wait = posix_loop_wait}};
-    p->net = (struct posix_net){&p->loop, conf->num_fds};
+    p->net = (struct posix_net){.loop = &p->loop, .num_fds = conf->num_fds};
     posix_net_port(&p->net, &out->net);
     posix_store_port(&p->store, &p->worker, conf->spool_directory, &out->store);
     posix_mailbox_port(&p->mailbox, &p->worker, &out->mailbox);

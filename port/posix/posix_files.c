@@ -35,9 +35,14 @@ static enum err read_up_to(int fd, uint8_t *into, size_t cap, size_t *out_len)
     return ERR_OK;
 }
 
-static enum err files_read(void *ctx, size_t *out_len, const char *path, uint8_t *into, size_t cap)
+static bool is_private(const struct stat *st)
 {
-    (void)ctx;
+    return (st->st_uid == geteuid() || st->st_uid == 0) && (st->st_mode & 077) == 0;
+}
+
+static enum err read_file(size_t *out_len, const char *path, uint8_t *into, size_t cap,
+                          bool must_be_private)
+{
     *out_len = 0;
     /* Non-blocking, or a FIFO without a writer would stop the server. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -46,10 +51,11 @@ static enum err files_read(void *ctx, size_t *out_len, const char *path, uint8_t
     }
     struct stat st;
     size_t len = 0;
-    enum err e = fstat(fd, &st) != 0       ? posix_err(errno)
-                 : !S_ISREG(st.st_mode)    ? ERR_UNSUPPORTED
-                 : st.st_size > (off_t)cap ? ERR_TOO_BIG
-                                           : read_up_to(fd, into, cap, &len);
+    enum err e = fstat(fd, &st) != 0                   ? posix_err(errno)
+                 : !S_ISREG(st.st_mode)                ? ERR_UNSUPPORTED
+                 : must_be_private && !is_private(&st) ? ERR_NOT_ALLOWED
+                 : st.st_size > (off_t)cap             ? ERR_TOO_BIG
+                                                       : read_up_to(fd, into, cap, &len);
     uint8_t more;
     size_t more_len = 0;
     if (e == ERR_OK && len == cap) {
@@ -64,6 +70,19 @@ static enum err files_read(void *ctx, size_t *out_len, const char *path, uint8_t
         *out_len = len;
     }
     return e;
+}
+
+static enum err files_read(void *ctx, size_t *out_len, const char *path, uint8_t *into, size_t cap)
+{
+    (void)ctx;
+    return read_file(out_len, path, into, cap, false);
+}
+
+static enum err files_read_private(void *ctx, size_t *out_len, const char *path, uint8_t *into,
+                                   size_t cap)
+{
+    (void)ctx;
+    return read_file(out_len, path, into, cap, true);
 }
 
 static enum err write_new(const char *path, struct slice bytes, const struct stat *old)
@@ -100,19 +119,42 @@ static enum err write_new(const char *path, struct slice bytes, const struct sta
     return e;
 }
 
+/* A symbolic link stays; the file that it leads to is replaced. */
+static enum err find_target(const char *path, char *out)
+{
+    if (realpath(path, out) != NULL) {
+        return ERR_OK;
+    }
+    if (errno != ENOENT) {
+        return posix_err(errno);
+    }
+    if (strlen(path) >= PATH_MAX) {
+        return ERR_TOO_BIG;
+    }
+    memcpy(out, path, strlen(path) + 1);
+    return ERR_OK;
+}
+
+static enum err files_can_replace(void *ctx, const char *path)
+{
+    char target[PATH_CAP];
+    (void)ctx;
+    enum err e = find_target(path, target);
+    char *slash = e == ERR_OK ? strrchr(target, '/') : NULL;
+    if (slash == NULL) {
+        return e == ERR_OK ? ERR_ABSENT : e; /* paths are absolute */
+    }
+    slash[slash == target] = '\0';
+    return access(target, W_OK | X_OK) == 0 ? ERR_OK : posix_err(errno);
+}
+
 static enum err files_replace(void *ctx, const char *path, struct slice bytes)
 {
     (void)ctx;
-    /* A symbolic link stays; the file that it leads to is replaced. */
     char target[PATH_CAP], beside[PATH_CAP];
-    if (realpath(path, target) == NULL) {
-        if (errno != ENOENT) {
-            return posix_err(errno);
-        }
-        if (strlen(path) >= PATH_MAX) {
-            return ERR_TOO_BIG;
-        }
-        memcpy(target, path, strlen(path) + 1);
+    enum err e = find_target(path, target);
+    if (e != ERR_OK) {
+        return e;
     }
     struct buf b = buf_make(beside, sizeof beside);
     buf_put_string(&b, target);
@@ -120,7 +162,7 @@ static enum err files_replace(void *ctx, const char *path, struct slice bytes)
     buf_end_string(&b);
     struct stat old;
     bool exists = stat(target, &old) == 0;
-    enum err e = write_new(beside, bytes, exists ? &old : NULL);
+    e = write_new(beside, bytes, exists ? &old : NULL);
     if (e == ERR_OK && rename(beside, target) != 0) {
         e = posix_err(errno);
     }
@@ -157,7 +199,9 @@ void posix_files_port(struct port_files *out)
     *out = (struct port_files){
         .ctx = NULL,
         .read = files_read,
+        .read_private = files_read_private,
         .replace = files_replace,
+        .can_replace = files_can_replace,
         .stamp = files_stamp,
     };
 }

@@ -4,12 +4,14 @@
  * log's sink are needed before the server reads its options, so they are read here once before. */
 #include "posix.h"
 
-#include "conf.h"
 #include "mta.h"
 #include "posix_clock.h"
+#include "posix_command.h"
+#include "posix_control.h"
 #include "posix_entropy.h"
 #include "posix_files.h"
 #include "posix_ocsp_check.h"
+#include "posix_passwd.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -26,8 +28,6 @@
 #define POSTERN_BUILD_TIME_S INT64_C(1795392000)
 #endif
 
-#define DEFAULT_CONF  "/etc/postern.conf"
-#define HOSTNAME_CAP  256
 #define SPOOL_DIR_CAP 1024
 #define REPORT_CAP    8192
 
@@ -40,9 +40,16 @@ static const char usage[] =
     "usage: postern [-c FILE]          run the server in the foreground\n"
     "       postern check [-c FILE]    check the options and the files they name\n"
     "       postern budget [-c FILE]   how much memory it takes, and for what\n"
+    "       postern status [-c FILE]   how the running server fares\n"
+    "       postern clock [-c FILE] [--reset-floor] [--trust | --set TIME]\n"
+    "                                  what time it believes it is; or tell it\n"
+    "       postern queue [-c FILE] [list | show | hold | release | retry | remove] [ID]...\n"
+    "       postern flush [-c FILE]    try every message that waits now\n"
     "       postern ocsp-check ...     judge an OCSP response; --help says how\n"
+    "       postern passwd [-c FILE] [--stdin | --delete] USER\n"
+    "                                  set or delete a password for AUTH\n"
     "       postern --version | --help\n"
-    "FILE is " DEFAULT_CONF " unless given. SIGHUP: read the options again. "
+    "FILE is " POSIX_DEFAULT_CONF " unless given. SIGHUP: read the options again. "
     "SIGTERM: finish and stop.\n";
 
 enum action { ACTION_RUN, ACTION_CHECK, ACTION_BUDGET, ACTION_VERSION, ACTION_HELP, ACTION_WRONG };
@@ -61,35 +68,6 @@ struct first_conf {
     uint64_t num_fds; /* that the server may need */
     uint64_t spool_size;
 };
-
-static void put(int fd, struct slice text)
-{
-    while (text.len > 0) {
-        ssize_t len = write(fd, text.ptr, text.len);
-        if (len <= 0) {
-            return;
-        }
-        (void)slice_skip(&text, (size_t)len);
-    }
-}
-
-static void put_string(int fd, const char *text)
-{
-    put(fd, slice_of_string(text));
-}
-
-static void complain(const char *what, const char *why)
-{
-    uint8_t bytes[512];
-    struct buf b = buf_make(bytes, sizeof bytes - 1);
-    buf_put_string(&b, "postern: ");
-    text_put_escaped(&b, slice_of_string(what), 200);
-    buf_put_string(&b, ": ");
-    buf_put_string(&b, why);
-    b.cap++;
-    buf_put_string(&b, "\n");
-    put(STDERR_FILENO, buf_slice(&b));
-}
 
 static enum action action_of(const char *word)
 {
@@ -110,7 +88,7 @@ static enum action action_of(const char *word)
 
 static struct arguments parse_arguments(int argc, char **argv)
 {
-    struct arguments a = {ACTION_RUN, DEFAULT_CONF, NULL};
+    struct arguments a = {ACTION_RUN, POSIX_DEFAULT_CONF, NULL};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "-c") == 0) {
             if (++i == argc) {
@@ -131,38 +109,6 @@ static struct arguments parse_arguments(int argc, char **argv)
     return a;
 }
 
-static int exit_status_of(enum err e)
-{
-    switch (e) {
-    case ERR_OK:
-        return EX_OK;
-    case ERR_MALFORMED:
-    case ERR_ABSENT:
-    case ERR_TOO_BIG:
-    case ERR_UNSUPPORTED:
-    case ERR_NOT_ALLOWED:
-    case ERR_DAMAGED:
-        return EX_CONFIG;
-    case ERR_DENIED:
-        return EX_NOPERM;
-    case ERR_IN_USE:
-    case ERR_BUSY:
-        return EX_TEMPFAIL;
-    case ERR_IO:
-        return EX_IOERR;
-    default:
-        return EX_OSERR;
-    }
-}
-
-/* Zeroed memory; pages that are never touched cost nothing. */
-static bool map_arena(struct arena *out, size_t len)
-{
-    void *mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    *out = (struct arena){mem, len, 0};
-    return mem != MAP_FAILED;
-}
-
 static bool keep_first(struct first_conf *out, const struct conf *c)
 {
     struct buf b = buf_make(out->spool_directory, sizeof out->spool_directory);
@@ -174,30 +120,12 @@ static bool keep_first(struct first_conf *out, const struct conf *c)
     return buf_end_string(&b);
 }
 
-/* Complaints go to errors. */
 static enum err read_first(struct first_conf *out, const char *path, const char *hostname,
                            struct buf *errors)
 {
-    struct port_files files;
-    posix_files_port(&files);
     struct arena a;
-    if (!map_arena(&a, CONF_TEXT_MAX + CONF_MEMORY_LEN)) {
-        return ERR_NO_MEMORY;
-    }
-    uint8_t *text = a.ptr;
-    size_t text_len;
-    a.used = CONF_TEXT_MAX;
-    enum err e = files.read(files.ctx, &text_len, path, text, CONF_TEXT_MAX);
     struct conf c;
-    if (e != ERR_OK) {
-        buf_put_string(errors, path);
-        buf_put_string(errors, ": ");
-        buf_put_string(errors, err_name(e));
-        buf_put_string(errors, "\n");
-    } else {
-        struct conf_env env = {path, slice_of_string(hostname)};
-        e = conf_read(&c, &a, slice_make(text, text_len), &env, errors);
-    }
+    enum err e = posix_read_options(&c, &a, path, slice_of_string(hostname), errors);
     if (e == ERR_OK && !keep_first(out, &c)) {
         buf_put_string(errors, "spool_directory: the path is too long\n");
         e = ERR_TOO_BIG;
@@ -243,32 +171,23 @@ static void warn_of_few_fds(const struct port *port, uint64_t num_wanted, uint32
     port->log.line(port->log.ctx, LOG_WARNING, log_end(&line));
 }
 
-static void put_errors(const char *what, enum err e, const struct buf *errors)
-{
-    if (errors->len > 0) {
-        put(STDERR_FILENO, buf_slice(errors));
-    } else {
-        complain(what, err_name(e));
-    }
-}
-
 static int serve(const struct port *port, const struct mta_start *start, uint64_t spool_size,
                  struct buf *errors)
 {
     struct arena a;
-    if (!map_arena(&a, mta_memory_len(spool_size, port->store.write_unit_len))) {
-        complain("memory", err_name(ERR_NO_MEMORY));
+    if (!posix_map_arena(&a, mta_memory_len(spool_size, port->store.write_unit_len))) {
+        posix_complain("memory", err_name(ERR_NO_MEMORY));
         return EX_OSERR;
     }
     struct mta *m;
     enum err e = mta_open(&m, &a, port, start, errors);
     if (e != ERR_OK) {
-        put_errors(start->conf_path, e, errors);
-        return exit_status_of(e);
+        posix_put_errors(start->conf_path, e, errors);
+        return posix_exit_status(e);
     }
     while (mta_step(m)) {
     }
-    return exit_status_of(mta_result(m));
+    return posix_exit_status(mta_result(m));
 }
 
 static int run(const struct mta_start *start, struct buf *errors)
@@ -276,8 +195,8 @@ static int run(const struct mta_start *start, struct buf *errors)
     struct first_conf first;
     enum err e = read_first(&first, start->conf_path, start->hostname, errors);
     if (e != ERR_OK) {
-        put_errors(start->conf_path, e, errors);
-        return exit_status_of(e);
+        posix_put_errors(start->conf_path, e, errors);
+        return posix_exit_status(e);
     }
     struct posix_conf conf = {
         .spool_directory = first.spool_directory,
@@ -289,8 +208,8 @@ static int run(const struct mta_start *start, struct buf *errors)
     struct port port;
     e = posix_port_open(&port, &conf);
     if (e != ERR_OK) {
-        complain("start", err_name(e));
-        return exit_status_of(e);
+        posix_complain("start", err_name(e));
+        return posix_exit_status(e);
     }
     if (conf.num_fds < first.num_fds) {
         warn_of_few_fds(&port, first.num_fds, conf.num_fds);
@@ -315,13 +234,13 @@ static int check(const struct mta_start *start, struct buf *report)
     posix_entropy_port(&port.entropy);
     posix_log_port(&log, POSIX_LOG_STDERR, LOG_INFO, &port.log);
     struct arena a;
-    if (!map_arena(&a, mta_memory_len(CHECK_SPOOL_SIZE, CHECK_WRITE_UNIT_LEN))) {
-        complain("memory", err_name(ERR_NO_MEMORY));
+    if (!posix_map_arena(&a, mta_memory_len(CHECK_SPOOL_SIZE, CHECK_WRITE_UNIT_LEN))) {
+        posix_complain("memory", err_name(ERR_NO_MEMORY));
         return EX_OSERR;
     }
     enum err e = mta_check(&a, &port, start, report);
-    put(e == ERR_OK ? STDOUT_FILENO : STDERR_FILENO, buf_slice(report));
-    return exit_status_of(e);
+    posix_put(e == ERR_OK ? STDOUT_FILENO : STDERR_FILENO, buf_slice(report));
+    return posix_exit_status(e);
 }
 
 static int budget(const struct mta_start *start, struct buf *report)
@@ -329,11 +248,11 @@ static int budget(const struct mta_start *start, struct buf *report)
     struct first_conf first;
     enum err e = read_first(&first, start->conf_path, start->hostname, report);
     if (e != ERR_OK) {
-        put_errors(start->conf_path, e, report);
-        return exit_status_of(e);
+        posix_put_errors(start->conf_path, e, report);
+        return posix_exit_status(e);
     }
     mta_put_budget(report, first.spool_size, CHECK_WRITE_UNIT_LEN);
-    put(STDOUT_FILENO, buf_slice(report));
+    posix_put(STDOUT_FILENO, buf_slice(report));
     return EX_OK;
 }
 
@@ -341,14 +260,17 @@ int main(int argc, char **argv)
 {
     static uint8_t report_bytes[REPORT_CAP];
     struct buf report = buf_make(report_bytes, sizeof report_bytes);
-    char hostname[HOSTNAME_CAP] = "localhost";
-    if (gethostname(hostname, sizeof hostname) != 0 || hostname[0] == '\0') {
-        memcpy(hostname, "localhost", sizeof "localhost");
-    }
-    hostname[sizeof hostname - 1] = '\0';
+    char hostname[POSIX_HOSTNAME_CAP];
+    posix_hostname(hostname);
     umask(077);
     if (argc > 1 && strcmp(argv[1], "ocsp-check") == 0) {
         return posix_ocsp_check(argc - 2, argv + 2);
+    }
+    if (argc > 1 && strcmp(argv[1], "passwd") == 0) {
+        return posix_passwd(argc - 2, argv + 2);
+    }
+    if (argc > 1 && posix_control_is_command(argv[1])) {
+        return posix_control(argc - 1, argv + 1);
     }
     struct arguments arguments = parse_arguments(argc, argv);
     struct mta_start start = {
@@ -356,6 +278,8 @@ int main(int argc, char **argv)
         .hostname = hostname,
         .version = POSTERN_VERSION,
         .build_time_s = POSTERN_BUILD_TIME_S,
+        .resolv_conf_path = "/etc/resolv.conf",
+        .hosts_path = "/etc/hosts",
     };
     switch (arguments.action) {
     case ACTION_RUN:
@@ -365,15 +289,15 @@ int main(int argc, char **argv)
     case ACTION_BUDGET:
         return budget(&start, &report);
     case ACTION_VERSION:
-        put_string(STDOUT_FILENO, "postern " POSTERN_VERSION "\n");
+        posix_put_string(STDOUT_FILENO, "postern " POSTERN_VERSION "\n");
         return EX_OK;
     case ACTION_HELP:
-        put_string(STDOUT_FILENO, usage);
+        posix_put_string(STDOUT_FILENO, usage);
         return EX_OK;
     case ACTION_WRONG:
-        complain(arguments.wrong != NULL ? arguments.wrong : "-c",
-                 arguments.wrong != NULL ? "not understood; try postern --help"
-                                         : "the name of a file must follow");
+        posix_complain(arguments.wrong != NULL ? arguments.wrong : "-c",
+                       arguments.wrong != NULL ? "not understood; try postern --help"
+                                               : "the name of a file must follow");
         return EX_USAGE;
     }
     return EX_SOFTWARE;

@@ -2,6 +2,7 @@
 #include "posix_net.h"
 
 #include "posix_err.h"
+#include "posix_local.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -71,8 +72,7 @@ static enum err fail_closing(int fd, enum err e)
     return e;
 }
 
-/* fd is one that the watch table has room for. */
-static enum err open_socket(const struct posix_net *n, int *out_fd, sa_family_t family, int type)
+enum err posix_net_socket(const struct posix_net *n, int *out_fd, int family, int type)
 {
     int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -104,7 +104,7 @@ static enum err open_stream(const struct posix_net *n, int *out_fd, union socket
     if (*out_len == 0) {
         return ERR_UNSUPPORTED;
     }
-    return open_socket(n, out_fd, out->any.sa_family, SOCK_STREAM);
+    return posix_net_socket(n, out_fd, out->any.sa_family, SOCK_STREAM);
 }
 
 static enum err net_listen(void *ctx, uint32_t *out_handle, const struct net_addr *at)
@@ -274,7 +274,7 @@ static enum err net_open_datagram(void *ctx, uint32_t *out_handle, enum net_fami
         return ERR_UNSUPPORTED;
     }
     int fd = -1;
-    enum err e = open_socket(n, &fd, address.any.sa_family, SOCK_DGRAM);
+    enum err e = posix_net_socket(n, &fd, address.any.sa_family, SOCK_DGRAM);
     if (e != ERR_OK) {
         return e;
     }
@@ -353,6 +353,7 @@ static void net_close(void *ctx, uint32_t handle)
         }
     }
     posix_loop_forget(n->loop, (int)handle);
+    posix_local_close(n, (int)handle);
     close((int)handle);
 }
 
@@ -361,10 +362,13 @@ void posix_net_port(struct posix_net *n, struct port_net *out)
     *out = (struct port_net){
         .ctx = n,
         .listen = net_listen,
+        .listen_local = posix_listen_local,
         .local_addr = net_local_addr,
         .accept = net_accept,
         .connect = net_connect,
         .connect_result = net_connect_result,
+        .connect_local = posix_connect_local,
+        .peer_user = posix_peer_user,
         .read = net_read,
         .write = net_write,
         .open_datagram = net_open_datagram,

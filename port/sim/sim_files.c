@@ -93,6 +93,13 @@ static enum err files_read(void *ctx, size_t *out_len, const char *path, uint8_t
     return ERR_OK;
 }
 
+static enum err files_can_replace(void *ctx, const char *path)
+{
+    struct sim_host *h = ctx;
+    const struct sim_file *file = find_file(&h->files, path);
+    return file != NULL ? file->failing : ERR_OK;
+}
+
 static enum err files_replace(void *ctx, const char *path, struct slice bytes)
 {
     struct sim_host *h = ctx;
@@ -127,7 +134,9 @@ void sim_files_add_host(struct sim_host *h)
     h->port.files = (struct port_files){
         .ctx = h,
         .read = files_read,
+        .read_private = files_read,
         .replace = files_replace,
+        .can_replace = files_can_replace,
         .stamp = files_stamp,
     };
 }

@@ -1,52 +1,10 @@
-/* The simulated network: see sim_net.h.
- *
- * Every end of a connection is in the world's list from its making until both ends are closed. An
- * end is held by a host's handle, by a listener's queue, or by the test. */
-#include "sim_pipe.h"
-#include "sim_udp.h"
+/* The simulated network: see sim_net.h and sim_net_inside.h. Local connections begin in
+ * sim_local.c. */
+#include "sim_net_inside.h"
 
 #include <stdlib.h>
 
 #define FIRST_FREE_PORT 40000
-
-struct sim_client {
-    struct sim_world *world;
-    struct sim_client *next; /* of the world */
-    struct sim_client *next_waiting;
-    struct sim_client *peer; /* NULL: nobody was there */
-    struct sim_pipe in;
-    struct net_addr local, remote;
-    uint64_t connected_at_ms;
-    enum err connect_result; /* from then on */
-    bool accepted;           /* an end that connected is from the start */
-    bool closed;             /* nobody holds it */
-    bool is_shut;            /* writes no more */
-    bool reset;
-    bool lost_write; /* wrote to a closed peer: its next write is told */
-};
-
-struct sim_listener {
-    struct sim_listener *next;
-    struct sim_host *host; /* NULL: the test */
-    struct net_addr at;
-    struct sim_client *waiting; /* oldest first */
-};
-
-/* What a host's handle stands for: none of the three: free. */
-struct slot {
-    struct sim_listener *listener;
-    struct sim_client *end;
-    struct sim_udp *datagrams;
-    bool readable, writable;
-    uint64_t tag;
-};
-
-struct sim_net_host {
-    struct net_addr addr;
-    struct slot *slots; /* of handle - 1 */
-    uint32_t num_slots, max_handles, num_used;
-    uint32_t turn; /* where polling begins, so that all get theirs */
-};
 
 struct blackhole {
     struct blackhole *next;
@@ -69,6 +27,13 @@ struct sim_net *sim_net_new(void)
     return n;
 }
 
+static void free_listener(struct sim_listener *l)
+{
+    free(l->path);
+    free(l->group);
+    free(l);
+}
+
 void sim_net_free(struct sim_net *n)
 {
     while (n->ends != NULL) {
@@ -80,7 +45,7 @@ void sim_net_free(struct sim_net *n)
     while (n->listeners != NULL) {
         struct sim_listener *l = n->listeners;
         n->listeners = l->next;
-        free(l);
+        free_listener(l);
     }
     while (n->blackholes != NULL) {
         struct blackhole *b = n->blackholes;
@@ -195,7 +160,7 @@ static bool is_any(const struct net_addr *a)
 static bool answers(const struct sim_listener *l, const struct net_addr *to,
                     const struct sim_host *from)
 {
-    if (l->at.port != to->port || l->at.family != to->family) {
+    if (l->path != NULL || l->at.port != to->port || l->at.family != to->family) {
         return false;
     }
     if (l->host != NULL && net_addr_same_host(&l->host->net->addr, to)) {
@@ -205,6 +170,11 @@ static bool answers(const struct sim_listener *l, const struct net_addr *to,
         return false;
     }
     return is_any(&l->at) || net_addr_same_host(&l->at, to);
+}
+
+struct sim_listener *sim_net_listeners(const struct sim_world *w)
+{
+    return w->net->listeners;
 }
 
 static struct sim_listener *find_listener(const struct sim_net *n, const struct net_addr *to,
@@ -218,8 +188,8 @@ static struct sim_listener *find_listener(const struct sim_net *n, const struct 
     return NULL;
 }
 
-static struct sim_listener *add_listener(struct sim_world *w, struct sim_host *h,
-                                         const struct net_addr *at)
+struct sim_listener *sim_net_add_listener(struct sim_world *w, struct sim_host *h,
+                                          const struct net_addr *at)
 {
     struct sim_listener *l = sim_alloc(sizeof *l);
     l->host = h;
@@ -242,12 +212,11 @@ static void remove_listener(struct sim_world *w, struct sim_listener *l)
         reset_peer_of(c);
         close_end(w, c);
     }
-    free(l);
+    free_listener(l);
 }
 
-/* Makes both ends; the far one waits at the listener. */
-static struct sim_client *connect_to(struct sim_world *w, struct sim_listener *l,
-                                     const struct net_addr *to, const struct net_addr *from)
+struct sim_client *sim_net_connect_to(struct sim_world *w, struct sim_listener *l,
+                                      const struct net_addr *to, const struct net_addr *from)
 {
     struct sim_client *near = new_end(w), *far = new_end(w);
     near->peer = far;
@@ -267,7 +236,7 @@ static struct sim_client *connect_to(struct sim_world *w, struct sim_listener *l
     return near;
 }
 
-static struct sim_client *take_waiting(struct sim_world *w, struct sim_listener *l)
+struct sim_client *sim_net_take_waiting(struct sim_world *w, struct sim_listener *l)
 {
     struct sim_client *c = l->waiting;
     if (c == NULL || c->connected_at_ms > w->now_ms) {
@@ -291,18 +260,18 @@ struct sim_client *sim_connect(struct sim_world *w, const struct net_addr *to,
         own.port = w->net->next_port++;
     }
     struct sim_listener *l = find_listener(w->net, to, NULL);
-    return l != NULL ? connect_to(w, l, to, &own) : NULL;
+    return l != NULL ? sim_net_connect_to(w, l, to, &own) : NULL;
 }
 
 void sim_listen(struct sim_world *w, const struct net_addr *at)
 {
-    add_listener(w, NULL, at);
+    sim_net_add_listener(w, NULL, at);
 }
 
 struct sim_client *sim_accept(struct sim_world *w, const struct net_addr *at)
 {
     struct sim_listener *l = find_listener(w->net, at, NULL);
-    return l != NULL && l->host == NULL ? take_waiting(w, l) : NULL;
+    return l != NULL && l->host == NULL ? sim_net_take_waiting(w, l) : NULL;
 }
 
 void sim_blackhole(struct sim_world *w, const struct net_addr *at)
@@ -350,23 +319,22 @@ bool sim_client_is_accepted(const struct sim_client *c)
 
 /* --- A host's handles --- */
 
-static bool is_used(const struct slot *s)
+static bool is_used(const struct sim_net_slot *s)
 {
     return s->listener != NULL || s->end != NULL || s->datagrams != NULL;
 }
 
-static struct slot *slot_of(struct sim_host *h, uint32_t handle)
+struct sim_net_slot *sim_net_slot_of(struct sim_host *h, uint32_t handle)
 {
     struct sim_net_host *n = h->net;
     if (handle == 0 || handle > n->num_slots) {
         return NULL;
     }
-    struct slot *s = &n->slots[handle - 1];
+    struct sim_net_slot *s = &n->slots[handle - 1];
     return is_used(s) ? s : NULL;
 }
 
-/* The lowest free one, as descriptors are given out; 0: none. */
-static uint32_t take_slot(struct sim_host *h)
+uint32_t sim_net_take_handle(struct sim_host *h)
 {
     struct sim_net_host *n = h->net;
     if (n->num_used >= n->max_handles) {
@@ -401,18 +369,18 @@ static enum err net_listen(void *ctx, uint32_t *out_handle, const struct net_add
             return ERR_IN_USE;
         }
     }
-    uint32_t handle = take_slot(h);
+    uint32_t handle = sim_net_take_handle(h);
     if (handle == 0) {
         return ERR_NO_HANDLE;
     }
-    h->net->slots[handle - 1].listener = add_listener(h->world, h, &wanted);
+    h->net->slots[handle - 1].listener = sim_net_add_listener(h->world, h, &wanted);
     *out_handle = handle;
     return ERR_OK;
 }
 
 static enum err net_local_addr(void *ctx, struct net_addr *out, uint32_t handle)
 {
-    const struct slot *s = slot_of(ctx, handle);
+    const struct sim_net_slot *s = sim_net_slot_of(ctx, handle);
     if (s == NULL) {
         return ERR_WRONG_STATE;
     }
@@ -428,7 +396,7 @@ static enum err net_accept(void *ctx, uint32_t *out_handle, struct net_addr *out
                            uint32_t listener)
 {
     struct sim_host *h = ctx;
-    struct slot *s = slot_of(h, listener);
+    struct sim_net_slot *s = sim_net_slot_of(h, listener);
     if (s == NULL || s->listener == NULL) {
         return ERR_WRONG_STATE;
     }
@@ -436,11 +404,11 @@ static enum err net_accept(void *ctx, uint32_t *out_handle, struct net_addr *out
         return ERR_AGAIN;
     }
     struct sim_listener *l = s->listener;
-    uint32_t handle = take_slot(h);
+    uint32_t handle = sim_net_take_handle(h);
     if (handle == 0) {
         return ERR_NO_HANDLE;
     }
-    struct sim_client *end = take_waiting(h->world, l);
+    struct sim_client *end = sim_net_take_waiting(h->world, l);
     h->net->slots[handle - 1].end = end;
     *out_handle = handle;
     *out_peer = end->remote;
@@ -464,7 +432,7 @@ static enum err net_connect(void *ctx, uint32_t *out_handle, const struct net_ad
     if (to->family == NET_NONE) {
         return ERR_UNSUPPORTED;
     }
-    uint32_t handle = take_slot(h);
+    uint32_t handle = sim_net_take_handle(h);
     if (handle == 0) {
         return ERR_NO_HANDLE;
     }
@@ -474,7 +442,7 @@ static enum err net_connect(void *ctx, uint32_t *out_handle, const struct net_ad
     bool blackhole = is_blackhole(w->net, to);
     struct sim_client *end;
     if (l != NULL && !blackhole) {
-        end = connect_to(w, l, to, &own);
+        end = sim_net_connect_to(w, l, to, &own);
     } else {
         end = new_end(w);
         end->local = own;
@@ -495,7 +463,7 @@ static bool is_connected(const struct sim_host *h, const struct sim_client *end)
 static enum err net_connect_result(void *ctx, uint32_t handle)
 {
     struct sim_host *h = ctx;
-    const struct slot *s = slot_of(h, handle);
+    const struct sim_net_slot *s = sim_net_slot_of(h, handle);
     if (s == NULL || s->end == NULL) {
         return ERR_WRONG_STATE;
     }
@@ -508,7 +476,7 @@ static enum err net_connect_result(void *ctx, uint32_t handle)
 static enum err net_read(void *ctx, size_t *out_len, uint32_t handle, uint8_t *into, size_t cap)
 {
     struct sim_host *h = ctx;
-    const struct slot *s = slot_of(h, handle);
+    const struct sim_net_slot *s = sim_net_slot_of(h, handle);
     *out_len = 0;
     if (s == NULL || s->end == NULL) {
         return ERR_WRONG_STATE;
@@ -519,7 +487,7 @@ static enum err net_read(void *ctx, size_t *out_len, uint32_t handle, uint8_t *i
 static enum err net_write(void *ctx, size_t *out_len, uint32_t handle, struct slice bytes)
 {
     struct sim_host *h = ctx;
-    const struct slot *s = slot_of(h, handle);
+    const struct sim_net_slot *s = sim_net_slot_of(h, handle);
     *out_len = 0;
     if (s == NULL || s->end == NULL) {
         return ERR_WRONG_STATE;
@@ -533,7 +501,7 @@ static enum err net_open_datagram(void *ctx, uint32_t *out_handle, enum net_fami
     if (family == NET_NONE) {
         return ERR_UNSUPPORTED;
     }
-    uint32_t handle = take_slot(h);
+    uint32_t handle = sim_net_take_handle(h);
     if (handle == 0) {
         return ERR_NO_HANDLE;
     }
@@ -547,7 +515,7 @@ static enum err net_send_to(void *ctx, uint32_t handle, const struct net_addr *t
                             struct slice bytes)
 {
     struct sim_host *h = ctx;
-    const struct slot *s = slot_of(h, handle);
+    const struct sim_net_slot *s = sim_net_slot_of(h, handle);
     if (s == NULL || s->datagrams == NULL) {
         return ERR_WRONG_STATE;
     }
@@ -558,7 +526,7 @@ static enum err net_recv_from(void *ctx, size_t *out_len, struct net_addr *out_f
                               uint32_t handle, uint8_t *into, size_t cap)
 {
     struct sim_host *h = ctx;
-    const struct slot *s = slot_of(h, handle);
+    const struct sim_net_slot *s = sim_net_slot_of(h, handle);
     *out_len = 0;
     if (s == NULL || s->datagrams == NULL) {
         return ERR_WRONG_STATE;
@@ -568,7 +536,7 @@ static enum err net_recv_from(void *ctx, size_t *out_len, struct net_addr *out_f
 
 static enum err net_watch(void *ctx, uint32_t handle, bool readable, bool writable, uint64_t tag)
 {
-    struct slot *s = slot_of(ctx, handle);
+    struct sim_net_slot *s = sim_net_slot_of(ctx, handle);
     if (s == NULL) {
         return ERR_WRONG_STATE;
     }
@@ -581,7 +549,7 @@ static enum err net_watch(void *ctx, uint32_t handle, bool readable, bool writab
 static void net_close(void *ctx, uint32_t handle)
 {
     struct sim_host *h = ctx;
-    struct slot *s = slot_of(h, handle);
+    struct sim_net_slot *s = sim_net_slot_of(h, handle);
     if (s == NULL) {
         abort(); /* closed twice: on a real machine that closes somebody else's */
     }
@@ -592,13 +560,13 @@ static void net_close(void *ctx, uint32_t handle)
     } else {
         close_end(h->world, s->end);
     }
-    *s = (struct slot){0};
+    *s = (struct sim_net_slot){0};
     h->net->num_used--;
 }
 
 /* --- What is ready --- */
 
-static bool is_readable(struct sim_host *h, const struct slot *s)
+static bool is_readable(struct sim_host *h, const struct sim_net_slot *s)
 {
     if (s->listener != NULL) {
         const struct sim_client *c = s->listener->waiting;
@@ -611,7 +579,7 @@ static bool is_readable(struct sim_host *h, const struct slot *s)
            sim_pipe_is_at_end(&s->end->in, h->world->now_ms);
 }
 
-static bool is_writable(const struct sim_host *h, const struct slot *s)
+static bool is_writable(const struct sim_host *h, const struct sim_net_slot *s)
 {
     if (s->listener != NULL || s->datagrams != NULL) {
         return s->datagrams != NULL;
@@ -632,7 +600,7 @@ size_t sim_net_poll(struct sim_host *h, struct port_event *events, size_t cap)
     size_t num = 0;
     for (uint32_t i = 0; i < n->num_slots && num < cap; i++) {
         uint32_t index = (n->turn + i) % n->num_slots;
-        struct slot *s = &n->slots[index];
+        struct sim_net_slot *s = &n->slots[index];
         if (!is_used(s)) {
             continue;
         }
@@ -681,10 +649,13 @@ void sim_net_add_host(struct sim_host *h)
     h->port.net = (struct port_net){
         .ctx = h,
         .listen = net_listen,
+        .listen_local = sim_local_listen,
         .local_addr = net_local_addr,
         .accept = net_accept,
         .connect = net_connect,
         .connect_result = net_connect_result,
+        .connect_local = sim_local_connect,
+        .peer_user = sim_local_peer_user,
         .read = net_read,
         .write = net_write,
         .open_datagram = net_open_datagram,
@@ -698,7 +669,7 @@ void sim_net_add_host(struct sim_host *h)
 void sim_net_drop_host(struct sim_host *h)
 {
     for (uint32_t i = 0; i < h->net->num_slots; i++) {
-        struct slot *s = &h->net->slots[i];
+        struct sim_net_slot *s = &h->net->slots[i];
         if (s->end != NULL) {
             reset_peer_of(s->end);
         }

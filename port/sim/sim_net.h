@@ -46,6 +46,18 @@ bool sim_datagram_take(struct sim_world *w, const struct net_addr *at, struct ne
 void sim_datagram_send(struct sim_world *w, const struct net_addr *from, const struct net_addr *to,
                        struct slice bytes);
 
+/* Connects as that user to the host's listener at that path. NULL: nobody listens there, or the
+ * user may not; a listener for a group lets the user in who is named like it. */
+struct sim_client *sim_connect_local(struct sim_host *h, const char *path,
+                                     const struct port_user *user);
+/* The test listens at this path of all hosts, as user 0; its connections wait for sim_accept_local,
+ * which returns NULL if there is none. */
+void sim_listen_local(struct sim_world *w, const char *path);
+struct sim_client *sim_accept_local(struct sim_world *w, const char *path);
+
+/* A host's server runs as this user, named "postern". */
+#define SIM_UID 100
+
 /* How many bytes were taken, 0 if the queue is full or the connection has ended. */
 size_t sim_client_write(struct sim_client *c, struct slice bytes);
 /* ERR_OK with at least one byte, ERR_AGAIN, ERR_EOF, ERR_RESET. */

@@ -4,7 +4,7 @@
  *     crypto EC-KEY RSA-KEY        (PEM files)
  *
  * Prints "NAME MICROSECONDS" lines of CPU time: a signature, and a key exchange (a fresh key and
- * the shared secret). Called by tests/bench/run, linked with libmbed.a alone. */
+ * the shared secret). Called by tests/bench/run, linked with libmbed.a and libcore.a. */
 #include <mbedtls/pk.h>
 #include <mbedtls/platform.h>
 #include <psa/crypto.h>

@@ -76,7 +76,7 @@ def test_ehlo():
     s = Server(p, message_size_limit="123456", recipients_max="117")
     c = hello(s)
     words = {line.split()[0]: line for line in c.ehlo.split("\n")[1:]}
-    for word in ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "STARTTLS"):
+    for word in ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN", "STARTTLS"):
         check(word in words, f"no {word} in {sorted(words)}")
     check_equal(words.get("SIZE"), "SIZE 123456", "SIZE")
     check("RCPTMAX=117" in words.get("LIMITS", ""), f"LIMITS: {words.get('LIMITS')}")

@@ -68,7 +68,7 @@ FNR == 1 {
             bad("may not include <" file ">: not one of MBEDTLS_USERS")
         next
     }
-    if (file == "common.h" || file == "ssl_misc.h") {
+    if (file == "common.h" || file ~ /^ssl_(misc|tls13_keys)\.h$/) {
         if (is_header || !matches(self, value["MBEDTLS_INTERNALS"]))
             bad("may not include " file ": internals of Mbed TLS are for " value["MBEDTLS_INTERNALS"] ".c")
         next

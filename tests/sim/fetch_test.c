@@ -59,7 +59,7 @@ static void test_renewal(void)
 static void test_start_with_file(void)
 {
     open_usual();
-    fw.lives[0] = (struct fetch_life){true, START_S - DAY_S, START_S + 6 * DAY_S};
+    fw.lives[0] = (struct fetch_life){true, START_S - DAY_S, START_S + 6 * DAY_S, false};
     ocsp_fetch_set_life(&fw.fetch, 0, &fw.lives[0]);
     fw_run(2 * DAY_MS);
     CHECK_EQ(fw.num_requests, 0);
@@ -67,7 +67,7 @@ static void test_start_with_file(void)
     CHECK_EQ(fw.num_taken, 1);
     fw_close();
     open_usual();
-    fw.lives[0] = (struct fetch_life){true, START_S - 6 * DAY_S, START_S + DAY_S};
+    fw.lives[0] = (struct fetch_life){true, START_S - 6 * DAY_S, START_S + DAY_S, false};
     ocsp_fetch_set_life(&fw.fetch, 0, &fw.lives[0]);
     fw_run(5000);
     CHECK_EQ(fw.num_taken, 1);
@@ -369,12 +369,12 @@ static void test_alarm(void)
     fw_set_target(0, "", PROOF); /* only watched */
     fw_run(HOUR_MS);
     CHECK_EQ(sim_log_num(fw.h), 0);
-    fw.lives[0] = (struct fetch_life){true, START_S, START_S + DAY_S};
+    fw.lives[0] = (struct fetch_life){true, START_S, START_S + DAY_S, false};
     ocsp_fetch_set_life(&fw.fetch, 0, &fw.lives[0]);
     fw_run(11 * HOUR_MS - 60000);
     CHECK_EQ(sim_log_num(fw.h), 0);
     fw_run(12 * HOUR_MS);
-    CHECK(sim_log_count(fw.h, "warning ocsp-alarm file=/var/ocsp/proof state=ends-soon") == 12);
+    CHECK(sim_log_count(fw.h, "warning ocsp-alarm file=\"/var/ocsp/proof\" state=ends-soon") == 12);
     fw_run(4 * HOUR_MS);
     CHECK(sim_log_count(fw.h, "state=has-ended") >= 3);
     CHECK_EQ(sim_log_num(fw.h), sim_log_count(fw.h, "ocsp-alarm"));

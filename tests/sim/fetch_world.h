@@ -357,7 +357,7 @@ static inline void fw_judge(void)
                           now.wall_s < begin_s ? "not-yet-valid" : "expired");
     } else {
         fw.num_taken++;
-        *held = (struct fetch_life){true, begin_s - 300, end_s};
+        *held = (struct fetch_life){true, begin_s - 300, end_s, false};
         ocsp_fetch_judged(&fw.fetch, &now, FETCH_TAKEN, held, "good");
     }
     CHECK_EQ(fw.fetch.response.len, 0);

@@ -62,9 +62,13 @@ static struct net_addr site_address(void)
     return at;
 }
 
-static void site_start(struct test_site *s)
+static inline void site_start(struct test_site *s)
 {
-    static const struct mta_start start = {SITE_CONF, "mx.example", "test", 0};
+    static const struct mta_start start = {.conf_path = SITE_CONF,
+                                           .hostname = "mx.example",
+                                           .version = "test",
+                                           .resolv_conf_path = "/etc/resolv.conf",
+                                           .hosts_path = "/etc/hosts"};
     const struct port *port = sim_host_port(s->host);
     uint8_t error_bytes[2048];
     struct buf errors = buf_make(error_bytes, sizeof error_bytes);
@@ -78,7 +82,7 @@ static void site_start(struct test_site *s)
     }
 }
 
-static void site_open(struct test_site *s, uint64_t seed, const struct sim_store_conf *conf)
+static inline void site_open(struct test_site *s, uint64_t seed, const struct sim_store_conf *conf)
 {
     memset(s, 0, sizeof *s);
     s->world = sim_world_new(seed);
@@ -87,20 +91,20 @@ static void site_open(struct test_site *s, uint64_t seed, const struct sim_store
 }
 
 /* The server is given up as it is. */
-static void site_drop(struct test_site *s)
+static inline void site_drop(struct test_site *s)
 {
     free(s->memory);
     s->memory = NULL;
     s->mta = NULL;
 }
 
-static void site_close(struct test_site *s)
+static inline void site_close(struct test_site *s)
 {
     site_drop(s);
     sim_world_free(s->world);
 }
 
-static void client_put(struct site_client *c, const char *text)
+static inline void client_put(struct site_client *c, const char *text)
 {
     size_t len = strlen(text);
     CHECK(c->pending_len + len <= sizeof c->pending);
@@ -108,13 +112,13 @@ static void client_put(struct site_client *c, const char *text)
     c->pending_len += len;
 }
 
-static uint32_t client_mark(const struct site_client *c)
+static inline uint32_t client_mark(const struct site_client *c)
 {
     return c->number * 100 + c->num_sent;
 }
 
 /* Answers one reply of the server with the dialogue's next line. */
-static void client_obey(struct test_site *s, struct site_client *c, int code)
+static inline void client_obey(struct test_site *s, struct site_client *c, int code)
 {
     char text[128];
     switch (c->line) {
@@ -165,7 +169,7 @@ static void client_obey(struct test_site *s, struct site_client *c, int code)
     }
 }
 
-static void client_write(struct site_client *c)
+static inline void client_write(struct site_client *c)
 {
     static const char filler[] = "0123456789012345678901234567890123456789012345678901234567\r\n";
     do {
@@ -186,7 +190,7 @@ static void client_write(struct site_client *c)
 }
 
 /* Reads what came and goes on. False once it is over. */
-static bool client_turn(struct test_site *s, struct site_client *c)
+static inline bool client_turn(struct test_site *s, struct site_client *c)
 {
     if (c->ended) {
         return false;
@@ -216,8 +220,8 @@ static bool client_turn(struct test_site *s, struct site_client *c)
     return !c->ended;
 }
 
-static void client_connect(struct test_site *s, struct site_client *c, uint32_t number,
-                           uint32_t num_messages, size_t body_len)
+static inline void client_connect(struct test_site *s, struct site_client *c, uint32_t number,
+                                  uint32_t num_messages, size_t body_len)
 {
     struct net_addr at = site_address();
     memset(c, 0, sizeof *c);
@@ -230,8 +234,8 @@ static void client_connect(struct test_site *s, struct site_client *c, uint32_t 
 
 /* Steps until all clients have ended, the power is off, or max_steps are over; returns whether it
  * was one of the first two. */
-static bool site_run(struct test_site *s, struct site_client *clients, size_t num,
-                     uint32_t max_steps)
+static inline bool site_run(struct test_site *s, struct site_client *clients, size_t num,
+                            uint32_t max_steps)
 {
     for (uint32_t i = 0; i < max_steps; i++) {
         bool busy = false;
@@ -250,7 +254,7 @@ static bool site_run(struct test_site *s, struct site_client *clients, size_t nu
 }
 
 /* Asks the server to stop and steps until it has. False if it does not within max_steps. */
-static bool site_stop(struct test_site *s, uint32_t max_steps)
+static inline bool site_stop(struct test_site *s, uint32_t max_steps)
 {
     sim_host_signal(s->host, PORT_TERMINATE);
     for (uint32_t i = 0; i < max_steps; i++) {
@@ -262,7 +266,7 @@ static bool site_stop(struct test_site *s, uint32_t max_steps)
 }
 
 /* How many files of joe's Maildir, new/ and cur/, hold the mark. */
-static uint32_t site_copies(const struct test_site *s, uint32_t mark)
+static inline uint32_t site_copies(const struct test_site *s, uint32_t mark)
 {
     char text[32];
     uint32_t num = 0;
@@ -282,7 +286,7 @@ static uint32_t site_copies(const struct test_site *s, uint32_t mark)
 }
 
 /* Lets a minute pass: time for every delivery that is due, not for a retry. */
-static bool site_settle(struct test_site *s, uint32_t max_steps)
+static inline bool site_settle(struct test_site *s, uint32_t max_steps)
 {
     uint64_t end_ms = sim_world_now_ms(s->world) + 60000;
     sim_world_set_horizon(s->world, end_ms);

@@ -328,7 +328,7 @@ static void test_timeout(void)
     CHECK_EQ(err, ERR_EOF);
     CHECK_EQ((sim_world_now_ms(site.world) - begin_ms) / 1000, 300);
     CHECK_EQ(sim_log_count(site.host, "end=timeout"), 1);
-    CHECK_EQ(sim_net_num_handles(site.host), 1);
+    CHECK_EQ(sim_net_num_handles(site.host), 2); /* the listener and the control socket */
     sim_client_close(silent);
     site_close(&site);
 }

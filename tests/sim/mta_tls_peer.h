@@ -18,7 +18,6 @@
     "tls_ocsp_file = /tls/good.der\n"
 
 static struct test_site site;
-static struct site_client plain;
 static char pki_dir[64];
 
 /* A client that speaks TLS from some point on; text is what came in since the last command. */
@@ -31,7 +30,7 @@ struct tls_peer {
     size_t text_len;
 };
 
-static void copy_file(const char *name, const char *as)
+static inline void copy_file(const char *name, const char *as)
 {
     char path[128];
     static uint8_t bytes[65536];
@@ -45,7 +44,7 @@ static void copy_file(const char *name, const char *as)
     sim_files_put(site.host, as, slice_make(bytes, len));
 }
 
-static void open_tls_site(uint64_t seed, uint64_t sync_ms)
+static inline void open_tls_site(uint64_t seed, uint64_t sync_ms)
 {
     char text[2048];
     struct sim_store_conf conf = {.sync_ms = sync_ms};
@@ -59,7 +58,7 @@ static void open_tls_site(uint64_t seed, uint64_t sync_ms)
     site_start(&site);
 }
 
-static void peer_connect(struct tls_peer *p)
+static inline void peer_connect(struct tls_peer *p)
 {
     struct net_addr at = site_address();
     memset(p, 0, sizeof *p);
@@ -67,7 +66,7 @@ static void peer_connect(struct tls_peer *p)
     CHECK(p->peer != NULL);
 }
 
-static void peer_flush(struct tls_peer *p)
+static inline void peer_flush(struct tls_peer *p)
 {
     struct slice pending = tls_pending(&p->tls);
     if (!slice_is_empty(pending)) {
@@ -75,7 +74,7 @@ static void peer_flush(struct tls_peer *p)
     }
 }
 
-static void peer_take(struct tls_peer *p, struct slice text)
+static inline void peer_take(struct tls_peer *p, struct slice text)
 {
     CHECK(p->text_len + text.len < sizeof p->text);
     if (slice_is_empty(text)) {
@@ -86,7 +85,7 @@ static void peer_take(struct tls_peer *p, struct slice text)
     p->text[p->text_len] = '\0';
 }
 
-static void peer_turn(struct tls_peer *p)
+static inline void peer_turn(struct tls_peer *p)
 {
     uint8_t bytes[16384];
     size_t len;
@@ -117,7 +116,7 @@ static void peer_turn(struct tls_peer *p)
     }
 }
 
-static void peer_say(struct tls_peer *p, const char *text)
+static inline void peer_say(struct tls_peer *p, const char *text)
 {
     size_t taken_len = strlen(text);
     p->text_len = 0;
@@ -131,7 +130,7 @@ static void peer_say(struct tls_peer *p, const char *text)
 }
 
 /* Steps until the text that came in holds that, at most 200 times. */
-static bool peer_hears(struct tls_peer *p, const char *text)
+static inline bool peer_hears(struct tls_peer *p, const char *text)
 {
     for (int i = 0; i < 200 && strstr(p->text, text) == NULL; i++) {
         mta_step(site.mta);
@@ -140,7 +139,7 @@ static bool peer_hears(struct tls_peer *p, const char *text)
     return strstr(p->text, text) != NULL;
 }
 
-static bool peer_starttls(struct tls_peer *p)
+static inline bool peer_starttls(struct tls_peer *p)
 {
     struct tls_client_options options = {.server_name = SLICE_LITERAL("localhost"),
                                          .ask_proof = true};
@@ -158,14 +157,15 @@ static bool peer_starttls(struct tls_peer *p)
     return p->established;
 }
 
-static void peer_close(struct tls_peer *p)
+static inline void peer_close(struct tls_peer *p)
 {
     tls_free(&p->tls);
     sim_client_close(p->peer);
 }
 
 /* Makes the certificates, runs the cases, removes the certificates. */
-static int tls_test_main(const struct test_case *cases, size_t num_cases, int argc, char **argv)
+static inline int tls_test_main(const struct test_case *cases, size_t num_cases, int argc,
+                                char **argv)
 {
     char command[512];
     snprintf(pki_dir, sizeof pki_dir, "/tmp/postern-sim-%ld", (long)getpid());

@@ -2,6 +2,8 @@
  * live sessions. */
 #include "mta_tls_peer.h"
 
+static struct site_client plain;
+
 /* A sync of two seconds: a whole handshake, with its proof, and a session fit in before the reply
  * that waits for it. */
 static void test_handshake_beside_slow_sync(void)

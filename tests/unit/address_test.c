@@ -222,6 +222,29 @@ static void a_full_buffer_gets_nothing(void)
     CHECK(address_put_local(&b, &a));
 }
 
+static void test_put(void)
+{
+    static const char *const table[][2] = {
+        {"joe", "joe@d.example"},
+        {"a.b", "a.b@d.example"},
+        {".a", "\".a\"@d.example"},
+        {"a b", "\"a b\"@d.example"},
+        {"a\"b\\c", "\"a\\\"b\\\\c\"@d.example"},
+        {"a@b", "\"a@b\"@d.example"},
+        {"", "\"\"@d.example"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        uint8_t bytes[40];
+        size_t want_len = strlen(table[i][1]);
+        for (size_t cap = 0; cap < sizeof bytes; cap++) {
+            struct buf b = buf_make(bytes, cap);
+            bool fits = address_put(&b, slice_of_string(table[i][0]), SLICE_LITERAL("d.example"));
+            CHECK_EQ(fits, cap >= want_len);
+            CHECK_TEXT(b, fits ? table[i][1] : "");
+        }
+    }
+}
+
 static const struct test_case cases[] = {
     {"every_path_of_the_table", every_path_of_the_table},
     {"truncated_and_changed_paths_stay_sane", truncated_and_changed_paths_stay_sane},
@@ -231,6 +254,7 @@ static const struct test_case cases[] = {
     {"postmaster_is_known_in_every_dress", postmaster_is_known_in_every_dress},
     {"only_whole_texts_parse", only_whole_texts_parse},
     {"a_full_buffer_gets_nothing", a_full_buffer_gets_nothing},
+    {"put", test_put},
 };
 
 TEST_MAIN(cases)

@@ -1,8 +1,10 @@
 /* Aliases: the file's form, what each name becomes, and every way in which they lead nowhere. */
 #include "alias.h"
-#include "conf.h"
+#include "route.h"
 
 #include "test.h"
+
+#define TARGET "a user, an alias, one of these at a local domain, or an address elsewhere"
 
 static uint8_t memory[64 * 1024];
 static struct arena arena;
@@ -10,17 +12,21 @@ static struct conf conf;
 static char error_bytes[CONF_ERRORS_CAP];
 static struct buf errors;
 
-static void begin(void)
+#define OPTIONS \
+    "local_users = joe : Ann : bob\naliases_file = /a\nlocal_domains = @ : example.org\n"
+
+static void begin_with(const char *options)
 {
     static const struct conf_env env = {"t.conf", {(const uint8_t *)"mx.example.org", 14}};
     memset(memory, 0xa5, sizeof memory);
     arena = (struct arena){memory, sizeof memory, 0};
     errors = buf_make(error_bytes, sizeof error_bytes);
-    CHECK_EQ(conf_read(&conf, &arena,
-                       SLICE_LITERAL("local_users = joe : Ann : bob\naliases_file = /a\n"
-                                     "local_domains = @ : example.org\n"),
-                       &env, &errors),
-             ERR_OK);
+    CHECK_EQ(conf_read(&conf, &arena, slice_of_string(options), &env, &errors), ERR_OK);
+}
+
+static void begin(void)
+{
+    begin_with(OPTIONS);
 }
 
 static enum err read_text(const char *text)
@@ -44,19 +50,19 @@ static void check_errors(const char *text, const char *want)
     CHECK_TEXT(buf_slice(&errors), want);
 }
 
-static bool find_user(const void *ctx, struct slice name, struct slice *out)
+static enum err expand(const char *name, struct alias_target *items, uint32_t cap, char *out)
 {
-    return conf_find_user(ctx, name, out);
-}
-
-static enum err expand(const char *name, struct slice *items, uint32_t cap, char *out)
-{
-    struct alias_users users = {&conf, find_user};
+    struct alias_users users = {&conf, route_is_ours, route_find_user};
     struct alias_list list = {items, 0, cap, {NULL, 0}};
-    enum err err = alias_expand(&conf.aliases, &users, slice_of_string(name), &list);
+    struct slice domain = SLICE_LITERAL("example.org");
+    enum err err = alias_expand(&conf.aliases, &users, slice_of_string(name), domain, &list);
     *out = 0;
     for (uint32_t i = 0; i < list.num_items; i++) {
-        strncat(out, (const char *)items[i].ptr, items[i].len);
+        strncat(out, (const char *)items[i].name.ptr, items[i].name.len);
+        if (items[i].domain.len != 0) {
+            strcat(out, "@");
+            strncat(out, (const char *)items[i].domain.ptr, items[i].domain.len);
+        }
         strcat(out, " ");
     }
     return err;
@@ -65,9 +71,9 @@ static enum err expand(const char *name, struct slice *items, uint32_t cap, char
 /* The users, each followed by a space. */
 static void check_users(const char *name, const char *want)
 {
-    struct slice items[4];
+    struct alias_target items[8];
     char got[400];
-    CHECK_EQ(expand(name, items, 4, got), ERR_OK);
+    CHECK_EQ(expand(name, items, 8, got), ERR_OK);
     if (strcmp(got, want) != 0) {
         fprintf(stderr, "%s: got %s, not %s\n", name, got, want);
         CHECK(false);
@@ -76,9 +82,9 @@ static void check_users(const char *name, const char *want)
 
 static void check_nobody(const char *name, enum err want)
 {
-    struct slice items[4];
+    struct alias_target items[8];
     char got[400];
-    CHECK_EQ(expand(name, items, 4, got), want);
+    CHECK_EQ(expand(name, items, 8, got), want);
 }
 
 static void test_none(void)
@@ -128,9 +134,7 @@ static void test_catch_all(void)
     check_users("ann", "Ann ");
     check_users("bob", "bob joe ");
     /* Not for targets: there, an unknown name is a slip. */
-    check_errors(
-        "x: carol\n*: joe\n",
-        "/a:1: found 'carol', expected a user, an alias, or one of these at a local domain\n");
+    check_errors("x: carol\n*: joe\n", "/a:1: found 'carol', expected " TARGET "\n");
 }
 
 static void test_fail(void)
@@ -138,12 +142,8 @@ static void test_fail(void)
     read_right("gone: :fail: left us, see ann\n  and more, text\n*: joe\n");
     check_nobody("gone", ERR_ABSENT);
     check_users("other", "joe ");
-    check_errors(
-        "gone: :fail:\nlist: ann, gone\n",
-        "/a:2: found 'gone', expected a user, an alias, or one of these at a local domain\n");
-    check_errors(
-        "x: ann, :fail: no\n",
-        "/a:1: found ':fail: no', expected a user, an alias, or one of these at a local domain\n");
+    check_errors("gone: :fail:\nlist: ann, gone\n", "/a:2: found 'gone', expected " TARGET "\n");
+    check_errors("x: ann, :fail: no\n", "/a:1: found ':fail: no', expected " TARGET "\n");
 }
 
 static void test_wrong_form(void)
@@ -173,7 +173,8 @@ static void test_wrong_form(void)
 static void test_wrong_targets(void)
 {
     static const char *const table[][3] = {
-        {"joe@example.com", "3", "joe@example.com"},
+        {"joe@exam ple.com", "3", "joe@exam ple.com"},
+        {"|x@example.com", "3", "|x@example.com"},
         {"joe@", "3", "joe@"},
         {"@example.org", "3", "@example.org"},
         {"joe@a@b", "3", "joe@a@b"},
@@ -190,23 +191,19 @@ static void test_wrong_targets(void)
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         char text[128], want[256];
         snprintf(text, sizeof text, "a: ann\nx: joe,\n %s\n", table[i][0]);
-        snprintf(
-            want, sizeof want,
-            "/a:%s: found '%s', expected a user, an alias, or one of these at a local domain\n",
-            table[i][1], table[i][2]);
+        snprintf(want, sizeof want, "/a:%s: found '%s', expected " TARGET "\n", table[i][1],
+                 table[i][2]);
         check_errors(text, want);
     }
 }
 
 static void test_all_mistakes(void)
 {
-    check_errors(
-        "x: /a\ny\nz: |b, joe@elsewhere.example\n",
-        "/a:1: found '/a', expected a user, an alias, or one of these at a local domain\n"
-        "/a:2: found 'y', expected NAME: TARGET, TARGET\n"
-        "/a:3: found '|b', expected a user, an alias, or one of these at a local domain\n"
-        "/a:3: found 'joe@elsewhere.example', expected a user, an alias, or one of these at a "
-        "local domain\n");
+    check_errors("x: /a\ny\nz: |b, joe@else where.example\n",
+                 "/a:1: found '/a', expected " TARGET "\n"
+                 "/a:2: found 'y', expected NAME: TARGET, TARGET\n"
+                 "/a:3: found '|b', expected " TARGET "\n"
+                 "/a:3: found 'joe@else where.example', expected " TARGET "\n");
 }
 
 static void test_long_name(void)
@@ -264,13 +261,59 @@ static void test_breadth(void)
 
 static void test_too_many_users(void)
 {
-    struct slice items[2];
+    struct alias_target items[2];
     char got[400];
     read_right("x: joe, ann, JOE\ny: joe, ann, bob\n");
     CHECK_EQ(expand("x", items, 2, got), ERR_OK);
     CHECK(strcmp(got, "joe Ann ") == 0);
     CHECK_EQ(expand("y", items, 2, got), ERR_TOO_BIG);
     CHECK_EQ(expand("y", items, 0, got), ERR_TOO_BIG);
+}
+
+static void test_elsewhere(void)
+{
+    read_right("root: joe, admin@example.com\n"
+               "all: root, ann@EXAMPLE.org, Admin@Example.com, \"x@[192.0.2.1]\"\n"
+               "*: lost@example.com\n"
+               "joe: joe, joe@example.com\n");
+    check_users("root", "joe joe@example.com admin@example.com ");
+    check_users("all", "joe joe@example.com admin@example.com Ann x@[192.0.2.1] ");
+    check_users("anything", "lost@example.com ");
+    /* What stands at a domain that is not ours is not looked up here. */
+    read_right("a: b@example.com\nb: a@example.com\n");
+    check_users("a", "b@example.com ");
+}
+
+static void check_with(const char *options, const char *aliases, enum err want_err,
+                       const char *want)
+{
+    begin_with(options);
+    CHECK_EQ(conf_read_aliases(&conf, &arena, slice_of_string(aliases), &errors), want_err);
+    CHECK_TEXT(buf_slice(&errors), want);
+}
+
+/* Users who are known elsewhere: every name is one, unless local_users says who they are. */
+static void test_users_elsewhere(void)
+{
+    check_with("aliases_file = /a\nlocal_domains = example.org\nroute_list = *.org lmtp:/s\n",
+               "sales: ann, bob\nann: ann, carol@EXAMPLE.org\nx: \"a b\"\n", ERR_OK, "");
+    check_users("sales", "ann@example.org carol@EXAMPLE.org bob@example.org ");
+    check_users("whoever", "whoever@example.org ");
+    check_users("x", "a b@example.org ");
+    check_nobody("", ERR_ABSENT);
+    check_with(OPTIONS "route_list = example.org lmtp:/s\n", "sales: ann, carol\n", ERR_MALFORMED,
+               "/a:1: found 'carol', expected " TARGET "\n");
+    check_with(OPTIONS "route_list = example.org lmtp:/s\n", "sales: ANN, joe@mx.example.org\n",
+               ERR_OK, "");
+    check_users("sales", "Ann@example.org joe ");
+    check_nobody("carol", ERR_ABSENT);
+}
+
+static void test_no_way(void)
+{
+    check_with(OPTIONS "route_list = *.example.net smtp:a\n",
+               "a: joe\nroot: x@a.example.net, joe, x@example.com\n", ERR_MALFORMED,
+               "/a:2: found 'example.com', to which route_list has no way\n");
 }
 
 static void test_memory(void)
@@ -344,6 +387,9 @@ static const struct test_case cases[] = {
     {"depth", test_depth},
     {"breadth", test_breadth},
     {"too_many_users", test_too_many_users},
+    {"elsewhere", test_elsewhere},
+    {"users_elsewhere", test_users_elsewhere},
+    {"no_way", test_no_way},
     {"memory", test_memory},
     {"many", test_many},
     {"broken_texts", test_broken_texts},

@@ -90,6 +90,13 @@ static void test_defaults(void)
     CHECK_EQ(conf.ocsp_skew_s, 300);
     CHECK_EQ(conf.ocsp_margin_s, 300);
     CHECK(!conf.ocsp_allow_sha1);
+    CHECK_EQ(conf.ocsp_fetch.kind, CONF_FETCH_NO);
+    CHECK(string_is(conf.ocsp_fetch.url, ""));
+    CHECK(string_is(conf.ocsp_fetch_proxy, ""));
+    CHECK(!conf.ocsp_fetch_method);
+    CHECK(!conf.ocsp_fetch_nonce);
+    CHECK_EQ(conf.ocsp_fetch_timeout_ms, 30000);
+    CHECK_EQ(conf.ocsp_alarm_s, 43200);
     CHECK_EQ(conf.clock_trusted, CONF_CLOCK_YES);
     CHECK_EQ(conf.log_file_path, CONF_LOG_STDERR);
     CHECK_EQ(conf.log_level, LOG_INFO);
@@ -156,6 +163,12 @@ static void test_values(void)
                "clock_trusted = auto\n"
                "log_file_path = syslog\n"
                "log_level = Debug\n"
+               "ocsp_fetch = http://[2001:db8::1]:8080/ca?x\n"
+               "ocsp_fetch_proxy = http://proxy.example:3128\n"
+               "ocsp_fetch_method = get\n"
+               "ocsp_fetch_nonce = yes\n"
+               "ocsp_fetch_timeout = 5s\n"
+               "ocsp_alarm = 0\n"
                "maildir = /m/$domain/$local_part/x\n");
     CHECK_TEXT(conf.primary_hostname, "Mail.Example.Org");
     CHECK(domainlist_match(&conf.local_domains, SLICE_LITERAL("mail.example.org")));
@@ -178,6 +191,13 @@ static void test_values(void)
     CHECK_EQ(conf.log_file_path, CONF_LOG_SYSLOG);
     CHECK_EQ(conf.log_level, LOG_DEBUG);
     CHECK(string_is(conf.maildir, "/m/$domain/$local_part/x"));
+    CHECK_EQ(conf.ocsp_fetch.kind, CONF_FETCH_URL);
+    CHECK(string_is(conf.ocsp_fetch.url, "http://[2001:db8::1]:8080/ca?x"));
+    CHECK(string_is(conf.ocsp_fetch_proxy, "http://proxy.example:3128"));
+    CHECK(conf.ocsp_fetch_method);
+    CHECK(conf.ocsp_fetch_nonce);
+    CHECK_EQ(conf.ocsp_fetch_timeout_ms, 5000);
+    CHECK_EQ(conf.ocsp_alarm_s, 0);
     CHECK_EQ(conf.lines[CONF_recipients_max], 9);
     CHECK_EQ(conf.lines[CONF_retry_max_ms], 0);
 }
@@ -362,6 +382,18 @@ static void test_wrong_values(void)
          "tls_certificate: found '$domain', expected an absolute path of at most 255 bytes with no "
          "variable but $tls_in_sni"},
         {"ocsp_allow_sha1 = true", "ocsp_allow_sha1: found 'true', expected yes or no"},
+        {"ocsp_fetch = yes",
+         "ocsp_fetch: found 'yes', expected no, aia, or a URL that begins with http://"},
+        {"ocsp_fetch =",
+         "ocsp_fetch: found '', expected no, aia, or a URL that begins with http://"},
+        {"ocsp_fetch = https://ocsp.example/",
+         "ocsp_fetch: found 'https://ocsp.example/', expected "
+         "no, aia, or a URL that begins with http://"},
+        {"ocsp_fetch_proxy = proxy.example:3128", "ocsp_fetch_proxy: found 'proxy.example:3128', "
+                                                  "expected a URL that begins with http://"},
+        {"ocsp_fetch_method = put", "ocsp_fetch_method: found 'put', expected POST or GET"},
+        {"ocsp_fetch_timeout = 0",
+         "ocsp_fetch_timeout: found '0', expected a time from 1s to 10m, such as 5m or 1h30m"},
         {"clock_trusted = no", "clock_trusted: found 'no', expected yes or auto"},
         {"log_file_path = /var/log/x",
          "log_file_path: found '/var/log/x', expected stderr or syslog"},
@@ -514,6 +546,10 @@ static void test_two_at_once(void)
     CHECK_TEXT(other.local_users.first, "ann");
 }
 
+#define NEEDS_TRUST "needs remote_tls_verify_certificates, whose certificates are to be believed\n"
+#define LABEL       "a23456789012345678901234567890123456789012345678901234567890."
+#define LONG        LABEL LABEL LABEL "example"
+
 static void check_unfit(const char *text, const char *want)
 {
     read_right(text);
@@ -523,12 +559,16 @@ static void check_unfit(const char *text, const char *want)
 
 static void test_fit(void)
 {
-    check_unfit("\ntls_ocsp_file = /p\ntls_on_connect_ports = 25\ntls_privatekey = /k\n"
-                "tls_verify_certificates = /v\n",
-                "t.conf:4: tls_privatekey: is of no use without tls_certificate\n"
-                "t.conf:2: tls_ocsp_file: is of no use without tls_certificate\n"
-                "t.conf:5: tls_verify_certificates: is of no use without tls_certificate\n"
-                "t.conf:3: tls_on_connect_ports: is of no use without tls_certificate\n");
+    check_unfit(
+        "\ntls_ocsp_file = /p\ntls_on_connect_ports = 25\ntls_privatekey = /k\n"
+        "hosts_require_ocsp = *\nremote_tls_verify_hosts = mx.example\n"
+        "client_auth_file = /a\nroute_list = * smtp:" LONG "," LONG "," LONG "," LONG "\n",
+        "t.conf:4: tls_privatekey: is of no use without tls_certificate\n"
+        "t.conf:2: tls_ocsp_file: is of no use without tls_certificate\n"
+        "t.conf:3: tls_on_connect_ports: is of no use without tls_certificate\n"
+        "t.conf:5: hosts_require_ocsp: " NEEDS_TRUST
+        "t.conf:6: remote_tls_verify_hosts: " NEEDS_TRUST "t.conf:7: client_auth_file: " NEEDS_TRUST
+        "t.conf:8: route_list: the hosts of one item are too many, or their names too long\n");
     check_unfit(
         "tls_certificate = /c\ntls_on_connect_ports = 25 : 465\n",
         "t.conf:2: tls_on_connect_ports: found 465, expected a port of daemon_smtp_ports or "
@@ -543,6 +583,8 @@ static void test_fit(void)
                 "t.conf:1: local_interfaces: the same address and port twice: ::1 port 25\n");
     check_unfit("retry_min = 2h\nretry_max = 1h\n",
                 "t.conf:2: retry_max: is less than retry_min\n");
+    check_unfit("tls_certificate = /c\nocsp_fetch = AIA\n",
+                "t.conf:2: ocsp_fetch: needs tls_ocsp_file, where a proof outlasts a restart\n");
     check_unfit("spool_size = 50M\n",
                 "t.conf:1: spool_size: is too little for one message of message_size_limit\n");
     read_right(
@@ -621,7 +663,73 @@ static void test_example(void)
     CHECK(conf.lines[CONF_tls_ocsp_file] != 0);
 }
 
+static void test_logins(void)
+{
+    static const struct {
+        const char *text, *want;
+    } bad[] = {
+        {"host user\n", "expected HOST USER PASSWORD, each of at most 255 bytes\n"},
+        {"host\n", "expected HOST USER PASSWORD, each of at most 255 bytes\n"},
+    };
+    read_right("client_auth_file = /a\ntls_verify_certificates = /v\n");
+    CHECK_EQ(check_fit(), ERR_OK);
+    CHECK(string_is(conf.remote_tls_verify_certificates, "/v"));
+    CHECK_EQ(conf_read_logins(&conf, &arena,
+                              SLICE_LITERAL("# ours\n Relay.example  joe \t two words \n\n"
+                                            "192.0.2.1 ann x\n"),
+                              &errors),
+             ERR_OK);
+    CHECK_EQ(conf.logins.num_items, 2);
+    const struct conf_login *login = conf_find_login(&conf, SLICE_LITERAL("relay.EXAMPLE"));
+    CHECK(login != NULL);
+    CHECK_TEXT(login->user, "joe");
+    CHECK_TEXT(login->password, "two words");
+    CHECK(conf_find_login(&conf, SLICE_LITERAL("other.example")) == NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        errors.len = 0;
+        CHECK_EQ(conf_read_logins(&conf, &arena, slice_of_string(bad[i].text), &errors),
+                 ERR_MALFORMED);
+        CHECK(memmem(errors.ptr, errors.len, bad[i].want, strlen(bad[i].want)) != NULL);
+        CHECK(memmem(errors.ptr, errors.len, "user", 4) == NULL); /* nor any password */
+    }
+}
+
+/* Names and addresses in one list; the first entry that matches decides. */
+static void test_peers(void)
+{
+    static const struct {
+        const char *name, *addr;
+        bool want;
+    } lines[] = {
+        {"mx.example", "198.51.100.1", true},   {"MX.Example", "198.51.100.1", true},
+        {"a.b.example", "198.51.100.1", false}, {"example", "198.51.100.1", false},
+        {"other.test", "192.0.2.77", true},     {"other.test", "192.0.2.1", false},
+        {"other.test", "2001:db8::1", true},    {"other.test", "2001:db9::1", false},
+        {"x.test.example", "::", true},
+    };
+    read_right("hosts_require_tls = <; mx.example ; *.test.example ; !192.0.2.1 ; 192.0.2.0/24 ; "
+               "2001:db8::/32\nhosts_avoid_tls = !mx.example\n");
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        struct net_addr addr;
+        CHECK(net_addr_parse(slice_of_string(lines[i].addr), &addr));
+        CHECK_EQ(peerlist_match(&conf.hosts_require_tls, slice_of_string(lines[i].name), &addr),
+                 lines[i].want);
+    }
+    struct net_addr none = {.family = NET_NONE};
+    CHECK(!peerlist_match(&conf.hosts_avoid_tls, SLICE_LITERAL("mx.example"), &none));
+    CHECK(peerlist_match(&conf.hosts_avoid_tls, SLICE_LITERAL("other.example"), &none));
+    CHECK(peerlist_match(&conf.hosts_request_ocsp, SLICE_LITERAL("/a/socket"), &none));
+    CHECK(!peerlist_match(&conf.hosts_require_ocsp, SLICE_LITERAL("mx.example"), &none));
+    static const char *const bad[] = {"@", "[192.0.2.1]", "a..b", "192.0.2.1/33", "!", "*.*"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct peerlist_item item;
+        CHECK(!peerlist_parse_item(slice_of_string(bad[i]), &item));
+    }
+}
+
 static const struct test_case cases[] = {
+    {"logins", test_logins},
+    {"peers", test_peers},
     {"defaults", test_defaults},
     {"defaults_written", test_defaults_written},
     {"table", test_table},

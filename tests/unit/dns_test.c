@@ -332,13 +332,99 @@ static void test_changes(void)
     }
 }
 
+#define MX_QUESTION "\1a\7example\0\0\xf\0\1"
+#define MX_RECORD   NAME "\0\xf\0\1\0\0\1\x2c\0"
+
+static enum dns_result parse_mx(const void *bytes, size_t len, struct dns_mx_list *out)
+{
+    struct dns_question q = ask(DNS_MX, "a.example");
+    uint8_t *copy = malloc(len + 1);
+    memcpy(copy, bytes, len);
+    enum dns_result r = dns_parse_mx(slice_make(copy, len), &q, out);
+    free(copy);
+    return r;
+}
+#define PARSE_MX(text, out) parse_mx(text, sizeof(text) - 1, out)
+
+static void test_mx(void)
+{
+    struct dns_mx_list out;
+    CHECK_EQ(PARSE_MX(HEAD("\x81\x80", "\3") MX_QUESTION MX_RECORD "\7\0\x14\2mb\xc0\x0e" MX_RECORD
+                                                                   "\7\0\x0a\2Ma\xc0\x0e" MX_RECORD
+                                                                   "\7\0\x14\2mc\xc0\x0c",
+                      &out),
+             DNS_OK);
+    CHECK_EQ(out.num, 3);
+    CHECK(!out.is_null);
+    CHECK_EQ(out.hosts[0].preference, 10);
+    CHECK(strcmp(out.hosts[0].name, "ma.example") == 0);
+    CHECK(strcmp(out.hosts[1].name, "mb.example") == 0);
+    CHECK(strcmp(out.hosts[2].name, "mc.a.example") == 0);
+    CHECK_EQ(out.hosts[2].len, strlen("mc.a.example"));
+    /* Through a CNAME, the name's own. */
+    CHECK_EQ(PARSE_MX(HEAD("\x81\x80", "\2") MX_QUESTION NAME
+                      "\0\5\0\1\0\0\0\x3c\0\4\1b\xc0\x0e\1b\xc0\x0e\0\xf\0\1\0\0\0\1\0\7\0\1\2mx"
+                      "\xc0\x0e",
+                      &out),
+             DNS_OK);
+    CHECK(strcmp(out.hosts[0].name, "mx.example") == 0);
+    /* None; and one that says that there is none (RFC 7505), which beside others means nothing. */
+    CHECK_EQ(PARSE_MX(HEAD("\x81\x80", "\0") MX_QUESTION, &out), DNS_NO_ADDRESS);
+    CHECK_EQ(PARSE_MX(HEAD("\x81\x80", "\1") MX_QUESTION MX_RECORD "\3\0\0\0", &out), DNS_OK);
+    CHECK(out.is_null && out.num == 0);
+    CHECK_EQ(PARSE_MX(HEAD("\x81\x80", "\2") MX_QUESTION MX_RECORD "\7\0\1\2mx\xc0\x0e" MX_RECORD
+                                                                   "\3\0\0\0",
+                      &out),
+             DNS_OK);
+    CHECK(!out.is_null && out.num == 1);
+    /* Names that no host has are passed over, whatever they hold. */
+    CHECK_EQ(PARSE_MX(HEAD("\x81\x80", "\1") MX_QUESTION MX_RECORD "\7\0\1\2m\n\xc0\x0e", &out),
+             DNS_OK);
+    CHECK(!out.is_null && out.num == 0);
+    /* Lengths that contradict each other. */
+    CHECK_EQ(PARSE_MX(HEAD("\x81\x80", "\1") MX_QUESTION MX_RECORD "\6\0\1\2mx\xc0\x0e", &out),
+             DNS_MALFORMED);
+    CHECK_EQ(PARSE_MX(HEAD("\x81\x80", "\1") MX_QUESTION MX_RECORD "\1\0", &out), DNS_MALFORMED);
+    CHECK_EQ(PARSE_MX(HEAD("\x81\x83", "\0") MX_QUESTION, &out), DNS_NO_NAME);
+    CHECK_EQ(PARSE_MX(HEAD("\x81\x82", "\0") MX_QUESTION, &out), DNS_FAILED);
+    CHECK_EQ(PARSE_MX(HEAD("\x81\x80", "\0") QUESTION, &out), DNS_NOT_OURS);
+}
+
+/* More than are kept: the best stay, in order. */
+static void test_many_mx(void)
+{
+    struct dns_mx_list out;
+    uint8_t text[2000];
+    struct buf b = buf_make(text, sizeof text);
+    buf_put(&b, SLICE_LITERAL(HEAD("\x81\x80", "\x14") MX_QUESTION));
+    for (unsigned i = 0; i < 20; i++) {
+        uint8_t name[4] = {1, (uint8_t)('a' + i), 0xc0, 0x0e};
+        buf_put(&b, SLICE_LITERAL(MX_RECORD "\6"));
+        buf_put_be(&b, 2, 10 + 7 * i % 20 / 2); /* 10 to 19, twice each */
+        buf_put(&b, slice_make(name, sizeof name));
+    }
+    CHECK_EQ(parse_mx(text, b.len, &out), DNS_OK);
+    CHECK_EQ(out.num, DNS_MX_MAX);
+    for (unsigned i = 0; i < DNS_MX_MAX; i++) {
+        CHECK_EQ(out.hosts[i].preference, 10 + i / 2);
+    }
+}
+
 static const struct test_case cases[] = {
-    {"names", test_names},         {"query", test_query},
-    {"addresses", test_addresses}, {"many_addresses", test_many_addresses},
-    {"chains", test_chains},       {"chain_bound", test_chain_bound},
-    {"codes", test_codes},         {"not_ours", test_not_ours},
-    {"pointers", test_pointers},   {"long_names", test_long_names},
-    {"lengths", test_lengths},     {"changes", test_changes},
+    {"mx", test_mx},
+    {"many_mx", test_many_mx},
+    {"names", test_names},
+    {"query", test_query},
+    {"addresses", test_addresses},
+    {"many_addresses", test_many_addresses},
+    {"chains", test_chains},
+    {"chain_bound", test_chain_bound},
+    {"codes", test_codes},
+    {"not_ours", test_not_ours},
+    {"pointers", test_pointers},
+    {"long_names", test_long_names},
+    {"lengths", test_lengths},
+    {"changes", test_changes},
 };
 
 TEST_MAIN(cases)

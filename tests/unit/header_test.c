@@ -42,6 +42,13 @@ static void received_tells_the_way(void)
                              "\tby mx.example.org with ESMTP\r\n"
                              "\tid a1B2c3;\r\n"
                              "\tMon, 23 Nov 2026 22:48:00 +0000\r\n");
+    t.is_local = true;
+    t.local_uid = 1000;
+    CHECK_TEXT(received(&t), "Received: from client.example (local uid 1000)\r\n"
+                             "\tby mx.example.org with ESMTP\r\n"
+                             "\tid a1B2c3;\r\n"
+                             "\tMon, 23 Nov 2026 22:48:00 +0000\r\n");
+    t.is_local = false;
     t.tls = SLICE_LITERAL("TLSv1.3 TLS1-3-AES-128-GCM-SHA256");
     t.recipient = SLICE_LITERAL("joe@example.org");
     CHECK_TEXT(received(&t), "Received: from client.example ([192.0.2.1])\r\n"
@@ -57,14 +64,23 @@ static void the_protocol_has_its_registered_name(void)
     static const struct {
         bool is_esmtp, is_smtputf8, in_tls;
         const char *name;
+        bool is_authenticated;
     } protocols[] = {
-        {false, false, false, " with SMTP\r\n"},   {false, false, true, " with SMTP (T)\r\n"},
-        {true, false, false, " with ESMTP\r\n"},   {true, false, true, " with ESMTPS (T)\r\n"},
-        {true, true, false, " with UTF8SMTP\r\n"}, {true, true, true, " with UTF8SMTPS (T)\r\n"},
+        {true, false, true, " with ESMTPSA (T)\r\n", true},
+        {true, false, false, " with ESMTPA\r\n", true},
+        {true, true, true, " with UTF8SMTPSA (T)\r\n", true},
+        {false, false, true, " with SMTP (T)\r\n", true},
+        {false, false, false, " with SMTP\r\n", false},
+        {false, false, true, " with SMTP (T)\r\n", false},
+        {true, false, false, " with ESMTP\r\n", false},
+        {true, false, true, " with ESMTPS (T)\r\n", false},
+        {true, true, false, " with UTF8SMTP\r\n", false},
+        {true, true, true, " with UTF8SMTPS (T)\r\n", false},
     };
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < sizeof protocols / sizeof protocols[0]; i++) {
         struct header_trace t = a_trace();
         t.is_esmtp = protocols[i].is_esmtp;
+        t.is_authenticated = protocols[i].is_authenticated;
         t.is_smtputf8 = protocols[i].is_smtputf8;
         t.tls = slice_of_string(protocols[i].in_tls ? "T" : "");
         CHECK(contains(received(&t), protocols[i].name));

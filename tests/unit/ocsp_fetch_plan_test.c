@@ -23,7 +23,7 @@ static bool is_due(const struct fetch_plan *p, uint64_t now_ms, int64_t wall_s)
 
 static void test_half_of_life(void)
 {
-    struct fetch_life life = {true, NOON, NOON + 10 * DAY};
+    struct fetch_life life = {true, NOON, NOON + 10 * DAY, false};
     for (int i = 0; i < 3; i++) {
         static const uint32_t lots[] = {0, 0x80000000u, UINT32_MAX};
         static const int64_t refresh[] = {NOON + 10 * DAY * 9 / 20, NOON + 5 * DAY,
@@ -44,13 +44,13 @@ static void test_half_of_life(void)
 static void test_odd_lives(void)
 {
     static const struct fetch_life lives[] = {
-        {true, NOON, NOON},
-        {true, NOON, NOON - 1},
-        {true, NOON, NOON + 1},
-        {true, INT64_MIN, INT64_MAX},
-        {true, INT64_MAX, INT64_MIN},
-        {true, INT64_MIN, INT64_MIN + 1},
-        {false, 0, 0},
+        {true, NOON, NOON, false},
+        {true, NOON, NOON - 1, false},
+        {true, NOON, NOON + 1, false},
+        {true, INT64_MIN, INT64_MAX, false},
+        {true, INT64_MAX, INT64_MIN, false},
+        {true, INT64_MIN, INT64_MIN + 1, false},
+        {false, 0, 0, false},
     };
     for (size_t i = 0; i < sizeof lives / sizeof lives[0]; i++) {
         struct fetch_plan p = {.num_failures = 0};
@@ -67,7 +67,7 @@ static void test_odd_lives(void)
 /* Taken when most of its life was over: the responder has nothing newer, so not at once again. */
 static void test_taken_late(void)
 {
-    struct fetch_life life = {true, NOON, NOON + 10 * DAY};
+    struct fetch_life life = {true, NOON, NOON + 10 * DAY, false};
     struct tls_time now = at(1000, NOON + 6 * DAY);
     struct fetch_plan p = {.num_failures = 3};
     fetch_plan_taken(&p, &life, &now, 0);
@@ -94,7 +94,7 @@ static uint64_t wait_s(struct fetch_plan *p, int64_t left_s, uint32_t random)
 
 static void test_backoff(void)
 {
-    struct fetch_life life = {true, NOON, NOON + 10 * DAY};
+    struct fetch_life life = {true, NOON, NOON + 10 * DAY, false};
     struct fetch_plan p = {.num_failures = 0};
     static const uint64_t waits[] = {60, 120, 240, 480, 960, 1920, 3600, 3600, 3600};
     fetch_plan_set_life(&p, &life, 0);
@@ -120,7 +120,7 @@ static void test_backoff(void)
 /* The wait is in running time: no step of the clock shortens it, though one may make it moot. */
 static void test_clock_steps(void)
 {
-    struct fetch_life life = {true, NOON, NOON + 10 * DAY};
+    struct fetch_life life = {true, NOON, NOON + 10 * DAY, false};
     struct fetch_plan p = {.num_failures = 0};
     struct tls_time now = at(1000, NOON + 6 * DAY);
     fetch_plan_set_life(&p, &life, 0);

@@ -195,7 +195,7 @@ static void judge(struct ocsp_fetch *f, const struct ocsp_question *q, enum ocsp
     uint8_t *copy = malloc(f->response.len);
     size_t len = f->response.len;
     memcpy(copy, f->response.ptr, len);
-    struct fetch_life life = {true, v.begin_s, v.end_s};
+    struct fetch_life life = {true, v.begin_s, v.end_s, false};
     CHECK_EQ(ocsp_fetch_judged(f, &now, FETCH_TAKEN, &life, "good"), ERR_OK);
     CHECK(slice_equal(slice_make(saved, read_file("proof", saved, sizeof saved)),
                       slice_make(copy, len)));

@@ -80,7 +80,8 @@ static void test_found(void)
     int num_reads = t.num_reads;
     CHECK(find("a.example") == s);
     CHECK_EQ(t.num_reads, num_reads);
-    CHECK_EQ(staple_names_watch(&names, &t.now), 60000);
+    CHECK_EQ(staple_names_watch(&names, &t.now, buf_make(scratch_memory, sizeof scratch_memory)),
+             60000);
     /* Its files are watched as those of the default set are. */
     put("/tls/a.example/proof", proof_of("20260614120000Z", "20260622000000Z", MAKE_REVOKED));
     t.now.now_ms += 1000;

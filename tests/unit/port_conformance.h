@@ -5,6 +5,7 @@
 
 #include "posix/posix.h"
 #include "sim_mailbox.h"
+#include "sim_net.h"
 #include "sim_world.h"
 #include "test.h"
 
@@ -18,7 +19,8 @@
 
 /* The port under test, and what the cases need beside it. */
 static const struct port *port;
-static const char *mail_dir, *conf_file;
+static const char *mail_dir, *conf_file, *local_path;
+static uint32_t own_uid;
 static void (*read_mail)(const char *name, const char *flags); /* from new/ to cur/ */
 
 /* --- Helpers --- */
@@ -70,7 +72,7 @@ static bool is_reported(uint64_t tag)
 
 /* --- Both ports --- */
 
-static char posix_dir[64], posix_spool[96], posix_mail[96], posix_conf_file[96];
+static char posix_dir[64], posix_spool[96], posix_mail[96], posix_conf_file[96], posix_local[96];
 
 static void posix_read_mail(const char *name, const char *flags)
 {
@@ -93,6 +95,8 @@ static void on_posix(void (*run)(void))
     port = &mine;
     mail_dir = posix_mail;
     conf_file = posix_conf_file;
+    local_path = posix_local;
+    own_uid = getuid();
     read_mail = posix_read_mail;
     CHECK_EQ(port->store.open(port->store.ctx), ERR_OK);
     run();
@@ -115,6 +119,8 @@ static void on_sim(void (*run)(void))
     port = sim_host_port(sim_host);
     mail_dir = "/mail/box";
     conf_file = "/etc/conf";
+    local_path = "/run/socket";
+    own_uid = SIM_UID;
     read_mail = sim_read_mail;
     CHECK_EQ(port->store.open(port->store.ctx), ERR_OK);
     run();

@@ -77,6 +77,96 @@ static void close_pair(struct pair p)
     close_handle(p.listener);
 }
 
+/* --- Local streams --- */
+
+static enum err listen_local(uint32_t *out, const char *path, enum port_access access)
+{
+    struct port_local at = {path, "0", access};
+    return port->net.listen_local(port->net.ctx, out, &at);
+}
+
+static struct pair connect_local_pair(const char *path)
+{
+    struct pair p = {0, 0, 0};
+    struct net_addr peer = {.family = NET_IPV6};
+    CHECK_EQ(listen_local(&p.listener, path, PORT_OWNER), ERR_OK);
+    CHECK(p.listener != 0);
+    CHECK_EQ(port->net.accept(port->net.ctx, &p.server, &peer, p.listener), ERR_AGAIN);
+    CHECK_EQ(watch(p.listener, true, false, 1), ERR_OK);
+    CHECK_EQ(port->net.connect_local(port->net.ctx, &p.client, path), ERR_OK);
+    CHECK_EQ(watch(p.client, false, true, 2), ERR_OK);
+    CHECK(wait_for(PORT_WRITABLE, 2, NULL));
+    CHECK_EQ(port->net.connect_result(port->net.ctx, p.client), ERR_OK);
+    CHECK_EQ(watch(p.client, false, false, 2), ERR_OK);
+    CHECK(wait_for(PORT_READABLE, 1, NULL));
+    CHECK_EQ(port->net.accept(port->net.ctx, &p.server, &peer, p.listener), ERR_OK);
+    CHECK_EQ(watch(p.listener, false, false, 1), ERR_OK);
+    CHECK_EQ(peer.family, NET_NONE);
+    CHECK_EQ(port->net.local_addr(port->net.ctx, &peer, p.server), ERR_OK);
+    CHECK_EQ(peer.family, NET_NONE);
+    return p;
+}
+
+static void local_carries_bytes(void)
+{
+    struct pair p = connect_local_pair(local_path);
+    uint8_t got[64];
+    size_t len;
+    CHECK_EQ(port->net.read(port->net.ctx, &len, p.server, got, sizeof got), ERR_AGAIN);
+    CHECK_EQ(send_text(p.client, "LHLO"), ERR_OK);
+    CHECK_EQ(receive(p.server, got, sizeof got, &len), ERR_OK);
+    CHECK_TEXT(slice_make(got, len), "LHLO");
+    CHECK_EQ(send_text(p.server, "250"), ERR_OK);
+    close_handle(p.server);
+    CHECK_EQ(receive(p.client, got, sizeof got, &len), ERR_OK);
+    CHECK_TEXT(slice_make(got, len), "250");
+    CHECK_EQ(receive(p.client, got, sizeof got, &len), ERR_EOF);
+    close_handle(p.client);
+    close_handle(p.listener);
+}
+
+static void local_tells_who(void)
+{
+    struct pair p = connect_local_pair(local_path);
+    struct port_user user = {1, "x"}, other = {2, "y"};
+    CHECK_EQ(port->net.peer_user(port->net.ctx, &user, p.server), ERR_OK);
+    CHECK_EQ(user.uid, own_uid);
+    CHECK(strlen(user.name) < sizeof user.name);
+    CHECK_EQ(port->net.peer_user(port->net.ctx, &other, p.client), ERR_OK);
+    CHECK_EQ(other.uid, own_uid);
+    CHECK(strcmp(user.name, other.name) == 0);
+    close_pair(p);
+    p = connect_pair();
+    CHECK_EQ(port->net.peer_user(port->net.ctx, &user, p.server), ERR_UNSUPPORTED);
+    close_pair(p);
+}
+
+static void local_paths_are_taken_and_given_back(void)
+{
+    static char longest[PORT_LOCAL_PATH_MAX + 2];
+    uint32_t handle, other;
+    CHECK_EQ(port->net.connect_local(port->net.ctx, &other, local_path), ERR_ABSENT);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(listen_local(&handle, local_path, (enum port_access)i), ERR_OK);
+        CHECK_EQ(listen_local(&other, local_path, PORT_OWNER), ERR_IN_USE);
+        CHECK_EQ(port->net.connect_local(port->net.ctx, &other, local_path), ERR_OK);
+        close_handle(other);
+        close_handle(handle);
+        CHECK_EQ(port->net.connect_local(port->net.ctx, &other, local_path), ERR_ABSENT);
+    }
+    memset(longest, 'a', PORT_LOCAL_PATH_MAX + 1);
+    CHECK_EQ(listen_local(&handle, longest, PORT_OWNER), ERR_TOO_BIG);
+    CHECK_EQ(port->net.connect_local(port->net.ctx, &other, longest), ERR_TOO_BIG);
+    snprintf(longest, sizeof longest, "%s", local_path);
+    size_t len = strlen(longest);
+    memset(longest + len, 'b', PORT_LOCAL_PATH_MAX - len);
+    longest[PORT_LOCAL_PATH_MAX] = '\0';
+    CHECK_EQ(listen_local(&handle, longest, PORT_OWNER), ERR_OK);
+    CHECK_EQ(port->net.connect_local(port->net.ctx, &other, longest), ERR_OK);
+    close_handle(other);
+    close_handle(handle);
+}
+
 /* --- The loop and the clock --- */
 
 static void loop_waits(void)
@@ -662,7 +752,9 @@ static void files_are_read_whole(void)
     size_t len = 7;
     CHECK_EQ(f->read(f->ctx, &len, conf_file, bytes, sizeof bytes), ERR_ABSENT);
     CHECK_EQ(len, 0);
+    CHECK_EQ(f->can_replace(f->ctx, conf_file), ERR_OK);
     CHECK_EQ(f->replace(f->ctx, conf_file, SLICE_LITERAL("12345678")), ERR_OK);
+    CHECK_EQ(f->can_replace(f->ctx, conf_file), ERR_OK);
     CHECK_EQ(f->read(f->ctx, &len, conf_file, bytes, sizeof bytes), ERR_OK);
     CHECK_TEXT(slice_make(bytes, len), "12345678");
     CHECK_EQ(f->read(f->ctx, &len, conf_file, bytes, 7), ERR_TOO_BIG);
@@ -697,33 +789,36 @@ static void files_have_stamps(void)
     }
 }
 
-#define CASES(X)                           \
-    X(loop_waits)                          \
-    X(clock_tells)                         \
-    X(entropy_fills)                       \
-    X(net_connects)                        \
-    X(net_carries_bytes)                   \
-    X(net_tells_the_end)                   \
-    X(net_keeps_the_last_reply)            \
-    X(net_refuses)                         \
-    X(net_ipv6_is_apart)                   \
-    X(watch_is_level_triggered)            \
-    X(watch_of_nothing_is_silent)          \
-    X(watch_reports_both_in_small_arrays)  \
-    X(closed_handles_are_silent)           \
-    X(full_pipe_says_again)                \
-    X(datagrams_go_both_ways)              \
-    X(datagrams_stay_apart)                \
-    X(datagrams_are_watched)               \
-    X(store_keeps_segments)                \
-    X(store_completes_each_start_in_order) \
-    X(store_syncs_while_it_creates)        \
-    X(store_quarantines)                   \
-    X(mailbox_delivers)                    \
-    X(mailbox_drops)                       \
-    X(mailbox_bounds_what_is_open)         \
-    X(mailbox_takes_plain_names_only)      \
-    X(files_are_read_whole)                \
+#define CASES(X)                            \
+    X(loop_waits)                           \
+    X(clock_tells)                          \
+    X(entropy_fills)                        \
+    X(net_connects)                         \
+    X(net_carries_bytes)                    \
+    X(net_tells_the_end)                    \
+    X(net_keeps_the_last_reply)             \
+    X(net_refuses)                          \
+    X(net_ipv6_is_apart)                    \
+    X(watch_is_level_triggered)             \
+    X(watch_of_nothing_is_silent)           \
+    X(watch_reports_both_in_small_arrays)   \
+    X(closed_handles_are_silent)            \
+    X(full_pipe_says_again)                 \
+    X(datagrams_go_both_ways)               \
+    X(datagrams_stay_apart)                 \
+    X(datagrams_are_watched)                \
+    X(local_carries_bytes)                  \
+    X(local_tells_who)                      \
+    X(local_paths_are_taken_and_given_back) \
+    X(store_keeps_segments)                 \
+    X(store_completes_each_start_in_order)  \
+    X(store_syncs_while_it_creates)         \
+    X(store_quarantines)                    \
+    X(mailbox_delivers)                     \
+    X(mailbox_drops)                        \
+    X(mailbox_bounds_what_is_open)          \
+    X(mailbox_takes_plain_names_only)       \
+    X(files_are_read_whole)                 \
     X(files_have_stamps)
 
 #define DEFINE(name)               \
@@ -745,6 +840,7 @@ int main(int argc, char **argv)
     snprintf(posix_dir, sizeof posix_dir, "build/port_conformance.%ld", (long)getpid());
     snprintf(posix_spool, sizeof posix_spool, "%s/spool", posix_dir);
     snprintf(posix_mail, sizeof posix_mail, "%s/users/a/mail", posix_dir);
+    snprintf(posix_local, sizeof posix_local, "%s/socket", posix_dir);
     snprintf(posix_conf_file, sizeof posix_conf_file, "%s/conf", posix_dir);
     (void)mkdir("build", 0777);
     (void)mkdir(posix_dir, 0700);

@@ -345,7 +345,8 @@ struct maker_cert {
     uint8_t key_usage;   /* of the first octet; 0: no extension */
     bool nocheck;
     bool must_staple;
-    bool critical; /* an unknown critical extension */
+    bool critical;         /* an unknown critical extension */
+    const char *responder; /* its URL, or NULL: none is named */
 };
 
 static inline struct slice maker_name(const char *text)
@@ -361,7 +362,7 @@ static inline struct slice maker_extension(struct slice oid, bool critical, stru
 static inline struct slice maker_cert_extensions(const struct maker_cert *c)
 {
     struct slice ca = NOTHING, purpose = NOTHING, usage = NOTHING, nocheck = NOTHING;
-    struct slice staple = NOTHING, critical = NOTHING;
+    struct slice staple = NOTHING, critical = NOTHING, access = NOTHING;
     if (c->ca) {
         ca = maker_extension(OID(MBEDTLS_OID_BASIC_CONSTRAINTS), true,
                              SEQ(maker_u8(DER_BOOLEAN, 0xff)));
@@ -389,7 +390,12 @@ static inline struct slice maker_cert_extensions(const struct maker_cert *c)
     if (c->critical) {
         critical = maker_extension(OID("\x2a\x03\x04"), true, SLICE_LITERAL("x"));
     }
-    struct slice all = JOIN(ca, purpose, usage, nocheck, staple, critical);
+    if (c->responder != NULL) {
+        access = maker_extension(OID("\x2b\x06\x01\x05\x05\x07\x01\x01"), false,
+                                 SEQ(SEQ(OID("\x2b\x06\x01\x05\x05\x07\x30\x01"),
+                                         maker_text(DER_CONTEXT(6), c->responder))));
+    }
+    struct slice all = JOIN(ca, purpose, usage, nocheck, staple, critical, access);
     return all.len == 0 ? NOTHING : TLV(DER_CONTEXT_CONSTRUCTED(3), SEQ(all));
 }
 

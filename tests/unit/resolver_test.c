@@ -418,7 +418,69 @@ static void test_tcp_failures(void)
     }
 }
 
+static void begin_mx(const char *domain, struct dns_mx_list *mx)
+{
+    lookup_begin_mx(&l, slice_of_string(domain), mx, &conf,
+                    buf_make(tcp_memory, sizeof tcp_memory));
+}
+
+static void answer_mx(uint16_t flags, unsigned num)
+{
+    uint8_t bytes[512];
+    struct buf b = buf_make(bytes, sizeof bytes);
+    buf_put_be(&b, 2, l.question.id);
+    buf_put_be(&b, 2, flags);
+    buf_put_be(&b, 2, 1);
+    buf_put_be(&b, 2, num);
+    buf_put_be(&b, 4, 0);
+    buf_put(&b, slice_make(l.question.name.bytes, l.question.name.len));
+    buf_put_be(&b, 4, DNS_MX << 16 | 1);
+    for (unsigned i = 0; i < num; i++) {
+        buf_put(&b, SLICE_LITERAL("\xc0\x0c\0\xf\0\1\0\0\0\7\0\7\0\5\2mx\xc0\x0c"));
+    }
+    lookup_datagram(&l, &l.server, buf_slice(&b), now_ms);
+}
+
+/* One question, whatever its answer, and nothing of it is kept. */
+static void test_mx(void)
+{
+    struct dns_mx_list mx;
+    static const struct {
+        uint16_t flags;
+        unsigned num;
+        enum dns_result want;
+    } rows[] = {{0x8180, 2, DNS_OK}, {0x8180, 0, DNS_NO_ADDRESS}, {0x8183, 0, DNS_NO_NAME}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        set_up("");
+        begin_mx("example.org", &mx);
+        CHECK_EQ(next(), LOOKUP_UDP);
+        CHECK_EQ(query_type(), DNS_MX);
+        answer_mx(rows[i].flags, rows[i].num);
+        CHECK_EQ(next(), LOOKUP_DONE);
+        CHECK_EQ(l.result, rows[i].want);
+        CHECK_EQ(mx.num, rows[i].num);
+        for (size_t k = 0; k < RESOLVER_CACHE_MAX; k++) {
+            CHECK_EQ(cache.entries[k].name.len, 0);
+        }
+    }
+    set_up("nameserver 192.0.2.1\nnameserver 192.0.2.2\noptions attempts:1\n");
+    begin_mx("example.org", &mx);
+    CHECK_EQ(next(), LOOKUP_UDP);
+    answer_mx(0x8182, 0); /* the next server is asked */
+    CHECK_EQ(next(), LOOKUP_UDP);
+    check_server("192.0.2.2");
+    answer_mx(0x8380, 0); /* and again, as its answer was cut */
+    CHECK_EQ(next(), LOOKUP_TCP);
+    lookup_broken(&l);
+    CHECK_EQ(next(), LOOKUP_DONE);
+    CHECK_EQ(l.result, DNS_FAILED);
+    begin_mx("not..a.name", &mx);
+    CHECK_EQ(next(), LOOKUP_DONE);
+    CHECK_EQ(l.result, DNS_NO_NAME);
+}
+
 static const struct test_case cases[] = {
+    {"mx", test_mx},
     {"without_asking", test_without_asking},
     {"both_families", test_both_families},
     {"one_family", test_one_family},

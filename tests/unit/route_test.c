@@ -1,10 +1,12 @@
-/* Recipients: whose they are, and that no client's bytes reach a path. */
+/* Recipients: whose they are, who may send where (tests/tables/relay.def), and that no client's
+ * bytes reach a path. */
 #include "route.h"
 
 #include "test.h"
 
 static uint8_t memory[16 * 1024];
 static struct conf conf;
+static uint8_t room[ROUTE_ROOM_LEN];
 
 static void begin(const char *options, const char *aliases)
 {
@@ -30,16 +32,16 @@ static enum route_verdict route(const char *path, struct route_result *out)
     struct slice in = slice_of_string(path);
     struct address a;
     CHECK_EQ(address_take_path(&in, &a), ADDRESS_OK);
-    return route_address(&conf, &a, out);
+    return route_address(&conf, &a, false, buf_make(room, sizeof room), out);
 }
 
 static void check_local(const char *path, const char *user)
 {
     struct route_result r;
     CHECK_EQ(route(path, &r), ROUTE_LOCAL);
-    CHECK_EQ(r.num_users, 1);
-    if (r.num_users == 1) {
-        CHECK_TEXT(r.users[0], user);
+    CHECK_EQ(r.num_targets, 1);
+    if (r.num_targets == 1) {
+        CHECK_TEXT(r.targets[0].user, user);
     }
 }
 
@@ -71,17 +73,91 @@ static void test_users(void)
     check_refused("<\"*\"@example.org>", ROUTE_UNKNOWN_USER);
 }
 
+enum site { USERS, CATCH, STORE, NO_WAY };
+
+static void begin_site(enum site site)
+{
+    static const char users[] =
+        OPTIONS "relay_to_domains = backup.example : *.sub.example : old.example\n"
+                "route_list = old.example discard-with-bounce ; * mx\n";
+    static const char *const sites[][2] = {
+        [USERS] = {users, ""},
+        [CATCH] = {users, "*: joe\n"},
+        [STORE] = {"local_domains = store.example\nroute_list = store.example lmtp:/s ; * mx\n",
+                   "list: ann, joe@elsewhere.example\nodd: \"a b\"\n"},
+        [NO_WAY] = {"relay_to_domains = *\nroute_list = known.example mx\n", ""},
+    };
+    begin(sites[site][0], sites[site][1]);
+}
+
+static void put_result(struct buf *b, struct slice path, bool may_relay)
+{
+    static const char *const verdicts[] = {
+        [ROUTE_LOCAL] = "",
+        [ROUTE_REMOTE] = "",
+        [ROUTE_UNKNOWN_USER] = "unknown",
+        [ROUTE_RELAY_DENIED] = "denied",
+        [ROUTE_NO_WAY] = "no way",
+        [ROUTE_TEMPORARY] = "temporary",
+    };
+    struct address a;
+    struct route_result r;
+    if (address_take_path(&path, &a) != ADDRESS_OK || path.len != 0) {
+        buf_put_string(b, "malformed");
+        return;
+    }
+    enum route_verdict verdict =
+        route_address(&conf, &a, may_relay, buf_make(room, sizeof room), &r);
+    buf_put_string(b, verdicts[verdict]);
+    for (uint32_t i = 0; i < r.num_targets; i++) {
+        bool is_user = r.targets[i].user.len != 0;
+        buf_put_string(b, i == 0 ? "" : " ");
+        buf_put_string(b, is_user ? "user " : "to ");
+        buf_put(b, is_user ? r.targets[i].user : r.targets[i].address);
+        CHECK(!is_user || slice_equal(r.targets[i].address, a.text));
+    }
+}
+
 static void test_relaying(void)
 {
-    begin(OPTIONS, "*: joe\n");
-    check_refused("<joe@example.com>", ROUTE_RELAY_DENIED);
-    check_refused("<joe@example.net>", ROUTE_RELAY_DENIED);
-    check_refused("<joe@[192.0.2.1]>", ROUTE_RELAY_DENIED);
-    check_refused("<postmaster@example.com>", ROUTE_RELAY_DENIED);
-    check_refused("<joe%example.com@example.com>", ROUTE_RELAY_DENIED);
-    check_local("<joe%example.com@example.org>", "joe");
-    check_local("<example.com!joe@example.org>", "joe");
-    check_refused("<>", ROUTE_UNKNOWN_USER);
+    static const struct {
+        enum site site;
+        struct slice path;
+        const char *results[2];
+    } table[] = {
+#define RCPT(site, path, stranger, listed) \
+    {site, {(const uint8_t *)(path), sizeof(path) - 1}, {stranger, listed}},
+#include "../tables/relay.def"
+#undef RCPT
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        begin_site(table[i].site);
+        for (int may_relay = 0; may_relay < 2; may_relay++) {
+            uint8_t bytes[1000];
+            struct buf got = buf_make(bytes, sizeof bytes);
+            put_result(&got, table[i].path, may_relay != 0);
+            if (!slice_equal(buf_slice(&got), slice_of_string(table[i].results[may_relay]))) {
+                fprintf(stderr, "%.*s:\n", (int)table[i].path.len, (const char *)table[i].path.ptr);
+                CHECK_TEXT(buf_slice(&got), table[i].results[may_relay]);
+            }
+        }
+    }
+}
+
+/* However little room there is, it is an answer for later. */
+static void test_room(void)
+{
+    begin_site(STORE);
+    struct slice path = SLICE_LITERAL("<list@store.example>");
+    struct address a;
+    CHECK_EQ(address_take_path(&path, &a), ADDRESS_OK);
+    for (size_t cap = 0; cap < 60; cap++) {
+        struct route_result r;
+        memset(room, 'z', sizeof room);
+        enum route_verdict verdict = route_address(&conf, &a, false, buf_make(room, cap), &r);
+        CHECK_EQ(verdict, cap < 38 ? ROUTE_TEMPORARY : ROUTE_LOCAL);
+        CHECK_EQ(room[cap], 'z');
+    }
 }
 
 static void test_aliases(void)
@@ -89,9 +165,9 @@ static void test_aliases(void)
     struct route_result r;
     begin(OPTIONS, "all: joe, ann\ngone: :fail: no\n\"old name\": ann\n");
     CHECK_EQ(route("<ALL@example.org>", &r), ROUTE_LOCAL);
-    CHECK_EQ(r.num_users, 2);
-    CHECK_TEXT(r.users[0], "joe");
-    CHECK_TEXT(r.users[1], "Ann");
+    CHECK_EQ(r.num_targets, 2);
+    CHECK_TEXT(r.targets[0].user, "joe");
+    CHECK_TEXT(r.targets[1].user, "Ann");
     check_refused("<gone@example.org>", ROUTE_UNKNOWN_USER);
     check_local("<\"Old Name\"@example.org>", "Ann");
     begin(OPTIONS, "*: ann\n");
@@ -197,6 +273,7 @@ static void test_maildir_room(void)
 static const struct test_case cases[] = {
     {"users", test_users},
     {"relaying", test_relaying},
+    {"room", test_room},
     {"aliases", test_aliases},
     {"postmaster", test_postmaster},
     {"broken_aliases", test_broken_aliases},

@@ -2,6 +2,7 @@
 
 #include "smtp_line.h"
 #include "test.h"
+#include "xtext.h"
 
 struct mail_case {
     const char *text;
@@ -16,9 +17,13 @@ static const struct mail_case mails[] = {
 #define MAIL(text, reply, address, size, is_8bit, is_smtputf8) \
     {text, SMTP_REPLY_##reply, address, size, is_8bit, is_smtputf8},
 #define RCPT(text, smtputf8, reply, address)
+#define RET_ENVID(text, reply, flags, envid)
+#define NOTIFY_ORCPT(text, smtputf8, reply, flags, orcpt)
 #include "../tables/smtp_mail.def"
 #undef MAIL
 #undef RCPT
+#undef RET_ENVID
+#undef NOTIFY_ORCPT
 };
 
 struct rcpt_case {
@@ -31,13 +36,44 @@ struct rcpt_case {
 static const struct rcpt_case rcpts[] = {
 #define MAIL(text, reply, address, size, is_8bit, is_smtputf8)
 #define RCPT(text, smtputf8, reply, address) {text, smtputf8, SMTP_REPLY_##reply, address},
+#define RET_ENVID(text, reply, flags, envid)
+#define NOTIFY_ORCPT(text, smtputf8, reply, flags, orcpt)
 #include "../tables/smtp_mail.def"
 #undef MAIL
 #undef RCPT
+#undef RET_ENVID
+#undef NOTIFY_ORCPT
 };
 
-#define NUM_MAILS (sizeof mails / sizeof mails[0])
-#define NUM_RCPTS (sizeof rcpts / sizeof rcpts[0])
+#define FORTY   "1234567890123456789012345678901234567890"
+#define HUNDRED FORTY FORTY "12345678901234567890"
+
+struct report_case {
+    bool is_rcpt;
+    bool smtputf8;
+    const char *text;
+    enum smtp_reply reply;
+    uint8_t flags;
+    const char *decoded;
+};
+
+static const struct report_case reports[] = {
+#define MAIL(text, reply, address, size, is_8bit, is_smtputf8)
+#define RCPT(text, smtputf8, reply, address)
+#define RET_ENVID(text, reply, flags, envid) \
+    {false, false, "FROM:<a@b.c>" text, SMTP_REPLY_##reply, flags, envid},
+#define NOTIFY_ORCPT(text, smtputf8, reply, flags, orcpt) \
+    {true, smtputf8, "TO:<a@b.c>" text, SMTP_REPLY_##reply, flags, orcpt},
+#include "../tables/smtp_mail.def"
+#undef MAIL
+#undef RCPT
+#undef RET_ENVID
+#undef NOTIFY_ORCPT
+};
+
+#define NUM_REPORTS (sizeof reports / sizeof reports[0])
+#define NUM_MAILS   (sizeof mails / sizeof mails[0])
+#define NUM_RCPTS   (sizeof rcpts / sizeof rcpts[0])
 
 static void every_mail_of_the_table(void)
 {
@@ -62,15 +98,65 @@ static void every_rcpt_of_the_table(void)
 {
     for (size_t i = 0; i < NUM_RCPTS; i++) {
         const struct rcpt_case *c = &rcpts[i];
-        struct address a;
+        struct smtp_rcpt_args a;
         int failed_before = test_failed_checks;
         CHECK_EQ(smtp_rcpt_parse(slice_of_string(c->text), c->smtputf8, &a), c->reply);
         if (c->reply == SMTP_REPLY_NONE) {
-            CHECK(slice_equal(a.text, slice_of_string(c->address)));
+            CHECK(slice_equal(a.address.text, slice_of_string(c->address)));
         }
         if (test_failed_checks != failed_before) {
             fprintf(stderr, "  in %s\n", c->text);
         }
+    }
+}
+
+static void check_report_parameters(const struct report_case *c)
+{
+    struct smtp_mail mail;
+    struct smtp_rcpt_args rcpt;
+    uint8_t bytes[ENVELOPE_ORCPT_MAX];
+    struct buf decoded = buf_make(bytes, sizeof bytes);
+    struct slice args = slice_of_string(c->text);
+    if (!c->is_rcpt) {
+        CHECK_EQ(smtp_mail_parse(args, &mail), c->reply);
+    } else {
+        CHECK_EQ(smtp_rcpt_parse(args, c->smtputf8, &rcpt), c->reply);
+    }
+    if (c->reply != SMTP_REPLY_NONE) {
+        return;
+    }
+    struct slice found = c->is_rcpt ? rcpt.orcpt : mail.envid;
+    CHECK_EQ(c->is_rcpt ? rcpt.notify : mail.ret, c->flags);
+    CHECK_EQ(found.len != 0, *c->decoded != 0);
+    if (found.len != 0) {
+        CHECK(c->is_rcpt ? xtext_take_orcpt(found, c->smtputf8, &decoded)
+                         : xtext_take_envid(found, &decoded));
+        CHECK(decoded.len <= found.len);
+    }
+    CHECK_TEXT(decoded, c->decoded);
+    for (size_t cap = 0; cap < decoded.len; cap++) {
+        struct buf small = buf_make(bytes, cap);
+        CHECK(!(c->is_rcpt ? xtext_take_orcpt(found, c->smtputf8, &small)
+                           : xtext_take_envid(found, &small)));
+        CHECK_EQ(small.len, 0);
+    }
+}
+
+static void every_report_parameter_of_the_table(void)
+{
+    for (size_t i = 0; i < NUM_REPORTS; i++) {
+        int failed_before = test_failed_checks;
+        check_report_parameters(&reports[i]);
+        if (test_failed_checks != failed_before) {
+            fprintf(stderr, "  in %s\n", reports[i].text);
+        }
+    }
+}
+
+static void check_printable(struct slice found)
+{
+    for (size_t i = 0; i < found.len; i++) {
+        CHECK(found.ptr[i] >= ' ' && found.ptr[i] != 0x7f);
     }
 }
 
@@ -84,13 +170,24 @@ static void parse_copy(const char *text, size_t len, size_t at, int value)
     }
     struct slice args = slice_make(copy, len);
     struct smtp_mail mail;
-    struct address a;
+    struct smtp_rcpt_args rcpt;
+    uint8_t bytes[ENVELOPE_ORCPT_MAX];
+    struct buf decoded = buf_make(bytes, sizeof bytes);
     if (smtp_mail_parse(args, &mail) == SMTP_REPLY_NONE && mail.address.text.len != 0) {
         CHECK(mail.address.text.ptr > copy && mail.address.text.len < len);
         CHECK(mail.is_smtputf8 || !mail.address.is_utf8);
+        CHECK_EQ(xtext_take_envid(mail.envid, &decoded), mail.envid.len != 0);
+        check_printable(buf_slice(&decoded));
     }
-    if (smtp_rcpt_parse(args, false, &a) == SMTP_REPLY_NONE) {
-        CHECK(a.text.ptr > copy && a.text.len != 0 && a.text.len < len && !a.is_utf8);
+    for (int smtputf8 = 0; smtputf8 < 2; smtputf8++) {
+        decoded.len = 0;
+        if (smtp_rcpt_parse(args, smtputf8 != 0, &rcpt) == SMTP_REPLY_NONE) {
+            struct slice found = rcpt.address.text;
+            CHECK(found.ptr > copy && found.len != 0 && found.len < len);
+            CHECK(smtputf8 != 0 || !rcpt.address.is_utf8);
+            CHECK_EQ(xtext_take_orcpt(rcpt.orcpt, smtputf8 != 0, &decoded), rcpt.orcpt.len != 0);
+            check_printable(buf_slice(&decoded));
+        }
     }
     uint64_t chunk_len;
     bool is_last;
@@ -105,11 +202,13 @@ static void parse_copy(const char *text, size_t len, size_t at, int value)
 static void truncated_and_changed_arguments_stay_sane(void)
 {
     const char *extra[] = {"BDAT 1234567 LAST", "12345 LAST", "EHLO host.example", "STARTTLS"};
-    for (size_t i = 0; i < NUM_MAILS + NUM_RCPTS + 4; i++) {
+    for (size_t i = 0; i < NUM_MAILS + NUM_RCPTS + NUM_REPORTS + 4; i++) {
         const char *text = i < NUM_MAILS               ? mails[i].text
                            : i < NUM_MAILS + NUM_RCPTS ? rcpts[i - NUM_MAILS].text
-                                                       : extra[i - NUM_MAILS - NUM_RCPTS];
-        size_t len = strlen(text);
+                           : i < NUM_MAILS + NUM_RCPTS + NUM_REPORTS
+                               ? reports[i - NUM_MAILS - NUM_RCPTS].text
+                               : extra[i - NUM_MAILS - NUM_RCPTS - NUM_REPORTS];
+        size_t len = strlen(text) < 100 ? strlen(text) : 100;
         for (size_t at = 0; at < len; at++) {
             parse_copy(text, at, 0, -1);
             for (int value = 0; value < 256; value++) {
@@ -148,7 +247,7 @@ static void verbs_are_known_in_any_case(void)
         {"QUIT", SMTP_QUIT, ""},
         {"starttls", SMTP_STARTTLS, ""},
         {"EXPN x", SMTP_NOT_OFFERED, "x"},
-        {"AUTH PLAIN", SMTP_NOT_OFFERED, "PLAIN"},
+        {"AUTH PLAIN", SMTP_AUTH, "PLAIN"},
         {"GET / HTTP/1.1", SMTP_FOREIGN, "/ HTTP/1.1"},
         {"CONNECT a:25", SMTP_FOREIGN, "a:25"},
         {"\x16\x03\x01", SMTP_FOREIGN, ""},
@@ -205,10 +304,11 @@ static void each_verb_has_its_line_limit(void)
                 ? slice_make("", 0)
                 : args;
         CHECK_EQ(smtp_command_check(verb, 510, fits), SMTP_REPLY_NONE);
-        CHECK_EQ(smtp_command_check(verb, SMTP_LINE_MAX - 1, fits), SMTP_REPLY_LINE_TOO_LONG);
+        size_t max = verb == SMTP_AUTH ? SMTP_AUTH_LINE_MAX : SMTP_LINE_MAX;
+        CHECK_EQ(smtp_command_check(verb, max - 1, fits), SMTP_REPLY_LINE_TOO_LONG);
     }
     CHECK_EQ(smtp_command_check(SMTP_NOOP, 511, args), SMTP_REPLY_LINE_TOO_LONG);
-    CHECK_EQ(smtp_command_check(SMTP_RCPT, 511, args), SMTP_REPLY_LINE_TOO_LONG);
+    CHECK_EQ(smtp_command_check(SMTP_RCPT, SMTP_LINE_MAX - 2, args), SMTP_REPLY_NONE);
     CHECK_EQ(smtp_command_check(SMTP_MAIL, SMTP_LINE_MAX - 2, args), SMTP_REPLY_NONE);
 }
 
@@ -273,7 +373,7 @@ static void every_reply_is_well_formed(void)
         }
         CHECK(bytes[0] >= '2' && bytes[0] <= '5' && bytes[1] <= '5' && bytes[3] == ' ');
         bool is_plain = r == SMTP_REPLY_BANNER || r == SMTP_REPLY_HELO || r == SMTP_REPLY_EHLO ||
-                        r == SMTP_REPLY_DATA;
+                        r == SMTP_REPLY_DATA || r == SMTP_REPLY_CHALLENGE;
         CHECK_EQ(bytes[4] == bytes[0] && bytes[5] == '.' && bytes[7] == '.', !is_plain);
         bool is_good = smtp_reply_class((enum smtp_reply)r) == SMTP_REPLY_CLASS_GOOD;
         CHECK_EQ(is_good, bytes[0] < '4');
@@ -292,6 +392,7 @@ static void every_reply_is_well_formed(void)
 static const struct test_case cases[] = {
     {"every_mail_of_the_table", every_mail_of_the_table},
     {"every_rcpt_of_the_table", every_rcpt_of_the_table},
+    {"every_report_parameter_of_the_table", every_report_parameter_of_the_table},
     {"truncated_and_changed_arguments_stay_sane", truncated_and_changed_arguments_stay_sane},
     {"a_cut_address_is_refused", a_cut_address_is_refused},
     {"verbs_are_known_in_any_case", verbs_are_known_in_any_case},

@@ -225,11 +225,11 @@ static void a_line_is_taken_without_its_end(void)
 {
     struct slice in = SLICE_LITERAL("NOOP\r\n\r\nQUIT\r");
     struct slice line;
-    CHECK_EQ(smtp_line_take(&in, &line), SMTP_LINE_OK);
+    CHECK_EQ(smtp_line_take(&in, SMTP_LINE_MAX, &line), SMTP_LINE_OK);
     CHECK_TEXT(line, "NOOP");
-    CHECK_EQ(smtp_line_take(&in, &line), SMTP_LINE_OK);
+    CHECK_EQ(smtp_line_take(&in, SMTP_LINE_MAX, &line), SMTP_LINE_OK);
     CHECK_TEXT(line, "");
-    CHECK_EQ(smtp_line_take(&in, &line), SMTP_LINE_MORE);
+    CHECK_EQ(smtp_line_take(&in, SMTP_LINE_MAX, &line), SMTP_LINE_MORE);
     CHECK_TEXT(in, "QUIT\r");
 }
 
@@ -237,7 +237,7 @@ static enum smtp_line_result take(struct slice in)
 {
     struct slice line;
     struct slice before = in;
-    enum smtp_line_result r = smtp_line_take(&in, &line);
+    enum smtp_line_result r = smtp_line_take(&in, SMTP_LINE_MAX, &line);
     if (r != SMTP_LINE_OK) {
         CHECK(in.ptr == before.ptr && in.len == before.len);
     }

@@ -31,8 +31,9 @@ struct caller {
 };
 
 static const char letters[NUM_SMTPD_EVENTS] = {
-    [SMTPD_MAIL] = 'M',  [SMTPD_RCPT] = 'R',     [SMTPD_BEGIN] = 'B', [SMTPD_END] = 'E',
-    [SMTPD_ABORT] = 'A', [SMTPD_STARTTLS] = 'S', [SMTPD_TLS] = 'T',   [SMTPD_CLOSE] = 'C',
+    [SMTPD_MAIL] = 'M',     [SMTPD_RCPT] = 'R',  [SMTPD_BEGIN] = 'B',
+    [SMTPD_END] = 'E',      [SMTPD_ABORT] = 'A', [SMTPD_AUTH] = 'U',
+    [SMTPD_STARTTLS] = 'S', [SMTPD_TLS] = 'T',   [SMTPD_CLOSE] = 'C',
 };
 
 static const struct smtpd_env plain_env = {
@@ -45,6 +46,7 @@ static const struct smtpd_env plain_env = {
                .unknown_commands_max = 50,
                .nonmail_commands_max = 100},
     .starttls_offered = true,
+    .auth_needs_tls = true,
 };
 
 static inline void caller_open(struct caller *c)
@@ -55,6 +57,34 @@ static inline void caller_open(struct caller *c)
     c->env = plain_env;
     c->out_cap = 4096;
     smtpd_open(&c->s, &c->env, false);
+    smtpd_offer_auth(&c->s, "PLAIN LOGIN");
+}
+
+/* What an exchange of AUTH comes to; its words are no base64, which the engine does not read. */
+static void answer_auth(struct caller *c, const struct smtpd_ask *ask)
+{
+    static const struct {
+        const char *word;
+        enum smtpd_verdict verdict;
+    } words[] = {{"good", SMTPD_OK},
+                 {"bad", SMTPD_AUTH_FAILED},
+                 {"later", SMTPD_TEMPORARY},
+                 {"*", SMTPD_AUTH_CANCELLED},
+                 {"none", SMTPD_AUTH_MECHANISM}};
+    enum smtpd_verdict verdict = SMTPD_AUTH_SYNTAX;
+    bool begins = ask->mechanism.len != 0;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        struct slice word = begins && ask->body.len == 0 ? ask->mechanism : ask->body;
+        if (slice_equal(word, slice_of_string(words[i].word))) {
+            verdict = words[i].verdict;
+        }
+    }
+    if (slice_equal(ask->body, SLICE_LITERAL("more"))) {
+        smtpd_challenge(&c->s, SLICE_LITERAL("bW9yZQ=="));
+    } else if (begins && ask->body.len == 0 && verdict == SMTPD_AUTH_SYNTAX) {
+        smtpd_challenge(&c->s, slice_make(NULL, 0));
+    }
+    smtpd_answer(&c->s, verdict, slice_make(NULL, 0));
 }
 
 static enum smtpd_verdict verdict_on(const struct caller *c, enum smtpd_event event,
@@ -128,6 +158,8 @@ static enum smtpd_event drive(struct caller *c, struct slice *in)
         if (event == SMTPD_MAIL || event == SMTPD_RCPT || event == SMTPD_BEGIN ||
             event == SMTPD_END || event == SMTPD_STARTTLS) {
             answer(c, *in, event, &ask);
+        } else if (event == SMTPD_AUTH) {
+            answer_auth(c, &ask);
         } else if (event == SMTPD_BODY) {
             take_body(c, ask.body);
         } else if (event == SMTPD_ABORT) {
@@ -151,7 +183,7 @@ static enum smtpd_event drive(struct caller *c, struct slice *in)
         CHECK_EQ(c->num_open, 0);
     } else {
         CHECK_EQ(event, SMTPD_MORE);
-        CHECK(in->len < SMTP_LINE_MAX);
+        CHECK(in->len < SMTP_AUTH_LINE_MAX);
         CHECK(!smtpd_in_body(&c->s) || in->len == 0 || c->s.state == SMTPD_STATE_CHUNKS);
     }
     write_out(c, &out);
@@ -161,7 +193,7 @@ static enum smtpd_event drive(struct caller *c, struct slice *in)
 /* Sends text in pieces, each in front of what the engine left of the ones before. */
 static inline void send(struct caller *c, const char *text, size_t len, size_t piece_len)
 {
-    char held[SMTP_LINE_MAX];
+    char held[SMTP_AUTH_LINE_MAX];
     size_t num_held = 0;
     for (size_t at = 0; at < len || (at == 0 && len == 0); at += piece_len) {
         size_t n = len - at < piece_len ? len - at : piece_len;
@@ -189,7 +221,7 @@ static inline void codes_of(const struct caller *c, char *out, size_t cap)
     const char *end = c->replies + c->num_replies;
     while (line < end) {
         const char *next = strstr(line, "\r\n");
-        CHECK(next != NULL && next - line >= 5);
+        CHECK(next != NULL && next - line >= 4);
         if (next == NULL) {
             break;
         }

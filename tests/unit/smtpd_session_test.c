@@ -22,7 +22,7 @@ static void ehlo_tells_what_is_true(void)
     CHECK_SAYS(&one, "", "220 mx.example.org ESMTP Postern\r\n");
     CHECK_SAYS(&one, HELLO,
                "250-mx.example.org\r\n250-SIZE 1000\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
-               "250-SMTPUTF8\r\n250-CHUNKING\r\n250-STARTTLS\r\n"
+               "250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n"
                "250-LIMITS MAILMAX=100 RCPTMAX=3\r\n250 ENHANCEDSTATUSCODES\r\n");
     CHECK(smtpd_is_esmtp(&one.s));
     CHECK_TEXT(smtpd_helo(&one.s), "client.example");
@@ -31,13 +31,32 @@ static void ehlo_tells_what_is_true(void)
     CHECK_TEXT(smtpd_helo(&one.s), "other.example");
     one.env.limits = (struct smtpd_limits){.recipients_max = 7};
     one.env.starttls_offered = false;
+    smtpd_offer_auth(&one.s, NULL);
     CHECK_SAYS(&one, HELLO,
                "250-mx.example.org\r\n250-SIZE\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
-               "250-SMTPUTF8\r\n250-CHUNKING\r\n250-LIMITS RCPTMAX=7\r\n"
+               "250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-LIMITS RCPTMAX=7\r\n"
                "250 ENHANCEDSTATUSCODES\r\n");
     one.env.limits.recipients_max = 0;
     say(&one, HELLO);
     CHECK(strstr(one.replies, "LIMITS") == NULL);
+}
+
+static void login_is_offered_where_it_may_be_used(void)
+{
+    caller_open(&one);
+    smtpd_offer_auth(&one.s, NULL);
+    say(&one, HELLO);
+    CHECK_SAYS(&one, "AUTH PLAIN good\r\n", "538 5.7.11 STARTTLS first\r\n");
+    one.env.auth_needs_tls = false;
+    CHECK_SAYS(&one, "AUTH PLAIN good\r\n", "502 5.5.1 Command not offered\r\n");
+    CHECK(!smtpd_is_authenticated(&one.s));
+    smtpd_offer_auth(&one.s, "PLAIN");
+    CHECK_SAYS(&one, "AUTH PLAIN\r\n", "334 \r\n");
+    CHECK_SAYS(&one, "more\r\n", "334 bW9yZQ==\r\n");
+    CHECK_SAYS(&one, "good\r\n", "235 2.7.0 Authenticated\r\n");
+    CHECK(smtpd_is_authenticated(&one.s));
+    say(&one, HELLO);
+    CHECK(strstr(one.replies, "AUTH") == NULL && smtpd_is_authenticated(&one.s));
 }
 
 static void the_longest_ehlo_reply_fits(void)
@@ -47,6 +66,7 @@ static void the_longest_ehlo_reply_fits(void)
     caller_open(&one);
     one.out_cap = SMTPD_REPLY_MAX;
     one.env.hostname = slice_make(host, sizeof host);
+    smtpd_offer_auth(&one.s, "PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS");
     memset(&one.env.limits, 0xff, sizeof one.env.limits);
     say(&one, "");
     say(&one, HELLO);
@@ -63,16 +83,30 @@ static void mail_and_rcpt_tell_what_was_said(void)
     struct buf out = buf_make(room, sizeof room);
     struct smtpd_ask ask;
     struct slice in = SLICE_LITERAL("MAIL FROM:<j\xc3\xb6@example.org> SIZE=999 BODY=8BITMIME "
-                                    "SMTPUTF8\r\nRCPT TO:<\"B\"@[192.0.2.1]>\r\n");
+                                    "SMTPUTF8 RET=FULL ENVID=q+2B\r\n"
+                                    "RCPT TO:<\"B\"@[192.0.2.1]> NOTIFY=DELAY ORCPT=rfc822;b@c\r\n"
+                                    "RSET\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n");
     CHECK_EQ(smtpd_next(&c->s, &in, &out, &ask), SMTPD_MAIL);
     CHECK_TEXT(ask.address.text, "j\xc3\xb6@example.org");
     CHECK_EQ(ask.size, 999);
     CHECK(ask.is_8bit && ask.is_smtputf8);
+    CHECK_EQ(ask.ret, ENVELOPE_RET_FULL);
+    CHECK_TEXT(ask.envid, "q+2B");
     smtpd_answer(&c->s, SMTPD_OK, slice_make(NULL, 0));
     CHECK_EQ(smtpd_next(&c->s, &in, &out, &ask), SMTPD_RCPT);
     CHECK_TEXT(ask.address.local, "\"B\"");
     CHECK_TEXT(ask.address.domain, "[192.0.2.1]");
     CHECK(ask.address.is_quoted && ask.address.is_literal);
+    CHECK(ask.notify == ENVELOPE_DELAY && ask.is_smtputf8);
+    CHECK_TEXT(ask.orcpt, "rfc822;b@c");
+    smtpd_answer(&c->s, SMTPD_OK, slice_make(NULL, 0));
+    /* Nothing of it stays for the next. */
+    CHECK_EQ(smtpd_next(&c->s, &in, &out, &ask), SMTPD_ABORT);
+    CHECK_EQ(smtpd_next(&c->s, &in, &out, &ask), SMTPD_MAIL);
+    CHECK(ask.ret == 0 && ask.envid.len == 0 && !ask.is_8bit && !ask.is_smtputf8);
+    smtpd_answer(&c->s, SMTPD_OK, slice_make(NULL, 0));
+    CHECK_EQ(smtpd_next(&c->s, &in, &out, &ask), SMTPD_RCPT);
+    CHECK(ask.notify == 0 && ask.orcpt.len == 0 && !ask.is_smtputf8);
     smtpd_answer(&c->s, SMTPD_OK, slice_make(NULL, 0));
     CHECK_EQ(smtpd_next(&c->s, &in, &out, &ask), SMTPD_MORE);
 }
@@ -95,6 +129,7 @@ static const struct verdict_case verdict_cases[] = {
     {SMTPD_RCPT, SMTPD_BUSY, "452 4.5.3 "},
     {SMTPD_RCPT, SMTPD_MAILBOX_FULL, "452 4.2.2 "},
     {SMTPD_RCPT, SMTPD_UNKNOWN_USER, "550 5.1.1 "},
+    {SMTPD_RCPT, SMTPD_NO_ROUTE, "550 5.4.4 "},
     {SMTPD_RCPT, SMTPD_RELAY_DENIED, "550 5.7.1 "},
     {SMTPD_BEGIN, SMTPD_OK, "354 "},
     {SMTPD_BEGIN, SMTPD_TEMPORARY, "451 4.3.0 "},
@@ -611,6 +646,7 @@ static void a_session_is_small(void)
 
 static const struct test_case cases[] = {
     CASE(ehlo_tells_what_is_true),
+    CASE(login_is_offered_where_it_may_be_used),
     CASE(the_longest_ehlo_reply_fits),
     CASE(mail_and_rcpt_tell_what_was_said),
     CASE(every_verdict_has_its_reply),

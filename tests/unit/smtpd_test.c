@@ -23,7 +23,7 @@ struct dialogue {
 #define SPACES_506 \
     BLANK50 BLANK50 BLANK50 BLANK50 BLANK50 BLANK50 BLANK50 BLANK50 BLANK50 BLANK50 "      "
 #define SPACES_511 SPACES_506 "     "
-#define SPACES     SPACES_511 SPACES_511
+#define SPACES     SPACES_511 SPACES_511 SPACES_511
 
 #define DIALOGUE(name, text, codes, events, mail, reason) \
     {name, text, sizeof(text) - 1, codes, events, mail, SMTPD_REASON_##reason},

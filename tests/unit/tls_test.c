@@ -38,6 +38,21 @@ static const struct combination combinations[] = {
     {"", "TLSv1.3", "ec", true, PROOF_LEN, false, 0, 0},
 };
 
+/* Both sides have the same tls-exporter, another one in each session; before TLS 1.3 there is none.
+ */
+static void check_exporter(struct link *l, bool is_13)
+{
+    static uint8_t last[TLS_EXPORTER_LEN];
+    uint8_t ours[TLS_EXPORTER_LEN], theirs[TLS_EXPORTER_LEN];
+    CHECK_EQ(tls_exporter(&l->server, ours), is_13);
+    CHECK_EQ(tls_exporter(&l->client, theirs), is_13);
+    if (is_13) {
+        CHECK(memcmp(ours, theirs, sizeof ours) == 0);
+        CHECK(memcmp(ours, last, sizeof ours) != 0);
+        memcpy(last, ours, sizeof last);
+    }
+}
+
 static void run_combination(const struct combination *c)
 {
     struct link l;
@@ -50,6 +65,8 @@ static void run_combination(const struct combination *c)
         world_force_hrr();
     }
     CHECK_EQ(link_open(&l, set, "mail.example", c->ask, NULL), ERR_OK);
+    uint8_t early[TLS_EXPORTER_LEN];
+    CHECK(!tls_exporter(&l.server, early));
     l.chunk_len = c->chunk_len == 0 ? l.chunk_len : c->chunk_len;
     l.set_delay = c->set_delay;
     CHECK(link_run(&l));
@@ -65,6 +82,7 @@ static void run_combination(const struct combination *c)
                                        : TLS_STAPLE_NONE);
     CHECK_EQ(info->staple_reason, c->ask && !is_served ? OCSP_NO_FILE : OCSP_GOOD);
     CHECK(world_proof_is(&l.client, is_served ? c->proof_len : 0));
+    check_exporter(&l, strcmp(c->version, "TLSv1.3") == 0);
     link_ping(&l);
     link_free(&l);
     tls_set_drop(set);

@@ -180,7 +180,8 @@ struct link {
 static inline enum err link_open(struct link *l, struct tls_set *set, const char *name, bool ask,
                                  const struct tls_trust *trust)
 {
-    struct tls_client_options options = {slice_of_string(name), trust, ask};
+    struct tls_client_options options = {
+        .server_name = slice_of_string(name), .trust = trust, .ask_proof = ask};
     memset(l, 0, sizeof *l);
     l->set = set;
     l->chunk_len = 1 << 16;
@@ -325,7 +326,7 @@ static inline void world_force_hrr(void)
 static inline size_t world_make_hello(uint8_t *out, struct slice extensions)
 {
     struct tls client;
-    struct tls_client_options options = {SLICE_LITERAL("Mail.Example"), NULL, false};
+    struct tls_client_options options = {.server_name = SLICE_LITERAL("Mail.Example")};
     CHECK_EQ(tls_open_client(&client, &world_env, &options), ERR_OK);
     CHECK_EQ(tls_step(&client, &world_now), TLS_TURN); /* its key share */
     (void)tls_step(&client, &world_now);

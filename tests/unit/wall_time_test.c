@@ -228,7 +228,86 @@ static void test_damaged_file(void)
     CHECK_EQ(w.num_writes, 1);
 }
 
+static void check_told(const struct wall_time *t, const char *want)
+{
+    uint8_t bytes[200];
+    struct buf text = buf_make(bytes, sizeof bytes);
+    wall_time_put(t, &text);
+    CHECK_TEXT(buf_slice(&text), want);
+}
+
+/* A board without a clock: what was set by hand counts on, wherever the machine's clock stands,
+ * until the system knows better. */
+static void test_by_hand(void)
+{
+    struct wall_time t;
+    int64_t now_s;
+    fresh(100);
+    wall_time_open(&t, &w.port, WALL_TRUST_AUTO, "/state/clock", BUILD);
+    check_told(&t, "floor 1970-01-01T00:01:40Z, not believed: before the floor, floor "
+                   "2026-01-01T00:00:00Z\n");
+    CHECK_EQ(wall_time_set(&t, BUILD - 1), ERR_NOT_ALLOWED);
+    CHECK(!wall_time_now(&t, &now_s));
+    CHECK_EQ(wall_time_set(&t, BUILD + 5 * DAY), ERR_OK);
+    CHECK(wall_time_now(&t, &now_s));
+    CHECK_EQ(now_s, BUILD + 5 * DAY);
+    check_told(&t, "set 2026-01-06T00:00:00Z, by hand, floor 2026-01-01T00:00:00Z\n");
+    w.wall_s = 5000000000;
+    later(&t, 90);
+    CHECK(wall_time_now(&t, &now_s));
+    CHECK_EQ(now_s, BUILD + 5 * DAY + 90);
+    CHECK_EQ(t.floor_s, BUILD + 5 * DAY - 510);
+    /* The system knows a time that cannot be right. */
+    w.is_synchronised = true;
+    w.wall_s = BUILD;
+    later(&t, 10);
+    CHECK(wall_time_now(&t, &now_s));
+    CHECK_EQ(now_s, BUILD + 5 * DAY + 100);
+    w.wall_s = BUILD + 6 * DAY;
+    later(&t, 10);
+    CHECK(wall_time_now(&t, &now_s));
+    CHECK_EQ(now_s, BUILD + 6 * DAY + 10);
+    check_told(&t, "set 2026-01-07T00:00:10Z, synchronised by the system, floor "
+                   "2026-01-05T23:51:30Z\n");
+    CHECK_EQ(wall_time_set(&t, BUILD + 7 * DAY), ERR_WRONG_STATE);
+    w.is_synchronised = false;
+    later(&t, 10);
+    CHECK(!wall_time_now(&t, &now_s));
+    check_told(&t, "floor 2026-01-07T00:00:20Z, not believed: nobody has set it, floor "
+                   "2026-01-05T23:51:30Z\n");
+}
+
+/* Somebody set the clock far ahead, and the floor followed. */
+static void test_floor_is_reset(void)
+{
+    struct wall_time t;
+    int64_t now_s;
+    fresh(100);
+    wall_time_open(&t, &w.port, WALL_TRUST_AUTO, "/state/clock", BUILD);
+    CHECK_EQ(wall_time_set(&t, BUILD + 4000 * DAY), ERR_OK);
+    later(&t, 60);
+    CHECK_EQ(wall_time_set(&t, BUILD + 5 * DAY), ERR_NOT_ALLOWED);
+    w.fails = true;
+    CHECK_EQ(wall_time_reset_floor(&t), ERR_NO_SPACE);
+    CHECK(wall_time_now(&t, &now_s));
+    w.fails = false;
+    CHECK_EQ(wall_time_reset_floor(&t), ERR_OK);
+    CHECK(!wall_time_now(&t, &now_s));
+    CHECK_EQ(t.floor_s, BUILD);
+    CHECK(strcmp(w.file, "2026-01-01T00:00:00Z\n") == 0);
+    CHECK_EQ(wall_time_set(&t, BUILD + 5 * DAY), ERR_OK);
+    wall_time_close(&t);
+    CHECK(strcmp(w.file, "2026-01-05T23:50:00Z\n") == 0);
+    fresh(100);
+    wall_time_open(&t, &w.port, WALL_TRUST_AUTO, NULL, 0);
+    CHECK_EQ(wall_time_reset_floor(&t), ERR_OK);
+    CHECK_EQ(t.state, WALL_UNSET);
+    check_told(&t, "unset 1970-01-01T00:01:40Z, not believed: nobody has set it\n");
+}
+
 static const struct test_case cases[] = {
+    {"by_hand", test_by_hand},
+    {"floor_is_reset", test_floor_is_reset},
     {"yes", test_yes},
     {"before_floor", test_before_floor},
     {"auto", test_auto},

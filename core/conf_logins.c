@@ -1,0 +1,72 @@
+/* Names and passwords for other servers: see conf_read_logins in conf.h. */
+#include "conf_value.h"
+
+#include "conf_parse.h"
+#include "conf_report.h"
+#include "text.h"
+
+#define TEXT_MAX 255 /* of a name, a password or a host */
+
+/* Up to the next space, which is dropped with those behind it. */
+static struct slice take_word(struct slice *line)
+{
+    struct slice word = {line->ptr, 0};
+    while (word.len < line->len && line->ptr[word.len] != ' ' && line->ptr[word.len] != '\t') {
+        word.len++;
+    }
+    slice_skip(line, word.len);
+    *line = conf_trim(*line);
+    return word;
+}
+
+static const char *read_login(struct arena *a, struct slice line, struct conf_login *out)
+{
+    struct slice *const parts[] = {&out->host, &out->user, &out->password};
+    out->host = take_word(&line);
+    out->user = take_word(&line);
+    out->password = line;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (parts[i]->len == 0 || parts[i]->len > TEXT_MAX) {
+            return "expected HOST USER PASSWORD, each of at most 255 bytes";
+        }
+        const char *copy = conf_copy(a, *parts[i]);
+        if (copy == NULL) {
+            return "more names than there is memory for";
+        }
+        parts[i]->ptr = (const uint8_t *)copy;
+    }
+    return NULL;
+}
+
+enum err conf_read_logins(struct conf *c, struct arena *a, struct slice text, struct buf *errors)
+{
+    struct conf_text lines = {text, 0};
+    struct conf_report r = conf_report_make(errors, c->client_auth_file);
+    struct slice line;
+    uint32_t num = 0;
+    while (conf_parse_plain_line(&lines, &line)) {
+        num++;
+    }
+    c->logins = (struct conf_logins){arena_take(a, num * sizeof *c->logins.items), 0};
+    lines = (struct conf_text){text, 0};
+    while (c->logins.items != NULL && conf_parse_plain_line(&lines, &line)) {
+        const char *mistake = read_login(a, line, &c->logins.items[c->logins.num_items]);
+        if (mistake != NULL) {
+            buf_put_string(conf_report_begin(&r, lines.line_number, "client_auth_file"), mistake);
+            conf_report_end(&r);
+            return ERR_MALFORMED;
+        }
+        c->logins.num_items++;
+    }
+    return c->logins.items == NULL ? ERR_NO_MEMORY : ERR_OK;
+}
+
+const struct conf_login *conf_find_login(const struct conf *c, struct slice host)
+{
+    for (uint32_t i = 0; i < c->logins.num_items; i++) {
+        if (text_equal_nocase(c->logins.items[i].host, host)) {
+            return &c->logins.items[i];
+        }
+    }
+    return NULL;
+}

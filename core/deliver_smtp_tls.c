@@ -1,0 +1,239 @@
+/* TLS towards a server: what the options want of it, the handshake, the proof. See
+ * deliver_smtp_inside.h.
+ *
+ * Whatever is required is never done without: a server that must show a verified certificate or a
+ * proof and does not is left, and nothing goes to it in plaintext. Only where TLS is a courtesy, a
+ * handshake that fails is followed by a connection without it. */
+#include "deliver_smtp_inside.h"
+
+#define HEAP_PAUSE_MS 20
+
+static bool is_listed(const struct peerlist *list, const struct remote_conn *c)
+{
+    return peerlist_match(list, c->host.name, &c->addr);
+}
+
+static void copy_text(uint8_t *to, struct slice text, struct slice *out)
+{
+    *out = slice_make(to, text.len);
+    if (text.len != 0) {
+        memcpy(to, text.ptr, text.len);
+    }
+}
+
+void remote_decide(struct deliver_smtp *d, struct remote_conn *c)
+{
+    const struct conf *conf = d->env.conf;
+    struct remote_policy *p = &c->policy;
+    const struct conf_login *login = conf_find_login(conf, c->host.name);
+    struct smtp_client_conf session = {
+        .hostname = d->env.hostname,
+        .is_lmtp = remote_dest_is_lmtp(c->dest),
+        /* A filter on this machine has our name, at a port of its own. */
+        .shuns_itself = !remote_dest_is_lmtp(c->dest) && c->host.port == 25,
+    };
+    *p = (struct remote_policy){.requires_proof = is_listed(&conf->hosts_require_ocsp, c)};
+    p->must_verify =
+        p->requires_proof || login != NULL || is_listed(&conf->remote_tls_verify_hosts, c);
+    p->requires_tls = p->requires_proof || login != NULL || c->host.implicit_tls ||
+                      is_listed(&conf->hosts_require_tls, c);
+    p->avoids_tls = !p->requires_tls &&
+                    (c->without_tls || c->host.is_socket || is_listed(&conf->hosts_avoid_tls, c));
+    p->may_verify = is_listed(&conf->remote_tls_try_verify_hosts, c);
+    p->asks_proof = p->requires_proof || is_listed(&conf->hosts_request_ocsp, c);
+    session.tls = c->host.implicit_tls              ? SMTP_CLIENT_TLS_ON
+                  : p->requires_tls                 ? SMTP_CLIENT_TLS_REQUIRED
+                  : p->avoids_tls || d->tls == NULL ? SMTP_CLIENT_TLS_NEVER
+                                                    : SMTP_CLIENT_TLS_IF_OFFERED;
+    if (login != NULL) {
+        copy_text(c->user, login->user, &session.user);
+        copy_text(c->password, login->password, &session.password);
+    }
+    smtp_client_begin(&c->client, &session, buf_make(c->out_bytes, sizeof c->out_bytes));
+}
+
+/* It failed in or before the handshake. */
+static void tls_failed(struct deliver_smtp *d, struct remote_conn *c, enum deliver_reason why)
+{
+    bool may_go_without = !c->policy.requires_tls && !c->policy.must_verify;
+    c->why = (uint8_t)why;
+    c->has_answer = false;
+    if (!may_go_without) {
+        remote_try_failed(d, c, why);
+        return;
+    }
+    remote_report_try(d, c);
+    c->without_tls = true;
+    remote_try_again(d, c);
+}
+
+void remote_tls_begin(struct deliver_smtp *d, struct remote_conn *c)
+{
+    bool verifies = c->policy.must_verify || c->policy.may_verify;
+    struct tls_client_options options = {
+        .server_name = c->host.name,
+        .trust = verifies ? d->trust : NULL,
+        .ask_proof = c->policy.asks_proof,
+        .may_fail = !c->policy.must_verify,
+    };
+    if (d->tls == NULL || (c->policy.must_verify && d->trust == NULL)) {
+        tls_failed(d, c, c->policy.must_verify ? DELIVER_UNVERIFIED : DELIVER_TLS_FAILED);
+        return;
+    }
+    if (c->policy.requires_proof && !d->now.wall_set) {
+        tls_failed(d, c, DELIVER_CLOCK_NOT_SET);
+        return;
+    }
+    if (tls_open_client(&c->tls, d->tls, &options) != ERR_OK) {
+        remote_try_failed(d, c, DELIVER_NO_RESOURCES);
+        return;
+    }
+    if (options.trust != NULL) {
+        c->trust = tls_trust_keep(d->trust);
+    }
+    c->phase = REMOTE_HANDSHAKE;
+    c->awaits_input = false;
+    remote_set_deadline(d, c, d->env.conf->tls_handshake_timeout_ms);
+    remote_wake(d, c);
+}
+
+void remote_tls_end(struct deliver_smtp *d, struct remote_conn *c)
+{
+    if (c->tls.env != NULL) {
+        tls_free(&c->tls);
+        tls_trust_drop(d->tls, c->trust);
+    }
+    c->trust = NULL;
+    c->in_tls = c->is_verified = false;
+    c->ocsp = REMOTE_OCSP_NOT_REQUESTED;
+}
+
+/* --- The proof -------------------------------------------------------------------------------- */
+
+static struct ocsp_options judging(const struct conf *conf)
+{
+    return (struct ocsp_options){.skew_s = conf->ocsp_skew_s,
+                                 .margin_s = conf->ocsp_margin_s,
+                                 .max_age_s = conf->ocsp_max_age_s,
+                                 .allow_sha1 = conf->ocsp_allow_sha1};
+}
+
+/* Exim's state of a proof, and whether it lets mail go. */
+static enum deliver_reason judge(struct deliver_smtp *d, struct remote_conn *c)
+{
+    struct ocsp_options options = judging(d->env.conf);
+    struct ocsp_verdict verdict;
+    bool is_required = c->policy.requires_proof;
+    enum ocsp_reason reason = tls_client_judge(&c->tls, &options, &d->now, &verdict);
+    c->ocsp_reason = (uint8_t)reason;
+    switch (reason) {
+    case OCSP_GOOD:
+        c->ocsp = REMOTE_OCSP_VERIFIED;
+        return DELIVER_NONE;
+    case OCSP_NO_FILE:
+        c->ocsp = c->policy.asks_proof ? REMOTE_OCSP_NO_RESPONSE : REMOTE_OCSP_NOT_REQUESTED;
+        return is_required ? DELIVER_PROOF_MISSING : DELIVER_NONE;
+    case OCSP_NO_ISSUER:
+    case OCSP_CLOCK_NOT_SET:
+        c->ocsp = REMOTE_OCSP_NOT_VERIFIED;
+        return !is_required                   ? DELIVER_NONE
+               : reason == OCSP_CLOCK_NOT_SET ? DELIVER_CLOCK_NOT_SET
+                                              : DELIVER_PROOF_FAILED;
+    default:
+        c->ocsp = REMOTE_OCSP_FAILED;
+        return reason == OCSP_REVOKED && verdict.verified ? DELIVER_PROOF_REVOKED
+               : is_required                              ? DELIVER_PROOF_FAILED
+                                                          : DELIVER_NONE;
+    }
+}
+
+static void judge_turn(struct deliver_smtp *d, struct remote_conn *c)
+{
+    c->in_tls = true;
+    c->is_verified = tls_client_is_verified(&c->tls);
+    enum deliver_reason why = judge(d, c);
+    tls_client_forget(&c->tls);
+    if (why != DELIVER_NONE) {
+        c->has_answer = false;
+        remote_try_failed(d, c, why);
+        return;
+    }
+    if (c->client.state == SMTP_CLIENT_STATE_TLS) {
+        smtp_client_tls_begun(&c->client);
+    }
+    c->phase = REMOTE_SESSION;
+    remote_set_deadline(d, c, smtp_client_timeout_ms(&c->client));
+    remote_wake(d, c);
+}
+
+/* --- The handshake ---------------------------------------------------------------------------- */
+
+/* What failed in a handshake that has to verify: the certificate, if the library says so. */
+static enum deliver_reason failure_of(const struct remote_conn *c)
+{
+    const char *failure = tls_info(&c->tls)->failure;
+    return failure != NULL && strcmp(failure, TLS_FAILURE_UNVERIFIED) == 0 ? DELIVER_UNVERIFIED
+                                                                           : DELIVER_TLS_FAILED;
+}
+
+/* ERR_OK: it can go on when it is its turn. */
+static enum err shake(struct deliver_smtp *d, struct remote_conn *c)
+{
+    d->may_shake = false;
+    switch (tls_step(&c->tls, &d->now)) {
+    case TLS_TURN:
+    case TLS_DATA:
+        return ERR_OK;
+    case TLS_MORE:
+        c->awaits_input = true;
+        return remote_flush_tls(d, c);
+    case TLS_WRITE:
+        return remote_flush_tls(d, c);
+    case TLS_ESTABLISHED:
+        c->phase = REMOTE_JUDGE;
+        return remote_flush_tls(d, c) == ERR_OK ? ERR_OK : ERR_AGAIN;
+    case TLS_NO_ROOM:
+        (void)remote_flush_tls(d, c); /* what goes out gives room */
+        remote_look_again(d, c, HEAP_PAUSE_MS);
+        return ERR_AGAIN;
+    case TLS_CLOSED:
+    case TLS_FAILED:
+    case TLS_NEED_SET:
+        break;
+    }
+    (void)remote_flush_tls(d, c); /* the alert, if the peer takes it */
+    return ERR_RESET;
+}
+
+void remote_tls_turn(struct deliver_smtp *d, struct remote_conn *c)
+{
+    if (c->timed_out) {
+        tls_failed(d, c, DELIVER_TIMEOUT);
+        return;
+    }
+    enum err err = remote_flush_tls(d, c);
+    if (err == ERR_OK && c->awaits_input) {
+        err = remote_feed_tls(d, c);
+        c->awaits_input = err != ERR_OK;
+    }
+    if (err == ERR_OK && !d->may_shake) {
+        d->wants_shake = true;
+        remote_wake(d, c);
+        return;
+    }
+    if (err == ERR_OK && c->phase == REMOTE_JUDGE) {
+        d->may_shake = false;
+        judge_turn(d, c);
+        return;
+    }
+    if (err == ERR_OK) {
+        err = shake(d, c);
+    }
+    if (err == ERR_OK) {
+        remote_wake(d, c);
+    } else if (err == ERR_AGAIN) {
+        remote_watch(d, c, !slice_is_empty(tls_pending(&c->tls)));
+    } else {
+        tls_failed(d, c, failure_of(c));
+    }
+}

@@ -1,0 +1,263 @@
+/* AUTH: between a session's questions, the engine of one exchange, and the users file.
+ *
+ *     TALKS   the client's turn
+ *     WORKS   a password is being hashed: one piece a step, after the replies that are due
+ *     WAITS   it was wrong; the reply comes late, the later the more failures that address has
+ *
+ * Logins are offered in TLS only. What is not known and what is wrong look alike. */
+#include "base64.h"
+#include "mta_inside.h"
+
+#define FAILURES_PER_HOUR 12 /* that an address is forgiven */
+#define FAILURES_MAX      20 /* of an address; then it is not even asked */
+#define DELAY_MS          UINT64_C(1000)
+#define DELAY_MAX_SHIFT   5 /* 32 s */
+
+static const char *const mechanisms[] = {"PLAIN LOGIN SCRAM-SHA-256",
+                                         "PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS"};
+
+uint64_t rate_key_of_peer(const struct mta *m, uint8_t kind, const struct net_addr *peer)
+{
+    /* A network of IPv6 is as cheap to have as an address of IPv4. */
+    size_t len = peer->family == NET_IPV6 ? 8 : 4;
+    return rate_key(&m->rates, kind, slice_make(peer->bytes, len));
+}
+
+static void report(struct mta *m, const struct conn *c, const char *result, const char *reason)
+{
+    struct log_line line;
+    log_begin(&line, "login");
+    report_addr(&line, "peer", &c->peer);
+    log_word(&line, "result", result);
+    if (reason != NULL) {
+        log_word(&line, "reason", reason);
+    }
+    if (c->login != NULL) {
+        log_peer_text(&line, "user", auth_name(&c->login->auth));
+    }
+    report_line(m, reason == NULL ? LOG_INFO : LOG_WARNING, &line);
+}
+
+void login_offer(struct mta *m, struct conn *c)
+{
+    uint8_t exporter[TLS_EXPORTER_LEN];
+    if (m->site->conf.auth_users_file[0] != 0 && c->tls != NULL) {
+        smtpd_offer_auth(&c->smtp, mechanisms[tls_exporter(c->tls, exporter)]);
+    }
+}
+
+static void unlist(struct mta *m, struct login *l)
+{
+    for (struct login **at = &m->working_first; *at != NULL; at = &(*at)->next) {
+        if (*at == l) {
+            *at = l->next;
+            return;
+        }
+    }
+}
+
+void login_drop(struct mta *m, struct conn *c)
+{
+    struct login *l = c->login;
+    if (l == NULL) {
+        return;
+    }
+    c->login = NULL;
+    unlist(m, l);
+    timer_cancel(&m->timers, &l->timer);
+    pool_give(&m->users, l->user);
+    auth_close(&l->auth);
+    pool_give(&m->logins, l);
+}
+
+static void answer(struct mta *m, struct conn *c, enum smtpd_verdict verdict)
+{
+    smtpd_answer(&c->smtp, verdict, slice_make(NULL, 0));
+    login_drop(m, c);
+    conn_queue(m, c);
+}
+
+static void refuse(struct mta *m, struct conn *c, const char *reason)
+{
+    report(m, c, "refused", reason);
+    answer(m, c, SMTPD_TEMPORARY);
+}
+
+/* A reply that says no comes late, and no two kinds of no differ. */
+static void deny(struct mta *m, struct conn *c)
+{
+    uint64_t key = rate_key_of_peer(m, RATE_FAILED_LOGINS, &c->peer);
+    uint32_t level = rate_count(&m->rates, key, FAILURES_PER_HOUR, m->now_ms) - 1;
+    report(m, c, "denied", "wrong");
+    timer_set(&m->timers, &c->login->timer,
+              m->now_ms + (DELAY_MS << (level < DELAY_MAX_SHIFT ? level : DELAY_MAX_SHIFT)));
+}
+
+static void grant(struct mta *m, struct conn *c)
+{
+    struct mta_user *user = c->login->user;
+    struct slice name = auth_name(&c->login->auth);
+    c->login->user = NULL;
+    pool_give(&m->users, c->user);
+    c->user = user;
+    user->name_len = (uint8_t)name.len;
+    memcpy(user->name, name.ptr, name.len); /* it was found, so it is no longer than that */
+    report(m, c, "granted", NULL);
+    answer(m, c, SMTPD_OK);
+}
+
+static void challenge(struct conn *c, struct slice text)
+{
+    struct login *l = c->login;
+    struct buf out = buf_make(l->challenge, sizeof l->challenge);
+    base64_put(&out, text); /* fits: AUTH_CHALLENGE_MAX */
+    smtpd_challenge(&c->smtp, buf_slice(&out));
+}
+
+/* The user's line of the file, or what stands for it. */
+static enum err look_up(struct mta *m, struct login *l, struct auth_user *out, bool *out_known)
+{
+    const struct port_files *files = &m->port->files;
+    size_t len = 0;
+    enum err err = files->read(files->ctx, &len, m->site->conf.auth_users_file, m->scratch,
+                               BUDGET_SCRATCH_LEN);
+    if (err != ERR_OK) {
+        return err;
+    }
+    *out_known = auth_users_find(slice_make(m->scratch, len), auth_name(&l->auth), out);
+    l->user->senders_len = (uint16_t)out->senders.len;
+    if (out->senders.len != 0) {
+        memcpy(l->user->senders, out->senders.ptr, out->senders.len);
+    }
+    return ERR_OK;
+}
+
+static void follow(struct mta *m, struct conn *c, enum auth_event event, struct buf *out)
+{
+    struct login *l = c->login;
+    if (event == AUTH_WHO) {
+        struct auth_user user;
+        bool is_known;
+        uint8_t nonce[AUTH_NONCE_LEN];
+        enum err err = look_up(m, l, &user, &is_known);
+        if (err == ERR_OK) {
+            err = m->port->entropy.fill(m->port->entropy.ctx, nonce, sizeof nonce);
+        }
+        if (err != ERR_OK) {
+            refuse(m, c, err_name(err));
+            return;
+        }
+        event = auth_give(&l->auth, &user.verifier, is_known, slice_make(nonce, sizeof nonce), out);
+    }
+    switch (event) {
+    case AUTH_CHALLENGE:
+        challenge(c, buf_slice(out));
+        return;
+    case AUTH_WORK:
+        l->next = m->working_first;
+        m->working_first = l;
+        return;
+    case AUTH_GRANTED:
+        grant(m, c);
+        return;
+    case AUTH_DENIED:
+        deny(m, c);
+        return;
+    case AUTH_WHO:
+    case AUTH_MALFORMED:
+        answer(m, c, SMTPD_AUTH_SYNTAX);
+        return;
+    }
+}
+
+/* One address gets no more than a quarter of the places. */
+static bool has_place(struct mta *m, const struct conn *c)
+{
+    uint32_t num = 0, cursor = 0;
+    struct login *l;
+    while ((l = pool_each(&m->logins, &cursor)) != NULL) {
+        const struct conn *other = pool_find(&m->conns, l->conn);
+        num += other != NULL && net_addr_same_host(&other->peer, &c->peer);
+    }
+    return num < (BUDGET_LOGINS + 3) / 4;
+}
+
+/* Takes what an exchange needs. False: it was answered. */
+static bool begin(struct mta *m, struct conn *c, struct slice mechanism, struct buf *out)
+{
+    uint8_t exporter[TLS_EXPORTER_LEN];
+    struct slice binding = slice_make(NULL, 0);
+    enum auth_mechanism which;
+    uint64_t key = rate_key_of_peer(m, RATE_FAILED_LOGINS, &c->peer);
+    login_drop(m, c); /* of a line that was too long */
+    if (c->tls != NULL && tls_exporter(c->tls, exporter)) {
+        binding = slice_make(exporter, sizeof exporter);
+    }
+    if (!auth_mechanism_find(mechanism, &which) || (which == AUTH_SCRAM_PLUS && binding.len == 0)) {
+        answer(m, c, SMTPD_AUTH_MECHANISM);
+        return false;
+    }
+    if (rate_level(&m->rates, key, FAILURES_PER_HOUR, m->now_ms) >= FAILURES_MAX) {
+        refuse(m, c, "too-many-failures");
+        return false;
+    }
+    struct login *l = has_place(m, c) ? pool_take(&m->logins) : NULL;
+    c->login = l;
+    if (l != NULL) {
+        l->user = pool_take(&m->users);
+        l->conn = pool_handle(&m->conns, c);
+        l->timer.kind = TIMER_LOGIN;
+        l->timer.tag = l->conn;
+    }
+    if (l == NULL || l->user == NULL) {
+        refuse(m, c, "no-room");
+        return false;
+    }
+    auth_open(&l->auth, which, binding, out);
+    return true;
+}
+
+void login_ask(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
+{
+    uint8_t challenge_bytes[AUTH_CHALLENGE_MAX], bytes[SCRAM_MESSAGE_MAX];
+    struct buf out = buf_make(challenge_bytes, sizeof challenge_bytes);
+    struct buf message = buf_make(bytes, sizeof bytes);
+    bool begins = ask->mechanism.len != 0;
+    if (begins && !begin(m, c, ask->mechanism, &out)) {
+        return;
+    }
+    if (c->login == NULL) {
+        answer(m, c, SMTPD_AUTH_SYNTAX);
+    } else if (begins && ask->body.len == 0) {
+        challenge(c, buf_slice(&out));
+    } else if (!begins && slice_equal(ask->body, SLICE_LITERAL("*"))) {
+        answer(m, c, SMTPD_AUTH_CANCELLED);
+    } else if (!(begins && slice_equal(ask->body, SLICE_LITERAL("="))) &&
+               !base64_take(ask->body, &message)) {
+        answer(m, c, SMTPD_AUTH_SYNTAX);
+    } else {
+        out.len = 0;
+        follow(m, c, auth_take(&c->login->auth, buf_slice(&message), &out), &out);
+    }
+    scram_wipe(bytes, sizeof bytes);
+}
+
+void login_timer(struct mta *m, uint64_t handle)
+{
+    struct conn *c = pool_find(&m->conns, handle);
+    if (c != NULL) {
+        answer(m, c, SMTPD_AUTH_FAILED);
+    }
+}
+
+void login_run(struct mta *m)
+{
+    struct login *l = m->working_first;
+    if (l == NULL) {
+        return;
+    }
+    m->working_first = l->next;
+    struct conn *c = pool_find(&m->conns, l->conn);
+    struct buf none = buf_make(NULL, 0);
+    follow(m, c, auth_work(&l->auth), &none);
+}

@@ -1,0 +1,95 @@
+/* People of this machine, at the submit socket: who each is, how many connections a user may have,
+ * and as whom a user may send. */
+#include "conf_parse.h"
+#include "mta_inside.h"
+
+#define NAME_CAP 64
+
+/* Those who have no plain name are called by their number. */
+static void name_user(struct port_user *user)
+{
+    struct buf name = buf_make(user->name, sizeof user->name);
+    if (user->name[0] == '\0') {
+        buf_put_string(&name, "uid-");
+        text_put_u64(&name, user->uid);
+        buf_end_string(&name);
+    }
+}
+
+static uint32_t num_of_user(const struct mta *m, uint32_t uid)
+{
+    uint32_t num = 0, cursor = 0;
+    const struct port_user *user;
+    while ((user = pool_each(&m->locals, &cursor)) != NULL) {
+        num += user->uid == uid;
+    }
+    return num;
+}
+
+enum err local_admit(struct mta *m, uint32_t handle, struct port_user **out)
+{
+    struct port_user user;
+    enum err err = m->port->net.peer_user(m->port->net.ctx, &user, handle);
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (num_of_user(m, user.uid) >= BUDGET_LOCALS / 2) {
+        return ERR_NOT_ALLOWED;
+    }
+    *out = pool_take(&m->locals);
+    if (*out == NULL) {
+        return ERR_BUSY;
+    }
+    name_user(&user);
+    **out = user;
+    return ERR_OK;
+}
+
+static bool is_trusted(const struct mta *m, const struct port_user *user)
+{
+    uint8_t bytes[NAME_CAP];
+    struct buf item = buf_make(bytes, sizeof bytes);
+    struct conf_list list = conf_list_begin(slice_of_string(m->site->conf.trusted_users));
+    if (user->uid == 0) {
+        return true;
+    }
+    while (conf_list_next(&list, &item)) {
+        if (!item.overflow && slice_equal(buf_slice(&item), slice_of_string(user->name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool local_may_send_as(const struct mta *m, const struct port_user *user,
+                       const struct address *sender)
+{
+    const struct conf *conf = &m->site->conf;
+    uint8_t bytes[ADDRESS_LOCAL_MAX];
+    struct buf local = buf_make(bytes, sizeof bytes);
+    if (slice_is_empty(sender->text) || is_trusted(m, user)) {
+        return true;
+    }
+    return address_put_local(&local, sender) &&
+           text_equal_nocase(buf_slice(&local), slice_of_string(user->name)) &&
+           (text_equal_nocase(sender->domain, conf->primary_hostname) ||
+            domainlist_match(&conf->local_domains, sender->domain));
+}
+
+bool local_count(struct mta *m, const struct port_user *user)
+{
+    uint32_t per_hour = m->site->conf.submit_rate;
+    uint64_t key =
+        rate_key(&m->rates, RATE_LOCAL_MESSAGES, slice_make(&user->uid, sizeof user->uid));
+    if (per_hour == 0 || is_trusted(m, user)) {
+        return true;
+    }
+    return rate_level(&m->rates, key, per_hour, m->now_ms) < per_hour &&
+           rate_count(&m->rates, key, per_hour, m->now_ms) > 0;
+}
+
+void local_put_login(struct buf *out, const struct port_user *user)
+{
+    buf_put_string(out, "uid:");
+    text_put_u64(out, user->uid);
+}

@@ -1,0 +1,107 @@
+/* Mail that is sent on, as part of the server: the service deliver_smtp, its TLS, its turn. Called
+ * by the step, and where options come into force. */
+#include "mta_inside.h"
+
+#include "tls_client.h"
+
+const struct queue_remote remote_for_queue = {
+    .may_start = deliver_smtp_may_start,
+    .start = deliver_smtp_start,
+    .ended = deliver_smtp_ended,
+    .give = deliver_smtp_give,
+};
+
+enum err remote_open(struct mta *m, struct arena *a)
+{
+    const struct conf *conf = &m->site->conf;
+    struct deliver_smtp_env env = {
+        .port = m->port,
+        .timers = &m->timers,
+        .spool = m->spool,
+        .conf = conf,
+        .hostname = conf->primary_hostname,
+        .resolv_conf_path = m->start->resolv_conf_path,
+        .hosts_path = m->start->hosts_path,
+        .timer_kind = TIMER_REMOTE,
+        .tag_mark = TAG_REMOTE,
+    };
+    enum err err = deliver_smtp_open(&m->remote, a, &env);
+    if (err == ERR_OK && m->has_tls_env) {
+        deliver_smtp_use_tls(m->remote, &m->tls_env, m->trust);
+    }
+    return err;
+}
+
+static void complain_file(struct buf *errors, const char *path, const char *why)
+{
+    text_put_escaped(errors, slice_of_string(path), 200);
+    buf_put_string(errors, ": ");
+    buf_put_string(errors, why);
+    buf_put_string(errors, "\n");
+}
+
+enum err remote_load_trust(struct mta *m, const struct conf *conf, struct tls_trust **out,
+                           struct buf *errors)
+{
+    const char *path = conf->remote_tls_verify_certificates;
+    const struct port_files *files = &m->port->files;
+    size_t len = 0, num_bad = 0;
+    *out = NULL;
+    if (path[0] == 0) {
+        return ERR_OK;
+    }
+    enum err err = files->read(files->ctx, &len, path, m->scratch, BUDGET_SCRATCH_LEN);
+    if (err != ERR_OK) {
+        complain_file(errors, path, err_name(err));
+        return err;
+    }
+    *out = tls_trust_new(&m->tls_env, slice_make(m->scratch, len), &num_bad);
+    if (*out == NULL || num_bad != 0) {
+        complain_file(errors, path,
+                      "expected certificates in PEM or DER, all of which can be read");
+        tls_trust_drop(&m->tls_env, *out);
+        *out = NULL;
+        return ERR_MALFORMED;
+    }
+    return ERR_OK;
+}
+
+void remote_use_trust(struct mta *m, struct tls_trust *trust)
+{
+    tls_trust_drop(&m->tls_env, m->trust);
+    m->trust = trust;
+    if (m->remote != NULL) {
+        deliver_smtp_use_tls(m->remote, &m->tls_env, trust);
+    }
+}
+
+void remote_use(struct mta *m, const struct conf *conf)
+{
+    if (m->remote != NULL) {
+        deliver_smtp_set_conf(m->remote, conf, conf->primary_hostname);
+    }
+}
+
+/* The first message that is sent on brings up TLS, in a server that has had none. */
+static void bring_up_tls(struct mta *m)
+{
+    uint8_t bytes[256];
+    struct buf errors = buf_make(bytes, sizeof bytes);
+    if (m->has_tls_env || m->tls_is_broken || !deliver_smtp_wants_tls(m->remote)) {
+        return;
+    }
+    if (site_open_env(m, &m->site->conf, &errors) == ERR_OK) {
+        deliver_smtp_use_tls(m->remote, &m->tls_env, NULL);
+    } else {
+        m->tls_is_broken = true;
+        report_text(m, LOG_ERROR, "tls", buf_slice(&errors));
+    }
+}
+
+bool remote_step(struct mta *m, bool may_shake)
+{
+    struct tls_time now = mta_tls_time(m);
+    bring_up_tls(m);
+    return deliver_smtp_step(m->remote, &now, buf_make(m->scratch, BUDGET_SCRATCH_LEN), may_shake,
+                             &m->remote_shook);
+}

@@ -1,0 +1,257 @@
+/* Deliveries to other machines: a group of recipients of one message and one destination is a job
+ * of deliver_smtp. Called by rounds and by the step.
+ *
+ * What a destination says to a group:
+ *   yes       the job starts; one more message that this destination blocked is woken
+ *   full      the recipients are blocked: their round goes on with other destinations, and then the
+ *             message waits to be woken when a job has ended, or for its time
+ *   back off  the recipients are deferred without a try; those that it blocked are woken, one by
+ *             one, to find the same
+ * So nothing is asked again before something has changed, and no round waits for a destination that
+ * it does not hold a job of.
+ *
+ * A job's outcomes are recorded as fast as the spool reserves space for them, one job after the
+ * other; one is reserved from the start. */
+#include "queue_inside.h"
+#include "route.h"
+
+#define LOOK_AHEAD 256 /* entries of the envelope that are searched for more of the group */
+
+struct destination {
+    const struct route_item *route;
+    struct slice domain;
+    uint8_t domain_bytes[ADDRESS_DOMAIN_MAX];
+};
+
+/* The domain alone, or the item of the options that serves many. */
+static uint32_t hash_of(const struct queue *q, const struct destination *d)
+{
+    uint32_t hash = UINT32_C(2166136261);
+    if (d->route->kind != ROUTE_TO_MX) {
+        return (hash ^ (uint32_t)(d->route - q->conf->route_list.items)) * UINT32_C(16777619);
+    }
+    for (size_t i = 0; i < d->domain.len; i++) {
+        hash = (hash ^ text_lower(d->domain.ptr[i])) * UINT32_C(16777619);
+    }
+    return hash | 1;
+}
+
+static bool goes_there(const struct queue *q, const struct destination *d,
+                       const struct envelope_rcpt *rcpt)
+{
+    struct slice domain = queue_domain_of(rcpt->address);
+    return rcpt->user.len == 0 && route_find(q->conf, domain) == d->route &&
+           (d->route->kind != ROUTE_TO_MX || text_equal_nocase(domain, d->domain));
+}
+
+/* The first recipient, and those behind it that go the same way, into q->group. */
+static uint32_t gather(struct queue *q, struct queue_round *r, uint64_t at,
+                       const struct destination *d, struct buf scratch)
+{
+    uint32_t num = 0, index = r->rcpt_index;
+    for (uint32_t i = 0; i < LOOK_AHEAD && num < SMTP_JOB_RCPTS_MAX; i++) {
+        struct envelope_entry entry;
+        uint64_t begin_at = at;
+        if (queue_read_entry(q, r, &at, scratch, &entry) != ERR_OK) {
+            break; /* the walk will meet it */
+        }
+        q->counts.num_ops++;
+        if (entry.kind != ENVELOPE_RCPT) {
+            continue;
+        }
+        if (!queue_is_taken(r, index) && !spool_is_final(q->env.spool, r->id, index) &&
+            goes_there(q, d, &entry.rcpt)) {
+            q->group[num++] =
+                (struct smtp_rcpt){.envelope_offset = (uint32_t)begin_at, .index = index};
+        }
+        index++;
+    }
+    return num;
+}
+
+/* Only with a reserved outcome. */
+static bool start(struct queue *q, struct queue_round *r, uint64_t at, const struct destination *d,
+                  struct buf scratch)
+{
+    struct smtp_order order = {
+        .id = r->id,
+        .envelope_len = r->meta.envelope_len,
+        .end_offset = r->meta.total_len,
+        .route = d->route,
+        .domain = d->domain,
+        .is_8bit = (r->params_flags & ENVELOPE_8BITMIME) != 0,
+        .is_smtputf8 = (r->params_flags & ENVELOPE_SMTPUTF8) != 0,
+        .envid = r->envid,
+        .sender = r->sender,
+        .num_rcpts = gather(q, r, at, d, scratch),
+        .rcpts = q->group,
+        .owner_tag = (uint64_t)(r - q->rounds),
+    };
+    if ((r->params_flags & ENVELOPE_RET_FULL) != 0) {
+        order.ret = SMTP_RET_FULL;
+    } else if ((r->params_flags & ENVELOPE_RET_HDRS) != 0) {
+        order.ret = SMTP_RET_HDRS;
+    }
+    if (order.num_rcpts == 0 || q->env.remote->start(q->env.smtp, &order, q->now_ms) == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < order.num_rcpts; i++) {
+        queue_set_taken(r, q->group[i].index, true);
+    }
+    r->num_jobs++;
+    r->num_started++;
+    q->num_remote++;
+    return true;
+}
+
+static void defer(struct queue *q, struct queue_round *r, uint64_t at, const char *reason)
+{
+    struct queue_result result = {
+        .envelope_at = at, .rcpt_index = r->rcpt_index, .status = {4, 4, 1}, .reason = reason};
+    queue_set_taken(r, r->rcpt_index, true);
+    queue_deferred(q, r, &result);
+}
+
+static void block(struct queue_round *r, uint32_t hash)
+{
+    if (r->num_blocked++ == 0) {
+        r->blocked_hash = hash;
+    }
+}
+
+/* Nobody but us has a word in it. False: it goes to another machine. */
+static bool ends_here(struct queue *q, struct queue_round *r, uint64_t at,
+                      const struct route_item *route)
+{
+    struct queue_result result = {.envelope_at = at, .rcpt_index = r->rcpt_index};
+    enum queue_code code = QUEUE_FAILED;
+    if (route == NULL) {
+        result.status[0] = 5; /* RFC 3463 3.5: unable to route */
+        result.status[1] = 4;
+        result.status[2] = 4;
+        result.reason = "no-route";
+        result.text = SLICE_LITERAL("there is no route to this domain");
+    } else if (route->kind == ROUTE_TO_NOWHERE) {
+        result.status[0] = 5; /* 3.8: delivery not authorized */
+        result.status[1] = 7;
+        result.status[2] = 1;
+        result.reason = "discard-with-bounce";
+        result.text = SLICE_LITERAL("mail for this domain is not delivered");
+        code = QUEUE_DISCARDED;
+    } else {
+        return false;
+    }
+    queue_set_taken(r, r->rcpt_index, true);
+    queue_failed(q, r, &result, code);
+    return true;
+}
+
+bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope_at,
+                       struct slice domain, struct buf scratch)
+{
+    struct destination d;
+    uint64_t until_ms;
+    const char *reason = "unreachable";
+    d.domain = slice_make(d.domain_bytes,
+                          domain.len < sizeof d.domain_bytes ? domain.len : sizeof d.domain_bytes);
+    if (domain.len != 0) {
+        memcpy(d.domain_bytes, domain.ptr, d.domain.len);
+    }
+    d.route = route_find(q->conf, d.domain);
+    if (ends_here(q, r, envelope_at, d.route)) {
+        return true;
+    }
+    if (d.route->kind == ROUTE_TO_MAILDIR || q->env.remote == NULL) {
+        defer(q, r, envelope_at, "no-user"); /* it was for another machine when it came */
+        return true;
+    }
+    uint32_t hash = hash_of(q, &d);
+    if (r->only_dest != QUEUE_NO_DEST && q->dest_hashes[r->only_dest] != hash) {
+        r->num_deferred++; /* not due yet */
+        return true;
+    }
+    enum deliver_smtp_may may =
+        q->env.remote->may_start(q->env.smtp, d.route, d.domain, q->now_ms, &until_ms, &reason);
+    if (may == DELIVER_SMTP_FULL) {
+        if (r->is_expiring || r->is_warning) { /* that is as good as deferred */
+            defer(q, r, envelope_at, "busy");
+        }
+        block(r, hash);
+        return true;
+    }
+    if (may == DELIVER_SMTP_BACK_OFF) {
+        queue_wake(q, hash);
+        defer(q, r, envelope_at, reason);
+        return true;
+    }
+    if (spool_reserve_outcome(q->env.spool) != ERR_OK) {
+        return false;
+    }
+    if (start(q, r, envelope_at, &d, scratch)) {
+        queue_wake(q, hash);
+    } else {
+        spool_release_outcome(q->env.spool);
+        block(r, hash);
+    }
+    return true;
+}
+
+/* --- The end of a job --- */
+
+/* False: not now. */
+static bool take_result(struct queue *q, struct queue_round *r, const struct smtp_rcpt *rcpt)
+{
+    struct queue_result result = {
+        .envelope_at = rcpt->envelope_offset,
+        .rcpt_index = rcpt->index,
+        .status = {rcpt->status[0], rcpt->status[1], rcpt->status[2]},
+        .is_peers_reply = rcpt->reply_code != 0,
+        .text = smtp_rcpt_text(q->ended, rcpt),
+        .host = q->ended->host,
+    };
+    if (rcpt->result == SMTP_RCPT_DELIVERED) {
+        if (!q->ended_is_reserved && spool_reserve_outcome(q->env.spool) != ERR_OK) {
+            return false;
+        }
+        q->ended_is_reserved = false;
+        queue_delivered(q, r, &result, rcpt->is_in_mailbox ? QUEUE_DELIVERED : QUEUE_RELAYED,
+                        rcpt->is_in_mailbox || rcpt->is_relayed_without_dsn);
+        return true;
+    }
+    result.reason = rcpt->reply_code != 0 || q->ended->reason == NULL ? "reply" : q->ended->reason;
+    if (rcpt->result == SMTP_RCPT_FAILED) {
+        queue_failed(q, r, &result, QUEUE_FAILED);
+    } else {
+        queue_deferred(q, r, &result);
+    }
+    return true;
+}
+
+size_t queue_group_turn(struct queue *q)
+{
+    if (q->ended == NULL) {
+        q->ended = q->env.remote->ended(q->env.smtp);
+        if (q->ended == NULL) {
+            return 0;
+        }
+        q->ended_at = 0;
+        q->ended_is_reserved = true;
+    }
+    struct queue_round *r = &q->rounds[q->ended->owner_tag];
+    while (q->ended_at < q->ended->num_rcpts) {
+        if (!take_result(q, r, &q->ended->rcpts[q->ended_at])) {
+            return 0; /* SPOOL_OUTCOME_DURABLE brings another turn */
+        }
+        q->ended_at++;
+        q->counts.num_ops++;
+    }
+    if (q->ended_is_reserved) {
+        spool_release_outcome(q->env.spool);
+    }
+    q->env.remote->give(q->env.smtp, q->ended);
+    q->ended = NULL;
+    q->num_remote--;
+    r->num_jobs--;
+    queue_wake_each(q);
+    return 1;
+}

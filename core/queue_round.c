@@ -1,0 +1,399 @@
+/* Rounds: one message's way through its recipients.
+ *
+ * A round:
+ *   FREE        no round
+ *   COUNTING    once in a run: counts the Received fields. Too many: it is a loop, all recipients
+ *               fail. Then: WALKING
+ *   WALKING     reads the envelope, an entry a turn, and starts a delivery for each recipient that
+ *               is neither final nor done with, as far as there are places. At its end: DELIVERING
+ *   DELIVERING  waits for the deliveries that it started. All ended: WALKING once more if some
+ *               recipient was blocked and this walk started something; else REPORTING
+ *   REPORTING   tells the sender of what is collected, if that is wanted (queue_report.c). The
+ *               report is durable, or none is needed: RECORDING. No room for it: what is collected
+ *               is deferred
+ *   RECORDING   outcomes of what was collected, one after the other
+ *
+ * A recipient, in a round:
+ *   final       has an outcome, durable or on its way: passed over, now and in every later round
+ *   under way   a delivery has started, its outcome's space is reserved
+ *   delivered   the outcome is recorded: final. With NOTIFY=SUCCESS collected for the report
+ *   blocked     its destination is full: met again when a place is free, in this round or another
+ *   deferred    another round will see it; the last round makes it fail (expired)
+ *   failed      collected for the report; final once that is durable. Not collected, for want of
+ *               memory: deferred, to fail again
+ *   removed     a person gave the message up: as failed, or the outcome alone
+ *
+ * At the end of a round the message
+ *   is gone     from here if no recipient is deferred or blocked, and from the spool with its last
+ *               outcome
+ *   is ready    again, if a person said so meanwhile
+ *   is held     if a person said so
+ *   waits       otherwise: about as long as it is old, within retry_min and retry_max, but not past
+ *               the time of its warning or its end. Blocked: also until a place is free
+ *
+ * A crash before a report is durable, or before the outcomes behind it are, lets the recipient fail
+ * again: a report may come twice, none is lost. (One of success may be lost.)
+ *
+ * Called by the step; knows how deliveries are started, not how they are made. */
+#include "queue_inside.h"
+
+#define COUNT_PIECE_LEN 4096
+
+/* --- Begin --- */
+
+static void set_age(struct queue *q, struct queue_round *r)
+{
+    struct queue_entry *e = queue_entry_of(q, r);
+    const struct conf *conf = q->conf;
+    uint64_t now_s = running_time_s(q->env.running, q->now_ms);
+    if ((e->flags & QUEUE_IS_BORN) == 0) {
+        e->born_s = (uint32_t)now_s;
+        e->flags |= QUEUE_IS_BORN;
+    }
+    r->age_s = now_s > e->born_s ? now_s - e->born_s : 0;
+    bool is_late = conf->delay_warning_ms != 0 && r->age_s * 1000 >= conf->delay_warning_ms;
+    r->is_warning = is_late && (e->flags & (QUEUE_IS_WARNED | QUEUE_IS_RECOVERED)) == 0;
+    r->is_expiring = r->age_s * 1000 >= conf->retry_give_up_ms;
+}
+
+/* What cannot be read waits; what the spool has lost is not tried again. */
+static void break_off(struct queue *q, struct queue_round *r, enum err err)
+{
+    struct log_line line;
+    log_begin(&line, "delivery");
+    queue_log_id(&line, "id", r->id);
+    log_word(&line, "result", err == ERR_ABSENT ? "lost" : "deferred");
+    log_word(&line, "reason", err_name(err));
+    log_u64(&line, "age", r->age_s);
+    queue_log(q, LOG_ERROR, &line);
+    r->num_deferred += err != ERR_ABSENT;
+    r->phase = ROUND_DELIVERING;
+}
+
+void queue_round_begin(struct queue *q, uint32_t entry)
+{
+    struct queue_round *r = q->rounds;
+    struct queue_entry *e = queue_entry_at(q, entry);
+    bool is_early = (e->flags & QUEUE_IS_WOKEN) != 0 && (e->flags & QUEUE_IS_MIXED) != 0 &&
+                    e->due_ms > q->now_ms;
+    while (r->phase != ROUND_FREE) {
+        r++;
+    }
+    memset(r, 0, sizeof *r);
+    r->phase = (e->flags & QUEUE_HOPS_COUNTED) != 0 ? ROUND_WALKING : ROUND_COUNTING;
+    r->entry = entry;
+    r->id = e->id;
+    r->only_dest = is_early ? e->dest : QUEUE_NO_DEST;
+    queue_entry_move(q, entry, QUEUE_ACTIVE);
+    q->num_active++;
+    q->counts.num_rounds++;
+    set_age(q, r);
+    enum err err = spool_meta_of(q->env.spool, r->id, &r->meta);
+    if (err != ERR_OK) {
+        break_off(q, r, err);
+    }
+    r->counted_at = r->meta.envelope_len;
+}
+
+/* --- Counting --- */
+
+/* True at the end of the header. */
+static bool count_received(struct queue_round *r, struct slice bytes)
+{
+    static const char field[] = "received:";
+    enum { NO_MATCH = sizeof field };
+    for (size_t i = 0; i < bytes.len; i++) {
+        uint8_t c = bytes.ptr[i];
+        if (c == '\n' && r->line_matched == 0) {
+            return true;
+        }
+        if (c == '\n') {
+            r->line_matched = 0;
+        } else if (c != '\r') {
+            bool is_next = r->line_matched < sizeof field - 1 &&
+                           text_lower(c) == (uint8_t)field[r->line_matched];
+            r->line_matched = is_next ? (uint8_t)(r->line_matched + 1) : NO_MATCH;
+            r->num_received += r->line_matched == sizeof field - 1;
+        }
+    }
+    return false;
+}
+
+static size_t count(struct queue *q, struct queue_round *r, struct buf scratch)
+{
+    size_t len = 0;
+    uint32_t most = q->conf->received_headers_max;
+    enum err err =
+        spool_read(q->env.spool, &len, r->id, r->counted_at, scratch.ptr, COUNT_PIECE_LEN);
+    if (err != ERR_OK && err != ERR_EOF) {
+        break_off(q, r, err);
+        return 1;
+    }
+    r->counted_at += len;
+    bool is_end = len == 0 || count_received(r, slice_make(scratch.ptr, len));
+    if (is_end || r->num_received > most) {
+        r->is_looping = r->num_received > most;
+        r->phase = ROUND_WALKING;
+        if (!r->is_looping) {
+            queue_entry_of(q, r)->flags |= QUEUE_HOPS_COUNTED;
+        }
+    }
+    return COUNT_PIECE_LEN;
+}
+
+/* --- Walking --- */
+
+void queue_set_taken(struct queue_round *r, uint32_t rcpt, bool taken)
+{
+    uint8_t bit = (uint8_t)(1u << rcpt % 8);
+    if (taken) {
+        r->taken[rcpt / 8] |= bit;
+    } else {
+        r->taken[rcpt / 8] &= (uint8_t)~bit;
+    }
+}
+
+enum err queue_read_entry(struct queue *q, const struct queue_round *r, uint64_t *at,
+                          struct buf scratch, struct envelope_entry *out)
+{
+    uint64_t left = r->meta.envelope_len - *at;
+    if (left == 0) {
+        return ERR_EOF;
+    }
+    size_t want_len = left < ENVELOPE_ENTRY_MAX ? (size_t)left : ENVELOPE_ENTRY_MAX;
+    struct slice in = {scratch.ptr, 0};
+    enum err err = spool_read(q->env.spool, &in.len, r->id, *at, scratch.ptr, want_len);
+    if (err != ERR_OK) {
+        return err == ERR_EOF ? ERR_DAMAGED : err;
+    }
+    const uint8_t *begin = in.ptr;
+    err = envelope_read(&in, out);
+    *at += (uint64_t)(in.ptr - begin);
+    return err == ERR_AGAIN ? ERR_DAMAGED : err;
+}
+
+static struct slice keep(uint8_t *into, size_t cap, struct slice text)
+{
+    size_t len = text.len < cap ? text.len : cap;
+    if (len != 0) {
+        memcpy(into, text.ptr, len);
+    }
+    return slice_make(into, len);
+}
+
+static void take_running(struct queue *q, struct queue_round *r, uint64_t running_s)
+{
+    struct queue_entry *e = queue_entry_of(q, r);
+    if ((e->flags & QUEUE_IS_RECOVERED) == 0 || running_s > UINT32_MAX) {
+        return;
+    }
+    /* Its sender was warned at that age, if it is well past it. */
+    e->flags &= (uint16_t)~QUEUE_IS_RECOVERED;
+    e->born_s = (uint32_t)running_s;
+    running_time_raise(q->env.running, q->now_ms, running_s);
+    set_age(q, r);
+    if (r->age_s * 1000 > q->conf->delay_warning_ms + QUEUE_WARNED_SURELY_MS) {
+        e->flags |= QUEUE_IS_WARNED;
+        r->is_warning = false;
+    }
+}
+
+/* Fails without a delivery, all of the message. */
+static bool is_failing(const struct queue *q, const struct queue_round *r,
+                       struct queue_result *result, enum queue_code *out_code)
+{
+    uint16_t flags = queue_entry_of(q, r)->flags;
+    if ((flags & QUEUE_IS_REMOVED) != 0) {
+        *result = (struct queue_result){
+            .status = {5, 0, 0},
+            .reason = "removed",
+            .text = SLICE_LITERAL("the message was removed by the operators of this server")};
+        *out_code = QUEUE_REMOVED;
+        return true;
+    }
+    *result = (struct queue_result){
+        .status = {5, 4, 6}, /* RFC 3463 3.5: routing loop detected */
+        .reason = "loop",
+        .text = SLICE_LITERAL("it came through too many servers: mail runs in a loop")};
+    *out_code = QUEUE_FAILED;
+    return r->is_looping;
+}
+
+/* False: not now, the recipient is to be met again. */
+static bool take_rcpt(struct queue *q, struct queue_round *r, uint64_t at,
+                      const struct envelope_rcpt *rcpt, struct buf scratch)
+{
+    struct queue_result result;
+    enum queue_code code;
+    if (spool_is_final(q->env.spool, r->id, r->rcpt_index) || queue_is_taken(r, r->rcpt_index)) {
+        return true;
+    }
+    if (is_failing(q, r, &result, &code)) {
+        result.envelope_at = at;
+        result.rcpt_index = r->rcpt_index;
+        queue_set_taken(r, r->rcpt_index, true);
+        queue_failed(q, r, &result, code);
+        return true;
+    }
+    if (rcpt->user.len == 0) {
+        return queue_group_start(q, r, at, queue_domain_of(rcpt->address), scratch);
+    }
+    if (r->only_dest != QUEUE_NO_DEST) {
+        r->num_deferred++; /* not due yet */
+        return true;
+    }
+    if (!queue_mail_start(q, r, at, rcpt)) {
+        return false;
+    }
+    queue_set_taken(r, r->rcpt_index, true);
+    r->num_started++;
+    return true;
+}
+
+static size_t walk(struct queue *q, struct queue_round *r, struct buf scratch)
+{
+    struct envelope_entry entry;
+    uint64_t begin_at = r->envelope_at;
+    enum err err = queue_read_entry(q, r, &r->envelope_at, scratch, &entry);
+    if (err == ERR_EOF) {
+        r->phase = ROUND_DELIVERING;
+        return 1;
+    }
+    if (err != ERR_OK) {
+        break_off(q, r, err);
+        return 1;
+    }
+    switch (entry.kind) {
+    case ENVELOPE_VERSION:
+        break;
+    case ENVELOPE_SENDER:
+        r->sender = keep(r->sender_bytes, sizeof r->sender_bytes, entry.sender);
+        break;
+    case ENVELOPE_PARAMS:
+        r->params_flags = entry.params.flags;
+        r->envid = keep(r->envid_bytes, sizeof r->envid_bytes, entry.params.envid);
+        break;
+    case ENVELOPE_RUNNING:
+        take_running(q, r, entry.params.running_s);
+        break;
+    case ENVELOPE_RCPT:
+        queue_entry_of(q, r)->flags &= (uint16_t)~QUEUE_IS_RECOVERED;
+        if (!take_rcpt(q, r, begin_at, &entry.rcpt, scratch)) {
+            r->envelope_at = begin_at;
+            return 0;
+        }
+        r->rcpt_index++;
+        break;
+    }
+    return ENVELOPE_ENTRY_MAX;
+}
+
+/* --- End --- */
+
+/* As long as the message is old, so that each wait is about twice the one before whatever restarts
+ * came between; and up to a quarter of it more, drawn by lot. */
+static uint64_t retry_delay_ms(struct queue *q, const struct queue_round *r)
+{
+    const struct conf *conf = q->conf;
+    uint64_t age_ms = r->age_s * 1000;
+    uint64_t delay_ms = r->is_full_up ? conf->retry_min_ms : conf->retry_min_ms + age_ms;
+    uint8_t lot = 0;
+    if (delay_ms > conf->retry_max_ms) {
+        delay_ms = conf->retry_max_ms;
+    }
+    if (q->env.port->entropy.fill(q->env.port->entropy.ctx, &lot, 1) != ERR_OK) {
+        lot = 0;
+    }
+    delay_ms += delay_ms / 4 * lot / 255;
+    const uint64_t at_ms[] = {conf->delay_warning_ms, conf->retry_give_up_ms};
+    for (size_t i = 0; i < 2; i++) {
+        if (at_ms[i] > age_ms && at_ms[i] - age_ms < delay_ms) {
+            delay_ms = at_ms[i] - age_ms;
+        }
+    }
+    return delay_ms;
+}
+
+/* Whether a recipient has no outcome, durable or on its way. */
+static bool is_left(const struct queue *q, const struct queue_round *r)
+{
+    uint32_t rcpt = 0;
+    while (rcpt < r->meta.num_rcpts && spool_is_final(q->env.spool, r->id, rcpt)) {
+        rcpt++;
+    }
+    return rcpt < r->meta.num_rcpts || (r->num_deferred != 0 && r->meta.num_rcpts == 0);
+}
+
+static void end_round(struct queue *q, struct queue_round *r)
+{
+    struct queue_entry *e = queue_entry_of(q, r);
+    r->phase = ROUND_FREE;
+    q->num_active--;
+    if (!is_left(q, r)) {
+        queue_entry_release(q, r->entry);
+        queue_entry_give(q, r->entry);
+        return;
+    }
+    bool is_again = (e->flags & QUEUE_AGAIN) != 0;
+    e->flags = (uint16_t)((e->flags & QUEUE_KEPT_ON_RETURN) | QUEUE_LOOK_FIRST |
+                          (r->is_warning ? QUEUE_IS_WARNED : 0));
+    uint64_t due_ms = q->now_ms + retry_delay_ms(q, r);
+    if (r->only_dest != QUEUE_NO_DEST && e->due_ms < due_ms) {
+        due_ms = e->due_ms; /* what was not looked at keeps its time */
+    }
+    if (is_again) {
+        queue_entry_move(q, r->entry, QUEUE_FRESH);
+    } else if ((e->flags & QUEUE_IS_HELD) != 0) {
+        queue_entry_move(q, r->entry, QUEUE_HELD);
+    } else if (r->num_blocked != 0) {
+        e->flags |= r->num_deferred != 0 ? QUEUE_IS_MIXED : 0;
+        queue_entry_block(q, r->entry, due_ms, r->blocked_hash);
+    } else {
+        queue_entry_wait(q, r->entry, due_ms);
+    }
+}
+
+static size_t end_deliveries(struct queue *q, struct queue_round *r)
+{
+    if (r->num_jobs != 0) {
+        return 0;
+    }
+    if (r->num_blocked != 0 && r->num_started != 0 && !q->is_stopping) {
+        r->num_blocked = r->num_started = 0;
+        r->envelope_at = 0;
+        r->rcpt_index = 0;
+        r->phase = ROUND_WALKING;
+        return 1;
+    }
+    r->phase = ROUND_REPORTING;
+    return 1;
+}
+
+size_t queue_round_turn(struct queue *q, struct queue_round *r, struct buf scratch)
+{
+    enum round_phase phase = (enum round_phase)r->phase;
+    if (q->is_stopping && (phase == ROUND_COUNTING || phase == ROUND_WALKING)) {
+        r->num_deferred++; /* whatever it has not seen */
+        r->phase = ROUND_DELIVERING;
+        return 1;
+    }
+    switch (phase) {
+    case ROUND_FREE:
+        return 0;
+    case ROUND_COUNTING:
+        return count(q, r, scratch);
+    case ROUND_WALKING:
+        return walk(q, r, scratch);
+    case ROUND_DELIVERING:
+        return end_deliveries(q, r);
+    case ROUND_REPORTING:
+        return queue_report_turn(q, r, scratch);
+    case ROUND_RECORDING:
+        if (r->items_first != NULL) {
+            return queue_record_item(q, r);
+        }
+        end_round(q, r);
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,39 @@
+/* Names, and the answers of name servers. */
+#include "dns.h"
+
+#include "fuzz.h"
+
+static void look_at_answer(struct slice message, enum dns_type type)
+{
+    struct dns_question q = {.id = 0x1234, .type = type};
+    struct dns_answer answer;
+    MUST(dns_name_parse(SLICE_LITERAL("ocsp.example"), &q.name));
+    enum dns_result result = dns_parse_answer(message, &q, &answer);
+    MUST(result <= DNS_FAILED);
+    if (result == DNS_OK) {
+        MUST(answer.num_addrs >= 1 && answer.num_addrs <= DNS_ADDRS_MAX);
+        for (size_t i = 0; i < answer.num_addrs; i++) {
+            MUST(answer.addrs[i].family == (type == DNS_A ? NET_IPV4 : NET_IPV6));
+        }
+    }
+}
+
+static void look_at_name(struct slice text)
+{
+    struct dns_question q = {.id = 1, .type = DNS_A};
+    uint8_t memory[DNS_QUERY_CAP];
+    struct buf query = buf_make(memory, sizeof memory);
+    if (dns_name_parse(text, &q.name)) {
+        MUST(q.name.len >= 1 && q.name.bytes[q.name.len - 1] == 0);
+        MUST(dns_put_query(&query, &q) && !query.overflow);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    struct slice in = slice_make(data, len);
+    look_at_answer(in, DNS_A);
+    look_at_answer(in, DNS_AAAA);
+    look_at_name(in);
+    return 0;
+}

@@ -1,0 +1,92 @@
+/* The grammar of responses, and of the certificates in them. */
+#include "ocsp_response.h"
+
+#include "fuzz.h"
+
+static const uint8_t *begin;
+static size_t num;
+
+static void look_at_extensions(struct slice run)
+{
+    struct x509_extension e;
+    fuzz_inside(run, begin, num);
+    while (x509_next_extension(&run, &e)) {
+        fuzz_inside(e.oid, begin, num);
+        fuzz_inside(e.value, begin, num);
+    }
+    MUST(slice_is_empty(run));
+}
+
+static void look_at_cert(struct slice der)
+{
+    struct x509_cert cert;
+    fuzz_inside(der, begin, num);
+    if (!x509_parse_cert(der, &cert)) {
+        return;
+    }
+    const struct slice views[] = {cert.serial,          cert.issuer,   cert.subject,
+                                  cert.public_key_info, cert.key_bits, cert.sealed.bytes,
+                                  cert.sealed.signature};
+    for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
+        fuzz_inside(views[i], der.ptr, der.len);
+    }
+    MUST(slice_equal(cert.whole, der));
+    look_at_extensions(cert.extensions);
+    (void)x509_has_tls_feature(&cert, 5);
+}
+
+static void look_at_singles(struct slice run)
+{
+    struct ocsp_single s;
+    while (ocsp_single_next(&run, &s)) {
+        fuzz_inside(s.issuer_name_hash, begin, num);
+        fuzz_inside(s.issuer_key_hash, begin, num);
+        fuzz_inside(s.serial, begin, num);
+        MUST(s.serial.len > 0);
+        MUST(s.status == OCSP_CERT_REVOKED || s.revocation_reason == -1);
+        MUST(s.revocation_reason >= -1 && s.revocation_reason <= 10 && s.revocation_reason != 7);
+        MUST(s.has_next_update || s.next_update_s == 0);
+        look_at_extensions(s.extensions);
+    }
+    MUST(slice_is_empty(run));
+}
+
+/* What is right has no right part, and nothing may stand behind it. */
+static void look_at_others(struct slice in)
+{
+    struct ocsp_response r;
+    for (size_t cut = 1; cut <= in.len && cut <= 8; cut++) {
+        MUST(!ocsp_response_parse(slice_make(in.ptr, in.len - cut), &r));
+    }
+    uint8_t *longer = malloc(in.len + 1);
+    memcpy(longer, in.ptr, in.len);
+    longer[in.len] = 0;
+    MUST(!ocsp_response_parse(slice_make(longer, in.len + 1), &r));
+    free(longer);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    struct ocsp_response r;
+    struct slice in = slice_make(data, len), cert;
+    begin = data;
+    num = len;
+    look_at_cert(in);
+    if (!ocsp_response_parse(in, &r)) {
+        return 0;
+    }
+    MUST(r.status == OCSP_STATUS_SUCCESSFUL || !r.is_basic);
+    if (r.is_basic && r.version == 0) {
+        MUST(r.by_key.len != 0 || r.by_name.len != 0);
+        fuzz_inside(r.sealed.bytes, data, len);
+        fuzz_inside(r.sealed.signature, data, len);
+        look_at_singles(r.singles);
+        look_at_extensions(r.extensions);
+        while (ocsp_cert_next(&r.certs, &cert)) {
+            look_at_cert(cert);
+        }
+        MUST(slice_is_empty(r.certs));
+    }
+    look_at_others(in);
+    return 0;
+}

@@ -1,0 +1,64 @@
+/* Writes the seeds that are better made than written down: every scenario of the proofs.
+ *
+ *     seeds DIRECTORY      (the folders der, ocsp_response and ocsp_check in it are there)
+ *
+ * Called by tests/fuzz/run. */
+#include "proof_scenarios.h"
+
+#define LEN_MAX 4000
+
+static const char *dir;
+
+static void write_seed(const char *target, const char *name, const char *head, struct slice bytes)
+{
+    char path[400];
+    snprintf(path, sizeof path, "%s/%s/%s", dir, target, name);
+    FILE *f = fopen(path, "wb");
+    bool ok = f != NULL && fwrite(head, 1, strlen(head), f) == strlen(head) &&
+              fwrite(bytes.ptr, 1, bytes.len, f) == bytes.len;
+    if (f == NULL || fclose(f) != 0 || !ok) {
+        perror(path);
+        exit(EXIT_FAILURE);
+    }
+}
+
+/* What was signed, to be changed and signed again there. */
+static void write_data(const char *name, struct slice proof)
+{
+    struct ocsp_response r;
+    char path[200];
+    if (ocsp_response_parse(proof, &r) && r.is_basic) {
+        snprintf(path, sizeof path, "%s.data", name);
+        write_seed("ocsp_check", path, r.certs.len != 0 ? "\2" : "\1", r.sealed.bytes);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct world w;
+    if (argc != 2) {
+        return EXIT_FAILURE;
+    }
+    dir = argv[1];
+    mbedtls_platform_set_calloc_free(calloc, free);
+    maker_must(psa_crypto_init(), "psa_crypto_init");
+    maker_ec_key(&w.issuer_key, MBEDTLS_ECP_DP_SECP256R1, 1);
+    maker_ec_key(&w.leaf_key, MBEDTLS_ECP_DP_SECP256R1, 2);
+    maker_ec_key(&w.delegate_key, MBEDTLS_ECP_DP_SECP256R1, 3);
+    maker_ec_key(&w.other_key, MBEDTLS_ECP_DP_SECP256R1, 4);
+    world_begin(&w);
+    for (size_t i = 0; i < NUM_SCENARIOS; i++) {
+        struct ocsp_verdict v;
+        struct slice proof;
+        scenario_judge(&scenarios[i], &w, &v, &proof);
+        if (proof.len <= LEN_MAX) {
+            write_seed("der", scenarios[i].name, "", proof);
+            write_seed("ocsp_response", scenarios[i].name, "", proof);
+            write_seed("ocsp_check", scenarios[i].name, "@", proof);
+            write_data(scenarios[i].name, proof);
+        }
+    }
+    write_seed("ocsp_response", "certificate", "", w.leaf.whole);
+    world_end(&w);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Two servers of ours, one of which sends its mail on to the other: plain, by STARTTLS and implicit TLS, with a
+proof required, and with a login. Other people's servers are in sending_peers_test.py, hostile ones in tests/sim."""
+
+import os
+
+import harness
+from harness import Pki, Server, check, check_equal
+
+
+def far(pki=None, **options):
+    return Server(
+        pki=pki, **{"primary_hostname": "far.example", "local_domains": "example.net", "local_users": "bob : carol", **options}
+    )
+
+
+def near(route, **options):
+    return Server(**{"route_list": route, "relay_from_hosts": "127.0.0.1", "retry_min": "1s", **options})
+
+
+def send(server, recipients=("bob@example.net",), body=b"Subject: on\r\n\r\nhello\r\n.dot\r\n..two\r\n", number=1):
+    s = harness.hello(server)
+    for _ in range(number):
+        s.cmd("MAIL FROM:<alice@test.example>", 250)
+        for recipient in recipients:
+            s.cmd(f"RCPT TO:<{recipient}>", 250)
+        s.cmd("DATA", 354)
+        s.send(harness.stuffed(body) + b".\r\n")
+        s.expect(250)
+    s.quit()
+
+
+def only_line(server, *words):
+    lines = server.wait_log(*words)
+    check_equal(len(lines), 1, f"lines with {words}")
+    return lines[0]
+
+
+def test_plain():
+    there = far()
+    here = near(f"* smtp:127.0.0.1:{there.port}")
+    body = b"Subject: on\r\n\r\nhello\r\n.dot\r\n..two\r\n"
+    send(here, ("bob@example.net", "carol@example.net"), body)
+    for user in ("bob", "carol"):
+        message = there.messages(user, 1)[0]
+        check(message.endswith(body.replace(b"\r\n", b"\n")), message)
+    line = only_line(here, "relay", "delivered=2")
+    check("tls=no" in line, line)
+    check_equal(len(there.log_lines("message")), 1, "messages there")
+
+
+def test_one_connection_for_many():
+    there = far()
+    here = near(f"* smtp:127.0.0.1:{there.port}", destination_concurrency="1")
+    send(here, number=20)
+    there.messages("bob", 20)
+    here.wait_log("relay", number=20)
+    check(len(there.log_lines("connection")) < 10, there.log())
+
+
+def test_refused_recipient_bounces():
+    there = far()
+    here = near(f"* smtp:127.0.0.1:{there.port}")
+    send(here, ("nobody@example.net", "bob@example.net"))
+    there.messages("bob", 1)
+    only_line(here, "relay", "delivered=1", "failed=1")
+
+
+def test_waits_until_the_server_is_there():
+    there = far(start=False)
+    here = near(f"* smtp:127.0.0.1:{there.port}")
+    send(here)
+    here.wait_log("relay-try", "reason=refused")
+    there.start()
+    there.messages("bob", 1)
+
+
+def test_fails_over():
+    there = far()
+    dead = harness.free_port()
+    here = near(f"* smtp:127.0.0.1:{dead},127.0.0.1:{there.port}")
+    send(here)
+    there.messages("bob", 1)
+    here.wait_log("relay-try", "reason=refused")
+
+
+def proved(proof="good", version=None, route="smtp", **options):
+    pki = Pki()
+    ciphers = {"1.2": "ECDHE-ECDSA-AES128-GCM-SHA256", "1.3": "TLS_AES_128_GCM_SHA256", None: None}[version]
+    there = far(pki, proof=pki.proof(proof) if proof else None, tls_require_ciphers=ciphers)
+    port = there.tls_port if route == "smtps" else there.port
+    trust = {"remote_tls_verify_certificates": pki.root}
+    return there, near(f"* {route}:localhost:{port}", **{**trust, **options})
+
+
+def delivered_with(version, route="smtp"):
+    there, here = proved(version=version, route=route, hosts_require_ocsp="*")
+    send(here)
+    there.messages("bob", 1)
+    line = only_line(here, "relay", "delivered=1")
+    for word in ("certificate=verified", "tls_out_ocsp=verified", f"tls=TLSv{version}"):
+        check(word in line.split(), line)
+
+
+def test_proof_required_tls12():
+    delivered_with("1.2")
+
+
+def test_proof_required_tls13():
+    delivered_with("1.3")
+
+
+def test_proof_required_implicit_tls():
+    delivered_with("1.3", "smtps")
+
+
+def test_no_proof():
+    there, here = proved(proof=None, hosts_require_ocsp="localhost")
+    send(here)
+    line = here.wait_log("relay-try", "reason=proof-missing")[0]
+    check("tls_out_ocsp=no-response" in line, line)
+    check_equal(there.log_lines("message"), [], "messages there")
+
+
+def test_courtesy():
+    """Nothing is required, nothing known: TLS all the same."""
+    there, here = proved(proof=None, remote_tls_verify_certificates=None)
+    send(here)
+    there.messages("bob", 1)
+    line = only_line(here, "relay", "delivered=1")
+    check("certificate=unverified" in line and "tls=TLSv1.3" in line, line)
+
+
+def test_other_authority():
+    other = Pki(name="pki-other")
+    there, here = proved(remote_tls_verify_certificates=other.root, remote_tls_verify_hosts="*")
+    send(here)
+    here.wait_log("relay-try", "reason=certificate-unverified")
+    check_equal(there.log_lines("message"), [], "messages there")
+
+
+def test_other_name():
+    """The certificate is for localhost and 127.0.0.1."""
+    pki = Pki()
+    there = far(pki, proof=pki.proof("good"), local_interfaces="127.0.0.1 : 127.0.0.2")
+    here = near(
+        f"* smtp:127.0.0.2:{there.port}", remote_tls_verify_certificates=pki.root, remote_tls_verify_hosts="127.0.0.2"
+    )
+    send(here)
+    here.wait_log("relay-try", "reason=certificate-unverified")
+
+
+def test_readable_passwords_are_refused():
+    path = os.path.join(harness.case_dir(), "passwords")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("localhost joe secret\n")
+    os.chmod(path, 0o644)
+    options = {"client_auth_file": path, "tls_verify_certificates": Pki().root}
+    here = near("* smtp:localhost:25", start=False, **options)
+    check_command = (harness.POSTERN, "check", "-c", here.conf_path)
+    status, text = harness.run(*check_command)[:2]
+    check(status != 0 and "mode 0600" in text, text)
+    os.chmod(path, 0o600)
+    status, text = harness.run(*check_command)[:2]
+    check_equal(status, 0, text)
+
+
+harness.main(globals())

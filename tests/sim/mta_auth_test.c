@@ -1,0 +1,179 @@
+/* Logins in a simulated world: failures cost time, more each time, and at last are not even heard;
+ * hashing holds nobody up. */
+#include "base64.h"
+#include "mta_tls_peer.h"
+
+#define USERS "/etc/postern.users"
+
+static void open_auth_site(uint64_t seed)
+{
+    static char users[1024];
+    char text[2048];
+    struct scram_salting w;
+    struct auth_user user = {.name = SLICE_LITERAL("joe"), .senders = {NULL, 0}};
+    struct buf b = buf_make(users, sizeof users - 1);
+    user.verifier.iterations = 8 * SCRAM_PIECE;
+    user.verifier.salt_len = 4;
+    memcpy(user.verifier.salt, "salt", 4);
+    scram_salting_begin(&w, SLICE_LITERAL("secret"), SLICE_LITERAL("salt"),
+                        user.verifier.iterations);
+    while (!scram_salting_step(&w, SCRAM_PIECE)) {
+    }
+    scram_keys_make(w.salted, user.verifier.stored_key, user.verifier.server_key);
+    CHECK(auth_users_put(&b, &user));
+    buf_end_string(&b);
+    open_tls_site(seed, 5);
+    sim_files_put_string(site.host, USERS, users);
+    snprintf(text, sizeof text, "%s%sauth_users_file = " USERS "\n", site_conf, TLS_CONF);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_host_signal(site.host, PORT_RELOAD);
+    mta_step(site.mta);
+    CHECK_EQ(sim_log_count(site.host, "new options are in force"), 1);
+}
+
+static void login_begin(struct tls_peer *p)
+{
+    peer_connect(p);
+    CHECK(peer_starttls(p));
+    peer_say(p, "EHLO tls.example\r\n");
+    CHECK(peer_hears(p, "250 "));
+    CHECK(strstr(p->text, "AUTH PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS") != NULL);
+}
+
+static void say_plain(struct tls_peer *p, const char *password)
+{
+    uint8_t bytes[64], line_bytes[128];
+    struct buf b = buf_make(bytes, sizeof bytes), line = buf_make(line_bytes, sizeof line_bytes);
+    buf_put(&b, SLICE_LITERAL("\0joe\0"));
+    buf_put_string(&b, password);
+    buf_put_string(&line, "AUTH PLAIN ");
+    base64_put(&line, buf_slice(&b));
+    buf_put_string(&line, "\r\n");
+    buf_end_string(&line);
+    peer_say(p, (const char *)line_bytes);
+}
+
+/* How long a failure takes: 1 s, 2 s, 4 s... and 32 s at most, in whatever session; when that
+ * address has failed too often, 454 at once, until it is forgiven. */
+static void test_failures_cost_time(void)
+{
+    struct tls_peer p;
+    uint64_t expected_ms = 1000, forgiven_ms = 0;
+    open_auth_site(1);
+    for (int i = 0; i < 100; i++) {
+        if (i % 2 == 0) {
+            login_begin(&p);
+        }
+        uint64_t begin_ms = sim_world_now_ms(site.world);
+        say_plain(&p, "wrong");
+        CHECK(peer_hears(&p, "\r\n"));
+        bool is_heard = strstr(p.text, "535 5.7.8") != NULL;
+        uint64_t took_ms = sim_world_now_ms(site.world) - begin_ms;
+        if (!is_heard) {
+            CHECK(strstr(p.text, "454 4.7.0") != NULL);
+            CHECK(took_ms < 1000);
+            CHECK(i >= 20);
+            peer_close(&p);
+            break;
+        }
+        CHECK(took_ms >= expected_ms && took_ms < expected_ms + 1000);
+        expected_ms = expected_ms < 32000 ? expected_ms * 2 : 32000;
+        if (i % 2 == 1) {
+            peer_close(&p);
+        }
+        CHECK(i < 99);
+    }
+    CHECK(sim_log_count(site.host, "reason=too-many-failures") == 1);
+    /* An hour later it may try again. */
+    login_begin(&p);
+    forgiven_ms = sim_world_now_ms(site.world) + 3600000;
+    peer_close(&p);
+    for (int i = 0; i < 2000 && sim_world_now_ms(site.world) < forgiven_ms; i++) {
+        sim_world_advance(site.world, 60000);
+        mta_step(site.mta);
+    }
+    login_begin(&p);
+    say_plain(&p, "secret");
+    CHECK(peer_hears(&p, "235 2.7.0"));
+    peer_close(&p);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
+/* Three passwords are hashed, one piece a step; meanwhile others are answered at once. */
+static void test_hashing_holds_nobody_up(void)
+{
+    struct tls_peer peers[3], other;
+    uint32_t num_steps = 0;
+    open_auth_site(2);
+    for (int i = 0; i < 3; i++) {
+        login_begin(&peers[i]);
+    }
+    login_begin(&other);
+    for (int i = 0; i < 3; i++) {
+        say_plain(&peers[i], "secret");
+    }
+    peer_say(&other, "NOOP\r\n");
+    while (num_steps < 100 && strstr(other.text, "250 ") == NULL) {
+        mta_step(site.mta);
+        peer_turn(&other);
+        num_steps++;
+    }
+    CHECK(num_steps < 8);
+    for (int i = 0; i < 3; i++) {
+        CHECK(strstr(peers[i].text, "235") == NULL);
+    }
+    for (num_steps = 0; num_steps < 100 && site.mta->working_first != NULL; num_steps++) {
+        mta_step(site.mta);
+    }
+    CHECK(num_steps >= 3 * 8 - 8);
+    for (int i = 0; i < 3; i++) {
+        CHECK(peer_hears(&peers[i], "235 2.7.0"));
+        peer_close(&peers[i]);
+    }
+    peer_close(&other);
+    CHECK(site_stop(&site, 1000));
+    CHECK_EQ(site.mta->logins.num_used, 0);
+    CHECK_EQ(site.mta->users.num_used, 0);
+    site_close(&site);
+}
+
+/* One address has a quarter of the places at most; whoever leaves gives its place back. */
+static void test_places(void)
+{
+    static struct tls_peer peers[BUDGET_LOGINS / 4 + 1];
+    const uint32_t num = BUDGET_LOGINS / 4;
+    open_auth_site(3);
+    for (uint32_t i = 0; i < num; i++) {
+        login_begin(&peers[i]);
+        peer_say(&peers[i], "AUTH LOGIN\r\n");
+        CHECK(peer_hears(&peers[i], "334 "));
+    }
+    login_begin(&peers[num]);
+    say_plain(&peers[num], "secret");
+    CHECK(peer_hears(&peers[num], "454 4.7.0"));
+    peer_close(&peers[0]);
+    for (int i = 0; i < 3; i++) {
+        mta_step(site.mta);
+    }
+    say_plain(&peers[num], "secret");
+    CHECK(peer_hears(&peers[num], "235 2.7.0"));
+    for (uint32_t i = 1; i <= num; i++) {
+        peer_close(&peers[i]);
+    }
+    CHECK(site_stop(&site, 1000));
+    CHECK_EQ(site.mta->logins.num_used, 0);
+    CHECK_EQ(site.mta->users.num_used, 0);
+    site_close(&site);
+}
+
+static const struct test_case cases[] = {
+    {"failures-cost-time", test_failures_cost_time},
+    {"hashing-holds-nobody-up", test_hashing_holds_nobody_up},
+    {"places", test_places},
+};
+
+int main(int argc, char **argv)
+{
+    return tls_test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
+}

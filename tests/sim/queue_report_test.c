@@ -1,0 +1,282 @@
+/* Reports of the queue in a simulated world: who is told what, once, and nothing is lost. */
+#include <stdarg.h>
+
+#include "queue_world.h"
+
+#define MINUTE_MS UINT64_C(60000)
+#define HOUR_MS   (60 * MINUTE_MS)
+#define DAY_MS    (24 * HOUR_MS)
+
+static struct queue_world *w;
+
+static void begin(void)
+{
+    w = world_new(2, NULL);
+    world_far(w, "good.example", FAR_ACCEPT);
+    world_far(w, "bad.example", FAR_FAIL);
+    world_far(w, "dead.example", FAR_DEAD);
+    world_far(w, "nodsn.example", FAR_ACCEPT)->is_without_dsn = true;
+}
+
+static void start(void)
+{
+    world_start(w);
+    CHECK(world_wait_ready(w));
+}
+
+static void end(void)
+{
+    CHECK(world_run(w, MINUTE_MS, 100000));
+    CHECK_EQ(queue_num_messages(&w->queue), 0);
+    CHECK_EQ(world_num_live(w), 0);
+    CHECK_EQ(w->queue.items.num_used, 0);
+    CHECK_EQ(w->queue.num_reports, 0);
+    CHECK_EQ(w->queue.num_promised, 0);
+    world_free(w);
+}
+
+static uint64_t put(const char *sender, uint8_t notify, uint32_t num, ...)
+{
+    const char *rcpts[8];
+    struct put p = {.sender = sender, .rcpts = rcpts, .num_rcpts = num, .notify = notify};
+    va_list list;
+    va_start(list, num);
+    for (uint32_t i = 0; i < num; i++) {
+        rcpts[i] = va_arg(list, const char *);
+    }
+    va_end(list);
+    p.envid = "E-1";
+    return world_put(w, &p);
+}
+
+/* One report for all recipients that failed, to the sender here; others are not in it. */
+static void test_failure_to_local_sender(void)
+{
+    begin();
+    start();
+    CHECK(put("ann@example.org", 0, 4, "a@bad.example", "b@good.example", "c@bad.example",
+              "joe@example.org") != 0);
+    CHECK(world_run(w, MINUTE_MS, 10000));
+    CHECK_EQ(world_mails(w, "ann", NULL), 1);
+    CHECK_EQ(world_mails(w, "ann", "Return-Path: <>\n"), 1);
+    CHECK_EQ(world_mails(w, "ann", "a@bad.example"), 1);
+    CHECK_EQ(world_mails(w, "ann", "c@bad.example"), 1);
+    CHECK_EQ(world_mails(w, "ann", "b@good.example"), 0);
+    CHECK_EQ(world_mails(w, "ann", "Action: failed\n"), 1);
+    CHECK_EQ(world_mails(w, "ann", "Status: 5.1.1\n"), 1);
+    CHECK_EQ(world_mails(w, "ann", "550 5.1.1 no such user"), 1);
+    CHECK_EQ(world_mails(w, "ann", "Original-Envelope-Id: E-1\n"), 1);
+    CHECK_EQ(world_mails(w, "ann", "Subject: test\n"), 1);
+    CHECK_EQ(world_mails(w, "joe", NULL), 1);
+    CHECK_EQ(sim_log_count(w->host, "report id="), 1);
+    CHECK_EQ(sim_log_count(w->host, "result=written rcpts=2"), 1);
+    end();
+}
+
+static void test_failure_to_remote_sender(void)
+{
+    begin();
+    start();
+    CHECK(put("s@good.example", 0, 1, "a@bad.example") != 0);
+    CHECK(world_run(w, MINUTE_MS, 10000));
+    CHECK_EQ(w->smtp->num_taken, 1); /* the report */
+    CHECK_EQ(sim_log_count(w->host, "report id="), 1);
+    end();
+}
+
+/* The report fails in turn: by default a log line, by option once to the postmaster. */
+static void test_double_bounce(void)
+{
+    for (int option = 0; option < 2; option++) {
+        begin();
+        if (option == 1) {
+            world_option(w, "double_bounce_to_postmaster = yes");
+        }
+        start();
+        CHECK(put("s@bad.example", 0, 1, "a@bad.example") != 0);
+        CHECK(put("", 0, 1, "b@bad.example") != 0);
+        CHECK(put("nobody@example.org", 0, 1, "c@bad.example") != 0);
+        CHECK(world_run(w, MINUTE_MS, 10000));
+        CHECK_EQ(world_mails(w, "postmaster", NULL), option == 1 ? 3 : 0);
+        CHECK_EQ(world_mails(w, "postmaster", "b@bad.example"), option);
+        CHECK_EQ(sim_log_count(w->host, "result=dropped reason=null-sender"), option == 1 ? 0 : 2);
+        CHECK_EQ(sim_log_count(w->host, "result=dropped reason=unknown-sender"),
+                 option == 1 ? 0 : 1);
+        end();
+    }
+}
+
+/* What is reported to the postmaster and fails again is not reported once more. */
+static void test_postmaster_is_asked_once(void)
+{
+    begin();
+    world_option(w, "double_bounce_to_postmaster = yes");
+    world_option(w, "retry_give_up = 1h");
+    start();
+    sim_mailbox_fail_begin(w->host, 1, 1000000, ERR_NO_SPACE);
+    CHECK(put("", 0, 1, "b@bad.example") != 0);
+    CHECK(world_run(w, 3 * HOUR_MS, 10000));
+    CHECK_EQ(sim_log_count(w->host, "result=written"), 1);
+    CHECK_EQ(sim_log_count(w->host, "result=dropped reason=null-sender"), 1);
+    end();
+}
+
+struct notify_row {
+    const char *rcpt;
+    uint8_t notify;
+    const char *action; /* what ann is told; NULL: nothing */
+};
+
+static void test_notify(void)
+{
+    static const struct notify_row rows[] = {
+        {"a@bad.example", 0, "Action: failed\n"},
+        {"a@bad.example", ENVELOPE_FAILURE, "Action: failed\n"},
+        {"a@bad.example", ENVELOPE_NEVER, NULL},
+        {"a@bad.example", ENVELOPE_DELAY, NULL},
+        {"a@bad.example", ENVELOPE_SUCCESS, NULL},
+        {"a@bad.example", ENVELOPE_SUCCESS | ENVELOPE_FAILURE, "Action: failed\n"},
+        {"joe@example.org", 0, NULL},
+        {"joe@example.org", ENVELOPE_FAILURE, NULL},
+        {"joe@example.org", ENVELOPE_NEVER, NULL},
+        {"joe@example.org", ENVELOPE_SUCCESS, "Action: delivered\n"},
+        {"a@good.example", ENVELOPE_SUCCESS, NULL}, /* the peer will */
+        {"a@nodsn.example", ENVELOPE_SUCCESS, "Action: relayed\n"},
+        {"a@nodsn.example", ENVELOPE_FAILURE, NULL},
+        {"a@dead.example", 0, "Action: delayed\n"},
+        {"a@dead.example", ENVELOPE_DELAY, "Action: delayed\n"},
+        {"a@dead.example", ENVELOPE_FAILURE, NULL},
+        {"a@dead.example", ENVELOPE_NEVER, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        begin();
+        start();
+        CHECK(put("ann@example.org", rows[i].notify, 1, rows[i].rcpt) != 0);
+        CHECK(world_run(w, 5 * HOUR_MS, 10000));
+        uint32_t num = world_mails(w, "ann", NULL);
+        bool is_told = rows[i].action != NULL && world_mails(w, "ann", rows[i].action) == 1;
+        if (num != (rows[i].action != NULL) || is_told != (rows[i].action != NULL)) {
+            fprintf(stderr, "row %zu: %u reports\n", i, num);
+            CHECK(false);
+        }
+        w->smtp->fars[2].mode = FAR_ACCEPT;
+        CHECK(world_run(w, 12 * HOUR_MS, 10000));
+        end();
+    }
+}
+
+/* A delay is told once, also when the server starts anew meanwhile; then the end of it. */
+static void test_delay_then_expiry(void)
+{
+    begin();
+    start();
+    CHECK(put("ann@example.org", 0, 2, "a@dead.example", "joe@example.org") != 0);
+    CHECK(world_run(w, 4 * HOUR_MS - MINUTE_MS, 10000));
+    CHECK_EQ(world_mails(w, "ann", NULL), 0);
+    CHECK(world_run(w, 2 * MINUTE_MS, 10000));
+    CHECK_EQ(world_mails(w, "ann", "Action: delayed\n"), 1);
+    for (int i = 0; i < 10; i++) {
+        CHECK(world_run(w, 3 * HOUR_MS, 10000));
+        CHECK(world_stop(w));
+        sim_world_advance(w->world, 30 * DAY_MS); /* switched off */
+        start();
+    }
+    CHECK_EQ(world_mails(w, "ann", NULL), 1);
+    CHECK(world_run(w, 85 * HOUR_MS, 10000));
+    CHECK_EQ(world_mails(w, "ann", NULL), 1);
+    CHECK_EQ(world_num_live(w), 1);
+    CHECK(world_run(w, 2 * HOUR_MS, 10000));
+    CHECK_EQ(world_mails(w, "ann", NULL), 2);
+    CHECK_EQ(world_mails(w, "ann", "Status: 5.4.7\n"), 1);
+    CHECK_EQ(sim_log_count(w->host, "result=expired reason=connection-refused"), 1);
+    end();
+}
+
+/* Mail in a loop, for nowhere, and for a domain without a route. */
+static void test_no_way(void)
+{
+    static char header[110 * 40];
+    begin();
+    world_option(w, "route_list = void.example discard-with-bounce ; *.example mx");
+    start();
+    for (int i = 0; i <= 100; i++) {
+        strcat(header,
+               i % 2 == 0 ? "Received: from a by b; now\r\n" : "RECEIVED: by c;\r\n\tx\r\n");
+    }
+    strcat(header, "Subject: round\r\n\r\nReceived: not one\r\n");
+    const char *const local = "joe@example.org";
+    struct put p = {
+        .sender = "ann@example.org", .rcpts = &local, .num_rcpts = 1, .content = header};
+    CHECK(world_put(w, &p) != 0);
+    CHECK(world_run(w, MINUTE_MS, 10000));
+    CHECK_EQ(world_mails(w, "joe", NULL), 0);
+    CHECK_EQ(world_mails(w, "ann", "Status: 5.4.6\n"), 1);
+    p.content = strchr(header, '\n') + 1; /* one less */
+    CHECK(world_put(w, &p) != 0);
+    CHECK(world_run(w, MINUTE_MS, 10000));
+    CHECK_EQ(world_mails(w, "joe", NULL), 1);
+    CHECK(put("ann@example.org", 0, 1, "x@void.example") != 0);
+    CHECK(put("ann@example.org", 0, 1, "x@elsewhere.test") != 0);
+    CHECK(world_run(w, MINUTE_MS, 10000));
+    CHECK_EQ(world_mails(w, "ann", "Status: 5.7.1\n"), 1);
+    CHECK_EQ(world_mails(w, "ann", "Status: 5.4.4\n"), 1);
+    CHECK_EQ(sim_log_count(w->host, "result=discarded"), 1);
+    end();
+}
+
+/* More recipients fail than there is memory to remember: several reports, each told once. */
+static void test_more_failures_than_items(void)
+{
+    static char names[300][32];
+    static const char *rcpts[300];
+    struct put p = {.sender = "ann@example.org", .rcpts = rcpts, .num_rcpts = 300};
+    for (int i = 0; i < 300; i++) {
+        snprintf(names[i], sizeof names[i], "u%03d@bad.example", i);
+        rcpts[i] = names[i];
+    }
+    begin();
+    start();
+    CHECK(world_put(w, &p) != 0);
+    CHECK(world_run(w, DAY_MS, 100000));
+    uint32_t num = world_mails(w, "ann", NULL);
+    CHECK(num >= 5 && num <= 10);
+    for (int i = 0; i < 300; i++) {
+        CHECK_EQ(world_mails(w, "ann", names[i]), 1);
+    }
+    end();
+}
+
+/* RET=FULL and a large message: its header only, above what the composer returns. */
+static void test_returned_content(void)
+{
+    static const uint32_t fillers[] = {10, 1000, 5000};
+    const char *const rcpt = "a@bad.example";
+    for (size_t i = 0; i < 3; i++) {
+        struct put p = {.sender = "ann@example.org",
+                        .rcpts = &rcpt,
+                        .num_rcpts = 1,
+                        .flags = ENVELOPE_RET_FULL,
+                        .num_filler = fillers[i]};
+        begin();
+        start();
+        CHECK(world_put(w, &p) != 0);
+        CHECK(world_run(w, MINUTE_MS, 10000));
+        CHECK_EQ(world_mails(w, "ann", "Subject: test\n"), 1);
+        CHECK_EQ(world_mails(w, "ann", "01234567890123456789"), fillers[i] < 5000);
+        end();
+    }
+}
+
+static const struct test_case cases[] = {
+    {"failure-to-local-sender", test_failure_to_local_sender},
+    {"failure-to-remote-sender", test_failure_to_remote_sender},
+    {"double-bounce", test_double_bounce},
+    {"postmaster-is-asked-once", test_postmaster_is_asked_once},
+    {"notify", test_notify},
+    {"delay-then-expiry", test_delay_then_expiry},
+    {"no-way", test_no_way},
+    {"more-failures-than-items", test_more_failures_than_items},
+    {"returned-content", test_returned_content},
+};
+
+TEST_MAIN(cases)

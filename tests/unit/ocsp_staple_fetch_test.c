@@ -1,0 +1,242 @@
+/* What becomes of proofs that were fetched: judged by the table, written into their file without
+ * harm to what else is in it, and not read back. */
+#include "ocsp_staple_fetch.h"
+
+#include "pem.h"
+#include "staple_world.h"
+
+#define LABEL "OCSP RESPONSE"
+
+static const char *why;
+
+static struct slice later(void)
+{
+    return proof_of("20260614120000Z", "20260622000000Z", MAKE_GOOD);
+}
+
+static enum fetch_verdict offer(struct slice der)
+{
+    return staple_offer(&t.staple, 0, 0, der, &t.now, scratch(), &why);
+}
+
+static struct slice file(const char *path)
+{
+    size_t i = find_file(path);
+    return i == NUM_FILES ? slice_make(NULL, 0) : t.files[i].bytes;
+}
+
+static void open_good(void)
+{
+    setup();
+    CHECK_EQ(open_it(), ERR_OK);
+}
+
+/* --- What is wanted ----------------------------------------------------------------------------
+ */
+
+static void test_wants(void)
+{
+    struct staple_wanted w;
+    open_good();
+    CHECK(staple_wants(&t.staple, 0, 0, &w));
+    CHECK(strcmp(w.path, "/proof") == 0 && strcmp(w.certificate, "/chain") == 0);
+    CHECK(strcmp(w.why_not, "no-responder") == 0);
+    CHECK_EQ(w.id.serial_len, 4);
+    CHECK(!staple_wants(&t.staple, 0, 1, &w)); /* a file in DER */
+    CHECK(!staple_wants(&t.staple, 1, 0, &w)); /* no such pair */
+    struct fetch_life life;
+    staple_life(&t.staple, 0, 0, &life);
+    CHECK(life.exists && !life.is_refusal);
+    CHECK_EQ(life.end_s - life.begin_s, 7 * 86400); /* with skew and margin */
+    staple_life(&t.staple, 0, 1, &life);
+    CHECK(!life.exists);
+    staple_life(&t.staple, 1, 0, &life);
+    CHECK(!life.exists);
+    teardown();
+    setup();
+    put("/chain", maker_pem("CERTIFICATE", t.keys.leaf.whole));
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK(staple_wants(&t.staple, 0, 0, &w) && strcmp(w.why_not, "no-issuer") == 0);
+    teardown();
+    setup();
+    t.conf.ocsp_file = "";
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK(!staple_wants(&t.staple, 0, 0, &w));
+    teardown();
+}
+
+/* --- Judging -----------------------------------------------------------------------------------
+ */
+
+static void test_offers(void)
+{
+    struct fetch_life life;
+    open_good();
+    struct slice first = file("/proof"), new = later();
+    CHECK_EQ(offer(SLICE_LITERAL("junk")), FETCH_REFUSED);
+    CHECK(strcmp(why, "malformed") == 0);
+    CHECK_EQ(offer(proof_of("20260601000000Z", "20260608000000Z", MAKE_GOOD)), FETCH_REFUSED);
+    CHECK(strcmp(why, "expired") == 0);
+    CHECK_EQ(offer(proof_of("20260616000000Z", "20260622000000Z", MAKE_GOOD)), FETCH_REFUSED);
+    CHECK(strcmp(why, "not-yet-valid") == 0);
+    CHECK_EQ(offer(proof_of("20260613000000Z", "20260622000000Z", MAKE_GOOD)), FETCH_NOT_NEWER);
+    CHECK_EQ(offer(proof_of("20260613000000Z", "20260622000000Z", MAKE_REVOKED)), FETCH_NOT_NEWER);
+    CHECK_EQ(offer(first), FETCH_NOT_NEWER);
+    CHECK(strcmp(why, "not-newer") == 0);
+    CHECK(serves(first));
+    CHECK_EQ(offer(new), FETCH_TAKEN);
+    CHECK(strcmp(why, "good") == 0);
+    CHECK(serves(new));
+    struct slice no = proof_of("20260614130000Z", "20260622000000Z", MAKE_REVOKED);
+    CHECK_EQ(offer(no), FETCH_TAKEN);
+    CHECK_EQ(reason(), OCSP_REVOKED);
+    staple_life(&t.staple, 0, 0, &life);
+    CHECK(life.exists && life.is_refusal);
+    CHECK_EQ(offer(no), FETCH_NOT_NEWER);
+    CHECK_EQ(offer(later()), FETCH_NOT_NEWER);
+    CHECK_EQ(reason(), OCSP_REVOKED);
+    teardown();
+}
+
+/* What somebody else has put into the file counts first. */
+static void test_file_first(void)
+{
+    open_good();
+    put("/proof", proof_of("20260614180000Z", "20260622000000Z", MAKE_GOOD));
+    CHECK_EQ(offer(later()), FETCH_NOT_NEWER);
+    CHECK(serves(file("/proof")));
+    teardown();
+}
+
+/* --- Writing -----------------------------------------------------------------------------------
+ */
+
+enum form {
+    DER_FILE,
+    JUNK_FILE,
+    ONE,
+    FIRST_OF_TWO,
+    BETWEEN,
+    WITHOUT_END_OF_LINE,
+    ONLY_OTHERS,
+    OTHERS_WITHOUT_END_OF_LINE,
+    DAMAGED_BEHIND,
+    DAMAGED_ITSELF,
+    NUM_FORMS
+};
+
+/* A file, and what it is to be with der in it. */
+static void make_form(enum form form, struct slice der, struct slice *out, struct slice *out_want)
+{
+    struct slice old = maker_pem(LABEL, good_proof()), new = maker_pem(LABEL, der);
+    struct slice other = maker_pem(LABEL, SLICE_LITERAL("no response at all"));
+    struct slice note = SLICE_LITERAL("a note\n"), end = SLICE_LITERAL("\n");
+    struct slice cert = maker_pem("CERTIFICATE", t.keys.leaf.whole);
+    struct slice cut = slice_make(old.ptr, old.len - 10), open_end = old, other_open = other;
+    open_end.len--;
+    other_open.len--;
+    const struct slice rows[NUM_FORMS][2] = {
+        [DER_FILE] = {good_proof(), der},
+        [JUNK_FILE] = {SLICE_LITERAL("junk"), der},
+        [ONE] = {old, new},
+        [FIRST_OF_TWO] = {JOIN(old, other), JOIN(new, other)},
+        [BETWEEN] = {JOIN(note, other, cert, note, old, note, cert),
+                     JOIN(note, other, cert, note, new, note, cert)},
+        [WITHOUT_END_OF_LINE] = {open_end, new},
+        [ONLY_OTHERS] = {JOIN(cert, other, note), JOIN(cert, other, note, new)},
+        [OTHERS_WITHOUT_END_OF_LINE] = {other_open, JOIN(other_open, end, new)},
+        /* What cannot be read by anybody goes. */
+        [DAMAGED_BEHIND] = {JOIN(old, cut), JOIN(new, cut)},
+        [DAMAGED_ITSELF] = {JOIN(other, cut), JOIN(other, new)},
+    };
+    *out = rows[form][0];
+    *out_want = rows[form][1];
+}
+
+static void test_forms(void)
+{
+    for (int form = 0; form < NUM_FORMS; form++) {
+        struct slice before, want;
+        setup();
+        struct slice der = later();
+        make_form((enum form)form, der, &before, &want);
+        put("/proof", before);
+        CHECK_EQ(open_it(), ERR_OK);
+        CHECK_EQ(offer(der), FETCH_TAKEN);
+        CHECK_EQ(staple_save(&t.staple, 0, 0, der, scratch()), ERR_OK);
+        if (!slice_equal(file("/proof"), want)) {
+            fprintf(stderr, "form %d:\n%.*s\n", form, (int)file("/proof").len,
+                    (const char *)file("/proof").ptr);
+            CHECK(false);
+        }
+        /* It is not read back; a restart reads it. */
+        int num_reads = t.num_reads;
+        next_second();
+        next_second();
+        CHECK_EQ(t.num_reads, num_reads);
+        CHECK(serves(der));
+        staple_close(&t.staple);
+        CHECK_EQ(open_it(), ERR_OK);
+        CHECK(serves(der));
+        teardown();
+    }
+}
+
+/* The name of an absent file says its form. */
+static void test_absent(void)
+{
+    static const char *const names[] = {"/proof", "/proof.pem", "/proofpem", "/proof.pem.der"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        setup();
+        struct slice der = later();
+        bool is_pem = i == 1;
+        t.conf.ocsp_file = names[i];
+        drop("/proof");
+        put(names[i], slice_make(NULL, 0)); /* so that it may be written */
+        t.files[find_file(names[i])].fails = ERR_ABSENT;
+        CHECK_EQ(open_it(), ERR_OK);
+        struct staple_wanted w;
+        CHECK(staple_wants(&t.staple, 0, 0, &w));
+        CHECK_EQ(offer(der), FETCH_TAKEN);
+        CHECK_EQ(staple_save(&t.staple, 0, 0, der, scratch()), ERR_OK);
+        CHECK(slice_equal(file(names[i]), is_pem ? maker_pem(LABEL, der) : der));
+        teardown();
+    }
+}
+
+static void test_save_fails(void)
+{
+    open_good();
+    struct slice der = later(), before = file("/proof");
+    CHECK_EQ(offer(der), FETCH_TAKEN);
+    t.replace_fails = true;
+    CHECK_EQ(staple_save(&t.staple, 0, 0, der, scratch()), ERR_IO);
+    t.replace_fails = false;
+    t.files[find_file("/proof")].fails = ERR_DENIED;
+    CHECK_EQ(staple_save(&t.staple, 0, 0, der, scratch()), ERR_DENIED);
+    t.files[find_file("/proof")].fails = ERR_OK;
+    CHECK_EQ(staple_save(&t.staple, 0, 1, der, scratch()), ERR_UNSUPPORTED); /* a file in DER */
+    CHECK(slice_equal(file("/proof"), before));
+    next_second();
+    CHECK(serves(der)); /* the old file does not come back */
+    /* There is no room for one more beside the others. */
+    static uint8_t text[90 * 1024];
+    memset(text, '\n', sizeof text);
+    memcpy(text, "-----BEGIN X-----\n", 18);
+    put("/proof", slice_make(text, sizeof text));
+    static uint8_t big[8000];
+    CHECK_EQ(staple_save(&t.staple, 0, 0, slice_make(big, sizeof big), scratch()), ERR_TOO_BIG);
+    CHECK_EQ(file("/proof").len, sizeof text);
+    CHECK_EQ(staple_save(&t.staple, 0, 0, der, scratch()), ERR_OK);
+    CHECK(file("/proof").len > sizeof text);
+    teardown();
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        {"wants", test_wants}, {"offers", test_offers}, {"file_first", test_file_first},
+        {"forms", test_forms}, {"absent", test_absent}, {"save_fails", test_save_fails},
+    };
+    return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
+}

@@ -1,0 +1,73 @@
+/* Levels rise by one and sink with time; a full table forgets the oldest. */
+#include "rate.h"
+
+#include "test.h"
+
+#define HOUR_MS UINT64_C(3600000)
+
+static struct rate items[4];
+static struct rates table = {items, 4, 12345};
+
+static uint64_t key(const char *text)
+{
+    return rate_key(&table, 1, slice_of_string(text));
+}
+
+static void test_levels(void)
+{
+    uint64_t now = HOUR_MS;
+    memset(items, 0, sizeof items);
+    CHECK_EQ(rate_level(&table, key("a"), 60, now), 0);
+    for (uint32_t i = 1; i <= 5; i++) {
+        CHECK_EQ(rate_count(&table, key("a"), 60, now), i);
+    }
+    CHECK_EQ(rate_level(&table, key("b"), 60, now), 0);
+    CHECK_EQ(rate_level(&table, key("a"), 60, now + 59999), 5);
+    CHECK_EQ(rate_level(&table, key("a"), 60, now + 60000), 4);
+    CHECK_EQ(rate_level(&table, key("a"), 60, now + 5 * 60000), 0);
+    CHECK_EQ(rate_count(&table, key("a"), 60, now + HOUR_MS), 1);
+    CHECK_EQ(rate_level(&table, key("a"), 60, now), 1); /* a clock that stands still is borne */
+}
+
+static void test_steady(void)
+{
+    uint64_t now = HOUR_MS;
+    uint32_t level = 0;
+    memset(items, 0, sizeof items);
+    for (int i = 0; i < 1000; i++, now += HOUR_MS / 100) {
+        level = rate_count(&table, key("a"), 100, now);
+    }
+    CHECK_EQ(level, 1);
+}
+
+static void test_full(void)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e"};
+    memset(items, 0, sizeof items);
+    for (uint64_t i = 0; i < 5; i++) {
+        rate_count(&table, key(names[i]), 60, HOUR_MS + i);
+    }
+    CHECK_EQ(rate_level(&table, key("a"), 60, HOUR_MS + 5), 0);
+    for (uint64_t i = 1; i < 5; i++) {
+        CHECK_EQ(rate_level(&table, key(names[i]), 60, HOUR_MS + 5), 1);
+    }
+}
+
+static void test_keys(void)
+{
+    struct rates other = {items, 4, 54321};
+    CHECK(key("a") != rate_key(&table, 2, SLICE_LITERAL("a")));
+    CHECK(key("a") != rate_key(&other, 1, SLICE_LITERAL("a")));
+    CHECK(key("a") != key("b"));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        {"levels", test_levels},
+        {"steady", test_steady},
+        {"full", test_full},
+        {"keys", test_keys},
+    };
+    return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
+}

@@ -1,0 +1,372 @@
+/* The SMTP client's engine: every cell of its table, dialogues at once and byte by byte. */
+#include "smtp_client_table.h"
+
+#include "envelope.h"
+#include "test.h"
+#include "text.h"
+
+struct play {
+    struct smtp_client client;
+    uint8_t memory[SMTP_CLIENT_COMMAND_MAX + 100];
+    const char *options;
+    char told[1024];
+    char said[65536];
+    uint32_t num_messages; /* begun */
+    size_t content_at;
+    bool stays; /* at READY, says nothing */
+    bool ended;
+};
+
+static bool has(const struct play *p, char option)
+{
+    return strchr(p->options, option) != NULL;
+}
+
+static uint32_t num_rcpts(const struct play *p)
+{
+    const char *digit = strpbrk(p->options, "1234579");
+    return digit == NULL ? 1 : (uint32_t)(*digit - '0');
+}
+
+static struct slice content_of(const struct play *p)
+{
+    return has(p, 'S') ? SLICE_LITERAL(".\r\n..a\r\nb.\r\n.\r\n")
+                       : SLICE_LITERAL("Subject: x\r\n\r\nhello\r\n");
+}
+
+static void tell(struct play *p, const char *word, long number, const char *rest)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%s%s", p->told[0] == 0 ? "" : " ", word);
+    strcat(p->told, text);
+    if (number >= 0) {
+        snprintf(text, sizeof text, "%ld=%u", number, p->client.answer.code);
+        strcat(p->told, text);
+    }
+    strcat(p->told, rest);
+}
+
+static void begin(struct play *p, const char *options)
+{
+    memset(p, 0, sizeof *p);
+    p->options = options;
+    struct smtp_client_conf conf = {
+        .hostname = SLICE_LITERAL("me.example"),
+        .is_lmtp = has(p, 'L'),
+        .shuns_itself = has(p, 'W'),
+        .tls = has(p, 'T')   ? SMTP_CLIENT_TLS_IF_OFFERED
+               : has(p, 'R') ? SMTP_CLIENT_TLS_REQUIRED
+               : has(p, 'O') ? SMTP_CLIENT_TLS_ON
+                             : SMTP_CLIENT_TLS_NEVER,
+    };
+    if (has(p, 'A')) {
+        conf.user = SLICE_LITERAL("joe");
+        conf.password = SLICE_LITERAL("secret");
+    }
+    smtp_client_begin(&p->client, &conf, buf_make(p->memory, sizeof p->memory));
+}
+
+static void begin_mail(struct play *p)
+{
+    struct smtp_client_mail mail = {
+        .sender = SLICE_LITERAL("s@example.org"),
+        .content_len = content_of(p).len,
+        .is_8bit = has(p, '8'),
+        .is_smtputf8 = has(p, 'U'),
+        .num_rcpts = num_rcpts(p),
+    };
+    if (has(p, 'D')) {
+        mail.ret = "HDRS";
+        mail.envid = SLICE_LITERAL("a+b=c d");
+    }
+    p->num_messages++;
+    p->content_at = 0;
+    smtp_client_mail(&p->client, &mail);
+}
+
+static void give_rcpt(struct play *p)
+{
+    char address[32];
+    uint32_t number = p->client.rcpt + (strstr(p->told, "r!") != NULL);
+    snprintf(address, sizeof address, "r%u@example.org", number);
+    struct smtp_client_rcpt rcpt = {.address = slice_of_string(address)};
+    if (has(p, 'D')) {
+        rcpt.notify = ENVELOPE_SUCCESS | ENVELOPE_DELAY;
+        rcpt.orcpt = SLICE_LITERAL("rfc822;o+o@example.org");
+    }
+    if (has(p, 'u')) {
+        rcpt.orcpt = SLICE_LITERAL("utf-8;\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80+\\@x");
+    }
+    if (has(p, 'X') && number == 0) {
+        rcpt.address = SLICE_LITERAL("r0@example.org>\r\nRSET");
+        CHECK(!smtp_client_rcpt(&p->client, &rcpt));
+        smtp_client_skip_rcpt(&p->client);
+        tell(p, "r!", -1, "");
+        return;
+    }
+    CHECK(smtp_client_rcpt(&p->client, &rcpt));
+    tell(p, "r", -1, "");
+}
+
+static void give_content(struct play *p)
+{
+    struct slice rest = content_of(p);
+    if (p->content_at == 0) {
+        tell(p, "c", -1, "");
+    }
+    slice_skip(&rest, p->content_at);
+    rest.len = rest.len < 5 ? rest.len : 5; /* in pieces */
+    p->content_at += smtp_client_content(&p->client, rest);
+}
+
+static bool is_ready(struct play *p)
+{
+    uint32_t wanted = has(p, 'm') ? 2 : 1;
+    if (p->stays) {
+        tell(p, "G", -1, "x");
+        return false;
+    }
+    if (p->num_messages < wanted) {
+        tell(p, "G", -1, "");
+        begin_mail(p);
+    } else {
+        tell(p, "G", -1, "x");
+        smtp_client_quit(&p->client);
+    }
+    return true;
+}
+
+static void drain(struct play *p)
+{
+    struct slice out = buf_slice(&p->client.out);
+    size_t len = strlen(p->said);
+    CHECK(!p->client.out.overflow);
+    CHECK(len + out.len < sizeof p->said);
+    memcpy(p->said + len, out.ptr, out.len);
+    p->said[len + out.len] = 0;
+    smtp_client_sent(&p->client, out.len);
+}
+
+/* One event; false: nothing more happens now. */
+static bool turn(struct play *p, struct slice *in)
+{
+    size_t said_len = p->client.out.len;
+    switch (smtp_client_next(&p->client, in)) {
+    case SMTP_CLIENT_WAIT:
+        drain(p);
+        return said_len != 0;
+    case SMTP_CLIENT_STARTTLS:
+        tell(p, "T", -1, "");
+        drain(p);
+        if (!p->stays) {
+            smtp_client_tls_begun(&p->client);
+        }
+        return !p->stays;
+    case SMTP_CLIENT_READY:
+        return is_ready(p);
+    case SMTP_CLIENT_GIVE_RCPT:
+        give_rcpt(p);
+        return true;
+    case SMTP_CLIENT_GIVE_CONTENT:
+        give_content(p);
+        return true;
+    case SMTP_CLIENT_RCPT_ANSWER:
+        tell(p, "R", (long)p->client.rcpt, "");
+        return true;
+    case SMTP_CLIENT_MAIL_ANSWER:
+        tell(p, "M=", -1, "");
+        snprintf(p->told + strlen(p->told), 8, "%u", p->client.answer.code);
+        return true;
+    case SMTP_CLIENT_DONE:
+        tell(p, "D", -1, "");
+        return true;
+    case SMTP_CLIENT_ENDED:
+        tell(p, "E:", -1, p->client.reason == NULL ? "" : p->client.reason);
+        p->ended = true;
+        drain(p);
+        return false;
+    case SMTP_CLIENT_TURN:
+    case SMTP_CLIENT_AGAIN:
+        CHECK(false);
+        return false;
+    }
+    return false;
+}
+
+static void hear(struct play *p, struct slice bytes, size_t piece_len)
+{
+    uint8_t kept[2048];
+    size_t kept_len = 0;
+    while (!p->ended) {
+        struct slice piece;
+        slice_take(&bytes, bytes.len < piece_len ? bytes.len : piece_len, &piece);
+        CHECK(kept_len + piece.len <= sizeof kept);
+        memcpy(kept + kept_len, piece.ptr, piece.len);
+        struct slice in = slice_make(kept, kept_len + piece.len);
+        for (int i = 0; i < 1000 && turn(p, &in); i++) {
+        }
+        memmove(kept, in.ptr, in.len);
+        kept_len = in.len;
+        if (slice_is_empty(bytes)) {
+            break;
+        }
+    }
+}
+
+static void play(struct play *p, const char *options, const char *peer, size_t piece_len)
+{
+    begin(p, options);
+    for (bool is_last = false; !is_last && !p->ended;) {
+        const char *end = strchr(peer, '~');
+        is_last = end == NULL;
+        hear(p, slice_make(peer, is_last ? strlen(peer) : (size_t)(end - peer)), piece_len);
+        if (!is_last) {
+            strcat(p->said, "~");
+            peer = end + 1;
+        }
+    }
+}
+
+/* "~" stands where the peer's words came in between; where we had nothing to say, two meet. */
+static void squeeze(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from != 0; from++) {
+        if (*from != '~' || (from[1] != 0 && from[1] != '~')) {
+            *to++ = *from;
+        }
+    }
+    *to = 0;
+}
+
+static void check_dialogue(const char *name, const char *options, const char *peer,
+                           const char *said, const char *told, size_t piece_len)
+{
+    static struct play p;
+    char want[4096];
+    play(&p, options, peer, piece_len);
+    snprintf(want, sizeof want, "%s", said[0] == '~' ? said + 1 : said);
+    char *got = p.said[0] == '~' ? p.said + 1 : p.said;
+    squeeze(got);
+    squeeze(want);
+    if (strcmp(got, want) != 0 || strcmp(p.told, told) != 0) {
+        fprintf(stderr, "%s, pieces of %zu:\n  said '%s'\n  want '%s'\n  told '%s'\n  want '%s'\n",
+                name, piece_len, got, want, p.told, told);
+    }
+    CHECK(strcmp(got, want) == 0);
+    CHECK(strcmp(p.told, told) == 0);
+}
+
+static void test_dialogues(void)
+{
+#define DIALOGUE(name, options, peer, said, told)            \
+    check_dialogue(name, options, peer, said, told, 100000); \
+    check_dialogue(name, options, peer, said, told, 1);
+#include "../tables/smtp_client_dialogues.def"
+#undef DIALOGUE
+}
+
+/* What brings a session into a state: options, and what the peer has said. */
+static const struct {
+    const char *options, *peer;
+} ways[NUM_SMTP_CLIENT_STATES] = {
+    [SMTP_CLIENT_STATE_GREETING] = {"1", ""},
+    [SMTP_CLIENT_STATE_EHLO] = {"1", "220 a\r\n"},
+    [SMTP_CLIENT_STATE_HELO] = {"1", "220 a\r\n~500 b\r\n"},
+    [SMTP_CLIENT_STATE_STARTTLS] = {"1T", "220 a\r\n~250-a\r\n250 STARTTLS\r\n"},
+    [SMTP_CLIENT_STATE_TLS] = {"1T", "220 a\r\n~250-a\r\n250 STARTTLS\r\n~220 go\r\n"},
+    [SMTP_CLIENT_STATE_AUTH] = {"1OA", "220 a\r\n~250-a\r\n250 AUTH PLAIN\r\n"},
+    [SMTP_CLIENT_STATE_READY] = {"1", "220 a\r\n~250 a\r\n"},
+    [SMTP_CLIENT_STATE_RSET] = {"1m", "220 a\r\n~250 a\r\n~250 b\r\n~550 c\r\n"},
+    [SMTP_CLIENT_STATE_MAIL] = {"1", "220 a\r\n~250 a\r\n"},
+    [SMTP_CLIENT_STATE_RCPT] = {"1", "220 a\r\n~250 a\r\n~250 b\r\n"},
+    [SMTP_CLIENT_STATE_DATA] = {"1", "220 a\r\n~250 a\r\n~250 b\r\n~250 c\r\n"},
+    [SMTP_CLIENT_STATE_CONTENT] = {"1", "220 a\r\n~250 a\r\n~250 b\r\n~250 c\r\n"},
+    [SMTP_CLIENT_STATE_END] = {"1", "220 a\r\n~250 a\r\n~250 b\r\n~250 c\r\n~354 d\r\n"},
+    [SMTP_CLIENT_STATE_QUIT] = {"1", "220 a\r\n~250 a\r\n~550 b\r\n"},
+};
+
+static unsigned kinds_seen[NUM_SMTP_CLIENT_STATES];
+
+static unsigned kind_bit(const char *reply)
+{
+    return strncmp(reply, "421", 3) == 0 ? 1u
+           : reply[0] == 'b'             ? 2u
+           : reply[0] == 'e'             ? 4u
+                                         : 8u << (reply[0] - '2');
+}
+
+static void check_cell(enum smtp_client_state state, const char *reply, const char *told,
+                       enum smtp_client_state next)
+{
+    static struct play p;
+    const char *steps[8];
+    char peer[256];
+    size_t num_steps = 0;
+    begin(&p, ways[state].options);
+    snprintf(peer, sizeof peer, "%s", ways[state].peer);
+    for (char *at = strtok(peer, "~"); at != NULL; at = strtok(NULL, "~")) {
+        steps[num_steps++] = at;
+    }
+    for (size_t i = 0; i < num_steps; i++) {
+        p.stays = i + 1 == num_steps &&
+                  (state == SMTP_CLIENT_STATE_READY || state == SMTP_CLIENT_STATE_TLS);
+        hear(&p, slice_of_string(steps[i]), 1000);
+    }
+    if (state == SMTP_CLIENT_STATE_CONTENT) { /* of which nothing has been given */
+        struct slice go = SLICE_LITERAL("354 go\r\n");
+        CHECK_EQ(smtp_client_next(&p.client, &go), SMTP_CLIENT_GIVE_CONTENT);
+        p.client.out.len = p.client.out.cap; /* and the peer takes nothing more */
+    }
+    CHECK_EQ(p.client.state, state);
+    CHECK(smtp_client_timeout_ms(&p.client) >= 60000);
+    p.told[0] = 0;
+    p.stays = true;
+    if (strcmp(reply, "eof") == 0) {
+        smtp_client_lost(&p.client, "eof");
+    }
+    struct slice in = reply[0] == 'e' ? slice_make(NULL, 0) : slice_of_string(reply);
+    for (int i = 0; i < 1000 && turn(&p, &in) && !p.ended; i++) {
+    }
+    if (strcmp(p.told, told) != 0 || p.client.state != next) {
+        fprintf(stderr, "%s, '%.3s': told '%s', want '%s'; state %s\n",
+                smtp_client_state_name(state), reply, p.told, told,
+                smtp_client_state_name((enum smtp_client_state)p.client.state));
+    }
+    CHECK(strcmp(p.told, told) == 0);
+    CHECK_EQ(p.client.state, next);
+    kinds_seen[state] |= kind_bit(reply);
+}
+
+static void test_states(void)
+{
+#define CELL(state, reply, told, next) \
+    check_cell(SMTP_CLIENT_STATE_##state, reply, told, SMTP_CLIENT_STATE_##next);
+#include "../tables/smtp_client_states.def"
+#undef CELL
+    for (int i = 0; i < NUM_SMTP_CLIENT_STATES; i++) {
+        CHECK_EQ(kinds_seen[i], i == SMTP_CLIENT_STATE_ENDED ? 0u : 127u);
+    }
+}
+
+/* Only from the last byte of the content to its answer may a peer have taken what it did not
+ * confirm. */
+static void test_unsure(void)
+{
+    static struct play p;
+    static const char *const steps[] = {"220 a\r\n", "250 a\r\n", "250 b\r\n",
+                                        "250 c\r\n", "354 d\r\n", "250 e\r\n"};
+    begin(&p, "1");
+    for (size_t i = 0; i < 6; i++) {
+        hear(&p, slice_of_string(steps[i]), 1000);
+        CHECK_EQ(p.client.is_unsure, i == 4);
+    }
+}
+
+static const struct test_case cases[] = {
+    {"states", test_states},
+    {"dialogues", test_dialogues},
+    {"unsure", test_unsure},
+};
+
+TEST_MAIN(cases)
