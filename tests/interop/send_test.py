@@ -2,11 +2,12 @@
 """Mail that goes on: to Exim, Postfix and Dovecot as next hops, and past every failure that smtp-sink can make."""
 
 import re
+import signal
 import sys
 
 import harness
 import peers
-from harness import LIMIT_S, Failed, Pki, Server, body_of, check, check_equal, hello, same_body, wait_until
+from harness import Pki, Server, body_of, check, check_equal, hello
 
 REMOTE = "remote.example"
 VERSIONS = ("1.2", "1.3")
@@ -35,8 +36,9 @@ def send(s, number=1, to=f"all@{REMOTE}", sender="alice@test.example", params=""
 
 
 def outcome(s, name, result, number=1):
-    """The delivery lines of that message with that result."""
-    return s.wait_log("delivery", f"id={name}", f"result={result}", number=number)
+    """The delivery lines of that message with that result, and what the log says of the connections."""
+    s.wait_log("delivery", f"id={name}", f"result={result}", number=number)
+    return "\n".join(s.log_lines("relay", f"id={name}") + s.log_lines("relay-try", f"id={name}"))
 
 
 def without_trace(message):
@@ -66,7 +68,7 @@ def test_exim_good():
         peer, pki = exim_with("good", version)
         s = relay(peer, pki=pki, route_list=f"{REMOTE} smtp:localhost:{peer.port}", hosts_require_ocsp="*")
         name, body = send(s)
-        line = outcome(s, name, "delivered")[0]
+        line = outcome(s, name, "relayed")
         check("tls_out_ocsp=verified" in line and f"TLSv{version}" in line, line)
         arrived(peer, body)
         s.stop()
@@ -78,26 +80,60 @@ def test_exim_without_proof():
         peer, pki = exim_with(None, version)
         s = relay(peer, pki=pki, route_list=f"{REMOTE} smtp:localhost:{peer.port}", hosts_require_ocsp="*")
         name, body = send(s)
-        line = outcome(s, name, "deferred")[0]
-        check("tls_out_ocsp=notresp" in line, line)
+        line = outcome(s, name, "deferred")
+        check("tls_out_ocsp=no-response" in line, line)
         check_equal(peer.files(), [], "messages at the peer")
         s.configure(hosts_require_ocsp=None)
-        s.send_signal(1)
-        line = outcome(s, name, "delivered")[0]
-        check("tls_out_ocsp=notresp" in line, line)
+        s.send_signal(signal.SIGHUP)
+        line = outcome(s, name, "relayed")
+        check("tls_out_ocsp=no-response" in line, line)
         arrived(peer, body)
         s.stop()
 
 
-def test_exim_revoked():
-    """A peer whose certificate is revoked gets nothing, asked for or not."""
-    peer, pki = exim_with("revoked", "1.3")
-    s = relay(peer, pki=pki, route_list=f"{REMOTE} smtp:localhost:{peer.port}")
-    name, _ = send(s)
-    line = outcome(s, name, "deferred")[0]
-    check("tls_out_ocsp=failed" in line, line)
-    check_equal(peer.files(), [], "messages at the peer")
-    s.stop()
+# --- Whatever OpenSSL can be made to staple ----------------------------------------------------------
+
+GOOD = ("good", "delegate", "large")
+USELESS = (None, "expired", "future", "no-next-update", "unknown", "other")
+OCSP_WORD = {**{k: "verified" for k in GOOD}, **{k: "failed" for k in USELESS}, None: "no-response", "revoked": "failed"}
+
+
+def test_stapler():
+    """Proof, option and TLS version: what goes, what waits, and what the log calls it."""
+    pki = Pki()
+    staplers = {}
+    for version in VERSIONS:
+        for kind in (*GOOD, *USELESS, "revoked"):
+            staplers[version, kind] = peers.Stapler(pki, pki.proof(kind) if kind else None, version)
+    names = {key: f"d{n}.example" for n, key in enumerate(staplers)}
+    routes = " ; ".join(f"{names[key]} smtps:localhost:{one.port}" for key, one in staplers.items())
+    for mode in ("require", "request", "off"):
+        lists = {"hosts_require_ocsp": "*" if mode == "require" else None, "hosts_request_ocsp": "" if mode == "off" else "*"}
+        s = Server(
+            relay_from_hosts="127.0.0.1",
+            route_list=routes,
+            remote_tls_verify_certificates=pki.root,
+            retry_min="2s",
+            retry_max="3s",
+            **lists,
+        )
+        body = body_of(1, 2000)
+        with_ids = hello(s)
+        ids = {key: with_ids.message(body, f"x@{names[key]}", "bob@test.example") for key in staplers}
+        with_ids.quit()
+        for (version, kind), name in ids.items():
+            stops = kind not in GOOD if mode == "require" else kind == "revoked" and mode == "request"
+            log = outcome(s, name, "deferred" if stops else "relayed")
+            lines = [l for l in log.splitlines() if f"TLSv{version}" in l]
+            word = "not-requested" if mode == "off" else OCSP_WORD[kind]
+            check(lines, f"{mode} {version} {kind}: not over TLS {version}:\n{log}")
+            check(all(f"tls_out_ocsp={word}" in l for l in lines), f"{mode} {version} {kind}: not {word}:\n{log}")
+            check(not s.log_lines("relay", f"id={name}", "tls=no", "delivered=1"), f"in plaintext: {log}")
+        s.stop()
+        goes = sum(kind in GOOD for _, kind in staplers) if mode == "require" else len(staplers) - 2 * (mode == "request")
+        check_equal(sum(len(one.got) for one in staplers.values()), goes, f"messages that arrived under {mode}")
+        for one in staplers.values():
+            one.got.clear()
 
 
 # --- Postfix --------------------------------------------------------------------------------------
@@ -111,7 +147,7 @@ def test_postfix():
         s = relay(peer, pki=pki)
         names = [send(s, n) for n in range(5)]
         for name, body in names:
-            line = outcome(s, name, "delivered")[0]
+            line = outcome(s, name, "relayed")
             check(f"TLSv{version}" in line, line)
         arrived(peer, names[0][1], 5)
         s.stop()
@@ -122,7 +158,7 @@ def test_postfix_requires_proof():
     peer = peers.Postfix(pki)
     s = relay(peer, pki=pki, route_list=f"{REMOTE} smtp:localhost:{peer.port}", hosts_require_ocsp="*")
     name, _ = send(s)
-    check("tls_out_ocsp=notresp" in outcome(s, name, "deferred")[0], "deferred for want of a proof")
+    check("tls_out_ocsp=no-response" in outcome(s, name, "deferred"), "deferred for want of a proof")
     check_equal(peer.files(), [], "messages at the peer")
     s.stop()
 
@@ -131,7 +167,7 @@ def test_postfix_plaintext():
     peer = peers.Postfix()
     s = relay(peer)
     name, body = send(s)
-    outcome(s, name, "delivered")
+    outcome(s, name, "relayed")
     arrived(peer, body)
     s.stop()
     s = relay(peer, hosts_require_tls="*")
@@ -155,7 +191,7 @@ def test_dovecot():
         peer.messages(2 * number + 2)
         report = s.messages("alice", 1)[0]
         check(b"multipart/report" in report and b"zed@remote.example" in report and b"5.1.1" in report, report.decode())
-        check(b"Final-Recipient: rfc822;bob@" not in report and b"Action: failed" in report, report.decode())
+        check(b"Final-Recipient: rfc822; bob@" not in report and b"Action: failed" in report, report.decode())
         s.stop()
 
 
@@ -168,50 +204,57 @@ PERMANENT = [("-f", at) for at in ("MAIL", "RCPT", "DATA", ".")]
 LATER = [("-f", at) for at in ("CONNECT", "EHLO,HELO")]
 
 
+def routes_to(sinks):
+    return " ; ".join(f"d{n}.example smtp:127.0.0.1:{sink.port}" for n, sink in enumerate(sinks))
+
+
 def test_sink_temporary():
-    """The message waits, whatever the peer breaks off at, and arrives when the peer is well again."""
-    for option, at in TEMPORARY + LATER:
-        peer = peers.SmtpSink(option, at)
-        s = relay(peer)
-        name, body = send(s)
+    """The message waits, whatever the peer breaks off at, and arrives once when the peer is well again."""
+    kinds = TEMPORARY + LATER
+    sinks = [peers.SmtpSink(option, at) for option, at in kinds]
+    s = relay(sinks[0], route_list=routes_to(sinks))
+    sent = [send(s, n, f"x@d{n}.example") for n in range(len(kinds))]
+    for kind, (name, _) in zip(kinds, sent):
         outcome(s, name, "deferred")
-        check_equal(s.log_lines("delivery", f"id={name}", "result=failed"), [], f"failures with {option} {at}")
-        well = peers.SmtpSink()
-        s.configure(route_list=f"{REMOTE} smtp:127.0.0.1:{well.port}")
-        s.send_signal(1)
-        outcome(s, name, "delivered")
-        arrived(well, body)
-        check_equal(len(well.files()), 1, f"copies after {option} {at}")
-        s.stop()
-        peer.stop()
-        well.stop()
+        check_equal(s.log_lines("delivery", f"id={name}", "result=failed"), [], f"failures with {kind}")
+    well = peers.SmtpSink()
+    s.configure(route_list=routes_to([well] * len(kinds)))
+    s.send_signal(signal.SIGHUP)
+    for name, _ in sent:
+        outcome(s, name, "relayed")
+    check_equal(len(well.messages(len(kinds))), len(kinds), "messages at the well one")
+    for _, body in sent:
+        arrived(well, body, len(kinds))
+    s.stop()
+    check_equal(s.files("alice"), [], "reports")
 
 
 def test_sink_permanent():
-    """The sender hears of it once, with what the peer said."""
-    for option, at in PERMANENT:
-        peer = peers.SmtpSink(option, at, "-B", "554 5.7.1 Not here, not now")
-        s = relay(peer)
-        name, _ = send(s)
+    """The sender hears of each once, with what the peer said."""
+    sinks = [peers.SmtpSink(option, at, "-B", "554 5.7.1 Not here, not now") for option, at in PERMANENT]
+    s = relay(sinks[0], route_list=routes_to(sinks))
+    for n in range(len(sinks)):
+        name, _ = send(s, n, f"x@d{n}.example")
         outcome(s, name, "failed")
-        report = s.messages("alice", 1)[0].decode()
-        check("Status: 5.7.1" in report and "554 5.7.1 Not here, not now" in report, report)
-        check("Action: failed" in report and f"Final-Recipient: rfc822;all@{REMOTE}" in report, report)
-        s.stop()
-        check_equal(len(s.files("alice")), 1, "reports")
-        peer.stop()
+    reports = [m.decode() for m in s.messages("alice", len(sinks))]
+    for n in range(len(sinks)):
+        mine = [r for r in reports if f"Final-Recipient: rfc822; x@d{n}.example" in r]
+        check_equal(len(mine), 1, f"reports about d{n}")
+        for text in ("Status: 5.7.1", "554 5.7.1 Not here, not now", "Action: failed"):
+            check(text in mine[0], mine[0])
+    s.stop()
+    check_equal(len(s.files("alice")), len(sinks), "reports")
 
 
 def test_sink_plain():
-    """Peers that lack everything: no ESMTP, no pipelining, no enhanced codes."""
-    for options in (("-e",), ("-p",), ("-E",), ("-N", "-8", "-p")):
-        peer = peers.SmtpSink(*options)
-        s = relay(peer)
-        name, body = send(s)
-        outcome(s, name, "delivered")
-        arrived(peer, body)
-        s.stop()
-        peer.stop()
+    """Peers that lack everything: no ESMTP, no pipelining, no enhanced codes, no DSN and 8BITMIME."""
+    sinks = [peers.SmtpSink(*options) for options in (("-e",), ("-p",), ("-E",), ("-N", "-8", "-p"))]
+    s = relay(sinks[0], route_list=routes_to(sinks))
+    for n, sink in enumerate(sinks):
+        name, body = send(s, n, f"x@d{n}.example")
+        outcome(s, name, "relayed")
+        arrived(sink, body)
+    s.stop()
 
 
 def test_null_sender():
@@ -220,9 +263,8 @@ def test_null_sender():
     s = relay(peer)
     name, _ = send(s, sender="")
     outcome(s, name, "failed")
-    s.wait_delivered()
-    check_equal(s.files("alice") + s.files("postmaster"), [], "reports")
     s.stop()
+    check_equal(s.files("alice") + s.files("postmaster"), [], "reports")
 
 
 def test_several_destinations():
@@ -233,7 +275,8 @@ def test_several_destinations():
     s = relay(peer, route_list=routes)
     for n in range(10):
         name, _ = send(s, n, [f"x@dead.example", f"all@{REMOTE}", "bob@test.example"])
-        outcome(s, name, "delivered", 2)
+        outcome(s, name, "relayed")
+        outcome(s, name, "delivered")
     outcome(s, name, "deferred")
     peer.messages(10)
     s.messages("bob", 10)
