@@ -219,7 +219,7 @@ static void set_defaults(struct reader *r)
     }
 }
 
-static bool holds_port(const struct conf_ports *ports, uint16_t port)
+bool conf_has_port(const struct conf_ports *ports, uint16_t port)
 {
     for (uint32_t i = 0; i < ports->num_items; i++) {
         if (ports->items[i] == port) {
@@ -235,7 +235,7 @@ static void add_listener(struct conf *c, const struct net_addr *addr, uint16_t p
     l->path = NULL;
     l->at = *addr;
     l->at.port = port;
-    l->is_implicit_tls = holds_port(&c->tls_on_connect_ports, port);
+    l->is_implicit_tls = conf_has_port(&c->tls_on_connect_ports, port);
 }
 
 /* It stands in the spool's directory unless an option says otherwise. */

@@ -136,6 +136,9 @@ struct conf {
     uint16_t lines[NUM_CONF_OPTIONS]; /* where each option was set; 0: default */
 };
 
+/* Whether a port is in the list. */
+bool conf_has_port(const struct conf_ports *ports, uint16_t port);
+
 struct conf_env {
     const char *file;      /* how complaints name the text */
     struct slice hostname; /* default of primary_hostname */

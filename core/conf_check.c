@@ -100,6 +100,20 @@ static bool is_repeated(const struct conf *c, uint32_t index)
     return false;
 }
 
+static void check_ports(struct check *k, enum conf_option option, const struct conf_ports *ports)
+{
+    for (uint32_t i = 0; i < ports->num_items; i++) {
+        if (!is_listened_on(k->conf, ports->items[i])) {
+            struct buf *b =
+                conf_report_begin(&k->report, k->conf->lines[option], conf_option_name(option));
+            buf_put_string(b, "found ");
+            text_put_u64(b, ports->items[i]);
+            buf_put_string(b, ", expected a port of daemon_smtp_ports or local_interfaces");
+            conf_report_end(&k->report);
+        }
+    }
+}
+
 static void check_listeners(struct check *k)
 {
     const struct conf *c = k->conf;
@@ -107,17 +121,8 @@ static void check_listeners(struct check *k)
         complain(k, CONF_local_interfaces,
                  "nothing to listen on: an address and a port are needed");
     }
-    for (uint32_t i = 0; i < c->tls_on_connect_ports.num_items; i++) {
-        uint16_t port = c->tls_on_connect_ports.items[i];
-        if (!is_listened_on(c, port)) {
-            struct buf *b = conf_report_begin(&k->report, c->lines[CONF_tls_on_connect_ports],
-                                              "tls_on_connect_ports");
-            buf_put_string(b, "found ");
-            text_put_u64(b, port);
-            buf_put_string(b, ", expected a port of daemon_smtp_ports or local_interfaces");
-            conf_report_end(&k->report);
-        }
-    }
+    check_ports(k, CONF_tls_on_connect_ports, &c->tls_on_connect_ports);
+    check_ports(k, CONF_submission_ports, &c->submission_ports);
     for (uint32_t i = 0; i < c->num_listeners; i++) {
         if (is_repeated(c, i)) {
             struct buf *b =

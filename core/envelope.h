@@ -27,11 +27,13 @@
 
 #define ENVELOPE_BLOCK_LEN 496
 
-/* In the flags of a message's spool_meta: its content has bytes above 127. Known only behind it,
- * and so no part of the envelope. */
-#define ENVELOPE_CONTENT_8BIT 1u
-#define ENVELOPE_ENVID_MAX    100 /* RFC 3461 4.4 */
-#define ENVELOPE_ORCPT_MAX    500 /* 4.2 */
+/* In the flags of a message's spool_meta: what is known only behind the content. */
+enum envelope_meta_flag {
+    ENVELOPE_NO_REPORT = 1,   /* nothing is ever reported about it */
+    ENVELOPE_CONTENT_8BIT = 2 /* its content has bytes above 127 */
+};
+#define ENVELOPE_ENVID_MAX 100 /* RFC 3461 4.4 */
+#define ENVELOPE_ORCPT_MAX 500 /* 4.2 */
 /* An entry with its head: a user of 64, an address of 254, and ORCPT; rounded up. */
 #define ENVELOPE_ENTRY_MAX 832
 

@@ -1,11 +1,12 @@
 /* What the files of the composition root share: the server, its connections, their transactions.
  *
  * Private to core/mta*.c. Who does what: mta.c the step and its order; mta_accept.c listeners and
- * limits; mta_conn.c bytes in and out of a connection; mta_handshake.c the handshake queue;
- * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
- * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_conf.c options and their
- * reload; mta_report.c log lines; mta_control.c the control socket; mta_local.c users of this
- * machine; mta_remote.c mail that is sent on.
+ * limits; mta_conn.c bytes in and out of a connection; mta_proxy.c balancers; mta_handshake.c the
+ * handshake queue; mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c
+ * certificates; mta_session.c the answers to what a session asks; mta_auth.c logins;
+ * mta_submission.c what users may send; mta_conf.c options and their reload; mta_report.c log
+ * lines; mta_control.c the control socket; mta_local.c users of this machine; mta_remote.c mail
+ * that is sent on.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
@@ -27,6 +28,7 @@
 #include "running_time.h"
 #include "smtpd.h"
 #include "spool.h"
+#include "submission.h"
 #include "tls.h"
 #include "wall_time.h"
 
@@ -55,7 +57,7 @@ enum timer_kind {
 #define ACCEPT_PAUSE_MS 1000 /* after running out of descriptors */
 
 /* What is counted in rates. */
-enum rate_kind { RATE_LOCAL_MESSAGES, RATE_FAILED_LOGINS };
+enum rate_kind { RATE_LOCAL_MESSAGES, RATE_FAILED_LOGINS, RATE_HOST, RATE_USER };
 
 /* Who has logged in. */
 struct mta_user {
@@ -93,6 +95,9 @@ struct txn {
     bool wrote_envelope;
     bool wrote_trace;
     bool is_smtputf8;
+    bool is_submission; /* its header is looked through */
+    bool is_at_end;     /* all of it has come in */
+    struct submission submission;
     bool is_8bit;      /* the content, as far as it has come */
     bool is_forwarded; /* some recipient is not at the address that the client named */
     uint64_t spool_txn;
@@ -101,6 +106,7 @@ struct txn {
 };
 
 enum conn_phase {
+    CONN_PROXY,     /* a balancer says whose connection it is */
     CONN_SMTP,      /* sessions speak; through tls if there is one */
     CONN_HANDSHAKE, /* tls shakes hands */
     CONN_CLOSING    /* what is in out goes out, then it is closed */
@@ -129,10 +135,11 @@ struct conn {
     uint32_t num_messages;
     uint32_t drained_len; /* thrown away behind the last reply */
     struct net_addr peer;
+    struct net_addr proxy;   /* the balancer in between; NET_NONE: none */
     struct port_user *local; /* of this machine, at the submit socket; else NULL */
     struct timer timer;
     uint64_t opened_ms;
-    uint64_t phase_ms; /* when CONN_HANDSHAKE or CONN_CLOSING began */
+    uint64_t phase_ms; /* when CONN_PROXY, CONN_HANDSHAKE or CONN_CLOSING began */
     bool has_spoken;   /* the peer's first bytes of a handshake are there */
     uint64_t heard_ms; /* when the peer last did something for its handshake */
     struct conn *next; /* in the run list */
@@ -270,6 +277,9 @@ void mta_listen_undo(struct mta *m);
 void mta_accept_all(struct mta *m); /* begins to take connections in */
 void mta_accept(struct mta *m, uint32_t index);
 void mta_accept_again(struct mta *m);
+/* Whether the client has more connections than it may, beside num of those that are counted. */
+bool mta_has_too_many(const struct mta *m, const struct net_addr *peer, uint32_t num);
+void mta_say_refusal(struct mta *m, uint32_t handle, bool tls_on_connect, bool is_clients_fault);
 void mta_close_listeners(struct mta *m);
 void mta_report_listeners(struct mta *m);
 
@@ -319,8 +329,13 @@ bool fetch_next_s(const struct mta *m, size_t set, size_t pair, int64_t *out_s);
 /* For each set of certificates what `postern status` says: lines of "key: value". */
 void site_put_status(struct mta *m, struct buf *out);
 
-/* mta_conn.c */
+/* mta_proxy.c */
+bool proxy_is_expected(const struct mta *m, const struct net_addr *peer);
+void proxy_turn(struct mta *m, struct conn *c);
+
+/* mta_conn.c: conn_begin once it is known whose it is */
 void conn_open(struct mta *m, struct conn *c);
+void conn_begin(struct mta *m, struct conn *c);
 void conn_queue(struct mta *m, struct conn *c); /* a turn in this or the next step */
 void conn_run_all(struct mta *m);               /* a turn for each that is queued now */
 void conn_event(struct mta *m, uint64_t handle, enum port_event_kind kind);
@@ -356,6 +371,16 @@ void login_timer(struct mta *m, uint64_t conn_handle);
 void login_run(struct mta *m); /* a piece of work for the first of those that have some */
 void login_drop(struct mta *m, struct conn *c);
 uint64_t rate_key_of_peer(const struct mta *m, uint8_t kind, const struct net_addr *peer);
+
+/* mta_submission.c */
+bool conn_may_relay(const struct mta *m, const struct conn *c); /* send to any domain */
+bool conn_is_submission(const struct mta *m, const struct conn *c);
+/* Whether a transaction from sender may begin; counts it. */
+enum smtpd_verdict submission_verdict(struct mta *m, const struct conn *c,
+                                      const struct address *sender);
+/* Stores *body, or with is_end what is still due, with the fields that the header lacks. On
+ * ERR_AGAIN *body is what is left. */
+enum err submission_store(struct mta *m, struct txn *t, struct slice *body, bool is_end);
 
 /* mta_session.c: each answers the session, or returns false and waits for room in the spool */
 void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask);
@@ -398,6 +423,8 @@ void report_connection(struct mta *m, const struct conn *c);
 /* c is NULL where the client has gone. */
 void report_message(struct mta *m, const struct conn *c, const struct txn *t,
                     const struct spool_event *event);
+void report_rcpt(struct mta *m, const struct conn *c, enum log_level level, const char *reason,
+                 struct slice address); /* that was refused */
 void report_refusal(struct mta *m, const struct conn *c, enum err err);
 
 #endif

@@ -45,36 +45,39 @@ static bool spool_has_room(const struct mta *m, uint64_t declared_len)
            stats.live_len + declared_len <= stats.live_limit_len;
 }
 
-void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
+/* Whether a transaction may begin at all. */
+static enum smtpd_verdict judge_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
 {
     if (!m->spool_ready) {
-        answer(c, SMTPD_TEMPORARY);
-        return;
+        return SMTPD_TEMPORARY;
     }
-    if (c->local != NULL && !local_may_send_as(m, c->local, &ask->address)) {
-        answer(c, SMTPD_NOT_YOURS);
-        return;
+    if (c->local != NULL) {
+        if (!local_may_send_as(m, c->local, &ask->address)) {
+            return SMTPD_NOT_YOURS;
+        }
+        if (!local_count(m, c->local)) {
+            return SMTPD_RATE;
+        }
+    } else {
+        enum smtpd_verdict verdict = submission_verdict(m, c, &ask->address);
+        if (verdict != SMTPD_OK) {
+            return verdict;
+        }
     }
-    if (c->local != NULL && !local_count(m, c->local)) {
-        answer(c, SMTPD_RATE);
-        return;
-    }
-    if (!spool_has_room(m, ask->size)) {
-        answer(c, SMTPD_NO_SPACE);
-        return;
-    }
-    struct txn *t = pool_take(&m->txns);
-    if (t == NULL) {
-        answer(c, SMTPD_BUSY);
-        return;
-    }
-    uint8_t login_bytes[16];
+    return spool_has_room(m, ask->size) ? SMTPD_OK : SMTPD_NO_SPACE;
+}
+
+static enum err begin_envelope(struct mta *m, struct conn *c, struct txn *t,
+                               const struct smtpd_ask *ask)
+{
+    uint8_t login_bytes[AUTH_NAME_MAX], envid_bytes[ENVELOPE_ENVID_MAX];
     struct buf login = buf_make(login_bytes, sizeof login_bytes);
+    struct buf envid = buf_make(envid_bytes, sizeof envid_bytes);
     if (c->local != NULL) {
         local_put_login(&login, c->local);
+    } else if (c->user != NULL) {
+        buf_put(&login, slice_make(c->user->name, c->user->name_len));
     }
-    uint8_t envid_bytes[ENVELOPE_ENVID_MAX];
-    struct buf envid = buf_make(envid_bytes, sizeof envid_bytes);
     xtext_take_envid(ask->envid, &envid);
     struct envelope_params params = {
         .login = buf_slice(&login),
@@ -83,7 +86,18 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         .envid = buf_slice(&envid),
         .running_s = running_time_s(&m->running, m->now_ms),
     };
-    enum err err = envelope_begin(&t->envelope, &m->blocks, ask->address.text, &params);
+    return envelope_begin(&t->envelope, &m->blocks, ask->address.text, &params);
+}
+
+void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
+{
+    enum smtpd_verdict verdict = judge_mail(m, c, ask);
+    struct txn *t = verdict == SMTPD_OK ? pool_take(&m->txns) : NULL;
+    if (t == NULL) {
+        answer(c, verdict == SMTPD_OK ? SMTPD_BUSY : verdict);
+        return;
+    }
+    enum err err = begin_envelope(m, c, t, ask);
     if (err != ERR_OK) {
         pool_give(&m->txns, t);
         answer(c, verdict_of(err));
@@ -91,6 +105,7 @@ void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
     }
     t->declared_len = ask->size;
     t->is_smtputf8 = ask->is_smtputf8;
+    t->is_submission = c->local != NULL || conn_is_submission(m, c);
     c->txn = t;
     answer(c, SMTPD_OK);
 }
@@ -132,38 +147,32 @@ static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct s
     return SMTPD_OK;
 }
 
-/* Whether the client may send to any domain. */
-static bool may_relay(const struct mta *m, const struct conn *c)
-{
-    return c->local != NULL || hostlist_match(&m->site->conf.relay_from_hosts, &c->peer);
-}
-
 void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
 {
+    static const struct {
+        enum smtpd_verdict reply;
+        enum log_level level;
+        const char *reason;
+    } refusals[] = {
+        [ROUTE_UNKNOWN_USER] = {SMTPD_UNKNOWN_USER, LOG_DEBUG, "unknown-user"},
+        [ROUTE_RELAY_DENIED] = {SMTPD_RELAY_DENIED, LOG_INFO, "relay-denied"},
+        [ROUTE_NO_WAY] = {SMTPD_NO_ROUTE, LOG_INFO, "no-route"},
+        [ROUTE_TEMPORARY] = {SMTPD_TEMPORARY, LOG_WARNING, "alias-leads-nowhere"},
+    };
     struct route_result result;
     struct buf room = buf_make(m->scratch, ROUTE_ROOM_LEN);
     if (c->txn == NULL) {
         answer(c, SMTPD_TEMPORARY);
         return;
     }
-    switch (route_address(&m->site->conf, &ask->address, may_relay(m, c), room, &result)) {
-    case ROUTE_LOCAL:
-    case ROUTE_REMOTE:
+    enum route_verdict verdict =
+        route_address(&m->site->conf, &ask->address, conn_may_relay(m, c), room, &result);
+    if (verdict == ROUTE_LOCAL || verdict == ROUTE_REMOTE) {
         answer(c, add_rcpts(m, c->txn, ask, &result));
         return;
-    case ROUTE_UNKNOWN_USER:
-        answer(c, SMTPD_UNKNOWN_USER);
-        return;
-    case ROUTE_RELAY_DENIED:
-        answer(c, SMTPD_RELAY_DENIED);
-        return;
-    case ROUTE_NO_WAY:
-        answer(c, SMTPD_NO_ROUTE);
-        return;
-    case ROUTE_TEMPORARY:
-        answer(c, SMTPD_TEMPORARY);
-        return;
     }
+    report_rcpt(m, c, refusals[verdict].level, refusals[verdict].reason, ask->address.text);
+    answer(c, refusals[verdict].reply);
 }
 
 static enum err begin(struct mta *m, struct txn *t, uint64_t known_len)
@@ -288,12 +297,12 @@ bool session_body(struct mta *m, struct conn *c)
     if (slice_is_empty(c->body)) {
         return true;
     }
-    enum err err = spool_append(m->spool, c->txn->spool_txn, c->body);
+    c->txn->is_8bit = c->txn->is_8bit || is_8bit(c->body);
+    enum err err = submission_store(m, c->txn, &c->body, false);
     if (err == ERR_AGAIN) {
         c->waits_for_room = true;
         return false;
     }
-    c->txn->is_8bit = c->txn->is_8bit || is_8bit(c->body);
     c->body = slice_make(NULL, 0);
     if (err != ERR_OK) {
         report_refusal(m, c, err);
@@ -309,9 +318,18 @@ void session_end(struct mta *m, struct conn *c)
         .envelope_len = t->envelope.len,
         .num_rcpts = t->envelope.num_rcpts,
         .received_s = t->received_s,
-        .flags = t->is_8bit ? ENVELOPE_CONTENT_8BIT : 0,
+        .flags = t->is_8bit ? ENVELOPE_CONTENT_8BIT : 0u,
     };
-    enum err err = spool_commit(m->spool, t->spool_txn, &meta);
+    struct slice none = slice_make(NULL, 0);
+    enum err err = submission_store(m, t, &none, true);
+    t->is_at_end = err == ERR_AGAIN;
+    c->waits_for_room = t->is_at_end;
+    if (t->is_at_end) {
+        return;
+    }
+    if (err == ERR_OK) {
+        err = spool_commit(m->spool, t->spool_txn, &meta);
+    }
     if (err != ERR_OK) {
         report_refusal(m, c, err);
         answer(c, verdict_of(err));

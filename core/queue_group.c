@@ -79,7 +79,7 @@ static bool start(struct queue *q, struct queue_round *r, uint64_t at, const str
         .end_offset = r->meta.total_len,
         .route = d->route,
         .domain = d->domain,
-        .is_8bit = (r->params_flags & ENVELOPE_8BITMIME) != 0,
+        .is_8bit = (r->meta.flags & ENVELOPE_CONTENT_8BIT) != 0,
         .is_smtputf8 = (r->params_flags & ENVELOPE_SMTPUTF8) != 0,
         .envid = r->envid,
         .sender = r->sender,

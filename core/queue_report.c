@@ -9,22 +9,17 @@
  *
  * A report about a report, or one whose sender is nobody here, goes to the postmaster by option,
  * once, and is dropped with a log line otherwise. If there is no room for a report, what it was to
- * say is forgotten: the recipients fail again, after retry_min. Called by rounds. */
+ * say is forgotten: the recipients fail again in the next round. Called by rounds. */
 #include "address.h"
 #include "budget.h"
 #include "queue_inside.h"
 #include "route.h"
 #include "wall_time.h"
 
-/* In meta.flags of the spool: nothing is ever reported about this message. */
-#define META_NO_REPORT 1u
-
 /* The begin of scratch holds an entry of the envelope, what is put together stands behind it. */
 #define PIECE_AT   ENVELOPE_ENTRY_MAX
 #define COPY_LEN   16384
 #define ROOM_AT    (PIECE_AT + SPOOL_APPEND_MAX) /* and behind that, what route_address makes */
-#define RCPT_LEN   2048                          /* of a report, about, for each recipient */
-#define OWN_LEN    4096                          /* and beside recipients and original */
 #define POSTMASTER "postmaster"
 
 _Static_assert(ROOM_AT + ROUTE_ROOM_LEN <= BUDGET_SCRATCH_LEN, "scratch is that long");
@@ -94,7 +89,6 @@ static void defer(struct queue *q, struct queue_round *r, enum err err)
     while (r->items_first != NULL) {
         queue_drop_item(q, r);
     }
-    r->is_full_up = true;
     r->num_deferred++;
     end(q, r);
 }
@@ -114,7 +108,7 @@ static bool is_wanted(const struct queue *q, const struct queue_round *r,
                       const struct queue_item *item, uint8_t notify)
 {
     bool is_failure = item->action == DSN_FAILED;
-    if ((r->meta.flags & META_NO_REPORT) != 0 ||
+    if ((r->meta.flags & ENVELOPE_NO_REPORT) != 0 ||
         (item->code == QUEUE_REMOVED && (queue_entry_of(q, r)->flags & QUEUE_IS_SILENT) != 0)) {
         return false;
     }
@@ -198,7 +192,7 @@ static enum err measure(struct queue *q, struct queue_round *r, struct buf scrat
     bool is_asked = (r->params_flags & ENVELOPE_RET_FULL) != 0;
     p->dsn.is_full = dsn_is_full(is_asked, p->dsn.actions, content_len);
     p->returned_len = dsn_returned_len(&p->dsn, begin, content_len);
-    p->dsn.is_8bit = is_8bit(begin) || (r->params_flags & ENVELOPE_8BITMIME) != 0;
+    p->dsn.is_8bit = (r->meta.flags & ENVELOPE_CONTENT_8BIT) != 0;
     return ERR_OK;
 }
 
@@ -219,8 +213,7 @@ static enum err begin(struct queue *q, struct queue_round *r, struct buf scratch
         err = ERR_FULL;
     }
     if (err == ERR_OK) {
-        uint64_t len = p->returned_len + (uint64_t)p->num_items * RCPT_LEN + OWN_LEN;
-        err = spool_begin_report(q->env.spool, &p->txn, len);
+        err = spool_begin_report(q->env.spool, &p->txn, p->returned_len);
     }
     return err;
 }
@@ -285,7 +278,7 @@ static enum err put_envelope(struct queue *q, struct queue_report *p, struct buf
                              struct buf room)
 {
     struct envelope_params params = {
-        .flags = (uint8_t)((p->dsn.is_utf8 ? ENVELOPE_SMTPUTF8 : 0) |
+        .flags = (uint8_t)((is_8bit(p->dsn.to) ? ENVELOPE_SMTPUTF8 : 0) |
                            (p->dsn.is_8bit || p->dsn.is_utf8 ? ENVELOPE_8BITMIME : 0)),
         .running_s = running_time_s(q->env.running, q->now_ms),
     };
@@ -426,7 +419,8 @@ static size_t commit(struct queue *q, struct queue_round *r)
     struct spool_meta meta = {
         .envelope_len = p->envelope_len,
         .num_rcpts = p->num_rcpts,
-        .flags = p->is_last ? META_NO_REPORT : 0,
+        .flags = (p->is_last ? ENVELOPE_NO_REPORT : 0u) |
+                 (p->dsn.is_8bit || p->dsn.is_utf8 ? ENVELOPE_CONTENT_8BIT : 0u),
     };
     if (!wall_time_now(q->env.wall, &meta.received_s)) {
         meta.received_s = 0;

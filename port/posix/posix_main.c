@@ -11,7 +11,9 @@
 #include "posix_entropy.h"
 #include "posix_files.h"
 #include "posix_ocsp_check.h"
+#include "posix_ocsp_fetch.h"
 #include "posix_passwd.h"
+#include "posix_sendmail.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -45,7 +47,9 @@ static const char usage[] =
     "                                  what time it believes it is; or tell it\n"
     "       postern queue [-c FILE] [list | show | hold | release | retry | remove] [ID]...\n"
     "       postern flush [-c FILE]    try every message that waits now\n"
+    "       postern sendmail ...       hand a message in, with the options of Sendmail\n"
     "       postern ocsp-check ...     judge an OCSP response; --help says how\n"
+    "       postern ocsp-fetch ...     fetch one; --help says how\n"
     "       postern passwd [-c FILE] [--stdin | --delete] USER\n"
     "                                  set or delete a password for AUTH\n"
     "       postern --version | --help\n"
@@ -266,8 +270,17 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "ocsp-check") == 0) {
         return posix_ocsp_check(argc - 2, argv + 2);
     }
+    if (argc > 1 && strcmp(argv[1], "ocsp-fetch") == 0) {
+        return posix_ocsp_fetch(argc - 2, argv + 2);
+    }
     if (argc > 1 && strcmp(argv[1], "passwd") == 0) {
         return posix_passwd(argc - 2, argv + 2);
+    }
+    if (argc > 0 && posix_sendmail_is_name(argv[0])) {
+        return posix_sendmail(argc, argv);
+    }
+    if (argc > 1 && strcmp(argv[1], "sendmail") == 0) {
+        return posix_sendmail(argc - 1, argv + 1);
     }
     if (argc > 1 && posix_control_is_command(argv[1])) {
         return posix_control(argc - 1, argv + 1);

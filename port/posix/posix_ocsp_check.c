@@ -1,27 +1,14 @@
 #include "posix_ocsp_check.h"
 
-#include "conf_parse.h"
-#include "ocsp_check_signature.h"
-#include "ocsp_report.h"
 #include "pem.h"
-#include "port.h"
-#include "posix_entropy.h"
-#include "posix_files.h"
+#include "posix_command.h"
+#include "posix_proof.h"
 #include "text.h"
-#include "tls_platform.h"
 
 #include <string.h>
-#include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
-#define FILE_CAP   (128u * 1024)
-#define HEAP_LEN   (256u * 1024)
 #define SERIAL_MAX 64
-#define SEED_LEN   48
-#define OPTION_MAX 31536000 /* seconds, as of the options of the same names */
-
-enum { EXIT_ACCEPT, EXIT_REJECT, EXIT_MALFORMED, EXIT_WRONG };
 
 static const char usage[] =
     "usage: postern ocsp-check --issuer FILE (--cert FILE | --serial HEX) [OPTION]... RESPONSE\n"
@@ -38,114 +25,35 @@ struct request {
     const char *cert;
     const char *serial;
     const char *response;
+    const char *at;
     int64_t at_s;
-    bool has_at;
     struct ocsp_options options;
 };
-
-/* Mapped when the command runs: the server, which is the same program, has no use for it. */
-struct memory {
-    uint8_t response[FILE_CAP], issuer[FILE_CAP], cert[FILE_CAP];
-    uint64_t heap[HEAP_LEN / sizeof(uint64_t)];
-};
-
-static void put(int fd, struct slice text)
-{
-    while (text.len > 0) {
-        ssize_t len = write(fd, text.ptr, text.len);
-        if (len <= 0) {
-            return;
-        }
-        (void)slice_skip(&text, (size_t)len);
-    }
-}
-
-static int complain(const char *what, const char *why)
-{
-    uint8_t bytes[512];
-    struct buf b = buf_make(bytes, sizeof bytes);
-    buf_put_string(&b, "postern: ");
-    text_put_escaped(&b, slice_of_string(what), 100);
-    buf_put_string(&b, ": ");
-    buf_put_string(&b, why);
-    buf_put_string(&b, "\n");
-    put(STDERR_FILENO, buf_slice(&b));
-    return EXIT_WRONG;
-}
-
-/* --- Arguments ------------------------------------------------------------------------------- */
-
-static bool take_seconds(const char *text, int64_t *out)
-{
-    uint64_t seconds;
-    if (!conf_parse_time(slice_of_string(text), OPTION_MAX, &seconds)) {
-        return false;
-    }
-    *out = (int64_t)seconds;
-    return true;
-}
-
-/* An option with a value. False if the value is not of the right form; *out_known says whether
- * there is such an option at all. */
-static bool take_value(struct request *r, const char *name, const char *value, bool *out_known)
-{
-    const struct {
-        const char *name;
-        const char **text;
-        int64_t *seconds;
-    } options[] = {
-        {"--issuer", &r->issuer, NULL},           {"--cert", &r->cert, NULL},
-        {"--serial", &r->serial, NULL},           {"--skew", NULL, &r->options.skew_s},
-        {"--margin", NULL, &r->options.margin_s}, {"--max-age", NULL, &r->options.max_age_s},
-    };
-    *out_known = true;
-    if (strcmp(name, "--at") == 0) {
-        r->has_at = value != NULL && text_parse_time(slice_of_string(value), &r->at_s);
-        return r->has_at;
-    }
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
-        if (strcmp(name, options[i].name) != 0) {
-            continue;
-        }
-        if (value == NULL || options[i].seconds != NULL) {
-            return value != NULL && take_seconds(value, options[i].seconds);
-        }
-        *options[i].text = value;
-        return true;
-    }
-    *out_known = false;
-    return false;
-}
 
 /* NULL, or the argument that is wrong. */
 static const char *parse(int argc, char **argv, struct request *r)
 {
-    for (int i = 0; i < argc; i++) {
-        bool is_known;
-        if (strcmp(argv[i], "--proof") == 0) {
-            continue; /* seen to by the caller: the options behind it may say otherwise */
-        }
-        if (strcmp(argv[i], "--allow-sha1") == 0) {
-            r->options.allow_sha1 = true;
-        } else if (take_value(r, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &is_known)) {
-            i++;
-        } else if (is_known || argv[i][0] == '-' || r->response != NULL) {
-            return argv[i];
-        } else {
-            r->response = argv[i];
-        }
+    bool as_server = proof_has_word(argc, argv, "--proof");
+    const struct proof_option options[] = {
+        {"--issuer", &r->issuer, NULL, NULL},
+        {"--cert", &r->cert, NULL, NULL},
+        {"--serial", &r->serial, NULL, NULL},
+        {"--at", &r->at, NULL, NULL},
+        {"--skew", NULL, &r->options.skew_s, NULL},
+        {"--margin", NULL, &r->options.margin_s, NULL},
+        {"--max-age", NULL, &r->options.max_age_s, NULL},
+        {"--allow-sha1", NULL, NULL, &r->options.allow_sha1},
+        {"--proof", NULL, NULL, &as_server},
+    };
+    if (as_server) { /* wherever it stands: the other options may say otherwise */
+        r->options = OCSP_OPTIONS_DEFAULT;
     }
-    return NULL;
-}
-
-static bool has_word(int argc, char **argv, const char *word)
-{
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], word) == 0) {
-            return true;
-        }
+    const char *wrong =
+        proof_parse(argc, argv, options, sizeof options / sizeof options[0], &r->response);
+    if (wrong == NULL && r->at != NULL && !text_parse_time(slice_of_string(r->at), &r->at_s)) {
+        return "--at";
     }
-    return false;
+    return wrong;
 }
 
 static bool take_digit(uint8_t c, uint8_t *out)
@@ -188,41 +96,8 @@ static bool parse_serial(struct slice text, uint8_t *bytes, struct slice *out)
     return true;
 }
 
-/* --- Files ----------------------------------------------------------------------------------- */
-
-static enum err read_file(const char *path, uint8_t *memory, struct slice *out)
-{
-    struct port_files files;
-    size_t len;
-    posix_files_port(&files);
-    enum err err = files.read(files.ctx, &len, path, memory, FILE_CAP);
-    *out = slice_make(memory, err == ERR_OK ? len : 0);
-    return err;
-}
-
-/* The first certificate of a file in PEM, or the one in DER. 0 or an exit status. */
-static int read_cert(const char *path, uint8_t *memory, struct x509_cert *out)
-{
-    struct slice text;
-    enum err err = read_file(path, memory, &text);
-    if (err != ERR_OK) {
-        return complain(path, err_name(err));
-    }
-    struct buf der = buf_make(memory, FILE_CAP);
-    if (pem_is_text(text)) {
-        err = pem_next(&text, SLICE_LITERAL("CERTIFICATE"), &der);
-        text = buf_slice(&der);
-    }
-    if (err != ERR_OK || !x509_parse_cert(text, out)) {
-        return complain(path, "no certificate is in it, expected one in PEM or DER");
-    }
-    return 0;
-}
-
-/* --- Judging --------------------------------------------------------------------------------- */
-
 /* Each block of a PEM file until one is for this certificate. */
-static void judge_all(const struct ocsp_question *q, struct memory *m, struct slice text,
+static void judge_all(const struct ocsp_question *q, struct proof_memory *m, struct slice text,
                       struct ocsp_verdict *out)
 {
     if (!pem_is_text(text)) {
@@ -232,7 +107,7 @@ static void judge_all(const struct ocsp_question *q, struct memory *m, struct sl
     *out = ocsp_verdict_none(OCSP_MALFORMED);
     /* Decoding never overtakes reading, so it is done in place. */
     for (bool is_first = true;; is_first = false) {
-        struct buf der = buf_make(m->response, FILE_CAP);
+        struct buf der = buf_make(m->response, PROOF_FILE_CAP);
         struct ocsp_verdict v;
         if (pem_next(&text, SLICE_LITERAL("OCSP RESPONSE"), &der) != ERR_OK) {
             return;
@@ -246,105 +121,67 @@ static void judge_all(const struct ocsp_question *q, struct memory *m, struct sl
     }
 }
 
-/* That the issuer given is the certificate's. A serial alone is taken at its word. */
-static bool is_issued_by(const struct x509_cert *cert, const struct x509_cert *issuer)
-{
-    const char *hash;
-    return slice_equal(cert->issuer, issuer->subject) &&
-           ocsp_signature_check(&cert->sealed, issuer, true, &hash) == OCSP_GOOD;
-}
-
-static int judge(const struct request *r, const struct ocsp_question *q, struct memory *m,
+static int judge(const struct request *r, const struct ocsp_question *q, struct proof_memory *m,
                  struct slice response, bool is_too_big)
 {
-    uint8_t bytes[1024];
-    struct buf out = buf_make(bytes, sizeof bytes);
     struct ocsp_verdict v = ocsp_verdict_none(OCSP_TOO_BIG);
     if (!is_too_big) {
         judge_all(q, m, response, &v);
     }
     enum ocsp_reason reason = ocsp_verdict_at(&v, r->at_s);
-    if (v.verified && q->leaf != NULL && !is_issued_by(q->leaf, q->issuer)) {
+    /* A serial alone is taken at its word. */
+    if (v.verified && q->leaf != NULL && !proof_is_issued_by(q->leaf, q->issuer)) {
         v.reason = reason = OCSP_WRONG_ISSUER;
     }
-    ocsp_report_put(&out, &v, reason, r->at_s);
-    put(STDOUT_FILENO, buf_slice(&out));
-    switch (ocsp_reason_class(reason)) {
-    case OCSP_CLASS_ACCEPT:
-        return EXIT_ACCEPT;
-    case OCSP_CLASS_REJECT:
-        return EXIT_REJECT;
-    case OCSP_CLASS_MALFORMED:
-        return EXIT_MALFORMED;
-    }
-    return EXIT_WRONG;
+    return proof_report(&v, reason, r->at_s);
 }
 
-static int read_and_judge(const struct request *r, struct memory *m)
+static int read_and_judge(const struct request *r, struct proof_memory *m)
 {
     uint8_t serial[SERIAL_MAX];
     struct ocsp_question q = {.options = r->options};
     struct x509_cert issuer, leaf;
     struct slice response;
-    int status = read_cert(r->issuer, m->issuer, &issuer);
+    if (!proof_read_cert(r->issuer, m->issuer, &issuer) ||
+        (r->cert != NULL && !proof_read_cert(r->cert, m->cert, &leaf))) {
+        return PROOF_WRONG;
+    }
     q.issuer = &issuer;
-    if (status == 0 && r->cert != NULL) {
-        status = read_cert(r->cert, m->cert, &leaf);
-        q.leaf = &leaf;
-    } else if (status == 0 && !parse_serial(slice_of_string(r->serial), serial, &q.serial)) {
-        status = complain(r->serial, "expected a serial number in hexadecimal");
+    q.leaf = r->cert != NULL ? &leaf : NULL;
+    if (r->cert == NULL && !parse_serial(slice_of_string(r->serial), serial, &q.serial)) {
+        posix_complain(r->serial, "expected a serial number in hexadecimal");
+        return PROOF_WRONG;
     }
-    if (status != 0) {
-        return status;
-    }
-    enum err err = read_file(r->response, m->response, &response);
+    enum err err = proof_read(r->response, m->response, &response);
     if (err != ERR_OK && err != ERR_TOO_BIG) {
-        return complain(r->response, err_name(err));
+        posix_complain(r->response, err_name(err));
+        return PROOF_WRONG;
     }
     return judge(r, &q, m, response, err == ERR_TOO_BIG);
 }
 
-/* Signatures are verified by the library, which asks for memory and random bytes. */
-static bool open_crypto(struct heap *heap, struct memory *m)
-{
-    struct port_entropy entropy;
-    uint8_t seed[SEED_LEN];
-    posix_entropy_port(&entropy);
-    return heap_open(heap, m->heap, sizeof m->heap) &&
-           entropy.fill(entropy.ctx, seed, sizeof seed) == ERR_OK &&
-           tls_platform_open(heap, slice_make(seed, sizeof seed)) == ERR_OK;
-}
-
 int posix_ocsp_check(int argc, char **argv)
 {
-    struct request r = {.options = {0, 0, 0, false}};
-    struct timespec now;
-    struct heap heap;
-    if (has_word(argc, argv, "--help")) {
-        put(STDOUT_FILENO, slice_of_string(usage));
-        return EXIT_ACCEPT;
-    }
-    if (has_word(argc, argv, "--proof")) {
-        r.options = OCSP_OPTIONS_DEFAULT;
+    struct request r = {.options = {0, 0, 0, false}, .at_s = proof_now_s()};
+    if (proof_has_word(argc, argv, "--help")) {
+        posix_put_string(STDOUT_FILENO, usage);
+        return PROOF_ACCEPT;
     }
     const char *wrong = parse(argc, argv, &r);
     if (wrong != NULL) {
-        return complain(wrong, "not understood, or its value is missing or of the wrong form; "
-                               "try postern ocsp-check --help");
+        posix_complain(wrong, "not understood, or its value is missing or of the wrong form; "
+                              "try postern ocsp-check --help");
+        return PROOF_WRONG;
     }
     if (r.issuer == NULL || r.response == NULL || (r.cert == NULL) == (r.serial == NULL)) {
-        put(STDERR_FILENO, slice_of_string(usage));
-        return EXIT_WRONG;
+        posix_put_string(STDERR_FILENO, usage);
+        return PROOF_WRONG;
     }
-    if (!r.has_at && clock_gettime(CLOCK_REALTIME, &now) == 0) {
-        r.at_s = now.tv_sec;
-    }
-    struct memory *m =
-        mmap(NULL, sizeof *m, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (m == MAP_FAILED || !open_crypto(&heap, m)) {
-        return complain("start", err_name(ERR_NO_MEMORY));
+    struct proof_memory *m = proof_open();
+    if (m == NULL) {
+        return PROOF_WRONG;
     }
     int status = read_and_judge(&r, m);
-    tls_platform_close();
+    proof_close(m);
     return status;
 }

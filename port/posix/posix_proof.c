@@ -5,40 +5,15 @@
 #include "ocsp_report.h"
 #include "pem.h"
 #include "port.h"
+#include "posix_command.h"
 #include "posix_entropy.h"
 #include "posix_files.h"
-#include "text.h"
 #include "tls_platform.h"
 
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
-
-#define SEED_LEN 48
-
-void proof_put(int fd, struct slice text)
-{
-    while (text.len > 0) {
-        ssize_t len = write(fd, text.ptr, text.len);
-        if (len <= 0) {
-            return;
-        }
-        (void)slice_skip(&text, (size_t)len);
-    }
-}
-
-void proof_complain(const char *what, const char *why)
-{
-    uint8_t bytes[512];
-    struct buf b = buf_make(bytes, sizeof bytes);
-    buf_put_string(&b, "postern: ");
-    text_put_escaped(&b, slice_of_string(what), 100);
-    buf_put_string(&b, ": ");
-    buf_put_string(&b, why);
-    buf_put_string(&b, "\n");
-    proof_put(STDERR_FILENO, buf_slice(&b));
-}
 
 /* --- Arguments ------------------------------------------------------------------------------- */
 
@@ -95,17 +70,25 @@ bool proof_has_word(int argc, char **argv, const char *word)
 
 /* --- Memory and files ------------------------------------------------------------------------ */
 
-struct proof_memory *proof_open(void)
+struct proof_memory *proof_map(void)
 {
     struct port_entropy entropy;
-    uint8_t seed[SEED_LEN];
     struct proof_memory *m =
         mmap(NULL, sizeof *m, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     posix_entropy_port(&entropy);
     if (m == MAP_FAILED || !heap_open(&m->heap, m->heap_memory, sizeof m->heap_memory) ||
-        entropy.fill(entropy.ctx, seed, sizeof seed) != ERR_OK ||
-        tls_platform_open(&m->heap, slice_make(seed, sizeof seed)) != ERR_OK) {
-        proof_complain("start", err_name(ERR_NO_MEMORY));
+        entropy.fill(entropy.ctx, m->seed, sizeof m->seed) != ERR_OK) {
+        posix_complain("start", err_name(ERR_NO_MEMORY));
+        return NULL;
+    }
+    return m;
+}
+
+struct proof_memory *proof_open(void)
+{
+    struct proof_memory *m = proof_map();
+    if (m != NULL && tls_platform_open(&m->heap, slice_make(m->seed, sizeof m->seed)) != ERR_OK) {
+        posix_complain("start", err_name(ERR_NO_MEMORY));
         return NULL;
     }
     return m;
@@ -132,7 +115,7 @@ bool proof_read_cert(const char *path, uint8_t *memory, struct x509_cert *out)
     struct slice text;
     enum err err = proof_read(path, memory, &text);
     if (err != ERR_OK) {
-        proof_complain(path, err_name(err));
+        posix_complain(path, err_name(err));
         return false;
     }
     struct buf der = buf_make(memory, PROOF_FILE_CAP);
@@ -141,7 +124,7 @@ bool proof_read_cert(const char *path, uint8_t *memory, struct x509_cert *out)
         text = buf_slice(&der);
     }
     if (err != ERR_OK || !x509_parse_cert(text, out)) {
-        proof_complain(path, "no certificate is in it, expected one in PEM or DER");
+        posix_complain(path, "no certificate is in it, expected one in PEM or DER");
         return false;
     }
     return true;
@@ -168,7 +151,7 @@ int proof_report(const struct ocsp_verdict *v, enum ocsp_reason reason, int64_t 
     uint8_t bytes[1024];
     struct buf out = buf_make(bytes, sizeof bytes);
     ocsp_report_put(&out, v, reason, at_s);
-    proof_put(STDOUT_FILENO, buf_slice(&out));
+    posix_put(STDOUT_FILENO, buf_slice(&out));
     switch (ocsp_reason_class(reason)) {
     case OCSP_CLASS_ACCEPT:
         return PROOF_ACCEPT;

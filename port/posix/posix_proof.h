@@ -3,10 +3,10 @@
 #ifndef POSTERN_POSIX_PROOF_H
 #define POSTERN_POSIX_PROOF_H
 
-#include "buf.h"
 #include "err.h"
 #include "heap.h"
 #include "ocsp_check.h"
+#include "tls.h"
 
 #define PROOF_FILE_CAP   (128u * 1024)
 #define PROOF_HEAP_LEN   (256u * 1024)
@@ -29,18 +29,17 @@ const char *proof_parse(int argc, char **argv, const struct proof_option *option
                         const char **word);
 bool proof_has_word(int argc, char **argv, const char *word);
 
-void proof_put(int fd, struct slice text);
-/* "postern: WHAT: WHY" on stderr. */
-void proof_complain(const char *what, const char *why);
-
 /* Mapped when a command runs: the server, which is the same program, has no use for it. */
 struct proof_memory {
     uint8_t response[PROOF_FILE_CAP], issuer[PROOF_FILE_CAP], cert[PROOF_FILE_CAP];
     struct heap heap;
+    uint8_t seed[TLS_SEED_LEN];
     uint64_t heap_memory[PROOF_HEAP_LEN / sizeof(uint64_t)];
 };
 
-/* Memory, and the library started on its heap; NULL after a complaint. */
+/* Memory with an empty heap; NULL after a complaint. */
+struct proof_memory *proof_map(void);
+/* The same, and the library started on that heap. */
 struct proof_memory *proof_open(void);
 void proof_close(struct proof_memory *m);
 

@@ -15,14 +15,16 @@ struct talk {
 static void open_site_with(const char *aliases)
 {
     site_open(&site, 1, NULL);
-    sim_files_put_string(site.host, SITE_CONF,
-                         "primary_hostname = mx.example\n"
-                         "local_domains = example.org : store.example\n"
-                         "local_interfaces = 127.0.0.1\n"
-                         "local_users = joe : ann\n"
-                         "relay_from_hosts = *\naliases_file = /etc/aliases\n"
-                         "route_list = store.example lmtp:192.0.2.8:24 ; * smtp:192.0.2.9\n"
-                         "spool_size = 16M\nmessage_size_limit = 1M\n");
+    sim_files_put_string(
+        site.host, SITE_CONF,
+        "primary_hostname = mx.example\n"
+        "local_domains = example.org : store.example\n"
+        "local_interfaces = 127.0.0.1\n"
+        "local_users = joe : ann\n"
+        "relay_from_hosts = *\naliases_file = /etc/aliases\n"
+        "route_list = store.example lmtp:192.0.2.8:24 ; "
+        "old.example discard-with-bounce ; * smtp:192.0.2.9\n"
+        "maildir = /mail/$local_part\nspool_size = 16M\nmessage_size_limit = 1M\n");
     sim_files_put_string(site.host, "/etc/aliases", aliases);
     site_start(&site);
 }
@@ -193,10 +195,49 @@ static void test_aliases(void)
     site_close(&site);
 }
 
+static struct slice wait_for_mail(void)
+{
+    const char *name;
+    struct slice mail = slice_make(NULL, 0);
+    for (int i = 0; i < 2000 && sim_mailbox_num(site.host, SITE_MAILDIR, SIM_NEW) == 0; i++) {
+        mta_step(site.mta);
+    }
+    CHECK(sim_mailbox_file(site.host, SITE_MAILDIR, SIM_NEW, 0, &name, &mail));
+    return mail;
+}
+
+static bool mail_has(struct slice mail, const char *text)
+{
+    return memmem(mail.ptr, mail.len, text, strlen(text)) != NULL;
+}
+
+/* What bounces is reported in full to the sender, 8-bit content too, with what it asked for. */
+static void test_report(void)
+{
+    struct talk t;
+    open_site_with("boss: boss@old.example\n");
+    greet(&t);
+    CHECK(say(&t, "MAIL FROM:<joe@example.org> RET=FULL ENVID=e+2B1\r\n", "250 "));
+    CHECK(say(&t, "RCPT TO:<boss@example.org>\r\n", "250 "));
+    CHECK(say(&t, "RCPT TO:<x@old.example> NOTIFY=NEVER\r\n", "250 "));
+    send_content(&t, "Subject: t\r\n\r\n\xff\r\n.\r\n");
+    struct slice mail = wait_for_mail();
+    CHECK(mail_has(mail, "Return-Path: <>\n"));
+    CHECK(mail_has(mail, "Auto-Submitted: auto-replied\n"));
+    CHECK(mail_has(mail, "Content-Transfer-Encoding: 8bit\n"));
+    CHECK(mail_has(mail, "Original-Envelope-Id: e+1\n"));
+    CHECK(mail_has(mail, "Original-Recipient: rfc822; boss@example.org\n"));
+    CHECK(mail_has(mail, "Content-Type: message/rfc822\n"));
+    CHECK(mail_has(mail, "\n\n\xff\n\n--=_"));
+    CHECK(!mail_has(mail, "x@old.example"));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
     {"parameters", test_parameters},
     {"8bit_content", test_8bit_content},
     {"aliases", test_aliases},
+    {"report", test_report},
 };
 
 TEST_MAIN(cases)

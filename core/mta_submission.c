@@ -1,0 +1,104 @@
+/* Submission (RFC 6409): who may send as whom and how much, and what a message's header lacks. */
+#include "mta_inside.h"
+
+bool conn_may_relay(const struct mta *m, const struct conn *c)
+{
+    return c->local != NULL || c->user != NULL ||
+           hostlist_match(&m->site->conf.relay_from_hosts, &c->peer);
+}
+
+bool conn_is_submission(const struct mta *m, const struct conn *c)
+{
+    return conf_has_port(&m->site->conf.submission_ports, c->local_port);
+}
+
+/* Counts a message for that key; false if there have been too many. */
+static bool count(struct mta *m, uint64_t key, uint32_t per_hour)
+{
+    if (per_hour == 0) {
+        return true;
+    }
+    if (rate_level(&m->rates, key, per_hour, m->now_ms) >= per_hour) {
+        return false;
+    }
+    rate_count(&m->rates, key, per_hour, m->now_ms);
+    return true;
+}
+
+/* The null path is nobody's, and taken from all: reports on delivery and reading have it. */
+static bool may_send_as(const struct mta_user *user, const struct address *sender)
+{
+    struct slice senders = slice_make(user->senders, user->senders_len);
+    return senders.len == 0 || sender->text.len == 0 ||
+           auth_senders_hold(senders, sender->local, sender->domain);
+}
+
+enum smtpd_verdict submission_verdict(struct mta *m, const struct conn *c,
+                                      const struct address *sender)
+{
+    const struct conf *conf = &m->site->conf;
+    const struct mta_user *user = c->user;
+    bool is_submission = conn_is_submission(m, c);
+    if (is_submission && !conn_may_relay(m, c)) {
+        return SMTPD_NEEDS_AUTH;
+    }
+    if (user != NULL && !may_send_as(user, sender)) {
+        return SMTPD_NOT_YOURS;
+    }
+    if (is_submission &&
+        !count(m, rate_key_of_peer(m, RATE_HOST, &c->peer), conf->submission_host_rate)) {
+        return SMTPD_RATE;
+    }
+    if (user != NULL &&
+        !count(m, rate_key(&m->rates, RATE_USER, slice_make(user->name, user->name_len)),
+               conf->submission_user_rate)) {
+        return SMTPD_RATE;
+    }
+    return SMTPD_OK;
+}
+
+static enum err store_fields(struct mta *m, struct txn *t, const struct submission *s)
+{
+    uint8_t bytes[SUBMISSION_FIELDS_MAX], id_bytes[SPOOL_ID_TEXT_LEN];
+    struct buf fields = buf_make(bytes, sizeof bytes), id = buf_make(id_bytes, sizeof id_bytes);
+    spool_id_put(&id, spool_txn_id(m->spool, t->spool_txn));
+    submission_put_fields(&fields, s,
+                          t->received_s != 0 ? t->received_s : wall_time_guess(&m->wall),
+                          buf_slice(&id), m->smtp_env.hostname);
+    return spool_append(m->spool, t->spool_txn, buf_slice(&fields));
+}
+
+/* What is stored is stored: the filter moves on only with it, so that ERR_AGAIN may be followed by
+ * the same again. */
+static enum err step(struct mta *m, struct txn *t, struct slice *body, bool is_end, bool *out_more)
+{
+    struct submission s = t->submission;
+    struct slice rest = *body, out = {NULL, 0};
+    enum err err = ERR_OK;
+    enum submission_event event =
+        is_end ? submission_end(&s, &out) : submission_next(&s, &rest, &out);
+    if (event == SUBMISSION_STORE) {
+        err = spool_append(m->spool, t->spool_txn, out);
+    } else if (event == SUBMISSION_FIELDS) {
+        err = store_fields(m, t, &s);
+    }
+    if (err == ERR_OK) {
+        t->submission = s;
+        *body = rest;
+    }
+    *out_more = event != SUBMISSION_MORE;
+    return err;
+}
+
+enum err submission_store(struct mta *m, struct txn *t, struct slice *body, bool is_end)
+{
+    enum err err = ERR_OK;
+    bool more = t->is_submission;
+    if (!more && !is_end) {
+        return spool_append(m->spool, t->spool_txn, *body);
+    }
+    while (more && err == ERR_OK) {
+        err = step(m, t, body, is_end, &more);
+    }
+    return err;
+}
