@@ -278,6 +278,13 @@ install: $(PROGRAM) $(PAGES) ## the program, its manual and an example configura
 	install -m 644 $(DOCS)/postern.conf.5 $(DESTDIR)$(MANDIR)/man5/postern.conf.5
 	install -m 644 $(DOCS)/postern.8 $(DESTDIR)$(MANDIR)/man8/postern.8
 
+.PHONY: install-sendmail
+install-sendmail: ## sendmail, mailq and newaliases as links to the installed program
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,sbin bin)
+	ln -sf postern $(DESTDIR)$(PREFIX)/sbin/sendmail
+	ln -sf ../sbin/postern $(DESTDIR)$(PREFIX)/bin/mailq
+	ln -sf ../sbin/postern $(DESTDIR)$(PREFIX)/bin/newaliases
+
 .PHONY: clean
 clean: ## remove everything that was built
 	rm -rf $(BUILD)

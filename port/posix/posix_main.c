@@ -13,6 +13,7 @@
 #include "posix_ocsp_check.h"
 #include "posix_ocsp_fetch.h"
 #include "posix_passwd.h"
+#include "posix_sendmail.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -46,6 +47,7 @@ static const char usage[] =
     "                                  what time it believes it is; or tell it\n"
     "       postern queue [-c FILE] [list | show | hold | release | retry | remove] [ID]...\n"
     "       postern flush [-c FILE]    try every message that waits now\n"
+    "       postern sendmail ...       hand a message in, with the options of Sendmail\n"
     "       postern ocsp-check ...     judge an OCSP response; --help says how\n"
     "       postern ocsp-fetch ...     fetch one; --help says how\n"
     "       postern passwd [-c FILE] [--stdin | --delete] USER\n"
@@ -273,6 +275,12 @@ int main(int argc, char **argv)
     }
     if (argc > 1 && strcmp(argv[1], "passwd") == 0) {
         return posix_passwd(argc - 2, argv + 2);
+    }
+    if (argc > 0 && posix_sendmail_is_name(argv[0])) {
+        return posix_sendmail(argc, argv);
+    }
+    if (argc > 1 && strcmp(argv[1], "sendmail") == 0) {
+        return posix_sendmail(argc - 1, argv + 1);
     }
     if (argc > 1 && posix_control_is_command(argv[1])) {
         return posix_control(argc - 1, argv + 1);

@@ -1,0 +1,284 @@
+/* Arguments as Sendmail has them: see posix_sendmail.h. What is not known of them is ignored where
+ * that does no harm: programs pass more than they need. */
+#include "posix_sendmail.h"
+
+#include "envelope.h"
+#include "mail_header.h"
+#include "posix_command.h"
+#include "posix_control.h"
+#include "posix_ids.h"
+#include "posix_submit.h"
+
+#include <sysexits.h>
+#include <unistd.h>
+
+enum mode {
+    MODE_DELIVER,
+    MODE_SMTP,    /* -bs */
+    MODE_LIST,    /* -bp, mailq */
+    MODE_ALIASES, /* -bi, newaliases */
+    MODE_FLUSH,   /* -q */
+    MODE_WRONG
+};
+
+struct request {
+    enum mode mode;
+    const char *conf_path;
+    const char *sender; /* of -f; NULL: who runs this */
+    const char *notify;
+    const char *wrong;
+    bool takes_rcpts; /* -t */
+    bool ignores_dots;
+};
+
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+bool posix_sendmail_is_name(const char *path)
+{
+    const char *name = name_of(path);
+    return strcmp(name, "sendmail") == 0 || strcmp(name, "mailq") == 0 ||
+           strcmp(name, "newaliases") == 0;
+}
+
+static enum mode mode_of(char letter)
+{
+    switch (letter) {
+    case 'm':
+        return MODE_DELIVER;
+    case 's':
+        return MODE_SMTP;
+    case 'p':
+        return MODE_LIST;
+    case 'i':
+    case 'I':
+        return MODE_ALIASES;
+    default:
+        return MODE_WRONG;
+    }
+}
+
+/* One option with its value, which is "" if it has none. */
+static void take_option(struct request *r, struct letter *l, char option, const char *value)
+{
+    switch (option) {
+    case 'b':
+        r->mode = mode_of(value[0]);
+        r->wrong = "-b";
+        return;
+    case 'q':
+        r->mode = MODE_FLUSH;
+        return;
+    case 't':
+        r->takes_rcpts = true;
+        return;
+    case 'i':
+        r->ignores_dots = true;
+        return;
+    case 'o':
+        r->ignores_dots = r->ignores_dots || strcmp(value, "i") == 0;
+        r->takes_rcpts = r->takes_rcpts || strcmp(value, "t") == 0;
+        return;
+    case 'O':
+        r->ignores_dots = r->ignores_dots || strcmp(value, "IgnoreDots") == 0 ||
+                          strcmp(value, "IgnoreDots=true") == 0;
+        return;
+    case 'f':
+    case 'r':
+        r->sender = value;
+        return;
+    case 'F':
+        l->full_name = slice_of_string(value);
+        return;
+    case 'N':
+        r->notify = value;
+        return;
+    case 'R':
+        l->ret = text_equal_nocase(slice_of_string(value), SLICE_LITERAL("full"))   ? "FULL"
+                 : text_equal_nocase(slice_of_string(value), SLICE_LITERAL("hdrs")) ? "HDRS"
+                                                                                    : NULL;
+        return;
+    case 'V':
+        l->envid = slice_of_string(value);
+        return;
+    case 'C':
+        r->conf_path = value;
+        return;
+    default: /* -m -n -v -U -G -s ...: nothing that matters here */
+        return;
+    }
+}
+
+/* Those with a value, which may be the next argument; of others what follows in the same argument
+ * is their value. */
+static bool has_value(char option)
+{
+    return strchr("fFrNRVCBhLOpXo", option) != NULL;
+}
+
+/* -o is old: only "-o x" has its value apart. Options end at "--" or at the first argument that is
+ * none. Returns where the recipients begin. */
+static int take_options(struct request *r, struct letter *l, int argc, char **argv)
+{
+    int i = 1;
+    for (; i < argc && argv[i][0] == '-' && argv[i][1] != '\0'; i++) {
+        const char *at = argv[i] + 1;
+        if (strcmp(at, "-") == 0) {
+            return i + 1;
+        }
+        if (!has_value(*at)) {
+            take_option(r, l, *at, at + 1);
+            /* "-ti" is two options; what -b, -q, -e, -d and -A have behind them is theirs. */
+            for (at++; strchr("bqedA", argv[i][1]) == NULL && *at != '\0'; at++) {
+                take_option(r, l, *at, "");
+            }
+        } else if (at[1] != '\0') {
+            take_option(r, l, *at, at + 1);
+        } else if (i + 1 < argc) {
+            take_option(r, l, *at, argv[++i]);
+        } else {
+            r->mode = MODE_WRONG;
+            r->wrong = argv[i];
+        }
+    }
+    return i;
+}
+
+/* never, or success, failure, delay, with commas between */
+static bool take_notify(struct letter *l, const char *text)
+{
+    static const struct {
+        const char *word;
+        uint8_t bit;
+    } words[] = {{"never", ENVELOPE_NEVER},
+                 {"success", ENVELOPE_SUCCESS},
+                 {"failure", ENVELOPE_FAILURE},
+                 {"delay", ENVELOPE_DELAY}};
+    struct slice rest = slice_of_string(text);
+    while (rest.len > 0) {
+        struct slice word;
+        const uint8_t *comma = memchr(rest.ptr, ',', rest.len);
+        uint8_t bits = l->notify;
+        (void)slice_take(&rest, comma != NULL ? (size_t)(comma - rest.ptr) : rest.len, &word);
+        (void)slice_skip(&rest, 1);
+        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+            if (text_equal_nocase(word, slice_of_string(words[i].word))) {
+                l->notify |= words[i].bit;
+            }
+        }
+        if (l->notify == bits) {
+            return false;
+        }
+    }
+    return (l->notify & ENVELOPE_NEVER) == 0 || l->notify == ENVELOPE_NEVER;
+}
+
+/* -f, or the user who runs this. bytes holds the address. */
+static bool take_sender(struct letter *l, const char *sender, uint8_t bytes[MAIL_ADDRESS_CAP])
+{
+    char name[PORT_USER_NAME_CAP];
+    struct slice text = slice_of_string(sender != NULL ? sender : name), bad;
+    struct address a;
+    if (sender == NULL) {
+        posix_id_name(name, POSIX_USERS_FILE, (uint32_t)getuid());
+        struct buf b = buf_make(name, sizeof name);
+        if (name[0] == '\0') { /* as the server calls them, too */
+            buf_put_string(&b, "uid-");
+            text_put_u64(&b, (uint64_t)getuid());
+            buf_end_string(&b);
+        }
+        text = slice_of_string(name);
+    }
+    if (text.len == 0 || slice_equal(text, SLICE_LITERAL("<>"))) {
+        return true; /* reports come from nobody */
+    }
+    if (mail_address_next(&text, l->conf->primary_hostname, bytes, &a, &bad) != ERR_OK) {
+        return false;
+    }
+    l->sender = a.text;
+    l->is_smtputf8 = a.is_utf8;
+    return true;
+}
+
+static int deliver(const struct request *r, struct letter *l, int num_rcpts, char **rcpts)
+{
+    uint8_t sender_bytes[MAIL_ADDRESS_CAP];
+    enum err e = ERR_OK;
+    if (r->notify != NULL && !take_notify(l, r->notify)) {
+        posix_complain(r->notify, "expected never, or success, failure and delay with commas");
+        return EX_USAGE;
+    }
+    if (!take_sender(l, r->sender, sender_bytes)) {
+        posix_complain(r->sender != NULL ? r->sender : "sender", "is no address");
+        return EX_USAGE;
+    }
+    for (int i = 0; i < num_rcpts && e == ERR_OK; i++) {
+        e = letter_add(l, slice_of_string(rcpts[i]));
+    }
+    if (e == ERR_OK) {
+        e = letter_read(l, STDIN_FILENO, !r->ignores_dots, r->takes_rcpts);
+    }
+    if (e == ERR_OK && l->num_rcpts == 0) {
+        posix_complain("recipients", "there are none");
+        return EX_USAGE;
+    }
+    if (e != ERR_OK) {
+        if (e != ERR_MALFORMED) { /* that has been told */
+            posix_complain("message", err_name(e));
+        }
+        return e == ERR_IO ? EX_IOERR : e == ERR_NO_MEMORY ? EX_OSERR : EX_DATAERR;
+    }
+    return posix_submit(l);
+}
+
+/* The commands of postern for what Sendmail has as options. */
+static int ask(const char *command, const char *conf_path)
+{
+    char word[8], option[] = "-c";
+    char *argv[] = {word, option, (char *)(uintptr_t)conf_path};
+    memcpy(word, command, strlen(command) + 1);
+    return posix_control(3, argv);
+}
+
+int posix_sendmail(int argc, char **argv)
+{
+    static struct letter letter;
+    static struct conf conf;
+    struct request r = {.conf_path = POSIX_DEFAULT_CONF};
+    const char *name = name_of(argv[0]);
+    int first = take_options(&r, &letter, argc, argv);
+    if (r.mode == MODE_DELIVER && name[0] != 's') {
+        r.mode = name[0] == 'm' ? MODE_LIST : MODE_ALIASES;
+    }
+    switch (r.mode) {
+    case MODE_WRONG:
+        posix_complain(r.wrong, "not understood; postern(8) has the options of sendmail");
+        return EX_USAGE;
+    case MODE_ALIASES:
+        return EX_OK; /* aliases_file needs no building */
+    case MODE_LIST:
+        return ask("queue", r.conf_path);
+    case MODE_FLUSH:
+        return ask("flush", r.conf_path);
+    case MODE_DELIVER:
+    case MODE_SMTP:
+        break;
+    }
+    char hostname[POSIX_HOSTNAME_CAP];
+    uint8_t error_bytes[CONF_ERRORS_CAP];
+    struct buf errors = buf_make(error_bytes, sizeof error_bytes);
+    struct arena memory;
+    posix_hostname(hostname);
+    enum err e =
+        posix_read_options(&conf, &memory, r.conf_path, slice_of_string(hostname), &errors);
+    if (e != ERR_OK) {
+        posix_put_errors(r.conf_path, e, &errors);
+        return posix_exit_status(e);
+    }
+    letter.conf = &conf;
+    return r.mode == MODE_SMTP ? posix_submit_raw(&conf)
+                               : deliver(&r, &letter, argc - first, argv + first);
+}

@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+"""postern sendmail as programs use it: cron, mailx, php, msmtp's users; the submit socket and its users."""
+
+import grp
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+
+import harness
+from harness import POSTERN, Server, check, check_equal, run, unpack
+
+HOST = "mail.test.example"
+
+
+def open_dir():
+    """A directory that every user may enter, for what they need to reach; it goes with the case."""
+    path = tempfile.mkdtemp(prefix="postern-sendmail-", dir="/tmp")
+    os.chmod(path, 0o755)
+    return path
+
+
+class Site:
+    """A server with a submit socket, and the program as any user can start it."""
+
+    def __init__(self, **options):
+        self.dir = open_dir()
+        self.socket = os.path.join(self.dir, "submit")
+        self.options = {"submit_socket": self.socket, **options}
+        self.server = Server(local_users="alice : bob : root : nobody", **self.options)
+        self.conf = os.path.join(self.dir, "conf")
+        shutil.copy(self.server.conf_path, self.conf)
+        os.chmod(self.conf, 0o644)
+        self.program = os.path.join(self.dir, "postern")
+        shutil.copy(POSTERN, self.program)
+        os.chmod(self.program, 0o755)
+        self.sendmail = os.path.join(self.dir, "sendmail")
+        os.symlink(self.program, self.sendmail)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.dir)
+
+    def run(self, *args, text="", uid=None, name=None):
+        """(exit status, output) of sendmail, as root or as that user."""
+        done = subprocess.run(
+            [name or self.sendmail, "-C", self.conf, *args],
+            input=text.encode() if isinstance(text, str) else text,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=60,
+            cwd="/",
+            preexec_fn=(lambda: os.setuid(uid)) if uid is not None else None,
+            check=False,
+        )
+        return done.returncode, done.stdout.decode("utf-8", "replace")
+
+    def sends(self, *args, text="", uid=None, name=None):
+        status, out = self.run(*args, text=text, uid=uid, name=name)
+        check_equal((status, out), (0, ""), "sendmail " + " ".join(args))
+
+    def got(self, user, number=1):
+        """The messages of a user, headers and body apart."""
+        found = [m.decode("utf-8", "replace").split("\n\n", 1) for m in self.server.messages(user, number)]
+        return [(unfold(head), body) for head, body in found]
+
+
+def unfold(head):
+    return re.sub(r"\n[ \t]+", " ", head)
+
+
+def field(head, name):
+    found = re.findall(rf"(?m)^{name}: *(.*)$", head)
+    check_equal(len(found), 1, f"fields {name} in {head}")
+    return found[0]
+
+
+def not_root():
+    if os.geteuid() == 0:
+        return False
+    print("        not root: nobody else to try it as")
+    return True
+
+
+# --- What programs do -----------------------------------------------------------------------------
+
+
+def test_cron():
+    """Vixie cron's and Debian's command line, and its header."""
+    with Site() as s:
+        s.sends(
+            *("-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f", "root"),
+            text="From: root (Cron Daemon)\nTo: alice@test.example\nSubject: Cron <root@host> job\n"
+            "Content-Type: text/plain; charset=UTF-8\nX-Cron-Env: <SHELL=/bin/sh>\n\nout\n.\nput\n",
+        )
+        head, body = s.got("alice")[0]
+        check_equal(field(head, "Return-Path"), f"<root@{HOST}>", "sender")
+        check_equal(field(head, "From"), "root (Cron Daemon)", "From")
+        check_equal(body, "out\n.\nput\n", "body")
+        check(re.match(r"from localhost \(local uid \d+\) by mail.test.example with ESMTP", field(head, "Received")), head)
+
+
+def test_python_subprocess():
+    """As a script would: recipients as arguments, an incomplete header, lone LF."""
+    with Site() as s:
+        s.sends("alice@test.example", "bob@test.example", text="Subject: hello\n\nhi\n")
+        for user in ("alice", "bob"):
+            head, body = s.got(user)[0]
+            check_equal(body, "hi\n", "body")
+            check_equal(field(head, "Subject"), "hello", "Subject")
+            check_equal(field(head, "From"), f"<root@{HOST}>" if os.geteuid() == 0 else field(head, "From"), "From")
+            check(re.fullmatch(r"<[0-9a-f]{24}@mail\.test\.example>", field(head, "Message-ID")), head)
+            check(re.search(r"\d\d:\d\d:\d\d \+0000$", field(head, "Date")), head)
+
+
+def test_php():
+    """php's mail(): sendmail -t -i, To and Bcc in the header, CRLF."""
+    with Site() as s:
+        s.sends(
+            *("-t", "-i", "-fwebmaster@test.example"),
+            text="To: Alice <alice@test.example>,\r\n undisclosed: nobody@test.example;\r\nSubject: php\r\n"
+            "Bcc: bob@test.example,\r\n\t\"Doe, Jane\" <root@test.example>\r\n"
+            "From: web@test.example\r\nMessage-Id: <1@php>\r\nDate: Mon, 23 Nov 2026 22:48:00 +0000\r\n\r\nbody\r\n",
+        )
+        for user in ("alice", "bob", "root", "nobody"):
+            head, body = s.got(user)[0]
+            check("bcc" not in head.lower() and "Jane" not in head, head)
+            check_equal(field(head, "Message-Id"), "<1@php>", "Message-Id")
+            check_equal(len(re.findall(r"(?mi)^(?:message-id|date|from):", head)), 3, "fields added")
+            check_equal(field(head, "To"), "Alice <alice@test.example>, undisclosed: nobody@test.example;", "To")
+            check_equal(field(head, "Return-Path"), "<webmaster@test.example>", "sender")
+            check_equal(body, "body\n", "body")
+
+
+def test_bsd_mailx():
+    """The mail(1) of Debian, told where sendmail is by its own option."""
+    root = unpack("bsd-mailx")
+    with Site() as s:
+        wrapper = os.path.join(s.dir, "wrapper")
+        with open(wrapper, "w", encoding="utf-8") as f:
+            f.write(f"#!/bin/sh\nexec {s.sendmail} -C {s.conf} \"$@\"\n")
+        os.chmod(wrapper, 0o755)
+        rc = os.path.join(s.dir, "mailrc")
+        with open(rc, "w", encoding="utf-8") as f:
+            f.write(f"set sendmail={wrapper}\n")
+        status, out = run(
+            "sh",
+            "-c",
+            f". {root}/env && exec bsd-mailx -s 'A subject' -c bob@test.example -b root@test.example alice@test.example",
+            text="line one\n.line two\nline three\n",
+            env={"MAILRC": rc, "HOME": s.dir},
+        )
+        check_equal(status, 0, out)
+        for user in ("alice", "bob", "root"):
+            head, body = s.got(user)[0]
+            check_equal(field(head, "Subject"), "A subject", "Subject")
+            check("bcc" not in head.lower(), head)
+            check_equal(body, "line one\n.line two\nline three\n", "body")
+
+
+def test_dots():
+    with Site() as s:
+        s.sends("alice@test.example", text="Subject: 1\n\n..\n.x\n.\nnot this\n")
+        s.sends("-i", "bob@test.example", text="Subject: 2\n\n..\n.x\n.\nthis too\n")
+        s.sends("-oi", "root@test.example", text="Subject: 3\n\n.\n")
+        check_equal(s.got("alice")[0][1], "..\n.x\n", "without -i")
+        check_equal(s.got("bob")[0][1], "..\n.x\n.\nthis too\n", "with -i")
+        check_equal(s.got("root")[0][1], ".\n", "with -oi")
+
+
+def test_names_of_the_program():
+    with Site() as s:
+        for name in ("mailq", "newaliases"):
+            os.symlink(s.program, os.path.join(s.dir, name))
+        status, out = s.run(name=os.path.join(s.dir, "newaliases"))
+        check_equal((status, out), (0, ""), "newaliases")
+        status, out = s.run(name=os.path.join(s.dir, "mailq"))
+        check_equal((status, out), (0, "messages: 0\n"), "mailq")
+        check_equal(s.run("-bp"), (0, "messages: 0\n"), "sendmail -bp")
+        check_equal(s.run("-bi")[0], 0, "sendmail -bi")
+        check_equal(s.run("-q"), (0, "to be tried now: 0\n"), "sendmail -q")
+        status, out = run(s.program, "sendmail", "-C", s.conf, "alice@test.example", text="Subject: x\n\nby word\n")
+        check_equal((status, out), (0, ""), "postern sendmail")
+        check_equal(s.got("alice")[0][1], "by word\n", "body")
+
+
+def test_smtp_by_hand():
+    with Site() as s:
+        status, out = s.run(
+            "-bs",
+            text="EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<alice@test.example>\r\nDATA\r\nSubject: y\r\n\r\nbs\r\n.\r\nQUIT\r\n",
+        )
+        check_equal(status, 0, out)
+        check_equal(re.findall(r"(?m)^(\d{3}) ", out), ["220", "250", "250", "250", "354", "250", "221"], "replies")
+        check_equal(s.got("alice")[0][1], "bs\n", "body")
+
+
+def test_long_lines_and_odd_bytes():
+    with Site() as s:
+        s.sends("-i", "alice@test.example", text=b"Subject: x\n\n" + b"a" * 5000 + b"\rb\0\xc3\xa4\n")
+        body = s.got("alice")[0][1]
+        check_equal(body.replace("\n", ""), "a" * 5000 + "b?ä", "content")
+        check(max(len(line) for line in body.split("\n")) <= 998, "lines")
+        s.sends("bob@test.example", text="no header at all\nTo: nobody\n")
+        check_equal(s.got("bob")[0][1], "no header at all\nTo: nobody\n", "a message without a header")
+        s.sends("root@test.example", text="")
+        check_equal(s.got("root")[0][1], "", "an empty message")
+
+
+def test_many_recipients():
+    """More than fit into one transaction: each gets one copy."""
+    with Site() as s:
+        users = [f"user{i}" for i in range(150)]
+        s.server.configure(local_users=" : ".join(users))
+        s.server.stop()
+        s.server.start()
+        s.sends("-t", text="To: " + ",\n ".join(f"{u}@test.example" for u in users) + "\n\nmany\n")
+        for user in users:
+            check_equal(len(s.server.messages(user, 1)), 1, user)
+
+
+# --- Exit statuses --------------------------------------------------------------------------------
+
+
+def test_refusals():
+    with Site() as s:
+        for args, text, want, word in (
+            (("nosuch@test.example",), "\nx\n", 67, "550 5.1.1"),
+            (("nosuch@test.example", "alice@test.example"), "\nx\n", 67, "550 5.1.1"),
+            ((), "\nx\n", 64, "there are none"),
+            (("-t",), "Subject: x\n\nx\n", 64, "there are none"),
+            (("-t",), "To: a b c\n\nx\n", 65, "a b c: is no address"),
+            (("not an address",), "\nx\n", 65, "is no address"),
+            (("-f", "a b", "alice@test.example"), "\nx\n", 64, "is no address"),
+            (("-f",), "\nx\n", 64, "not understood"),
+            (("-bd",), "", 64, "not understood"),
+            (("-N", "often", "alice@test.example"), "\nx\n", 64, "often"),
+        ):
+            status, out = s.run(*args, text=text)
+            check_equal(status, want, f"{args}: {out}")
+            check(word in out, f"{args}: {out}")
+        check_equal(len(s.got("alice")), 1, "messages for whom nothing was wrong")
+        status, out = run(s.sendmail, "-C", "/nowhere", "alice", text="x")
+        check_equal(status, 78, out)
+
+
+def test_too_large():
+    with Site(message_size_limit="65536") as s:
+        status, out = s.run("alice@test.example", text="Subject: x\n\n" + "0123456789\n" * 7000)
+        check_equal(status, 65, out)
+        check("too-big" in out, out)
+
+
+def test_without_a_server():
+    with Site() as s:
+        s.server.stop()
+        status, out = s.run("alice@test.example", text="Subject: x\n\nx\n")
+        check_equal(status, 75, out)
+        s.server.configure(submit_socket=None)
+        status, out = run(s.sendmail, "-C", s.server.conf_path, "alice@test.example", text="x")
+        check_equal(status, 78, out)
+
+
+# --- Users ----------------------------------------------------------------------------------------
+
+
+def test_other_users():
+    if not_root():
+        return
+    with Site(trusted_users="daemon") as s:
+        mode = stat.S_IMODE(os.stat(s.socket).st_mode)
+        check_equal(mode, 0o666, "the socket's mode")
+        s.sends("alice@test.example", text="\nas nobody\n", uid=65534)
+        head, _ = s.got("alice")[0]
+        check_equal(field(head, "Return-Path"), f"<nobody@{HOST}>", "sender")
+        check("(local uid 65534)" in field(head, "Received"), head)
+        status, out = s.run("-f", "root", "alice@test.example", text="\nx\n", uid=65534)
+        check_equal(status, 77, out)
+        check("553 5.7.1" in out, out)
+        s.sends("-f", "nobody@test.example", "bob@test.example", text="\nx\n", uid=65534)
+        s.sends("-f", "anybody@far.example", "bob@test.example", text="\nx\n", uid=1)
+        check_equal(len(s.got("bob", 2)), 2, "messages")
+        status, out = s.run("-bp", uid=65534)
+        check_equal(status, 77, "mailq of a stranger: " + out)
+
+
+def test_group():
+    if not_root():
+        return
+    with Site(submit_socket_group="mail") as s:
+        info = os.stat(s.socket)
+        check_equal((stat.S_IMODE(info.st_mode), info.st_gid), (0o660, grp.getgrnam("mail").gr_gid), "mode and group")
+        status, out = s.run("alice@test.example", text="\nx\n", uid=65534)
+        check_equal(status, 77, out)
+        s.sends("alice@test.example", text="\nx\n")
+
+
+harness.main(globals())
