@@ -69,7 +69,7 @@ static int64_t unix_s(const mbedtls_x509_time *t)
 
 bool tls_trust_add_crls(struct tls_env *env, struct tls_trust *trust, struct slice bytes)
 {
-    uint8_t *text = heap_alloc(env->heap, 1, bytes.len + 1);
+    uint8_t *text = bytes.len == 0 ? NULL : heap_alloc(env->heap, 1, bytes.len + 1);
     if (text == NULL) {
         return false;
     }
