@@ -439,6 +439,8 @@ void report_connection(struct mta *m, const struct conn *c);
 /* c is NULL where the client has gone. */
 void report_message(struct mta *m, const struct conn *c, const struct txn *t,
                     const struct spool_event *event);
+void report_rcpt(struct mta *m, const struct conn *c, enum log_level level, const char *reason,
+                 struct slice address); /* that was refused */
 void report_refusal(struct mta *m, const struct conn *c, enum err err);
 
 #endif

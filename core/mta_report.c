@@ -141,6 +141,19 @@ void report_refusal(struct mta *m, const struct conn *c, enum err err)
     report_line(m, LOG_WARNING, &line);
 }
 
+void report_rcpt(struct mta *m, const struct conn *c, enum log_level level, const char *reason,
+                 struct slice address)
+{
+    struct log_line line;
+    log_begin(&line, "recipient");
+    report_peer(&line, &c->peer, c->local);
+    log_word(&line, "result", "refused");
+    log_word(&line, "reason", reason);
+    log_peer_text(&line, "to", address);
+    put_sender(&line, c->txn);
+    report_line(m, level, &line);
+}
+
 void report_text(struct mta *m, enum log_level level, const char *event, struct slice text)
 {
     while (!slice_is_empty(text)) {
