@@ -52,7 +52,7 @@
 /* Messages being taken through their recipients at once: more than BUDGET_DELIVERIES and the
  * messages on their way to other machines together, so that local mail always finds a place. */
 #ifndef BUDGET_ROUNDS
-#define BUDGET_ROUNDS 56
+#define BUDGET_ROUNDS (BUDGET_DELIVERIES + BUDGET_REMOTE_CONNECTIONS + 8)
 #endif
 
 /* Reports being written at once, and recipients that they may be about, all together. */
@@ -119,6 +119,8 @@
 #define BUDGET_SCRATCH_LEN BUDGET_FILE_LEN
 
 _Static_assert(BUDGET_DESTINATIONS > BUDGET_REMOTE_CONNECTIONS, "one without connections is there");
+_Static_assert(BUDGET_ROUNDS > BUDGET_DELIVERIES + BUDGET_REMOTE_CONNECTIONS,
+               "mail to other machines never takes all rounds");
 _Static_assert(BUDGET_REPLY_LEN <= BUDGET_SLOT_LEN, "what a turn replies must fit into a slot");
 
 #endif

@@ -1,12 +1,12 @@
 /* What the files of the composition root share: the server, its connections, their transactions.
  *
  * Private to core/mta*.c. Who does what: mta.c the step and its order; mta_accept.c listeners and
- * limits; mta_conn.c bytes in and out of a connection; mta_handshake.c the handshake queue;
- * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
- * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_submission.c what users
- * may send; mta_conf.c options and their reload; mta_report.c log lines; mta_control.c the control
- * socket; mta_local.c users of this machine; mta_remote.c mail that is
- * sent on.
+ * limits; mta_conn.c bytes in and out of a connection; mta_proxy.c balancers; mta_handshake.c the
+ * handshake queue; mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c
+ * certificates; mta_session.c the answers to what a session asks; mta_auth.c logins;
+ * mta_submission.c what users may send; mta_conf.c options and their reload; mta_report.c log
+ * lines; mta_control.c the control socket; mta_local.c users of this machine; mta_remote.c mail
+ * that is sent on.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
@@ -108,6 +108,7 @@ struct txn {
 };
 
 enum conn_phase {
+    CONN_PROXY,     /* a balancer says whose connection it is */
     CONN_SMTP,      /* sessions speak; through tls if there is one */
     CONN_HANDSHAKE, /* tls shakes hands */
     CONN_CLOSING    /* what is in out goes out, then it is closed */
@@ -136,10 +137,11 @@ struct conn {
     uint32_t num_messages;
     uint32_t drained_len; /* thrown away behind the last reply */
     struct net_addr peer;
+    struct net_addr proxy;   /* the balancer in between; NET_NONE: none */
     struct port_user *local; /* of this machine, at the submit socket; else NULL */
     struct timer timer;
     uint64_t opened_ms;
-    uint64_t phase_ms; /* when CONN_HANDSHAKE or CONN_CLOSING began */
+    uint64_t phase_ms; /* when CONN_PROXY, CONN_HANDSHAKE or CONN_CLOSING began */
     bool has_spoken;   /* the peer's first bytes of a handshake are there */
     uint64_t heard_ms; /* when the peer last did something for its handshake */
     struct conn *next; /* in the run list */
@@ -295,6 +297,9 @@ void mta_listen_undo(struct mta *m);
 void mta_accept_all(struct mta *m); /* begins to take connections in */
 void mta_accept(struct mta *m, uint32_t index);
 void mta_accept_again(struct mta *m);
+/* Whether the client has more connections than it may, beside num of those that are counted. */
+bool mta_has_too_many(const struct mta *m, const struct net_addr *peer, uint32_t num);
+void mta_say_refusal(struct mta *m, uint32_t handle, bool tls_on_connect, bool is_clients_fault);
 void mta_close_listeners(struct mta *m);
 void mta_report_listeners(struct mta *m);
 
@@ -344,8 +349,13 @@ bool fetch_next_s(const struct mta *m, size_t set, size_t pair, int64_t *out_s);
 /* For each set of certificates what `postern status` says: lines of "key: value". */
 void site_put_status(struct mta *m, struct buf *out);
 
-/* mta_conn.c */
+/* mta_proxy.c */
+bool proxy_is_expected(const struct mta *m, const struct net_addr *peer);
+void proxy_turn(struct mta *m, struct conn *c);
+
+/* mta_conn.c: conn_begin once it is known whose it is */
 void conn_open(struct mta *m, struct conn *c);
+void conn_begin(struct mta *m, struct conn *c);
 void conn_queue(struct mta *m, struct conn *c); /* a turn in this or the next step */
 void conn_run_all(struct mta *m);               /* a turn for each that is queued now */
 void conn_event(struct mta *m, uint64_t handle, enum port_event_kind kind);
@@ -447,6 +457,8 @@ void report_connection(struct mta *m, const struct conn *c);
 /* c is NULL where the client has gone. */
 void report_message(struct mta *m, const struct conn *c, const struct txn *t,
                     const struct spool_event *event);
+void report_rcpt(struct mta *m, const struct conn *c, enum log_level level, const char *reason,
+                 struct slice address); /* that was refused */
 void report_refusal(struct mta *m, const struct conn *c, enum err err);
 
 #endif

@@ -12,7 +12,7 @@ static struct spool_conf spool_conf_of(uint64_t spool_size)
         .max_messages = BUDGET_MESSAGES,
         .max_txns = BUDGET_TRANSACTIONS + BUDGET_REPORTS,
         .reserved_len = spool_size / 32,
-        .max_outcomes = BUDGET_DELIVERIES * 16,
+        .max_outcomes = BUDGET_DELIVERIES * 8 + BUDGET_REMOTE_CONNECTIONS * 2,
     };
 }
 

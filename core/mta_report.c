@@ -67,6 +67,9 @@ void report_connection(struct mta *m, const struct conn *c)
     struct log_line line;
     log_begin(&line, "connection");
     report_peer(&line, &c->peer, c->local);
+    if (c->proxy.family != NET_NONE) {
+        report_addr(&line, "proxy", &c->proxy);
+    }
     log_u64(&line, "port", c->local_port);
     log_peer_text(&line, "helo", smtpd_helo(&c->smtp));
     put_tls(&line, c);
@@ -130,6 +133,19 @@ void report_refusal(struct mta *m, const struct conn *c, enum err err)
     log_word(&line, "reason", err_name(err));
     put_sender(&line, c->txn);
     report_line(m, LOG_WARNING, &line);
+}
+
+void report_rcpt(struct mta *m, const struct conn *c, enum log_level level, const char *reason,
+                 struct slice address)
+{
+    struct log_line line;
+    log_begin(&line, "recipient");
+    report_peer(&line, &c->peer, c->local);
+    log_word(&line, "result", "refused");
+    log_word(&line, "reason", reason);
+    log_peer_text(&line, "to", address);
+    put_sender(&line, c->txn);
+    report_line(m, level, &line);
 }
 
 void report_text(struct mta *m, enum log_level level, const char *event, struct slice text)

@@ -149,30 +149,30 @@ static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct s
 
 void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
 {
+    static const struct {
+        enum smtpd_verdict reply;
+        enum log_level level;
+        const char *reason;
+    } refusals[] = {
+        [ROUTE_UNKNOWN_USER] = {SMTPD_UNKNOWN_USER, LOG_DEBUG, "unknown-user"},
+        [ROUTE_RELAY_DENIED] = {SMTPD_RELAY_DENIED, LOG_INFO, "relay-denied"},
+        [ROUTE_NO_WAY] = {SMTPD_NO_ROUTE, LOG_INFO, "no-route"},
+        [ROUTE_TEMPORARY] = {SMTPD_TEMPORARY, LOG_WARNING, "alias-leads-nowhere"},
+    };
     struct route_result result;
     struct buf room = buf_make(m->scratch, ROUTE_ROOM_LEN);
     if (c->txn == NULL) {
         answer(c, SMTPD_TEMPORARY);
         return;
     }
-    switch (route_address(&m->site->conf, &ask->address, conn_may_relay(m, c), room, &result)) {
-    case ROUTE_LOCAL:
-    case ROUTE_REMOTE:
+    enum route_verdict verdict =
+        route_address(&m->site->conf, &ask->address, conn_may_relay(m, c), room, &result);
+    if (verdict == ROUTE_LOCAL || verdict == ROUTE_REMOTE) {
         answer(c, add_rcpts(m, c->txn, ask, &result));
         return;
-    case ROUTE_UNKNOWN_USER:
-        answer(c, SMTPD_UNKNOWN_USER);
-        return;
-    case ROUTE_RELAY_DENIED:
-        answer(c, SMTPD_RELAY_DENIED);
-        return;
-    case ROUTE_NO_WAY:
-        answer(c, SMTPD_NO_ROUTE);
-        return;
-    case ROUTE_TEMPORARY:
-        answer(c, SMTPD_TEMPORARY);
-        return;
     }
+    report_rcpt(m, c, refusals[verdict].level, refusals[verdict].reason, ask->address.text);
+    answer(c, refusals[verdict].reply);
 }
 
 enum err txn_begin(struct mta *m, struct txn *t, uint64_t known_len)

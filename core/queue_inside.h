@@ -113,7 +113,6 @@ struct queue_round {
     bool is_expiring;  /* it is the last one */
     bool is_warning;   /* its sender is told what is late */
     bool is_looping;   /* too many Received fields */
-    bool is_full_up;   /* a report found no room: come back soon */
     uint8_t only_dest; /* QUEUE_NO_DEST, or the others are not due yet */
     uint32_t entry;
     uint64_t id;

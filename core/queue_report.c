@@ -9,7 +9,7 @@
  *
  * A report about a report, or one whose sender is nobody here, goes to the postmaster by option,
  * once, and is dropped with a log line otherwise. If there is no room for a report, what it was to
- * say is forgotten: the recipients fail again, after retry_min. Called by rounds. */
+ * say is forgotten: the recipients fail again in the next round. Called by rounds. */
 #include "address.h"
 #include "budget.h"
 #include "queue_inside.h"
@@ -20,8 +20,6 @@
 #define PIECE_AT   ENVELOPE_ENTRY_MAX
 #define COPY_LEN   16384
 #define ROOM_AT    (PIECE_AT + SPOOL_APPEND_MAX) /* and behind that, what route_address makes */
-#define RCPT_LEN   2048                          /* of a report, about, for each recipient */
-#define OWN_LEN    4096                          /* and beside recipients and original */
 #define POSTMASTER "postmaster"
 
 _Static_assert(ROOM_AT + ROUTE_ROOM_LEN <= BUDGET_SCRATCH_LEN, "scratch is that long");
@@ -91,7 +89,6 @@ static void defer(struct queue *q, struct queue_round *r, enum err err)
     while (r->items_first != NULL) {
         queue_drop_item(q, r);
     }
-    r->is_full_up = true;
     r->num_deferred++;
     end(q, r);
 }
@@ -216,8 +213,7 @@ static enum err begin(struct queue *q, struct queue_round *r, struct buf scratch
         err = ERR_FULL;
     }
     if (err == ERR_OK) {
-        uint64_t len = p->returned_len + (uint64_t)p->num_items * RCPT_LEN + OWN_LEN;
-        err = spool_begin_report(q->env.spool, &p->txn, len);
+        err = spool_begin_report(q->env.spool, &p->txn, p->returned_len);
     }
     return err;
 }

@@ -296,7 +296,7 @@ static uint64_t retry_delay_ms(struct queue *q, const struct queue_round *r)
 {
     const struct conf *conf = q->conf;
     uint64_t age_ms = r->age_s * 1000;
-    uint64_t delay_ms = r->is_full_up ? conf->retry_min_ms : conf->retry_min_ms + age_ms;
+    uint64_t delay_ms = conf->retry_min_ms + age_ms;
     uint8_t lot = 0;
     if (delay_ms > conf->retry_max_ms) {
         delay_ms = conf->retry_max_ms;

@@ -189,6 +189,221 @@ static void test_blocked_and_deferred(void)
     world_free(w);
 }
 
+/* A message for a smarthost that is away for a month, one a day: each comes back to its sender in
+ * its time, and those of the last days arrive. Meanwhile the machine is off now and then. */
+static void test_unreachable_for_a_month(void)
+{
+    begin();
+    struct far *far = world_far(w, "far.example", FAR_DEAD);
+    start();
+    for (int day = 0; day < 30; day++) {
+        CHECK(world_put_to(w, "ann@example.org", "x@far.example") != 0);
+        CHECK(world_run(w, DAY_MS, 20000));
+        if (day % 7 == 6) {
+            CHECK(world_stop(w));
+            start();
+        }
+    }
+    far->mode = FAR_ACCEPT;
+    CHECK(world_run(w, DAY_MS, 20000));
+    uint32_t num_back = world_mails(w, "ann", "Status: 5.4.7\n");
+    CHECK(num_back >= 24 && num_back <= 26);
+    CHECK_EQ(w->smtp->num_taken + num_back, 30);
+    CHECK_EQ(world_mails(w, "ann", "Action: delayed\n"), 30);
+    /* 45 tries in 5 days at most: the doubling, then every 3 hours. */
+    CHECK(far->num_asked < 30 * 60);
+    check_empty();
+    world_free(w);
+}
+
+/* The wall clock goes to 1970 and to 2106: nothing ages, nothing comes back. */
+static void test_wall_clock_steps(void)
+{
+    begin();
+    struct far *far = world_far(w, "far.example", FAR_DEAD);
+    start();
+    uint64_t id = world_put_to(w, "ann@example.org", "x@far.example");
+    static const int64_t times[] = {0, INT64_C(4291747200), 1767225600, INT64_C(4291747200), 0};
+    for (int i = 0; i < 5; i++) {
+        sim_host_set_wall(w->host, times[i], true);
+        CHECK(world_run(w, 40 * MINUTE_MS, 20000));
+        if (i == 2) {
+            CHECK(world_stop(w));
+            start();
+        }
+    }
+    CHECK_EQ(world_mails(w, "ann", NULL), 0);
+    CHECK_EQ(queue_num_messages(&w->queue), 1);
+    far->mode = FAR_ACCEPT;
+    CHECK(world_run(w, 4 * HOUR_MS, 20000));
+    CHECK_EQ(world_num_taken(w, id, 0), 1);
+    check_empty();
+    world_free(w);
+}
+
+/* The waits: 5 minutes, about twice that each time, 3 hours at most; by the age, so that they go on
+ * after a restart where they were. */
+static void test_retry_times(void)
+{
+    begin();
+    world_option(w, "delay_warning = 0");
+    struct far *far = world_far(w, "far.example", FAR_DEFER);
+    start();
+    CHECK(world_put_to(w, "ann@example.org", "x@far.example") != 0);
+    uint64_t begin_ms = sim_world_now_ms(w->world), last_ms = begin_ms, want_ms = 5 * MINUTE_MS;
+    for (int i = 0; i < 12; i++) {
+        uint64_t seen = far->num_started;
+        while (far->num_started == seen) {
+            world_step(w);
+        }
+        uint64_t now_ms = sim_world_now_ms(w->world), delay_ms = now_ms - last_ms;
+        CHECK(delay_ms >= want_ms && delay_ms <= want_ms + want_ms / 4 + 3000);
+        want_ms = now_ms - begin_ms + 5 * MINUTE_MS - 2000; /* ages are whole seconds */
+        want_ms = want_ms < 3 * HOUR_MS ? want_ms : 3 * HOUR_MS;
+        last_ms = now_ms;
+        if (i == 2) { /* found and tried at once, then as before */
+            CHECK(world_run(w, 1000, 1000));
+            CHECK(world_stop(w));
+            start();
+            CHECK(world_run(w, 1000, 1000));
+            CHECK_EQ(far->num_started, seen + 2);
+            last_ms = sim_world_now_ms(w->world) - 1000;
+        }
+    }
+    far->mode = FAR_ACCEPT;
+    CHECK(world_run(w, 4 * HOUR_MS, 20000));
+    check_empty();
+    world_free(w);
+}
+
+/* --- What a person asks for --- */
+
+static enum queue_state state_of(uint64_t id)
+{
+    struct queue_info info;
+    CHECK_EQ(queue_find(&w->queue, id, &info), ERR_OK);
+    CHECK_EQ(info.id, id);
+    return info.state;
+}
+
+static void restart(void)
+{
+    CHECK(world_stop(w));
+    start();
+}
+
+static void test_hold(void)
+{
+    begin();
+    struct far *far = world_far(w, "far.example", FAR_DEAD);
+    start();
+    uint64_t id = world_put_to(w, "ann@example.org", "x@far.example");
+    uint64_t other = world_put_to(w, "ann@example.org", "x@far.example");
+    CHECK(world_run(w, 1000, 1000));
+    CHECK_EQ(state_of(id), QUEUE_STATE_WAITING);
+    CHECK_EQ(queue_hold(&w->queue, id), ERR_OK);
+    CHECK_EQ(queue_hold(&w->queue, id), ERR_EXISTS);
+    CHECK_EQ(queue_retry_now(&w->queue, id), ERR_WRONG_STATE);
+    CHECK_EQ(state_of(id), QUEUE_STATE_HELD);
+    far->mode = FAR_ACCEPT;
+    CHECK(world_run(w, DAY_MS, 20000));
+    CHECK_EQ(world_num_taken(w, other, 0), 1);
+    restart();
+    CHECK(world_run(w, DAY_MS, 20000));
+    CHECK_EQ(state_of(id), QUEUE_STATE_HELD);
+    CHECK_EQ(world_num_taken(w, id, 0), 0);
+    CHECK_EQ(queue_release(&w->queue, id), ERR_OK);
+    CHECK_EQ(queue_release(&w->queue, id), ERR_WRONG_STATE);
+    CHECK(world_run(w, 1000, 1000));
+    CHECK_EQ(world_num_taken(w, id, 0), 1);
+    CHECK_EQ(queue_hold(&w->queue, id), ERR_ABSENT);
+    struct slice file;
+    CHECK(sim_files_get(w->host, WORLD_HELD, &file));
+    CHECK_EQ(file.len, 0);
+    check_empty();
+    world_free(w);
+}
+
+/* A file of held messages that lies, and one that cannot be written. */
+static void test_held_file(void)
+{
+    begin();
+    world_far(w, "far.example", FAR_DEAD);
+    sim_files_put_string(w->host, WORLD_HELD, "nonsense\n0000000000001\n\n\xff");
+    start();
+    uint64_t id = world_put_to(w, "ann@example.org", "x@far.example");
+    CHECK(world_run(w, 1000, 1000));
+    sim_files_fail(w->host, WORLD_HELD, ERR_NO_SPACE);
+    CHECK_EQ(queue_hold(&w->queue, id), ERR_OK);
+    CHECK(world_run(w, 1000, 1000));
+    CHECK_EQ(sim_log_count(w->host, "held-messages result=not-saved reason=no-space"), 1);
+    sim_files_fail(w->host, WORLD_HELD, ERR_OK);
+    CHECK_EQ(queue_remove(&w->queue, id, false), ERR_OK);
+    check_empty();
+    CHECK_EQ(world_mails(w, "ann", NULL), 0);
+    world_free(w);
+}
+
+/* Removed while it waits, is held, or is under way; with a report and without. */
+static void test_remove(void)
+{
+    static const char *const rcpts[] = {"x@far.example", "joe@example.org"};
+    struct put p = {.sender = "ann@example.org", .rcpts = rcpts, .num_rcpts = 2};
+    for (int how = 0; how < 6; how++) {
+        begin();
+        struct far *far = world_far(w, "far.example", how / 2 == 2 ? FAR_HANG : FAR_DEAD);
+        start();
+        uint64_t id = world_put(w, &p);
+        CHECK(world_run(w, 1000, 1000));
+        if (how / 2 == 1) {
+            CHECK_EQ(queue_hold(&w->queue, id), ERR_OK);
+        }
+        CHECK_EQ(queue_remove(&w->queue, id, how % 2 == 1), ERR_OK);
+        CHECK(world_run(w, how / 2 == 2 ? 2 * HOUR_MS : MINUTE_MS, 2000));
+        CHECK_EQ(queue_remove(&w->queue, id, false), ERR_ABSENT);
+        CHECK_EQ(world_mails(w, "ann", "x@far.example"), how % 2);
+        CHECK_EQ(world_mails(w, "ann", NULL), how % 2);
+        CHECK_EQ(far->num_started, 1);
+        restart();
+        check_empty();
+        world_free(w);
+    }
+}
+
+static void test_retry_and_flush(void)
+{
+    begin();
+    struct far *far = world_far(w, "far.example", FAR_DEFER);
+    start();
+    uint64_t ids[40];
+    for (int i = 0; i < 40; i++) {
+        ids[i] = world_put_to(w, "ann@example.org", "x@far.example");
+    }
+    CHECK(world_run(w, 10000, 10000));
+    far->mode = FAR_ACCEPT;
+    CHECK_EQ(queue_retry_now(&w->queue, ids[7]), ERR_OK);
+    CHECK(world_run(w, 1000, 1000));
+    CHECK_EQ(world_num_taken(w, ids[7], 0), 1);
+    CHECK_EQ(w->smtp->num_taken, 1);
+    CHECK_EQ(queue_hold(&w->queue, ids[8]), ERR_OK);
+    uint32_t cursor = 0, num = 0;
+    struct queue_info info;
+    while (queue_each(&w->queue, &cursor, &info)) {
+        num++;
+        CHECK_EQ(info.state, info.id == ids[8] ? QUEUE_STATE_HELD : QUEUE_STATE_WAITING);
+        CHECK(info.state == QUEUE_STATE_HELD || (info.due_s > 200 && info.due_s <= 375));
+        CHECK(info.age_s >= 11 && info.age_s <= 15);
+    }
+    CHECK_EQ(num, 39);
+    CHECK_EQ(cursor, 0);
+    CHECK_EQ(queue_flush(&w->queue), 38);
+    CHECK(world_run(w, 10000, 10000));
+    CHECK_EQ(w->smtp->num_taken, 39);
+    CHECK_EQ(queue_release(&w->queue, ids[8]), ERR_OK);
+    check_empty();
+    world_free(w);
+}
+
 static const struct test_case cases[] = {
     {"groups", test_groups},
     {"many-recipients", test_many_recipients},
@@ -196,6 +411,13 @@ static const struct test_case cases[] = {
     {"all-jobs-taken", test_all_jobs_taken},
     {"more-destinations-than-lists", test_more_destinations_than_lists},
     {"blocked-and-deferred", test_blocked_and_deferred},
+    {"unreachable-for-a-month", test_unreachable_for_a_month},
+    {"wall-clock-steps", test_wall_clock_steps},
+    {"retry-times", test_retry_times},
+    {"hold", test_hold},
+    {"held-file", test_held_file},
+    {"remove", test_remove},
+    {"retry-and-flush", test_retry_and_flush},
 };
 
 TEST_MAIN(cases)

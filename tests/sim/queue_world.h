@@ -401,6 +401,7 @@ static inline bool world_run(struct queue_world *w, uint64_t ms, uint32_t max_st
 {
     uint64_t end_ms = sim_world_now_ms(w->world) + ms;
     bool is_over = false;
+    w->has_more = true; /* whatever the test has asked for */
     sim_world_set_horizon(w->world, end_ms);
     for (uint32_t i = 0; i < max_steps && !is_over && !sim_host_is_off(w->host); i++) {
         world_step(w);
