@@ -303,7 +303,8 @@ enum err txn_commit(struct mta *m, struct txn *t)
         .envelope_len = t->envelope.len,
         .num_rcpts = t->envelope.num_rcpts,
         .received_s = t->received_s,
-        .flags = t->is_8bit ? ENVELOPE_CONTENT_8BIT : 0u,
+        .flags =
+            (t->is_8bit ? ENVELOPE_CONTENT_8BIT : 0u) | (t->is_of_outbox ? ENVELOPE_UNCHECKED : 0u),
     };
     enum err err = spool_commit(m->spool, t->spool_txn, &meta);
     if (err != ERR_OK) {

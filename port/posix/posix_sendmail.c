@@ -217,6 +217,10 @@ static int deliver(const struct request *r, struct letter *l, int num_rcpts, cha
         return EX_USAGE;
     }
     for (int i = 0; i < num_rcpts && e == ERR_OK; i++) {
+        if (rcpts[i][0] == '-') {
+            posix_complain(rcpts[i], "options go before recipients");
+            return EX_USAGE;
+        }
         e = letter_add(l, slice_of_string(rcpts[i]));
     }
     if (e == ERR_OK) {

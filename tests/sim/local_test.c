@@ -337,8 +337,7 @@ static void test_outbox_refuses_nonsense(void)
 {
     static const char *const contents[] = {"bare\nlf\r\n", "bare\rcr\r\n", "no end"};
     static const char *const files[] = {"", "postern-outbox 1\n", "postern-outbox 2\n\0\0\0\0",
-                                        "\x7f"
-                                        "ELF and so on, and a good deal more of it"};
+                                        "\177ELF and so on, and a good deal more of it"};
     char long_line[1200];
     open_outbox_site("");
     for (size_t i = 0; i < 3; i++) {
