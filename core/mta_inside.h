@@ -1,12 +1,12 @@
 /* What the files of the composition root share: the server, its connections, their transactions.
  *
  * Private to core/mta*.c. Who does what: mta.c the step and its order; mta_accept.c listeners and
- * limits; mta_conn.c bytes in and out of a connection; mta_proxy.c balancers; mta_handshake.c the
- * handshake queue; mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c
- * certificates; mta_session.c the answers to what a session asks; mta_auth.c logins;
- * mta_submission.c what users may send; mta_conf.c options and their reload; mta_report.c log
- * lines; mta_control.c the control socket; mta_local.c users of this machine; mta_remote.c mail
- * that is sent on.
+ * limits; mta_conn.c bytes in and out of a connection; mta_proxy.c balancers; mta_trust.c
+ * authorities; mta_handshake.c the handshake queue; mta_wire.c ciphertext and plaintext; mta_open.c
+ * start and end; mta_site_tls.c certificates; mta_session.c the answers to what a session asks;
+ * mta_auth.c logins; mta_submission.c what users may send; mta_conf.c options and their reload;
+ * mta_report.c log lines; mta_control.c the control socket; mta_local.c users of this machine;
+ * mta_remote.c mail that is sent on.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
@@ -76,6 +76,14 @@ struct login {
     struct mta_user *user;
     struct auth auth;
     uint8_t challenge[BASE64_LEN(AUTH_CHALLENGE_MAX)];
+};
+
+/* Whose certificates are believed. */
+#define MTA_TRUST_FILES 3
+struct mta_trust {
+    struct tls_trust *servers; /* NULL: none */
+    struct tls_trust *clients;
+    struct port_stamp stamps[MTA_TRUST_FILES];
 };
 
 /* Bytes of a session that came in and are not used up, or that could not be sent. Borrowed from
@@ -247,11 +255,10 @@ struct mta {
     struct spool *spool;
     struct queue queue;
     struct deliver_smtp *remote;
-    struct tls_trust
-        *trust;           /* the authorities that servers' certificates may be from; NULL: none */
-    bool remote_shook;    /* the last public-key work was for sending */
-    bool tls_is_broken;   /* it could not be brought up for sending */
-    struct staple staple; /* the default set */
+    struct mta_trust trust;
+    bool remote_shook;         /* the last public-key work was for sending */
+    bool tls_is_broken;        /* it could not be brought up for sending */
+    struct staple staple;      /* the default set */
     struct staple_names names; /* and those for names that clients ask for */
     struct staple_counts staple_counts;
     struct staple_ledger evictions;
@@ -326,8 +333,6 @@ extern const struct queue_remote remote_for_queue;
 enum err remote_open(struct mta *m, struct arena *a);
 /* The authorities that the options name, with a reference; and those that are in force from now on,
  * with the reference. */
-enum err remote_load_trust(struct mta *m, const struct conf *conf, struct tls_trust **out,
-                           struct buf *errors);
 void remote_use_trust(struct mta *m, struct tls_trust *trust);
 void remote_use(struct mta *m, const struct conf *conf);
 /* True if there is more to do at once. m->remote_shook: public-key work was done. */
@@ -391,6 +396,17 @@ void login_timer(struct mta *m, uint64_t conn_handle);
 void login_run(struct mta *m); /* a piece of work for the first of those that have some */
 void login_drop(struct mta *m, struct conn *c);
 uint64_t rate_key_of_peer(const struct mta *m, uint8_t kind, const struct net_addr *peer);
+
+/* mta_trust.c: what the options name, loaded; then in use, in the place of what was before */
+enum err trust_load(struct mta *m, const struct conf *conf, struct mta_trust *out,
+                    struct buf *errors);
+void trust_use(struct mta *m, const struct mta_trust *trust);
+void trust_drop(struct mta *m, struct mta_trust *trust);
+void trust_refresh(struct mta *m); /* loads again what has changed */
+/* A session of TLS for c, which is asked for a certificate if the options say so. */
+enum err trust_open_server(struct mta *m, struct conn *c);
+bool trust_may_relay(const struct mta *m, const struct conn *c);
+void trust_put_id(struct buf *b, const struct conn *c); /* of the client's certificate */
 
 /* mta_submission.c */
 bool conn_may_relay(const struct mta *m, const struct conn *c); /* send to any domain */

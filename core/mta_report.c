@@ -44,6 +44,14 @@ static void put_tls(struct log_line *line, const struct conn *c)
     struct buf text = buf_make(bytes, sizeof bytes);
     log_word(line, "tls", info->version);
     log_word(line, "cipher", info->cipher);
+    if (info->client_cert != TLS_CLIENT_CERT_NONE) {
+        uint8_t id_bytes[2 * TLS_CLIENT_ID_LEN];
+        struct buf id = buf_make(id_bytes, sizeof id_bytes);
+        trust_put_id(&id, c);
+        log_word(line, "client_certificate",
+                 info->client_cert == TLS_CLIENT_CERT_GOOD ? "verified" : "not-trusted");
+        log_slice(line, "certificate_sha256", buf_slice(&id));
+    }
     if (info->resumed) {
         log_word(line, "resumed", "yes");
     }
