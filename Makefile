@@ -224,7 +224,7 @@ SIZES_OF = armv7 mips24kc vm-amd64
 SIZE_BOARD := $(if $(filter command,$(origin BOARD)),$(BOARD),vm-amd64)
 
 .PHONY: size size-of-board
-size: ## the stripped program against its flash budget and boards/sizes (vm-amd64, or BOARD)
+size: ## the stripped program against boards/sizes, and how far its goal is (vm-amd64, or BOARD)
 	@tests/lib/need build $(SIZE_BOARD)
 	@$(MAKE) --no-print-directory BOARD=$(SIZE_BOARD) size-of-board
 
