@@ -48,3 +48,27 @@ image: image-parts ## what goes onto BOARD's flash and disk, part by part; CONFI
 
 boot: image ## boot BOARD's image in an emulated machine; port 2525 here is its port 25 (Ctrl-C ends it)
 	@$(OF_BOARD)/boot $(BOARD) $(IMAGE)
+
+# --- Tests that boot boards -----------------------------------------------------------------------
+
+# A server whose sync does nothing, which the tests of power cuts must find out.
+$(IMAGE)/nosync: tests/boards/nosync.c $(BUILD)/$(BOARD)/postern
+	@mkdir -p $(@D)
+	$(SAY) LINK $@
+	$(Q)$(LINK) $(WARN) -s -o $@ $< $(MAIN_OBJ) -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
+
+.PHONY: nosync test-boards test-power
+nosync: $(IMAGE)/nosync
+
+BOOTED = armv7 mips24kc vm-amd64
+test-boards: ## boot every board that has a machine, and see it serve
+	@tests/lib/need build test emulate image $(BOOTED)
+	@for board in $(BOOTED); do $(MAKE) --no-print-directory BOARD=$$board image-parts || exit 1; done
+	@BUILD=$(BUILD) BOARDS='$(BOOTED)' python3 -B tests/boards/boot_test.py
+
+CUTS = 100
+test-power: ## cut the power of two boards CUTS times each (100), and see that nothing is lost
+	@tests/lib/need build test emulate image armv7 mips24kc
+	@for board in armv7 mips24kc; do $(MAKE) --no-print-directory BOARD=$$board image-parts || exit 1; done
+	@$(MAKE) --no-print-directory BOARD=mips24kc BUILD=$(BUILD)/emulated BUDGET_FLASH= BOARD_OPTIONS= nosync
+	@BUILD=$(BUILD) CUTS=$(CUTS) python3 -B tests/boards/power_test.py

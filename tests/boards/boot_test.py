@@ -5,6 +5,7 @@ BOARDS names them (armv7 and mips24kc unless given); their images' parts must ha
 import os
 import re
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import machine as m  # noqa: E402
@@ -55,11 +56,43 @@ def check_board(board, ram, loader=False):
     print(re.sub(r"(?m)^(?!postern|MemTotal|MemAvail|MemFree).*\n", "", machine.ask("memory").decode()))
 
 
+def staple(machine):
+    _, text = h.run("openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{machine.port}", "-tls1_3", "-status", text="QUIT\n")
+    h.check("OCSP response:" in text or "OCSP Response Data" in text, text[-1500:])
+    return "Cert Status: good" in text
+
+
+def check_clock(board, tell):
+    """A machine whose clock begins in 2001: no proof until it is told the time, and then at once."""
+    pki = h.Pki("ec")
+    machine = m.Machine(board, pki, pki.proof("good"), clock_trusted="auto", control_socket="/spool/control")
+    machine.boot(ram=32, arguments=("-rtc", "base=2001-01-01T00:00:00"))
+    h.check(not staple(machine), "a proof was stapled by a clock of 2001")
+    print(machine.wait_console(["staple", "reason=clock-not-set"]))
+    tell(machine)
+    h.wait_until(lambda: staple(machine), "a proof after the clock was set", 20)
+    h.check(machine.boots == 1, "it was booted again")
+
+
+def tell_by_command(machine):
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    print(machine.ask(f"run /sbin/postern clock -c /config/postern.conf --set {now}").decode())
+
+
+def tell_by_kernel(machine):
+    h.check_equal(machine.ask(f"clock {int(time.time())}"), b"ok", "setting the clock")
+    h.check_equal(machine.ask("synchronised"), b"ok", "saying that it is right")
+
+
 CASES = {}
 for one in BOARDS:
     CASES["test_" + one] = lambda b=one: check_board(b, LEAST_MIB[b])
     if one in WITH_LOADER_MIB:
         CASES[f"test_{one}_cold"] = lambda b=one: check_board(b, WITH_LOADER_MIB[b], loader=True)
+
+if "armv7" in BOARDS:
+    CASES["test_clock_command"] = lambda: check_clock("armv7", tell_by_command)
+    CASES["test_clock_kernel"] = lambda: check_clock("armv7", tell_by_kernel)
 
 if __name__ == "__main__":
     h.main(CASES)

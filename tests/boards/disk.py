@@ -3,6 +3,9 @@
 An NBD server on a Unix socket, for one client (QEMU with cache=writeback). Writes stay in memory until
 the client flushes, or writes with FUA. The Nth write may be the last: then the power is cut, and of
 what was not flushed each sector of 512 bytes survives or not, by a seeded lot, as with a real disk.
+
+NOR flash has no cache: each write is there when it is done, but of the last one only so many bytes as the
+lot says.
 """
 
 import os
@@ -21,7 +24,8 @@ HAS_FLAGS, SENDS_FLUSH, SENDS_FUA = 1 << 0, 1 << 2, 1 << 3
 class Disk:
     """The image in `path`, served at `address`. When the power is cut, on_cut is called once."""
 
-    def __init__(self, path, address, on_cut=lambda: None):
+    def __init__(self, path, address, on_cut=lambda: None, is_nor=False):
+        self.is_nor = is_nor
         self.file = os.open(path, os.O_RDWR)
         self.size = os.fstat(self.file).st_size
         self.cache = {}  # number of a sector -> what was written and not flushed
@@ -109,7 +113,14 @@ class Disk:
         with self.lock:
             if self.is_off or kind == CLOSE:
                 return False
-            if kind == WRITE:
+            if kind == WRITE and self.is_nor:
+                self.writes += 1
+                is_last = self.cut_at is not None and self.writes >= self.cut_at
+                os.pwrite(self.file, data[: self.random.randrange(length) if is_last else length], offset)
+                if is_last:
+                    self._cut()
+                    return False
+            elif kind == WRITE:
                 for at in range(0, length, SECTOR):
                     self.cache[(offset + at) // SECTOR] = data[at : at + SECTOR]
                 self.writes += 1

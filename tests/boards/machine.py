@@ -77,11 +77,11 @@ class Machine:
         h.check(done.returncode == 0, done.stdout.decode())
         self.parts = done.stdout.decode()
 
-    def boot(self, ram=None, loader=False, disk=None, arguments=(), limit_s=BOOT_S):
-        """Until the banner; the seconds that it took."""
+    def boot(self, ram=None, loader=False, storage=None, arguments=(), limit_s=BOOT_S):
+        """Until the banner; the seconds that it took. storage: what boards/lib/boot takes as DISK or NOR."""
         self.port, self.agent_port = h.free_port(), h.free_port()
         env = {**os.environ, "FORWARD": f"{self.port}:25 {self.agent_port}:7"}
-        env.update({"RAM": str(ram)} if ram else {}, **({"LOADER": "1"} if loader else {}), **({"DISK": disk} if disk else {}))
+        env.update({"RAM": str(ram)} if ram else {}, **({"LOADER": "1"} if loader else {}), **(storage or {}))
         self.boots += 1
         with open(self.console_path, "ab") as console:
             console.write(b"\n--- boot\n")
