@@ -95,7 +95,7 @@ void mta_put_budget(struct buf *out, uint64_t spool_size, uint32_t write_unit_le
     put_row(out, "spool", 1, spool_len, spool_len);
     put_row(out, "queue", 1, queue_memory_len(&queue_limits), queue_memory_len(&queue_limits));
     put_row(out, "sending", 1, deliver_smtp_memory_len(), deliver_smtp_memory_len());
-    put_row(out, "of both for messages", BUDGET_MESSAGES, message_len(spool_size, write_unit_len),
+    put_row(out, "a message that waits", BUDGET_MESSAGES, message_len(spool_size, write_unit_len),
             (size_t)BUDGET_MESSAGES * message_len(spool_size, write_unit_len));
     buf_put_string(out, "all: ");
     text_put_u64(out, mta_memory_len(spool_size, write_unit_len));
