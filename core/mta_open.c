@@ -4,15 +4,17 @@
 #define NUM_TIMERS \
     (BUDGET_CONNECTIONS + BUDGET_REMOTE_CONNECTIONS + BUDGET_LOGINS + BUDGET_CONTROLS + 1 + 3)
 
+#define NUM_OUTCOMES (BUDGET_DELIVERIES * 8 + BUDGET_REMOTE_CONNECTIONS * 2)
+
 /* Sized by the budget, and by the options that count at start. */
 static struct spool_conf spool_conf_of(uint64_t spool_size)
 {
     return (struct spool_conf){
         .size_limit = spool_size,
-        .max_messages = BUDGET_MESSAGES,
+        .max_messages = BUDGET_MESSAGES + NUM_OUTCOMES, /* some have ended, not yet durably */
         .max_txns = BUDGET_TRANSACTIONS + BUDGET_REPORTS,
         .reserved_len = spool_size / 32,
-        .max_outcomes = BUDGET_DELIVERIES * 8 + BUDGET_REMOTE_CONNECTIONS * 2,
+        .max_outcomes = NUM_OUTCOMES,
     };
 }
 

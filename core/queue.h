@@ -115,6 +115,7 @@ struct queue {
     struct queue_report *reports;
     uint32_t num_reports;  /* in use */
     uint32_t num_promised; /* of them, those that an entry is kept for */
+    uint32_t wake_turn;    /* the destination that was woken first, the last time */
     uint64_t wake_ms;      /* of blocked messages although no job is under way */
     struct timer timer;    /* when queue_step has something to do at last */
     uint64_t now_ms;

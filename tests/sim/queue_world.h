@@ -271,7 +271,7 @@ static inline struct queue_world *world_new(uint64_t seed, const struct sim_stor
     w->scratch = malloc(WORLD_SCRATCH);
     w->spool_conf = (struct spool_conf){.segment_len = 256 * 1024,
                                         .size_limit = 16u * 256 * 1024,
-                                        .max_messages = 2000,
+                                        .max_messages = 2100,
                                         .max_txns = 20,
                                         .reserved_len = 128 * 1024};
     w->limits = (struct queue_limits){.num_messages = 2000,
