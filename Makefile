@@ -212,11 +212,12 @@ check-format: ## the sources are laid out as .clang-format says
 format: ## lay the sources out
 	@tests/lib/check-format --fix
 
-# The board whose flash is counted: vm-amd64, unless BOARD is given.
+# The board whose flash is counted: vm-amd64, unless BOARD is given. SIZES=write sets what it may be.
+SIZES_OF = vm-amd64
 SIZE_BOARD := $(if $(filter command,$(origin BOARD)),$(BOARD),vm-amd64)
 
 .PHONY: size size-of-board
-size: ## the stripped program against its flash budget (vm-amd64, or BOARD)
+size: ## the stripped program against boards/sizes, and how far its goal is (vm-amd64, or BOARD)
 	@tests/lib/need build size
 	@$(MAKE) --no-print-directory BOARD=$(SIZE_BOARD) size-of-board
 
@@ -224,6 +225,12 @@ size-of-board: $(PROGRAM)
 	@$(STRIP) -o $(PROGRAM).stripped $(PROGRAM)
 	@NM=$(CROSS_COMPILE)nm SIZE=$(CROSS_COMPILE)size \
 	    tests/lib/size $(PROGRAM).stripped $(PROGRAM) $(PROGRAM).map $(or $(BUDGET_FLASH),0)
+	@SIZES='$(SIZES)' SIZE=$(CROSS_COMPILE)size boards/lib/sizes $(PROGRAM).stripped \
+	    $(BOARD)-gcc$(shell $(firstword $(CC)) -dumpversion | cut -d. -f1)
+
+.PHONY: sizes
+sizes: ## write what the programs take now into boards/sizes, to be committed with what made them grow
+	@for board in $(SIZES_OF); do $(MAKE) --no-print-directory BOARD=$$board SIZES=write size || exit 1; done
 
 .PHONY: coverage
 coverage: ## lines and branches that the unit and simulation tests reach, per file

@@ -1,6 +1,7 @@
 /* Whether the options fit each other: see conf_check in conf.h. */
 #include "conf.h"
 
+#include "conf_parse.h"
 #include "conf_report.h"
 #include "text.h"
 
@@ -46,6 +47,43 @@ static void check_tls(struct check *k)
     }
     if (c->tls_on_connect_ports.num_items != 0) {
         complain(k, CONF_tls_on_connect_ports, "is of no use without tls_certificate");
+    }
+}
+
+static bool is_certificate_list(const char *text)
+{
+    uint8_t id[32], bytes[2 * sizeof id + 1];
+    struct buf item = buf_make(bytes, sizeof bytes);
+    struct conf_list list = conf_list_begin(slice_of_string(text));
+    while (conf_list_next(&list, &item)) {
+        if (!slice_equal(buf_slice(&item), SLICE_LITERAL("*")) &&
+            !text_parse_hex(buf_slice(&item), id, sizeof id)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Clients' certificates, and who may be believed at all. */
+static void check_trust(struct check *k)
+{
+    static const enum conf_option asking[] = {CONF_tls_verify_hosts, CONF_tls_try_verify_hosts};
+    const struct conf *c = k->conf;
+    const uint32_t nums[] = {c->tls_verify_hosts.num_items, c->tls_try_verify_hosts.num_items};
+    for (size_t i = 0; i < 2; i++) {
+        if (nums[i] != 0 && (!is_set(c->tls_verify_certificates) || !is_set(c->tls_certificate))) {
+            complain(k, asking[i],
+                     "is of no use without tls_certificate and tls_verify_certificates");
+        }
+    }
+    if (is_set(c->tls_crl) && !is_set(c->remote_tls_verify_certificates)) {
+        complain(k, CONF_tls_crl, "is of no use without tls_verify_certificates");
+    }
+    if (!is_certificate_list(c->relay_from_certificates)) {
+        complain(k, CONF_relay_from_certificates, "expected * or 64 hexadecimal digits each");
+    } else if (is_set(c->relay_from_certificates) && nums[0] == 0 && nums[1] == 0) {
+        complain(k, CONF_relay_from_certificates,
+                 "is of no use without tls_verify_hosts or tls_try_verify_hosts");
     }
 }
 
@@ -200,6 +238,7 @@ enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf
 {
     struct check k = {c, conf_report_make(errors, env->file)};
     check_tls(&k);
+    check_trust(&k);
     check_fetch(&k);
     check_sending(&k);
     check_listeners(&k);

@@ -149,6 +149,7 @@ struct remote_conn {
     struct tls tls;
     struct tls_trust *trust;
     uint8_t user[SMTP_LOGIN_TEXT_MAX], password[SMTP_LOGIN_TEXT_MAX];
+    uint8_t random[SMTP_LOGIN_RANDOM];
 
     /* The session. */
     struct smtp_client client;

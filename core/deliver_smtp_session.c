@@ -335,8 +335,8 @@ static enum turn obey(struct deliver_smtp *d, struct remote_conn *c, enum smtp_c
         c->is_reused = c->is_reused && c->client.answer.code == 421;
         break;
     case SMTP_CLIENT_TURN:
-        remote_wake(d, c);
-        return TURN_OVER;
+        *in_out_left = 0; /* others have their turn first */
+        return TURN_ON;
     case SMTP_CLIENT_DONE:
         break;
     case SMTP_CLIENT_ENDED:

@@ -48,6 +48,11 @@ void remote_decide(struct deliver_smtp *d, struct remote_conn *c)
     if (login != NULL) {
         copy_text(c->user, login->user, &session.user);
         copy_text(c->password, login->password, &session.password);
+        session.random = slice_make(c->random, sizeof c->random);
+        if (d->env.port->entropy.fill(d->env.port->entropy.ctx, c->random, sizeof c->random) !=
+            ERR_OK) {
+            session.random.len = 0; /* then the login fails */
+        }
     }
     smtp_client_begin(&c->client, &session, buf_make(c->out_bytes, sizeof c->out_bytes));
 }

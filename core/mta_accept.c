@@ -196,16 +196,27 @@ static uint32_t num_from(const struct mta *m, const struct net_addr *peer)
     return num;
 }
 
+bool mta_has_too_many(const struct mta *m, const struct net_addr *peer, uint32_t num)
+{
+    uint32_t max = m->site->conf.smtp_accept_max_per_host;
+    return max != 0 && num_from(m, peer) >= max + num;
+}
+
 /* Says why in plain SMTP where that can be understood; the reply is short enough for any socket's
  * buffer, or is lost. */
-static void refuse(struct mta *m, uint32_t handle, const struct net_addr *peer, bool tls_on_connect,
-                   bool is_clients_fault)
+void mta_say_refusal(struct mta *m, uint32_t handle, bool tls_on_connect, bool is_clients_fault)
 {
     struct buf out = buf_make(m->reply_bytes, sizeof m->reply_bytes);
     size_t sent_len;
     if (!tls_on_connect && smtpd_put_refusal(&out, &m->smtp_env, is_clients_fault)) {
         m->port->net.write(m->port->net.ctx, &sent_len, handle, buf_slice(&out));
     }
+}
+
+static void refuse(struct mta *m, uint32_t handle, const struct net_addr *peer, bool tls_on_connect,
+                   bool is_clients_fault)
+{
+    mta_say_refusal(m, handle, tls_on_connect, is_clients_fault);
     m->port->net.close(m->port->net.ctx, handle);
     m->stats.num_refused++;
     struct log_line line;
@@ -240,8 +251,7 @@ static void admit(struct mta *m, const struct listener *l, uint32_t handle,
                   const struct net_addr *peer)
 {
     const struct conf *conf = &m->site->conf;
-    bool is_clients_fault =
-        conf->smtp_accept_max_per_host != 0 && num_from(m, peer) >= conf->smtp_accept_max_per_host;
+    bool is_clients_fault = !proxy_is_expected(m, peer) && mta_has_too_many(m, peer, 0);
     bool is_full = conf->smtp_accept_max != 0 && m->conns.num_used >= conf->smtp_accept_max;
     struct conn *c = is_clients_fault || is_full ? NULL : pool_take(&m->conns);
     if (c == NULL) {

@@ -44,6 +44,21 @@ void conn_open(struct mta *m, struct conn *c)
     c->opened_ms = m->now_ms;
     c->timer.kind = TIMER_CONN;
     c->timer.tag = pool_handle(&m->conns, c);
+    if (c->local == NULL && proxy_is_expected(m, &c->peer)) {
+        smtpd_open(&c->smtp, &m->smtp_env, false);
+        c->phase = CONN_PROXY;
+        c->phase_ms = m->now_ms;
+        c->proxy = c->peer;
+        conn_queue(m, c);
+        return;
+    }
+    conn_begin(m, c);
+}
+
+void conn_begin(struct mta *m, struct conn *c)
+{
+    c->phase = CONN_SMTP;
+    c->progressed = true;
     smtpd_open(&c->smtp, conn_smtp_env(m, c), c->tls_on_connect);
     if (c->tls_on_connect && !handshake_begin(m, c)) {
         conn_lose(m, c);
@@ -94,7 +109,7 @@ void conn_lose(struct mta *m, struct conn *c)
     if (c->out != NULL) {
         c->out->begin = c->out->end;
     }
-    if (c->phase == CONN_HANDSHAKE) {
+    if (c->phase == CONN_HANDSHAKE || c->phase == CONN_PROXY) {
         c->phase = CONN_SMTP; /* which then ends */
     }
     end_session(m, c, SMTPD_REASON_LOST);
@@ -184,6 +199,7 @@ static bool fill(struct mta *m, struct conn *c)
     return true;
 }
 
+#define PROXY_MS      5000  /* for a balancer to say whose connection it is */
 #define CLOSING_MS    10000 /* for the last reply to be taken */
 #define LINGER_MS     2000  /* for the peer to read it while it still sends */
 #define DRAIN_MAX_LEN (1u << 20)
@@ -312,6 +328,9 @@ static bool lingers(const struct conn *c)
 static uint64_t deadline_ms(const struct mta *m, const struct conn *c)
 {
     const struct conf *conf = &m->site->conf;
+    if (c->phase == CONN_PROXY) {
+        return c->phase_ms + PROXY_MS;
+    }
     if (c->phase == CONN_HANDSHAKE) {
         return c->phase_ms + conf->tls_handshake_timeout_ms;
     }
@@ -422,10 +441,13 @@ static bool drain(struct mta *m, struct conn *c)
 static void run(struct mta *m, struct conn *c)
 {
     bool is_blocked = false;
+    if (c->phase == CONN_PROXY) {
+        proxy_turn(m, c);
+    }
     if (c->phase == CONN_HANDSHAKE) {
         is_blocked = handshake_turn(m, c);
     }
-    if (c->phase != CONN_HANDSHAKE) {
+    if (c->phase == CONN_SMTP || c->phase == CONN_CLOSING) {
         is_blocked = session_turn(m, c);
     }
     if (c->phase == CONN_CLOSING && !is_blocked && !c->is_queued && (!lingers(c) || drain(m, c))) {
@@ -472,7 +494,7 @@ void conn_timeout(struct mta *m, uint64_t handle)
 
 void conn_stop(struct mta *m, struct conn *c)
 {
-    if (c->phase == CONN_HANDSHAKE) {
+    if (c->phase == CONN_HANDSHAKE || c->phase == CONN_PROXY) {
         conn_lose(m, c);
         return;
     }

@@ -99,7 +99,7 @@ static bool take_place(struct mta *m, struct conn *c)
     }
     c->waits_for_place = false;
     c->tls = pool_take(&m->tls_conns);
-    if (c->tls == NULL || tls_open_server(c->tls, &m->tls_env) != ERR_OK) {
+    if (c->tls == NULL || trust_open_server(m, c) != ERR_OK) {
         pool_give(&m->tls_conns, c->tls);
         c->tls = NULL;
         handshake_wait_for_heap(m, c);

@@ -1,12 +1,12 @@
 /* What the files of the composition root share: the server, its connections, their transactions.
  *
  * Private to core/mta*.c. Who does what: mta.c the step and its order; mta_accept.c listeners and
- * limits; mta_conn.c bytes in and out of a connection; mta_handshake.c the handshake queue;
- * mta_wire.c ciphertext and plaintext; mta_open.c start and end; mta_site_tls.c certificates;
- * mta_session.c the answers to what a session asks; mta_auth.c logins; mta_submission.c what users
- * may send; mta_conf.c options and their reload; mta_report.c log lines; mta_control.c the control
- * socket; mta_local.c users of this machine; mta_remote.c mail that is
- * sent on.
+ * limits; mta_conn.c bytes in and out of a connection; mta_proxy.c balancers; mta_trust.c
+ * authorities; mta_handshake.c the handshake queue; mta_wire.c ciphertext and plaintext; mta_open.c
+ * start and end; mta_site_tls.c certificates; mta_session.c the answers to what a session asks;
+ * mta_auth.c logins; mta_submission.c what users may send; mta_conf.c options and their reload;
+ * mta_report.c log lines; mta_control.c the control socket; mta_local.c users of this machine;
+ * mta_remote.c mail that is sent on.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H
@@ -50,6 +50,7 @@ enum timer_kind {
     TIMER_HEAP,
     TIMER_STAPLE,
     TIMER_CONTROL,
+    TIMER_OUTBOX,
     TIMER_LOGIN,
     TIMER_REMOTE
 };
@@ -77,6 +78,14 @@ struct login {
     uint8_t challenge[BASE64_LEN(AUTH_CHALLENGE_MAX)];
 };
 
+/* Whose certificates are believed. */
+#define MTA_TRUST_FILES 3
+struct mta_trust {
+    struct tls_trust *servers; /* NULL: none */
+    struct tls_trust *clients;
+    struct port_stamp stamps[MTA_TRUST_FILES];
+};
+
 /* Bytes of a session that came in and are not used up, or that could not be sent. Borrowed from
  * pools while there are any. */
 struct slot {
@@ -97,6 +106,7 @@ struct txn {
     bool is_smtputf8;
     bool is_submission; /* its header is looked through */
     bool is_at_end;     /* all of it has come in */
+    bool is_of_outbox;  /* and of no connection */
     struct submission submission;
     bool is_8bit;      /* the content, as far as it has come */
     bool is_forwarded; /* some recipient is not at the address that the client named */
@@ -106,6 +116,7 @@ struct txn {
 };
 
 enum conn_phase {
+    CONN_PROXY,     /* a balancer says whose connection it is */
     CONN_SMTP,      /* sessions speak; through tls if there is one */
     CONN_HANDSHAKE, /* tls shakes hands */
     CONN_CLOSING    /* what is in out goes out, then it is closed */
@@ -134,10 +145,11 @@ struct conn {
     uint32_t num_messages;
     uint32_t drained_len; /* thrown away behind the last reply */
     struct net_addr peer;
+    struct net_addr proxy;   /* the balancer in between; NET_NONE: none */
     struct port_user *local; /* of this machine, at the submit socket; else NULL */
     struct timer timer;
     uint64_t opened_ms;
-    uint64_t phase_ms; /* when CONN_HANDSHAKE or CONN_CLOSING began */
+    uint64_t phase_ms; /* when CONN_PROXY, CONN_HANDSHAKE or CONN_CLOSING began */
     bool has_spoken;   /* the peer's first bytes of a handshake are there */
     uint64_t heard_ms; /* when the peer last did something for its handshake */
     struct conn *next; /* in the run list */
@@ -182,6 +194,23 @@ struct control_conn {
     uint8_t reply_bytes[BUDGET_CONTROL_REPLY_LEN];
 };
 
+/* What is taken in of the outbox: see mta_outbox.c. */
+struct outbox {
+    struct timer timer;
+    uint8_t phase;
+    bool waits_for_room; /* the spool said ERR_AGAIN */
+    struct port_user owner;
+    struct txn *txn;
+    uint64_t left_len; /* of the file, not read yet */
+    uint32_t envelope_left;
+    uint32_t sender_len;
+    struct smtp_body body;
+    struct slice in;  /* read and not used, in bytes */
+    struct slice run; /* used and not stored */
+    uint8_t sender[320];
+    uint8_t bytes[4096];
+};
+
 struct conn_list {
     struct conn *first;
     struct conn *last;
@@ -217,6 +246,7 @@ struct mta {
     struct txn *commits_first;  /* waiting to be durable */
     struct txn *commits_last;
     struct listener listeners[BUDGET_LISTENERS];
+    struct outbox outbox;
     uint32_t control_listener;
     bool control_again;        /* descriptors ran out */
     struct timer staple_timer; /* what is served may change then */
@@ -225,11 +255,10 @@ struct mta {
     struct spool *spool;
     struct queue queue;
     struct deliver_smtp *remote;
-    struct tls_trust
-        *trust;           /* the authorities that servers' certificates may be from; NULL: none */
-    bool remote_shook;    /* the last public-key work was for sending */
-    bool tls_is_broken;   /* it could not be brought up for sending */
-    struct staple staple; /* the default set */
+    struct mta_trust trust;
+    bool remote_shook;         /* the last public-key work was for sending */
+    bool tls_is_broken;        /* it could not be brought up for sending */
+    struct staple staple;      /* the default set */
     struct staple_names names; /* and those for names that clients ask for */
     struct staple_counts staple_counts;
     struct staple_ledger evictions;
@@ -275,6 +304,9 @@ void mta_listen_undo(struct mta *m);
 void mta_accept_all(struct mta *m); /* begins to take connections in */
 void mta_accept(struct mta *m, uint32_t index);
 void mta_accept_again(struct mta *m);
+/* Whether the client has more connections than it may, beside num of those that are counted. */
+bool mta_has_too_many(const struct mta *m, const struct net_addr *peer, uint32_t num);
+void mta_say_refusal(struct mta *m, uint32_t handle, bool tls_on_connect, bool is_clients_fault);
 void mta_close_listeners(struct mta *m);
 void mta_report_listeners(struct mta *m);
 
@@ -301,8 +333,6 @@ extern const struct queue_remote remote_for_queue;
 enum err remote_open(struct mta *m, struct arena *a);
 /* The authorities that the options name, with a reference; and those that are in force from now on,
  * with the reference. */
-enum err remote_load_trust(struct mta *m, const struct conf *conf, struct tls_trust **out,
-                           struct buf *errors);
 void remote_use_trust(struct mta *m, struct tls_trust *trust);
 void remote_use(struct mta *m, const struct conf *conf);
 /* True if there is more to do at once. m->remote_shook: public-key work was done. */
@@ -324,8 +354,13 @@ bool fetch_next_s(const struct mta *m, size_t set, size_t pair, int64_t *out_s);
 /* For each set of certificates what `postern status` says: lines of "key: value". */
 void site_put_status(struct mta *m, struct buf *out);
 
-/* mta_conn.c */
+/* mta_proxy.c */
+bool proxy_is_expected(const struct mta *m, const struct net_addr *peer);
+void proxy_turn(struct mta *m, struct conn *c);
+
+/* mta_conn.c: conn_begin once it is known whose it is */
 void conn_open(struct mta *m, struct conn *c);
+void conn_begin(struct mta *m, struct conn *c);
 void conn_queue(struct mta *m, struct conn *c); /* a turn in this or the next step */
 void conn_run_all(struct mta *m);               /* a turn for each that is queued now */
 void conn_event(struct mta *m, uint64_t handle, enum port_event_kind kind);
@@ -362,6 +397,17 @@ void login_run(struct mta *m); /* a piece of work for the first of those that ha
 void login_drop(struct mta *m, struct conn *c);
 uint64_t rate_key_of_peer(const struct mta *m, uint8_t kind, const struct net_addr *peer);
 
+/* mta_trust.c: what the options name, loaded; then in use, in the place of what was before */
+enum err trust_load(struct mta *m, const struct conf *conf, struct mta_trust *out,
+                    struct buf *errors);
+void trust_use(struct mta *m, const struct mta_trust *trust);
+void trust_drop(struct mta *m, struct mta_trust *trust);
+void trust_refresh(struct mta *m); /* loads again what has changed */
+/* A session of TLS for c, which is asked for a certificate if the options say so. */
+enum err trust_open_server(struct mta *m, struct conn *c);
+bool trust_may_relay(const struct mta *m, const struct conn *c);
+void trust_put_id(struct buf *b, const struct conn *c); /* of the client's certificate */
+
 /* mta_submission.c */
 bool conn_may_relay(const struct mta *m, const struct conn *c); /* send to any domain */
 bool conn_is_submission(const struct mta *m, const struct conn *c);
@@ -379,17 +425,31 @@ bool session_begin(struct mta *m, struct conn *c, uint64_t known_len);
 bool session_body(struct mta *m, struct conn *c);
 void session_end(struct mta *m, struct conn *c);
 void session_abort(struct mta *m, struct conn *c);
+/* A message's way into the spool; mta_outbox walks it as well. Each ERR_OK, ERR_AGAIN (the same
+ * again after SPOOL_ROOM), or why the message has to be given up. */
+enum err txn_begin(struct mta *m, struct txn *t, uint64_t known_len);
+enum err txn_write_envelope(struct mta *m, struct txn *t);
+enum err txn_commit(struct mta *m, struct txn *t); /* then session_committed has it */
+void txn_free(struct mta *m, struct txn *t);
 void session_committed(struct mta *m, const struct spool_event *event);
 
 /* mta_local.c */
 /* Whose connection that is: an item of the pool, given back by the caller. ERR_NOT_ALLOWED: that
  * user has too many; ERR_BUSY: all have. */
 enum err local_admit(struct mta *m, uint32_t handle, struct port_user **out);
+void local_name_user(struct port_user *user); /* one without a name is called by its number */
 bool local_may_send_as(const struct mta *m, const struct port_user *user,
                        const struct address *sender);
 bool local_count(struct mta *m,
                  const struct port_user *user); /* one message more; false: too many */
 void local_put_login(struct buf *out, const struct port_user *user); /* as envelopes have it */
+
+/* mta_outbox.c */
+void outbox_use(struct mta *m, const struct conf *conf); /* options that are in force now */
+bool outbox_step(struct mta *m);                         /* true if there is more to do at once */
+void outbox_committed(struct mta *m, enum err err);      /* what txn_commit promised */
+void outbox_timer(struct mta *m);
+void outbox_close(struct mta *m);
 
 /* mta_control.c */
 void control_open(struct mta *m); /* a server without its socket serves all the same, and says so */
@@ -413,6 +473,8 @@ void report_connection(struct mta *m, const struct conn *c);
 /* c is NULL where the client has gone. */
 void report_message(struct mta *m, const struct conn *c, const struct txn *t,
                     const struct spool_event *event);
+void report_rcpt(struct mta *m, const struct conn *c, enum log_level level, const char *reason,
+                 struct slice address); /* that was refused */
 void report_refusal(struct mta *m, const struct conn *c, enum err err);
 
 #endif

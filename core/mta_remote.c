@@ -28,49 +28,13 @@ enum err remote_open(struct mta *m, struct arena *a)
     };
     enum err err = deliver_smtp_open(&m->remote, a, &env);
     if (err == ERR_OK && m->has_tls_env) {
-        deliver_smtp_use_tls(m->remote, &m->tls_env, m->trust);
+        deliver_smtp_use_tls(m->remote, &m->tls_env, m->trust.servers);
     }
     return err;
 }
 
-static void complain_file(struct buf *errors, const char *path, const char *why)
-{
-    text_put_escaped(errors, slice_of_string(path), 200);
-    buf_put_string(errors, ": ");
-    buf_put_string(errors, why);
-    buf_put_string(errors, "\n");
-}
-
-enum err remote_load_trust(struct mta *m, const struct conf *conf, struct tls_trust **out,
-                           struct buf *errors)
-{
-    const char *path = conf->remote_tls_verify_certificates;
-    const struct port_files *files = &m->port->files;
-    size_t len = 0, num_bad = 0;
-    *out = NULL;
-    if (path[0] == 0) {
-        return ERR_OK;
-    }
-    enum err err = files->read(files->ctx, &len, path, m->scratch, BUDGET_SCRATCH_LEN);
-    if (err != ERR_OK) {
-        complain_file(errors, path, err_name(err));
-        return err;
-    }
-    *out = tls_trust_new(&m->tls_env, slice_make(m->scratch, len), &num_bad);
-    if (*out == NULL || num_bad != 0) {
-        complain_file(errors, path,
-                      "expected certificates in PEM or DER, all of which can be read");
-        tls_trust_drop(&m->tls_env, *out);
-        *out = NULL;
-        return ERR_MALFORMED;
-    }
-    return ERR_OK;
-}
-
 void remote_use_trust(struct mta *m, struct tls_trust *trust)
 {
-    tls_trust_drop(&m->tls_env, m->trust);
-    m->trust = trust;
     if (m->remote != NULL) {
         deliver_smtp_use_tls(m->remote, &m->tls_env, trust);
     }

@@ -44,6 +44,14 @@ static void put_tls(struct log_line *line, const struct conn *c)
     struct buf text = buf_make(bytes, sizeof bytes);
     log_word(line, "tls", info->version);
     log_word(line, "cipher", info->cipher);
+    if (info->client_cert != TLS_CLIENT_CERT_NONE) {
+        uint8_t id_bytes[2 * TLS_CLIENT_ID_LEN];
+        struct buf id = buf_make(id_bytes, sizeof id_bytes);
+        trust_put_id(&id, c);
+        log_word(line, "client_certificate",
+                 info->client_cert == TLS_CLIENT_CERT_GOOD ? "verified" : "not-trusted");
+        log_slice(line, "certificate_sha256", buf_slice(&id));
+    }
     if (info->resumed) {
         log_word(line, "resumed", "yes");
     }
@@ -67,6 +75,9 @@ void report_connection(struct mta *m, const struct conn *c)
     struct log_line line;
     log_begin(&line, "connection");
     report_peer(&line, &c->peer, c->local);
+    if (c->proxy.family != NET_NONE) {
+        report_addr(&line, "proxy", &c->proxy);
+    }
     log_u64(&line, "port", c->local_port);
     log_peer_text(&line, "helo", smtpd_helo(&c->smtp));
     put_tls(&line, c);
@@ -103,6 +114,8 @@ void report_message(struct mta *m, const struct conn *c, const struct txn *t,
     put_id(&line, event->id);
     if (c != NULL) {
         report_peer(&line, &c->peer, c->local);
+    } else if (t != NULL && t->is_of_outbox) {
+        report_peer(&line, NULL, &m->outbox.owner);
     }
     log_word(&line, "result", event->err == ERR_OK ? "accepted" : "failed");
     if (event->err != ERR_OK) {
@@ -128,6 +141,19 @@ void report_refusal(struct mta *m, const struct conn *c, enum err err)
     log_word(&line, "reason", err_name(err));
     put_sender(&line, c->txn);
     report_line(m, LOG_WARNING, &line);
+}
+
+void report_rcpt(struct mta *m, const struct conn *c, enum log_level level, const char *reason,
+                 struct slice address)
+{
+    struct log_line line;
+    log_begin(&line, "recipient");
+    report_peer(&line, &c->peer, c->local);
+    log_word(&line, "result", "refused");
+    log_word(&line, "reason", reason);
+    log_peer_text(&line, "to", address);
+    put_sender(&line, c->txn);
+    report_line(m, level, &line);
 }
 
 void report_text(struct mta *m, enum log_level level, const char *event, struct slice text)

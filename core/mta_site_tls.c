@@ -107,12 +107,12 @@ static enum err load_own(struct mta *m, const struct conf *conf, struct buf *err
     return has_some ? load(m, conf, errors) : ERR_OK;
 }
 
-static void use(struct mta *m, const struct conf *conf, struct tls_trust *trust)
+static void use(struct mta *m, const struct conf *conf, const struct mta_trust *trust)
 {
     struct slice bad_name;
     struct staple_conf staple_conf = staple_conf_of(m, conf);
     (void)tls_env_set_ciphers(&m->tls_env, slice_of_string(conf->tls_require_ciphers), &bad_name);
-    remote_use_trust(m, trust);
+    trust_use(m, trust);
     staple_names_use(&m->names, &staple_conf);
     m->has_certificate = conf->tls_certificate[0] != 0;
     fetch_use(m, conf);
@@ -123,7 +123,7 @@ enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors)
 {
     const struct conf *conf = &site->conf;
     struct slice bad_name = slice_make(NULL, 0);
-    struct tls_trust *trust = NULL;
+    struct mta_trust trust = {0};
     bool is_wanted = conf->tls_certificate[0] != 0 || conf->remote_tls_verify_certificates[0] != 0;
     if (!is_wanted && !m->has_tls_env) {
         return ERR_OK; /* a server without TLS takes no memory for it */
@@ -136,15 +136,15 @@ enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors)
                           bad_name, errors);
     }
     if (err == ERR_OK) {
-        err = remote_load_trust(m, conf, &trust, errors);
+        err = trust_load(m, conf, &trust, errors);
     }
     if (err == ERR_OK) {
         err = load_own(m, conf, errors);
     }
     if (err == ERR_OK) {
-        use(m, conf, trust);
+        use(m, conf, &trust);
     } else {
-        tls_trust_drop(&m->tls_env, trust);
+        trust_drop(m, &trust);
     }
     return err;
 }
@@ -235,7 +235,6 @@ void site_close_tls(struct mta *m)
     ocsp_fetch_close(&m->fetch);
     staple_names_close(&m->names);
     staple_close(&m->staple);
-    tls_trust_drop(&m->tls_env, m->trust);
-    m->trust = NULL;
+    trust_drop(m, &m->trust);
     tls_env_close(&m->tls_env);
 }

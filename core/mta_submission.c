@@ -3,7 +3,7 @@
 
 bool conn_may_relay(const struct mta *m, const struct conn *c)
 {
-    return c->local != NULL || c->user != NULL ||
+    return c->local != NULL || c->user != NULL || trust_may_relay(m, c) ||
            hostlist_match(&m->site->conf.relay_from_hosts, &c->peer);
 }
 

@@ -79,7 +79,8 @@ static enum smtp_client_event say_helo(struct smtp_client *c)
 
 static enum smtp_client_event log_in(struct smtp_client *c)
 {
-    if (!smtp_login_begin(&c->login, c->offers.bits, c->conf.user, c->conf.password, &c->out)) {
+    if (!smtp_login_begin(&c->login, c->offers.bits, c->conf.user, c->conf.password, c->conf.random,
+                          &c->out)) {
         return end(c, "login-not-offered");
     }
     enter(c, SMTP_CLIENT_STATE_AUTH);
@@ -144,7 +145,7 @@ static enum smtp_client_event logged_in(struct smtp_client *c)
     if (!smtp_login_is_complete(&c->login)) {
         return end(c, "login-not-proved");
     }
-    memset(&c->login, 0, sizeof c->login);
+    smtp_login_end(&c->login);
     c->is_logged_in = true;
     enter(c, SMTP_CLIENT_STATE_READY);
     return SMTP_CLIENT_AGAIN;
@@ -387,6 +388,12 @@ static enum smtp_client_event say_more(struct smtp_client *c)
                        (c->is_refused || c->num_rcpts_sent == c->mail.num_rcpts)
                    ? after_rcpts(c)
                    : event;
+    case SMTP_CLIENT_STATE_AUTH:
+        if (!c->login.computes) {
+            return SMTP_CLIENT_WAIT;
+        }
+        smtp_login_turn(&c->login, &c->out);
+        return SMTP_CLIENT_TURN;
     case SMTP_CLIENT_STATE_CONTENT:
         return say_content(c);
     case SMTP_CLIENT_STATE_ENDED:

@@ -41,10 +41,11 @@ enum smtp_client_tls {
 struct smtp_client_conf {
     struct slice hostname; /* ours; lasts as long as the session */
     bool is_lmtp;
-    bool shuns_itself;     /* a peer that greets with our name is ourselves */
-    uint8_t tls;           /* enum smtp_client_tls */
-    struct slice user;     /* to log in with, once in TLS; empty: not at all. Both last until the */
-    struct slice password; /* session is ready */
+    bool shuns_itself; /* a peer that greets with our name is ourselves */
+    uint8_t tls;       /* enum smtp_client_tls */
+    /* To log in with, once in TLS; no user: not at all. All last until the session is ready. */
+    struct slice user, password;
+    struct slice random; /* SMTP_LOGIN_RANDOM bytes, fit for keys */
 };
 
 /* One message, for smtp_client_mail; copied but for its texts, which last until

@@ -4,6 +4,9 @@
 
 #include "tls_platform.h"
 #include "tls_set_inside.h"
+#include "tls_trust_inside.h"
+
+#include <mbedtls/sha256.h>
 
 #define STEPS_MAX          40   /* cheap states in one tls_step: more than any handshake has */
 #define RECORDS_MAX        16   /* records without data, likewise */
@@ -67,6 +70,10 @@ static void release(struct tls *t)
         heap_free(heap, t->handshake);
         t->handshake = NULL;
     }
+    if (!t->is_client) {
+        tls_trust_drop(t->env, (struct tls_trust *)(uintptr_t)t->trust);
+        t->trust = NULL;
+    }
     tls_set_drop(t->set);
     t->set = NULL;
     tls_queue_drop(&t->in, heap, SIZE_MAX);
@@ -115,6 +122,42 @@ enum err tls_open_server(struct tls *t, struct tls_env *env)
     enum err err = tls_begin(t, env, env->inside->server);
     t->phase = err == ERR_OK ? TLS_PHASE_HELLO : TLS_PHASE_NONE;
     return err;
+}
+
+static int judge_client(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
+{
+    (void)depth;
+    return tls_trust_judge(ctx, cert, flags);
+}
+
+enum err tls_open_server_asking(struct tls *t, struct tls_env *env, struct tls_trust *trust,
+                                bool is_required)
+{
+    struct tls_settings *settings = tls_asking_settings(env);
+    enum err err = settings == NULL ? ERR_NO_MEMORY : tls_begin(t, env, settings);
+    if (err != ERR_OK) {
+        memset(t, 0, sizeof *t);
+        return err;
+    }
+    t->trust = tls_trust_keep(trust);
+    tls_trust_use(t, judge_client);
+    mbedtls_ssl_set_hs_authmode(tls_ssl(t), is_required ? MBEDTLS_SSL_VERIFY_REQUIRED
+                                                        : MBEDTLS_SSL_VERIFY_OPTIONAL);
+    t->phase = TLS_PHASE_HELLO;
+    return ERR_OK;
+}
+
+/* What is kept of a client's certificate. */
+static void keep_client(struct tls *t)
+{
+    const mbedtls_x509_crt *cert = mbedtls_ssl_get_peer_cert(tls_ssl(t));
+    if (cert != NULL && mbedtls_sha256(cert->raw.p, cert->raw.len, t->client_id, 0) == 0) {
+        t->info.client_cert = mbedtls_ssl_get_verify_result(tls_ssl(t)) == 0 ? TLS_CLIENT_CERT_GOOD
+                                                                             : TLS_CLIENT_CERT_BAD;
+    }
+    tls_status_forget_peer(tls_ssl(t));
+    tls_trust_drop(t->env, (struct tls_trust *)(uintptr_t)t->trust);
+    t->trust = NULL;
 }
 
 static enum tls_event fail(struct tls *t, const char *why)
@@ -274,6 +317,9 @@ static enum tls_event establish(struct tls *t)
     t->info.resumed = s->is_resumed;
     t->info.staple = s->staple;
     t->info.staple_reason = s->reason;
+    if (!t->is_client && t->trust != NULL) {
+        keep_client(t);
+    }
     t->proof = s->proof;
     t->proof_len = s->proof_len;
     s->proof = NULL;

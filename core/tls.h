@@ -19,6 +19,7 @@
 
 #include "tls_queue.h"
 #include "tls_set.h"
+#include "tls_trust.h"
 
 /* --- What all sessions share ------------------------------------------------------------------ */
 
@@ -76,16 +77,21 @@ enum tls_event {
 
 enum tls_staple { TLS_STAPLE_NOT_ASKED, TLS_STAPLE_SERVED, TLS_STAPLE_NONE };
 
+/* Of a client that was asked for its certificate; client_id is SHA-256 over it (DER). */
+enum tls_client_cert { TLS_CLIENT_CERT_NONE, TLS_CLIENT_CERT_BAD, TLS_CLIENT_CERT_GOOD };
+#define TLS_CLIENT_ID_LEN 32
+
 /* What is known of a session. All texts are constants, or live as long as the session. */
 struct tls_info {
-    const char *version;            /* "TLSv1.2", "TLSv1.3"; "" while not known */
-    const char *cipher;             /* IANA name; "" while not known */
-    const char *failure;            /* NULL, or a name: "peer-alert", "no-common-cipher"... */
-    struct slice sni;               /* lower case, 1-253 octets of valid labels; else empty */
-    enum tls_staple staple;         /* server: what became of the proof. client: SERVED or
-                                       NOT_ASKED if the server sent none */
-    enum ocsp_reason staple_reason; /* of TLS_STAPLE_NONE */
-    uint8_t alert;                  /* sent or received when it failed; 0: none */
+    const char *version;              /* "TLSv1.2", "TLSv1.3"; "" while not known */
+    const char *cipher;               /* IANA name; "" while not known */
+    const char *failure;              /* NULL, or a name: "peer-alert", "no-common-cipher"... */
+    struct slice sni;                 /* lower case, 1-253 octets of valid labels; else empty */
+    enum tls_staple staple;           /* server: what became of the proof. client: SERVED or
+                                         NOT_ASKED if the server sent none */
+    enum ocsp_reason staple_reason;   /* of TLS_STAPLE_NONE */
+    enum tls_client_cert client_cert; /* server */
+    uint8_t alert;                    /* sent or received when it failed; 0: none */
     bool resumed;
 };
 
@@ -102,18 +108,27 @@ struct tls {
     uint8_t *name;  /* behind info.sni; on the heap */
     uint8_t *proof; /* client: what the server stapled; on the heap */
     uint32_t proof_len;
+    const struct tls_trust
+        *trust;          /* by which the peer's certificate is verified; NULL: it is not */
     struct slice issuer; /* client: of the server's certificate, as verification found it */
     bool is_client;
-    bool has_trust;   /* client: the server's certificate is verified */
-    uint8_t phase;    /* enum tls_phase */
-    bool told_closed; /* the peer's close_notify came */
-    bool starved;     /* output waits for memory */
-    bool closing;     /* ours was sent */
+    uint8_t client_id[TLS_CLIENT_ID_LEN]; /* unless TLS_CLIENT_CERT_NONE */
+    uint8_t phase;                        /* enum tls_phase */
+    bool told_closed;                     /* the peer's close_notify came */
+    bool starved;                         /* output waits for memory */
+    bool closing;                         /* ours was sent */
     void *ssl[TLS_SSL_WORDS];
 };
 
 /* A session in which we are the server. ERR_NO_MEMORY. */
 enum err tls_open_server(struct tls *t, struct tls_env *env);
+
+/* The same, and the client is asked for a certificate, to be verified by trust, of which a
+ * reference is taken. is_required: without a good one the handshake fails; else tls_info tells.
+ * Such sessions get no tickets and resume none, so that each shows its certificate and finds the
+ * lists of that day. */
+enum err tls_open_server_asking(struct tls *t, struct tls_env *env, struct tls_trust *trust,
+                                bool is_required);
 
 /* Frees what the session holds, and leaves *t zeroed. A zeroed t is ignored. */
 void tls_free(struct tls *t);

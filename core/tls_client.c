@@ -2,73 +2,18 @@
 #include "tls_client.h"
 
 #include "ocsp_check_signature.h"
-#include "text.h"
 #include "tls_inside.h"
+#include "tls_trust_inside.h"
 
 #include <mbedtls/oid.h>
 #include <mbedtls/x509_crt.h>
 
 #define CHAIN_MAX 8 /* certificates that are looked at for an issuer */
 
-struct tls_trust {
-    uint32_t num_refs;
-    mbedtls_x509_crt certs;
-};
-
-struct tls_trust *tls_trust_new(struct tls_env *env, struct slice bytes, size_t *out_num_bad)
-{
-    struct tls_trust *trust = heap_alloc(env->heap, 1, sizeof *trust);
-    uint8_t *text = heap_alloc(env->heap, 1, bytes.len + 1);
-    int ret = -1;
-    *out_num_bad = 0;
-    if (trust != NULL) {
-        trust->num_refs = 1;
-    }
-    if (trust != NULL && text != NULL && bytes.len != 0) {
-        memcpy(text, bytes.ptr, bytes.len);
-        mbedtls_x509_crt_init(&trust->certs);
-        ret = mbedtls_x509_crt_parse(&trust->certs, text, bytes.len + 1);
-        if (ret < 0) {
-            ret = mbedtls_x509_crt_parse_der(&trust->certs, bytes.ptr, bytes.len);
-        }
-    }
-    heap_free(env->heap, text);
-    if (ret < 0) {
-        tls_trust_drop(env, trust);
-        return NULL;
-    }
-    *out_num_bad = (size_t)ret;
-    return trust;
-}
-
-struct tls_trust *tls_trust_keep(struct tls_trust *trust)
-{
-    if (trust != NULL) {
-        trust->num_refs++;
-    }
-    return trust;
-}
-
-void tls_trust_drop(struct tls_env *env, struct tls_trust *trust)
-{
-    if (trust != NULL && --trust->num_refs == 0) {
-        mbedtls_x509_crt_free(&trust->certs);
-        heap_free(env->heap, trust);
-    }
-}
-
-static int64_t unix_s(const mbedtls_x509_time *t)
-{
-    int64_t days;
-    if (!text_days_of_date(t->year, (uint32_t)t->mon, (uint32_t)t->day, &days)) {
-        return INT64_MAX; /* neither begun nor ended */
-    }
-    return ((days * 24 + t->hour) * 60 + t->min) * 60 + t->sec;
-}
-
-/* Called for each certificate of the chain, the server's own last. The library looks at no dates,
- * as it has no clock, and takes the subject's common name for a host's where there is nothing else;
- * and only here it says which issuer it found. */
+/* Called for each certificate of the chain, the server's own last. The library takes the subject's
+ * common name for a host's where there is nothing else; and only here it says which issuer it
+ * found.
+ */
 static int check_cert(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
 {
     struct tls *t = ctx;
@@ -78,17 +23,7 @@ static int check_cert(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *fl
     if (depth == 0 && !mbedtls_x509_crt_has_ext_type(cert, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME)) {
         *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
     }
-    if (t->handshake == NULL || !t->handshake->status.now.wall_set) {
-        return 0;
-    }
-    int64_t now_s = t->handshake->status.now.wall_s;
-    if (now_s < unix_s(&cert->valid_from)) {
-        *flags |= MBEDTLS_X509_BADCERT_FUTURE;
-    }
-    if (now_s > unix_s(&cert->valid_to)) {
-        *flags |= MBEDTLS_X509_BADCERT_EXPIRED;
-    }
-    return 0;
+    return tls_trust_judge(t, cert, flags);
 }
 
 /* The library wants the name as a string, and takes a copy; without one it says so explicitly. */
@@ -127,12 +62,10 @@ enum err tls_open_client(struct tls *t, struct tls_env *env,
     if (options->trust == NULL) {
         mbedtls_ssl_set_hs_authmode(tls_ssl(t), MBEDTLS_SSL_VERIFY_NONE);
     } else {
-        mbedtls_x509_crt *certs = (mbedtls_x509_crt *)(uintptr_t)&options->trust->certs;
-        mbedtls_ssl_set_hs_ca_chain(tls_ssl(t), certs, NULL);
-        mbedtls_ssl_set_verify(tls_ssl(t), check_cert, t);
+        t->trust = options->trust;
+        tls_trust_use(t, check_cert);
         mbedtls_ssl_set_hs_authmode(tls_ssl(t), options->may_fail ? MBEDTLS_SSL_VERIFY_OPTIONAL
                                                                   : MBEDTLS_SSL_VERIFY_REQUIRED);
-        t->has_trust = true;
     }
     t->phase = TLS_PHASE_SHAKE;
     return ERR_OK;
@@ -140,7 +73,7 @@ enum err tls_open_client(struct tls *t, struct tls_env *env,
 
 bool tls_client_is_verified(const struct tls *t)
 {
-    return t->phase == TLS_PHASE_OPEN && t->has_trust &&
+    return t->phase == TLS_PHASE_OPEN && t->trust != NULL &&
            mbedtls_ssl_get_verify_result(tls_ssl_const(t)) == 0;
 }
 
@@ -186,7 +119,8 @@ enum ocsp_reason tls_client_judge(const struct tls *t, const struct ocsp_options
         return OCSP_NO_ISSUER;
     }
     q.leaf = &leaf;
-    if (t->has_trust ? x509_parse_cert(t->issuer, &issuer) : find_issuer(chain, &leaf, &issuer)) {
+    if (t->trust != NULL ? x509_parse_cert(t->issuer, &issuer)
+                         : find_issuer(chain, &leaf, &issuer)) {
         q.issuer = &issuer;
     }
     enum ocsp_reason reason = ocsp_check(&q, tls_client_proof(t), out);

@@ -8,16 +8,7 @@
 #define POSTERN_TLS_CLIENT_H
 
 #include "tls.h"
-
-struct tls_trust;
-
-/* Certificates of authorities, in PEM or DER, with one reference, the caller's. PEM blocks that
- * cannot be read are passed over, *out_num_bad of them. NULL: none could be read, or there is no
- * memory. */
-struct tls_trust *tls_trust_new(struct tls_env *env, struct slice bytes, size_t *out_num_bad);
-/* One more reference, and one less; the last one frees. NULL is ignored. */
-struct tls_trust *tls_trust_keep(struct tls_trust *trust);
-void tls_trust_drop(struct tls_env *env, struct tls_trust *trust);
+#include "tls_trust.h"
 
 /* tls_info's failure where the server's certificate was not good by the options' trust. */
 #define TLS_FAILURE_UNVERIFIED "certificate-not-trusted"

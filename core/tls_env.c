@@ -21,7 +21,7 @@ static void set_versions(mbedtls_ssl_config *config, const struct tls_ciphers *c
 }
 
 static struct tls_settings *make_settings(struct tls_env *env, const struct tls_ciphers *ciphers,
-                                          int endpoint)
+                                          int endpoint, bool has_tickets)
 {
     struct tls_settings *s = heap_alloc(env->heap, 1, sizeof *s);
     if (s == NULL) {
@@ -45,6 +45,10 @@ static struct tls_settings *make_settings(struct tls_env *env, const struct tls_
         return s;
     }
     mbedtls_ssl_conf_cert_cb(c, tls_status_on_hello);
+    if (!has_tickets) {
+        mbedtls_ssl_conf_cert_req_ca_list(c, MBEDTLS_SSL_CERT_REQ_CA_LIST_DISABLED);
+        return s;
+    }
     mbedtls_ssl_conf_session_tickets_cb(c, tls_ticket_write, tls_ticket_parse,
                                         &env->inside->tickets);
     mbedtls_ssl_conf_new_session_tickets(c, 1);
@@ -63,9 +67,18 @@ struct tls_settings *tls_client_settings(struct tls_env *env)
 {
     struct tls_env_inside *inside = env->inside;
     if (inside->client == NULL) {
-        inside->client = make_settings(env, &inside->server->ciphers, MBEDTLS_SSL_IS_CLIENT);
+        inside->client = make_settings(env, &inside->server->ciphers, MBEDTLS_SSL_IS_CLIENT, false);
     }
     return inside->client;
+}
+
+struct tls_settings *tls_asking_settings(struct tls_env *env)
+{
+    struct tls_env_inside *inside = env->inside;
+    if (inside->asking == NULL) {
+        inside->asking = make_settings(env, &inside->server->ciphers, MBEDTLS_SSL_IS_SERVER, false);
+    }
+    return inside->asking;
 }
 
 enum err tls_check_ciphers(struct slice ciphers, struct slice *bad_name)
@@ -80,13 +93,15 @@ enum err tls_env_set_ciphers(struct tls_env *env, struct slice ciphers, struct s
     if (!tls_ciphers_parse(ciphers, &parsed, bad_name)) {
         return ERR_UNSUPPORTED;
     }
-    struct tls_settings *fresh = make_settings(env, &parsed, MBEDTLS_SSL_IS_SERVER);
+    struct tls_settings *fresh = make_settings(env, &parsed, MBEDTLS_SSL_IS_SERVER, true);
     if (fresh == NULL) {
         return ERR_NO_MEMORY;
     }
     tls_settings_drop(env, env->inside->server);
+    tls_settings_drop(env, env->inside->asking);
     tls_settings_drop(env, env->inside->client);
     env->inside->server = fresh;
+    env->inside->asking = NULL;
     env->inside->client = NULL;
     return ERR_OK;
 }
@@ -125,6 +140,7 @@ void tls_env_close(struct tls_env *env)
     }
     if (env->inside != NULL) {
         tls_settings_drop(env, env->inside->server);
+        tls_settings_drop(env, env->inside->asking);
         tls_settings_drop(env, env->inside->client);
         mbedtls_platform_zeroize(env->inside, sizeof *env->inside);
         heap_free(env->heap, env->inside);

@@ -18,12 +18,15 @@ struct tls_settings {
 
 struct tls_env_inside {
     struct tls_settings *server;
+    struct tls_settings
+        *asking; /* a server's that asks for certificates; NULL until there is one */
     struct tls_settings *client; /* NULL until there is a client */
     struct tls_tickets tickets;
 };
 
 /* NULL if there is no memory. The reference stays the env's. */
 struct tls_settings *tls_client_settings(struct tls_env *env);
+struct tls_settings *tls_asking_settings(struct tls_env *env);
 
 void tls_settings_drop(struct tls_env *env, struct tls_settings *settings);
 

@@ -368,7 +368,9 @@ bool tls_status_is_heavy(const mbedtls_ssl_context *ssl)
                state == MBEDTLS_SSL_CLIENT_KEY_EXCHANGE || state == MBEDTLS_SSL_CERTIFICATE_VERIFY;
     }
     if (status_is_13(ssl)) {
-        return state == MBEDTLS_SSL_SERVER_HELLO || state == MBEDTLS_SSL_CERTIFICATE_VERIFY;
+        return state == MBEDTLS_SSL_SERVER_HELLO || state == MBEDTLS_SSL_CERTIFICATE_VERIFY ||
+               state == MBEDTLS_SSL_CLIENT_CERTIFICATE ||
+               state == MBEDTLS_SSL_CLIENT_CERTIFICATE_VERIFY;
     }
     return state == MBEDTLS_SSL_SERVER_KEY_EXCHANGE || state == MBEDTLS_SSL_CLIENT_KEY_EXCHANGE ||
            state == MBEDTLS_SSL_CLIENT_CERTIFICATE || state == MBEDTLS_SSL_CERTIFICATE_VERIFY;

@@ -6,5 +6,5 @@ BOARD_CC = musl-gcc
 BOARD_CFLAGS = -fno-pie -fno-asynchronous-unwind-tables -fno-unwind-tables -fcf-protection=none
 BOARD_LDFLAGS = -static
 
-# What the stripped program may take of the flash, in bytes of text and data (make size).
+# What the stripped program should take of the flash, in bytes of text and data (make size).
 BUDGET_FLASH = 430080

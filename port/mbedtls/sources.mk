@@ -7,7 +7,7 @@ MBED_LIBRARY = aes aesce aesni asn1parse asn1write base64 bignum bignum_core big
     psa_crypto_mac psa_crypto_rsa psa_crypto_slot_management psa_util rsa rsa_alt_helpers sha1 \
     sha256 sha512 ssl_cache ssl_ciphersuites ssl_client ssl_msg ssl_ticket ssl_tls \
     ssl_tls12_client ssl_tls12_server ssl_tls13_client ssl_tls13_generic ssl_tls13_keys \
-    ssl_tls13_server x509 x509_crt
+    ssl_tls13_server x509 x509_crl x509_crt
 MBED_EVEREST = everest x25519 Hacl_Curve25519_joined
 
 MBED_SRC = $(MBED_LIBRARY:%=library/%) $(MBED_EVEREST:%=3rdparty/everest/library/%)

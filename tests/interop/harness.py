@@ -563,8 +563,12 @@ def check_same_body(delivered, sent, what="message"):
 
 
 def unpack(*packages):
-    """Unpacks Debian packages below build/; the directory, or None where they cannot be had."""
+    """Unpacks Debian packages below build/, once; the directory."""
+    root = os.path.join(BUILD, "unpacked")
+    mark = os.path.join(root, ".done", "+".join(packages))
     with Lock("unpack"):
+        if os.path.exists(mark):
+            return root
         done = subprocess.run(
             [os.path.join(TOP, "tests/lib/unpack"), *packages],
             stdout=subprocess.PIPE,
@@ -573,8 +577,10 @@ def unpack(*packages):
             cwd=TOP,
             check=False,
         )
-    check(done.returncode == 0, done.stderr.decode())
-    return done.stdout.decode().strip()
+        check(done.returncode == 0, done.stderr.decode())
+        with open(mark, "wb"):
+            pass
+    return root
 
 
 # --- Running the cases ----------------------------------------------------------------------------

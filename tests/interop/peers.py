@@ -8,14 +8,14 @@ is ended by the harness like any other.
 
 import glob
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 
 import harness
-from harness import Failed, case_dir, check, content_of, die_with_parent, free_port, unpack, wait_until
+from harness import case_dir, check, content_of, die_with_parent, free_port, unpack, wait_until
 
 USERS = (("Debian-exim", 64101), ("postfix", 64102), ("postdrop", 64103), ("dovecot", 64104), ("dovenull", 64105))
 LMTP_USER = "nobody"
@@ -26,7 +26,7 @@ def cannot_run():
     if os.getuid() != 0 or shutil.which("unshare") is None:
         return "they need root and unshare"
     done = subprocess.run(
-        ["unshare", "-m", "--propagation", "private", "mount", "-t", "overlay", "overlay", "-o", "lowerdir=/usr:/usr", "/mnt"],
+        ["unshare", "-m", "--propagation", "private", "mount", "-t", "overlay", "overlay", "-o", "lowerdir=/usr:/etc", "/mnt"],
         stderr=subprocess.PIPE,
         check=False,
     )
@@ -80,13 +80,15 @@ class Peer:
     def log(self):
         return content_of(self.log_path).decode("utf-8", "replace") if os.path.exists(self.log_path) else ""
 
-    def wait_listening(self):
+    def wait_listening(self, speaks=True):
+        """Until it greets, or only takes connections."""
+
         def answers():
             check(self.process.poll() is None, f"{self.dir} left: {self.process.poll()}\n{self.log()[-2000:]}")
             try:
                 with socket.create_connection(("127.0.0.1", self.port), 2) as s:
                     s.settimeout(10)
-                    return s.recv(512).startswith(b"220")
+                    return not speaks or s.recv(512).startswith(b"220")
             except OSError:
                 return False
 
@@ -375,13 +377,70 @@ class SmtpSink(Peer):
         self.spawn(
             root, "smtp-sink", "-u", "nobody", *kind, *options, "-d", "mail/m.", f"127.0.0.1:{self.port}", "64"
         )
-        self.wait_listening()
+        self.wait_listening("CONNECT" not in options)
 
     def files(self):
         return sorted(glob.glob(os.path.join(self.dir, "mail/m.*")))
 
 
-def tls_version_in(received):
-    """The TLS version in a Received field that one of these servers wrote, or None."""
-    found = re.search(rb"TLS\s?v?(1\.[23])|TLS1\.([23])", received)
-    return None if found is None else found.group(0).decode()
+class Stapler(Peer):
+    """An SMTP server behind `openssl s_server`, TLS from the begin, that staples whatever file it is given.
+
+    s_server is a pipe that serves one connection; what comes out of it is answered here, and then it is started
+    again. It needs no root."""
+
+    def __init__(self, pki, proof=None, version="1.3"):
+        super().__init__("stapler")
+        self.command = ["openssl", "s_server", "-accept", f"127.0.0.1:{self.port}", "-naccept", "1", "-quiet"]
+        self.command += ["-tls" + version.replace(".", "_"), "-cert", pki.chain, "-cert_chain", pki.chain, "-key", pki.key]
+        if proof:
+            self.command += ["-status_file", proof]
+        self.got = []
+        self.num_connections = 0
+        self.ended = False
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        while not self.ended and self.num_connections < 50:
+            with open(self.log_path, "ab") as log:
+                self.process = subprocess.Popen(
+                    self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, preexec_fn=die_with_parent
+                )
+            try:
+                self._talk(self.process.stdin, self.process.stdout)
+            except OSError:
+                pass  # the client has gone
+            self.process.wait()
+            self.num_connections += 1
+
+    def _talk(self, to, source):
+        def say(text):
+            to.write(text)
+            to.flush()
+
+        say(b"220 stapler.example ESMTP\r\n")
+        message = None
+        for line in source:
+            word = line[:4].upper()
+            if message is not None:
+                if line == b".\r\n":
+                    self.got.append(b"".join(message))
+                    message = None
+                    say(b"250 2.0.0 Ok\r\n")
+                else:
+                    message.append(line)
+            elif word == b"DATA":
+                message = []
+                say(b"354 Go on\r\n")
+            elif word == b"QUIT":
+                say(b"221 2.0.0 Bye\r\n")
+                return
+            else:
+                say(b"250 2.0.0 Ok\r\n")
+
+    def end(self):
+        self.ended = True
+        if self.process is not None:
+            self.process.kill()
+        self.thread.join(5)

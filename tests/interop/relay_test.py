@@ -96,6 +96,7 @@ def test_a_stranger_relays_nothing():
         c.cmd("MAIL FROM:<x@client.example>", 250)
         text = c.cmd("RCPT TO:<x@elsewhere.example>", 550)
         check("5.7.1" in text, text)
+        wait_until(lambda: "reason=relay-denied to=" in s.log(), "the log line")
         c.cmd("RCPT TO:<alice@test.example>", 250)
         c.cmd("RCPT TO:<any@BACKUP.example>", 250)
         c.quit()

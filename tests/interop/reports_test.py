@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Reports of delivery (DSN) as Python's email package reads them: the files that tests/unit/dsn_test.c compares byte
-for byte with what the server composes."""
+for byte with what the server composes, and those that a server sends."""
 
 import email
 import email.policy
+import email.utils
 import glob
 import os
 
 import harness
-from harness import check, check_equal
+from harness import Server, check, check_equal, hello, wait_until
 
 REPORTS = os.path.join(os.path.dirname(__file__), "..", "tables", "reports")
 
@@ -29,12 +30,16 @@ def blocks_of(part):
 
 def check_form(name):
     raw, report = parse(name)
+    check_equal(report["From"], "Mailer-Daemon@mx.example.org", "From")
+    return check_report(raw, report)
+
+
+def check_report(raw, report):
     check_equal(report.get_content_type(), "multipart/report", "type")
     is_global = report.get_param("report-type") == "global-delivery-status"
     check_equal(report.get_param("report-type"), "global-delivery-status" if is_global else "delivery-status", "report-type")
     for field in ("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"):
         check_equal(len(report.get_all(field, [])), 1, field)
-    check_equal(report["From"], "Mailer-Daemon@mx.example.org", "From")
     check_equal(report["Auto-Submitted"], "auto-replied", "Auto-Submitted")
     check(report.get_all("Bcc") is None, "a field came from outside")
     parts = report.get_payload()
@@ -109,6 +114,166 @@ def test_hostile():
     wanted = {"Original-Recipient", "Final-Recipient", "Action", "Status", "Remote-MTA", "Diagnostic-Code"}
     check_equal(set(blocks[1].keys()), wanted, "fields")
     check(parts[0].get_content().isascii(), "ASCII")
+
+
+# --- Of a server ----------------------------------------------------------------------------------
+
+SUBJECT = b"Subject: lost\r\nX-Number: 7\r\n\r\n"
+
+
+def bouncing(**options):
+    return Server(
+        relay_from_hosts="127.0.0.1",
+        route_list="*.old.example discard-with-bounce ; * mx",
+        **options,
+    )
+
+
+def report_to_alice(s, num=1):
+    """The report that came last, and its parts."""
+    wait_until(lambda: len(s.files("alice")) == num, "the report")
+    newest = max(s.files("alice"), key=os.path.getmtime)
+    with open(newest, "rb") as f:
+        content = f.read()
+    check(content.startswith(b"Return-Path: <>\n"), "a report comes from nobody")
+    raw = content.replace(b"\n", b"\r\n")
+    report = email.message_from_bytes(raw, policy=email.policy.SMTPUTF8.clone(raise_on_defect=True))
+    check_equal(report["From"], "Mailer-Daemon@mail.test.example", "From")
+    return check_report(raw, report)
+
+
+def send(s, sender, rcpts, content, params=""):
+    c = hello(s)
+    c.send(f"MAIL FROM:<{sender}>{params}\r\n".encode())
+    c.expect(250)
+    for rcpt in rcpts:
+        c.send(f"RCPT TO:{rcpt}\r\n".encode())
+        c.expect(250)
+    c.cmd("DATA", 354)
+    c.send(content + b"\r\n.\r\n")
+    c.expect(250)
+    c.quit()
+
+
+def test_one_report_says_all():
+    s = bouncing()
+    rcpts = (
+        "<a@x.old.example> ORCPT=rfc822;first+2Ba@c.example",
+        "<b@y.old.example> NOTIFY=FAILURE,DELAY",
+        "<c@x.old.example> NOTIFY=NEVER",
+        "<d@x.old.example> NOTIFY=SUCCESS",
+        "<bob@test.example>",
+    )
+    send(s, "alice@test.example", rcpts, SUBJECT + b"hello", " RET=HDRS ENVID=id+20one")
+    _, parts, blocks = report_to_alice(s)
+    check_equal(len(blocks), 3, "blocks")
+    check_equal(blocks[0]["Original-Envelope-Id"], "id one", "ENVID")
+    check(email.utils.parsedate_to_datetime(blocks[0]["Arrival-Date"]) is not None, "Arrival-Date")
+    finals = {b["Final-Recipient"]: b for b in blocks[1:]}
+    check_equal(set(finals), {"rfc822; a@x.old.example", "rfc822; b@y.old.example"}, "recipients")
+    check_equal(finals["rfc822; a@x.old.example"]["Original-Recipient"], "rfc822; first+a@c.example", "ORCPT")
+    check_equal({b["Action"] for b in blocks[1:]}, {"failed"}, "actions")
+    check(all(b["Status"].startswith("5.") for b in blocks[1:]), "statuses")
+    check_equal(parts[2].get_content_type(), "text/rfc822-headers", "third part")
+    original = parts[2].get_payload()
+    check("X-Number: 7" in original and "hello" not in original, original)
+    check("Received: from client.example" in original, "with our own Received field")
+    wait_until(lambda: len(s.files("bob")) == 1, "the message for bob")
+    s.stop()
+
+
+def test_full_and_8bit():
+    s = bouncing()
+    body = b"\xff\xfe" * 30 + b"\r\n--=_x\r\n..\r\nend"
+    send(s, "alice@test.example", ["<a@x.old.example>"], SUBJECT + body.replace(b"\r\n..", b"\r\n..."), " RET=FULL BODY=8BITMIME")
+    report, parts, _ = report_to_alice(s)
+    check_equal(report["Content-Transfer-Encoding"], "8bit", "encoding")
+    check_equal(parts[2].get_content_type(), "message/rfc822", "third part")
+    original = parts[2].get_payload()[0]
+    check_equal(original["X-Number"], "7", "a field of the original")
+    check(original.get_payload(decode=True).replace(b"\r\n", b"\n").startswith(body.replace(b"\r\n", b"\n")), "its body")
+    # Over the limit it is the header alone.
+    send(s, "alice@test.example", ["<a@x.old.example>"], SUBJECT + b"x" * 70 + (b"\r\n" + b"y" * 70) * 2000, " RET=FULL")
+    _, parts, _ = report_to_alice(s, 2)
+    check_equal(parts[2].get_content_type(), "text/rfc822-headers", "third part of the large one")
+    s.stop()
+
+
+def test_utf8():
+    s = bouncing()
+    send(
+        s,
+        "alice@test.example",
+        ["<b\u00fccher@x.old.example> ORCPT=utf-8;\u03b1@c.example", "<x@x.old.example> ORCPT=utf-8;\\x{3B1}\\x{2B}@c.example"],
+        "Subject: \u03b1\r\n\r\nx".encode(),
+        " SMTPUTF8",
+    )
+    report, parts, blocks = report_to_alice(s)
+    check_equal(report.get_param("report-type"), "global-delivery-status", "report-type")
+    check_equal(parts[1].get_content_type(), "message/global-delivery-status", "second part")
+    check_equal(parts[2].get_content_type(), "message/global-headers", "third part")
+    raw = parts[1].as_bytes().decode()
+    for field in (
+        "Final-Recipient: utf-8; b\u00fccher@x.old.example",
+        "Original-Recipient: utf-8; \u03b1@c.example",
+        "Original-Recipient: utf-8; \u03b1\\x{2B}@c.example",
+    ):
+        check(field in raw, f"no {field!r} in\n{raw}")
+    check_equal(len(blocks), 3, "blocks")
+    s.stop()
+
+
+def test_nobody_is_told():
+    """Nothing comes of a message without sender, nor of NOTIFY=NEVER; what an alias stands for is told beside the name that was written to."""
+    aliases = os.path.join(harness.case_dir(), "aliases")
+    with open(aliases, "w", encoding="ascii") as f:
+        f.write("secret: hidden@x.old.example\n")
+    s = bouncing(aliases_file=aliases)
+    send(s, "", ["<a@x.old.example>"], SUBJECT + b"x")
+    send(s, "alice@test.example", ["<a@x.old.example> NOTIFY=NEVER"], SUBJECT + b"x")
+    send(s, "alice@test.example", ["<secret@test.example>"], SUBJECT + b"x")
+    _, _, blocks = report_to_alice(s)
+    check_equal(len(blocks), 2, "blocks")
+    check_equal(blocks[1]["Original-Recipient"], "rfc822; secret@test.example", "ORCPT")
+    wait_until(lambda: "null-sender" in s.log(), "the log line")
+    check_equal(len(s.files("alice")), 1, "reports")
+    s.stop()
+
+
+def test_through_two_servers():
+    """The next server's refusal is in our report; what it delivers it reports on itself, to whom we told it."""
+    near = Server(start=False, relay_from_hosts="127.0.0.1")
+    far = Server(primary_hostname="mail.far.example", local_domains="far.example", route_list=f"* smtp:127.0.0.1:{near.port}")
+    near.configure(route_list=f"far.example smtp:127.0.0.1:{far.port}")
+    near.start()
+    far.configure(route_list=f"* smtp:127.0.0.1:{near.port}")  # start() may have changed the port
+    far.send_signal(1)
+    rcpts = (
+        "<bob@far.example> NOTIFY=SUCCESS ORCPT=rfc822;first+2Bb@c.example",
+        "<nobody@far.example> ORCPT=utf-8;\\x{3B1}@c.example",
+        "<postmaster@far.example>",
+    )
+    send(near, "alice@test.example", rcpts, SUBJECT + b"x", " ENVID=a+2Bb RET=HDRS")
+    wait_until(lambda: len(near.files("alice")) == 2, "two reports")
+    found = {}
+    for path in near.files("alice"):
+        with open(path, "rb") as f:
+            raw = f.read().replace(b"\n", b"\r\n")
+        _, _, blocks = check_report(raw, email.message_from_bytes(raw, policy=email.policy.SMTPUTF8))
+        check_equal(len(blocks), 2, "blocks")
+        check_equal(blocks[0]["Original-Envelope-Id"], "a+b", "ENVID")
+        found[blocks[0]["Reporting-MTA"]] = blocks[1]
+    failed, delivered = found["dns; mail.test.example"], found["dns; mail.far.example"]
+    check_equal((failed["Action"], failed["Status"]), ("failed", "5.1.1"), "ours")
+    check_equal(failed["Final-Recipient"], "rfc822; nobody@far.example", "ours")
+    check_equal(failed["Original-Recipient"], "utf-8; \\x{3B1}@c.example", "ours")
+    check(failed["Diagnostic-Code"].startswith("smtp; 550 5.1.1 "), failed["Diagnostic-Code"])
+    check(failed["Remote-MTA"].startswith("dns; "), failed["Remote-MTA"])
+    check_equal((delivered["Action"], delivered["Status"]), ("delivered", "2.0.0"), "the other's")
+    check_equal(delivered["Original-Recipient"], "rfc822; first+b@c.example", "the other's")
+    check_equal(len(far.files("postmaster")), 1, "messages for postmaster")
+    near.stop()
+    far.stop()
 
 
 harness.main(globals())

@@ -13,7 +13,7 @@ static struct site_client plain;
 
 #define FILE_PATH  "/ocsp/proof.der"
 #define PERIOD_S   43200
-#define NUM_PROOFS 140
+#define NUM_PROOFS 170
 #define LIFE_S     (7 * DAY_S)
 #define BY_URL     "ocsp_fetch = http://ocsp.example/ca\n"
 
@@ -21,6 +21,8 @@ static struct slice proofs[NUM_PROOFS], revoked[NUM_PROOFS], endless[8];
 static struct slice issuer_proof, chain_pem, issuer_pem, root_pem, key_pem;
 static uint32_t num_asked_issuer;
 static bool says_revoked;
+static size_t says_back;               /* how many half days old what it says is */
+static size_t said_revoked = SIZE_MAX; /* the oldest such word of late */
 static struct tls_peer peer;
 
 /* --- What is made beforehand -------------------------------------------------------------------
@@ -133,9 +135,11 @@ static void make_all(void)
 /* --- The site ----------------------------------------------------------------------------------
  */
 
+static int64_t proofs_ahead_s; /* of the true time */
+
 static size_t newest(void)
 {
-    size_t i = (size_t)(fw_true_s() - START_S + PERIOD_S / 2) / PERIOD_S;
+    size_t i = (size_t)(fw_true_s() + proofs_ahead_s - START_S + PERIOD_S / 2) / PERIOD_S;
     CHECK(i < NUM_PROOFS);
     return i;
 }
@@ -146,7 +150,12 @@ static struct slice answer(struct slice request)
         num_asked_issuer++;
         return issuer_proof;
     }
-    return says_revoked ? revoked[newest()] : proofs[newest()];
+    size_t i = newest() - (says_back < newest() ? says_back : newest());
+    if (says_revoked) {
+        said_revoked = i < said_revoked ? i : said_revoked;
+        return revoked[i];
+    }
+    return proofs[i];
 }
 
 static void set_options(const char *options)
@@ -217,12 +226,15 @@ static bool is_quiet(void)
     return is_alone;
 }
 
+static uint64_t look_ms = 10; /* how often the others look, while anything is under way */
+
 static void run(uint64_t ms)
 {
     uint64_t until_ms = sim_world_now_ms(fw.w) + ms, now_ms;
     while ((now_ms = sim_world_now_ms(fw.w)) < until_ms) {
         bool busy = fw_step_others() || !is_quiet();
-        sim_world_set_horizon(fw.w, busy && now_ms + 10 < until_ms ? now_ms + 10 : until_ms);
+        sim_world_set_horizon(fw.w,
+                              busy && now_ms + look_ms < until_ms ? now_ms + look_ms : until_ms);
         mta_step(site.mta);
     }
     sim_world_set_horizon(fw.w, UINT64_MAX);
@@ -694,6 +706,107 @@ static void test_status(void)
     close_world();
 }
 
+/* --- Anything at all ---------------------------------------------------------------------------
+ */
+
+static size_t shown_last; /* since the last start */
+
+static bool holds(size_t i)
+{
+    int64_t begin_s = START_S - PERIOD_S / 2 + (int64_t)i * PERIOD_S;
+    int64_t now_s = sim_host_wall(site.host);
+    return begin_s <= now_s + 300 && now_s < begin_s + LIFE_S - 300;
+}
+
+/* What is shown, if anything, holds by the server's own clock, is no older than the last word
+ * against the certificate, nor than what was shown before, as long as that holds. */
+static void check_shown(size_t revoked_at)
+{
+    struct slice proof = shown();
+    size_t i = 0;
+    if (proof.len == 0) {
+        return;
+    }
+    while (i < NUM_PROOFS && !slice_equal(proof, proofs[i])) {
+        i++;
+    }
+    CHECK(i < NUM_PROOFS && i >= revoked_at && holds(i));
+    CHECK(i >= shown_last || !holds(shown_last));
+    shown_last = i;
+}
+
+static void do_anything(uint64_t choice)
+{
+    static const int64_t offsets[16] = {7200, -7200, 3600, -3600, -10 * DAY_S};
+    static const enum script scripts[] = {SILENT, DRIBBLE, ENDLESS, BUSY, CUT, RESET, ANSWER_JUNK};
+    uint64_t what = choice >> 16, value = choice & 0xffff;
+    says_back = choice % 3 == 0 ? choice % 32 : 0;
+    switch (what % 8) {
+    case 0:
+        sim_host_set_wall(site.host, fw_true_s() + offsets[value % 16], true);
+        return;
+    case 1:
+        sim_files_put(site.host, FILE_PATH, proofs[value % (newest() + 1)]);
+        return;
+    case 2:
+        sim_files_put(site.host, FILE_PATH, SLICE_LITERAL("junk"));
+        return;
+    case 3:
+        sim_files_fail(site.host, FILE_PATH, value % 2 == 0 ? ERR_OK : ERR_NO_SPACE);
+        return;
+    case 4:
+        start_again();
+        shown_last = 0;
+        return;
+    case 5:
+        sim_host_signal(site.host, PORT_RELOAD);
+        return;
+    case 6:
+        says_revoked = value % 4 == 0;
+        return;
+    default:
+        fw.script = value % 20 < 7 ? scripts[value % 20] : ANSWER_MADE;
+    }
+}
+
+static void test_anything(void)
+{
+    look_ms = 500;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        size_t revoked_at = shown_last = 0;
+        size_t num_revoked = 0;
+        open_usual();
+        for (uint64_t skip = 0; skip < seed; skip++) {
+            (void)sim_world_random(fw.w);
+        }
+        while (fw_true_s() < START_S + 60 * DAY_S) {
+            said_revoked = SIZE_MAX;
+            uint32_t num_requests = fw.num_requests;
+            do_anything(sim_world_random(fw.w) & 0xffffff);
+            uint64_t ms = sim_world_random(fw.w) % DAY_MS;
+            run(ms);
+            CHECK(fw.num_requests - num_requests <= 3 + ms / 45000);
+            size_t num = sim_log_count(site.host, "result=revoked");
+            revoked_at = num > num_revoked ? said_revoked : revoked_at;
+            num_revoked = num;
+            check_shown(revoked_at);
+        }
+        /* When all is well again, all is well again. */
+        fw.script = ANSWER_MADE;
+        says_revoked = false;
+        says_back = 0;
+        sim_files_fail(site.host, FILE_PATH, ERR_OK);
+        sim_host_set_wall(site.host, fw_true_s() + 12 * DAY_S, true); /* past any floor */
+        proofs_ahead_s = 12 * DAY_S;
+        run(8 * DAY_MS);
+        CHECK(shown().len != 0);
+        CHECK(file_is(FILE_PATH, shown()));
+        proofs_ahead_s = 0;
+        close_world();
+    }
+    look_ms = 10;
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -715,6 +828,7 @@ int main(int argc, char **argv)
         {"nobody_to_ask", test_nobody_to_ask},
         {"names", test_names},
         {"status", test_status},
+        {"anything", test_anything},
     };
     make_all();
     return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);

@@ -347,6 +347,7 @@ struct maker_cert {
     bool must_staple;
     bool critical;         /* an unknown critical extension */
     const char *responder; /* its URL, or NULL: none is named */
+    const char *alt_name;  /* a dNSName, or NULL: none */
 };
 
 static inline struct slice maker_name(const char *text)
@@ -362,7 +363,7 @@ static inline struct slice maker_extension(struct slice oid, bool critical, stru
 static inline struct slice maker_cert_extensions(const struct maker_cert *c)
 {
     struct slice ca = NOTHING, purpose = NOTHING, usage = NOTHING, nocheck = NOTHING;
-    struct slice staple = NOTHING, critical = NOTHING, access = NOTHING;
+    struct slice staple = NOTHING, critical = NOTHING, access = NOTHING, alt_name = NOTHING;
     if (c->ca) {
         ca = maker_extension(OID(MBEDTLS_OID_BASIC_CONSTRAINTS), true,
                              SEQ(maker_u8(DER_BOOLEAN, 0xff)));
@@ -395,7 +396,11 @@ static inline struct slice maker_cert_extensions(const struct maker_cert *c)
                                  SEQ(SEQ(OID("\x2b\x06\x01\x05\x05\x07\x30\x01"),
                                          maker_text(DER_CONTEXT(6), c->responder))));
     }
-    struct slice all = JOIN(ca, purpose, usage, nocheck, staple, critical, access);
+    if (c->alt_name != NULL) {
+        alt_name = maker_extension(OID(MBEDTLS_OID_SUBJECT_ALT_NAME), false,
+                                   SEQ(maker_text(DER_CONTEXT(2), c->alt_name)));
+    }
+    struct slice all = JOIN(ca, purpose, usage, nocheck, staple, critical, access, alt_name);
     return all.len == 0 ? NOTHING : TLV(DER_CONTEXT_CONSTRUCTED(3), SEQ(all));
 }
 

@@ -62,6 +62,7 @@ static void begin(struct play *p, const char *options)
     if (has(p, 'A')) {
         conf.user = SLICE_LITERAL("joe");
         conf.password = SLICE_LITERAL("secret");
+        conf.random = SLICE_LITERAL("AAAAAAAAAAAAAAAAAA");
     }
     smtp_client_begin(&p->client, &conf, buf_make(p->memory, sizeof p->memory));
 }
@@ -186,6 +187,8 @@ static bool turn(struct play *p, struct slice *in)
         drain(p);
         return false;
     case SMTP_CLIENT_TURN:
+        tell(p, "t", -1, "");
+        return true;
     case SMTP_CLIENT_AGAIN:
         CHECK(false);
         return false;

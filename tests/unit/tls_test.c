@@ -419,6 +419,60 @@ static void test_client_verifies(void)
     }
 }
 
+/* The authority's list with or without our server's certificate (serial 17), or another's list. */
+static void make_lists(void)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/ca.cnf", world_dir);
+    FILE *f = fopen(path, "w");
+    CHECK(f != NULL);
+    fprintf(f, "[ca]\ndefault_ca=a\n[a]\ndatabase=index\ndefault_md=sha256\ncrlnumber=number\n"
+               "default_crl_days=20\n");
+    fclose(f);
+    world_openssl("version; rm -f index* number*; : >index; echo 01 >number");
+    world_openssl("ca -config ca.cnf -gencrl -cert ca-ec.pem -keyfile ca-ec.key -out none.crl");
+    world_openssl("ca -config ca.cnf -gencrl -cert ca-rsa.pem -keyfile ca-rsa.key -out other.crl");
+    world_openssl("ca -config ca.cnf -cert ca-ec.pem -keyfile ca-ec.key -revoke ec.crt");
+    world_openssl("ca -config ca.cnf -gencrl -cert ca-ec.pem -keyfile ca-ec.key -out revoked.crl");
+    world_openssl("crl -in revoked.crl -outform DER -out revoked.der");
+}
+
+static void expect_list(const char *list, int64_t now_s, bool is_good)
+{
+    struct link l;
+    size_t num_bad;
+    struct tls_set *set = world_set("ec", NULL);
+    struct tls_trust *trust = tls_trust_new(&world_env, world_read("ca-ec.pem"), &num_bad);
+    CHECK(trust != NULL && tls_trust_add_crls(&world_env, trust, world_read(list)));
+    world_now.wall_s = now_s;
+    CHECK_EQ(link_open(&l, set, "mail.example", false, trust), ERR_OK);
+    CHECK_EQ(link_run(&l), is_good);
+    CHECK(is_good || strcmp(tls_info(&l.client)->failure, TLS_FAILURE_UNVERIFIED) == 0);
+    link_free(&l);
+    tls_trust_drop(&world_env, trust);
+    tls_set_drop(set);
+}
+
+static void test_revocation_lists(void)
+{
+    int64_t day_s = 86400, today_s = (int64_t)time(NULL) + 60;
+    size_t num_bad;
+    make_lists();
+    for (size_t i = 0; i < 2; i++) {
+        world_open(world_versions[i]);
+        expect_list("none.crl", today_s, true);
+        expect_list("none.crl", today_s + 21 * day_s, false);
+        expect_list("revoked.crl", today_s, false);
+        expect_list("revoked.der", today_s, false);
+        expect_list("other.crl", today_s, false);
+        struct tls_trust *trust = tls_trust_new(&world_env, world_read("ca-ec.pem"), &num_bad);
+        CHECK(!tls_trust_add_crls(&world_env, trust, world_read("ca-ec.pem")));
+        CHECK(!tls_trust_add_crls(&world_env, trust, slice_make(NULL, 0)));
+        tls_trust_drop(&world_env, trust);
+        world_close();
+    }
+}
+
 /* --- Closing, and settings -------------------------------------------------------------------- */
 
 static void test_close(void)
@@ -525,6 +579,7 @@ static const struct test_case cases[] = {
     {"garbage", test_garbage},
     {"no_set", test_no_set},
     {"client_verifies", test_client_verifies},
+    {"revocation-lists", test_revocation_lists},
     {"close", test_close},
     {"ciphers", test_ciphers},
     {"env", test_env},

@@ -1,0 +1,148 @@
+/* Whom TLS believes: see tls_trust.h. */
+#include "tls_trust.h"
+
+#include "text.h"
+#include "tls_trust_inside.h"
+
+#include <mbedtls/x509_crl.h>
+#include <mbedtls/x509_crt.h>
+
+struct tls_trust {
+    uint32_t num_refs;
+    bool has_crls;
+    mbedtls_x509_crt certs;
+    mbedtls_x509_crl crls; /* the first of a list */
+};
+
+struct tls_trust *tls_trust_new(struct tls_env *env, struct slice bytes, size_t *out_num_bad)
+{
+    struct tls_trust *trust = heap_alloc(env->heap, 1, sizeof *trust);
+    uint8_t *text = heap_alloc(env->heap, 1, bytes.len + 1);
+    int ret = -1;
+    *out_num_bad = 0;
+    if (trust != NULL) {
+        trust->num_refs = 1;
+        mbedtls_x509_crt_init(&trust->certs);
+        mbedtls_x509_crl_init(&trust->crls);
+    }
+    if (trust != NULL && text != NULL && bytes.len != 0) {
+        memcpy(text, bytes.ptr, bytes.len);
+        ret = mbedtls_x509_crt_parse(&trust->certs, text, bytes.len + 1);
+        if (ret < 0) {
+            ret = mbedtls_x509_crt_parse_der(&trust->certs, bytes.ptr, bytes.len);
+        }
+    }
+    heap_free(env->heap, text);
+    if (ret < 0) {
+        tls_trust_drop(env, trust);
+        return NULL;
+    }
+    *out_num_bad = (size_t)ret;
+    return trust;
+}
+
+struct tls_trust *tls_trust_keep(struct tls_trust *trust)
+{
+    if (trust != NULL) {
+        trust->num_refs++;
+    }
+    return trust;
+}
+
+void tls_trust_drop(struct tls_env *env, struct tls_trust *trust)
+{
+    if (trust != NULL && --trust->num_refs == 0) {
+        mbedtls_x509_crt_free(&trust->certs);
+        mbedtls_x509_crl_free(&trust->crls);
+        heap_free(env->heap, trust);
+    }
+}
+
+static int64_t unix_s(const mbedtls_x509_time *t)
+{
+    int64_t days;
+    if (!text_days_of_date(t->year, (uint32_t)t->mon, (uint32_t)t->day, &days)) {
+        return INT64_MAX; /* neither begun nor ended */
+    }
+    return ((days * 24 + t->hour) * 60 + t->min) * 60 + t->sec;
+}
+
+bool tls_trust_add_crls(struct tls_env *env, struct tls_trust *trust, struct slice bytes)
+{
+    uint8_t *text = bytes.len == 0 ? NULL : heap_alloc(env->heap, 1, bytes.len + 1);
+    if (text == NULL) {
+        return false;
+    }
+    memcpy(text, bytes.ptr, bytes.len);
+    int ret = mbedtls_x509_crl_parse(&trust->crls, text, bytes.len + 1);
+    if (ret != 0 && trust->crls.version == 0) {
+        ret = mbedtls_x509_crl_parse_der(&trust->crls, bytes.ptr, bytes.len);
+    }
+    heap_free(env->heap, text);
+    trust->has_crls = true;
+    return ret == 0 && trust->crls.version != 0;
+}
+
+static bool same(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
+{
+    return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
+}
+
+static bool is_anchor(const struct tls_trust *trust, const mbedtls_x509_crt *cert)
+{
+    for (const mbedtls_x509_crt *at = &trust->certs; at != NULL; at = at->next) {
+        if (same(&at->raw, &cert->raw)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A list without nextUpdate is never out of date for the library, and always for us (RFC
+ * 5280 5.1.2.5).
+ */
+static uint32_t judge_lists(const struct tls_trust *trust, const mbedtls_x509_crt *cert,
+                            const struct tls_time *now)
+{
+    uint32_t flags = MBEDTLS_X509_BADCRL_NOT_TRUSTED; /* there is none */
+    for (const mbedtls_x509_crl *at = &trust->crls; at != NULL; at = at->next) {
+        if (at->version == 0 || !same(&at->issuer_raw, &cert->issuer_raw)) {
+            continue;
+        }
+        bool is_over = at->next_update.year == 0 || now->wall_s > unix_s(&at->next_update);
+        bool is_early = now->wall_s < unix_s(&at->this_update);
+        flags = now->wall_set && is_over    ? MBEDTLS_X509_BADCRL_EXPIRED
+                : now->wall_set && is_early ? MBEDTLS_X509_BADCRL_FUTURE
+                                            : 0;
+        if (flags == 0) {
+            return 0;
+        }
+    }
+    return flags;
+}
+
+int tls_trust_judge(const struct tls *t, const mbedtls_x509_crt *cert, uint32_t *flags)
+{
+    if (t->handshake == NULL) {
+        return 0;
+    }
+    const struct tls_time *now = &t->handshake->status.now;
+    if (now->wall_set && now->wall_s < unix_s(&cert->valid_from)) {
+        *flags |= MBEDTLS_X509_BADCERT_FUTURE;
+    }
+    if (now->wall_set && now->wall_s > unix_s(&cert->valid_to)) {
+        *flags |= MBEDTLS_X509_BADCERT_EXPIRED;
+    }
+    if (t->trust->has_crls && !is_anchor(t->trust, cert)) {
+        *flags |= judge_lists(t->trust, cert, now);
+    }
+    return 0;
+}
+
+void tls_trust_use(struct tls *t,
+                   int (*judge)(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *flags))
+{
+    struct tls_trust *trust = (struct tls_trust *)(uintptr_t)t->trust;
+    mbedtls_ssl_set_hs_ca_chain(tls_ssl(t), &trust->certs, trust->has_crls ? &trust->crls : NULL);
+    mbedtls_ssl_set_verify(tls_ssl(t), judge, t);
+}

@@ -1,0 +1,15 @@
+/* What tls and tls_client share of verifying a peer's certificate; for tls_* only. */
+#ifndef POSTERN_TLS_TRUST_INSIDE_H
+#define POSTERN_TLS_TRUST_INSIDE_H
+
+#include "tls_inside.h"
+
+/* Verifies the peer by t->trust; judge is called for each certificate of its chain. */
+void tls_trust_use(struct tls *t,
+                   int (*judge)(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *flags));
+
+/* What the library does not look at, as it has no clock: dates, of certificates and of lists; and
+ * that there is a list where there must be one. Always 0. */
+int tls_trust_judge(const struct tls *t, const mbedtls_x509_crt *cert, uint32_t *flags);
+
+#endif

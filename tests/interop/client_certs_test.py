@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+"""Clients' certificates: wanted or tried, from the right authority, in date, not revoked; what they are good for.
+
+Every case is tried with TLS 1.2 and 1.3. The authorities and their revocation lists are made with OpenSSL.
+"""
+
+import hashlib
+import os
+import re
+import ssl
+import subprocess
+import time
+
+import harness
+from harness import POSTERN, Failed, Pki, Server, Smtp, case_dir, check, check_equal, run, wait_until
+
+VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+
+
+class Authority:
+    """An authority that issues certificates for clients and lists those that it has revoked."""
+
+    def __init__(self, name):
+        self.dir = os.path.join(case_dir(), name)
+        os.makedirs(self.dir)
+        self.serial = 0
+        with open(os.path.join(self.dir, "cnf"), "w", encoding="ascii") as f:
+            f.write(
+                "[req]\ndistinguished_name=dn\n[dn]\n[ca]\ndefault_ca=a\n[a]\ndatabase=index\ndefault_md=sha256\n"
+                "certificate=ca.pem\nprivate_key=ca.key\ncrlnumber=number\n"
+                "[authority]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n"
+                "[client]\nbasicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nextendedKeyUsage=clientAuth\n"
+                "[server]\nbasicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n"
+            )
+        for file, text in (("index", ""), ("number", "01\n"), ("index.attr", "unique_subject=no\n")):
+            with open(os.path.join(self.dir, file), "w", encoding="ascii") as f:
+                f.write(text)
+        self.openssl(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 30 "
+            f"-config cnf -extensions authority -subj /CN={name}"
+        )
+        self.pem = os.path.join(self.dir, "ca.pem")
+        self.crl = os.path.join(self.dir, "crl.pem")
+
+    def openssl(self, arguments):
+        done = subprocess.run(f"openssl {arguments}", shell=True, cwd=self.dir, capture_output=True, check=False)
+        check(done.returncode == 0, f"openssl {arguments}: {done.stderr.decode()}")
+
+    def issue(self, name, days=10, kind="client"):
+        """A certificate and its key; negative days: it is over."""
+        self.serial += 1
+        self.openssl(
+            f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out {name}.csr -config cnf "
+            f"-subj /CN={name}"
+        )
+        self.openssl(
+            f"x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -set_serial {self.serial} -out {name}.pem "
+            f"-extfile cnf -extensions {kind} -days {days}"
+        )
+        return Certificate(self, name)
+
+    def list_revoked(self, *certificates, days="30", path=None):
+        """Revokes these, and writes a list that is good for so long."""
+        for c in certificates:
+            self.openssl(f"ca -config cnf -revoke {c.name}.pem")
+        self.openssl(f"ca -config cnf -gencrl -out crl.new {days if days.startswith('-') else '-crldays ' + days}")
+        os.rename(os.path.join(self.dir, "crl.new"), path or self.crl)
+        return path or self.crl
+
+
+class Certificate:
+    def __init__(self, authority, name):
+        self.name = name
+        self.pem = os.path.join(authority.dir, name + ".pem")
+        self.key = os.path.join(authority.dir, name + ".key")
+        with open(self.pem, encoding="ascii") as f:
+            self.sha256 = hashlib.sha256(ssl.PEM_cert_to_DER_cert(f.read())).hexdigest()
+
+
+def context(version, certificate=None):
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.check_hostname = False
+    c.verify_mode = ssl.CERT_NONE
+    c.minimum_version = c.maximum_version = version
+    if certificate:
+        c.load_cert_chain(certificate.pem, certificate.key)
+    return c
+
+
+def connect(s, version, certificate=None, **how):
+    client = harness.hello(s, **how)
+    client.starttls(context(version, certificate))
+    client.cmd("EHLO client.example", 250)
+    return client
+
+
+def refused(s, version, certificate=None):
+    """The handshake fails, at once or with the first byte that is read."""
+    number = len(re.findall(r"tls_failure=", s.log()))
+    try:
+        connect(s, version, certificate)
+    except (OSError, Failed):
+        failures = wait_until(lambda: re.findall(r"tls_failure=(\S+)", s.log())[number:], "the reason in the log")
+        return failures[0]
+    raise Failed("the client was let in")
+
+
+def may_relay(client):
+    client.cmd("MAIL FROM:<a@client.example>", 250)
+    code, _ = client.cmd("RCPT TO:<somebody@elsewhere.example>")
+    client.cmd("RSET", 250)
+    return code == 250
+
+
+def server(authority, **options):
+    return Server(Pki("ec"), tls_verify_certificates=authority.pem, **options)
+
+
+def test_required():
+    ours, other = Authority("ours"), Authority("other")
+    good, late = ours.issue("good"), ours.issue("late", days=-1)
+    wrong, of_server = other.issue("wrong"), ours.issue("of-server", kind="server")
+    s = server(ours, tls_verify_hosts="127.0.0.1")
+    for version in VERSIONS:
+        client = connect(s, version, good)
+        check(not may_relay(client), "a certificate alone lets nobody relay")
+        client.message(b"Subject: x\r\n\r\nx\r\n")
+        client.quit()
+        check_equal(refused(s, version), "no-client-certificate", "without a certificate")
+        for bad in (late, wrong):
+            check_equal(refused(s, version, bad), "certificate-not-trusted", bad.name)
+        check(refused(s, version, of_server) in ("bad-certificate", "certificate-not-trusted"), "not for clients")
+        connect(s, version, source=("127.0.0.2", 0)).quit()  # who is not listed is not asked
+    s.wait_log("connection", "client_certificate=verified", f"certificate_sha256={good.sha256}", number=2)
+    check_equal(len(s.messages("alice", 2)), 2, "messages")
+
+
+def test_tried():
+    ours, other = Authority("ours"), Authority("other")
+    good, second, wrong = ours.issue("good"), ours.issue("second"), other.issue("wrong")
+    s = server(ours, tls_try_verify_hosts="*", relay_from_certificates=f"{good.sha256.upper()}")
+    for version in VERSIONS:
+        check(may_relay(connect(s, version, good)), "the certificate that may relay")
+        for certificate in (None, second, wrong):
+            check(not may_relay(connect(s, version, certificate)), f"{certificate} may not relay")
+    s.configure(relay_from_certificates="*")
+    s.send_signal(1)
+    s.wait_log("reload")
+    for version in VERSIONS:
+        check(may_relay(connect(s, version, second)), "every certificate of the authority may relay")
+        check(not may_relay(connect(s, version, wrong)), "but no other")
+        check(not may_relay(connect(s, version)), "and nobody without")
+    plain = harness.hello(s)
+    check(not may_relay(plain), "nobody in plaintext")
+
+
+def test_submission():
+    ours = Authority("ours")
+    good = ours.issue("good")
+    s = server(ours, start=False, tls_try_verify_hosts="*", relay_from_certificates="*")
+    s.configure(submission_ports=str(s.port))
+    s.start()
+    connect(s, VERSIONS[1]).cmd("MAIL FROM:<a@client.example>", 530)
+    connect(s, VERSIONS[1], good).cmd("MAIL FROM:<a@client.example>", 250)
+
+
+def test_revocation():
+    ours = Authority("ours")
+    good, bad = ours.issue("good"), ours.issue("bad")
+    ours.list_revoked(bad)
+    s = server(ours, tls_verify_hosts="*", tls_crl=ours.crl)
+    for version in VERSIONS:
+        connect(s, version, good).quit()
+        check_equal(refused(s, version, bad), "certificate-not-trusted", "a revoked certificate")
+    # A new list holds from the next handshake on, without a signal.
+    ours.list_revoked(good)
+    for version in VERSIONS:
+        check_equal(refused(s, version, good), "certificate-not-trusted", "revoked meanwhile")
+    s.wait_log("trust", 'text="files')
+    # A list that cannot be read changes nothing.
+    with open(ours.crl, "w", encoding="ascii") as f:
+        f.write("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
+    check_equal(refused(s, VERSIONS[1], good), "certificate-not-trusted", "with a broken list")
+    s.wait_log("trust", 'text="what')
+
+
+def test_lists_that_are_late_or_missing():
+    ours, other = Authority("ours"), Authority("other")
+    good, foreign = ours.issue("good"), other.issue("foreign")
+    both = os.path.join(case_dir(), "both.pem")
+    with open(both, "w", encoding="ascii") as f:
+        for path in (ours.pem, other.pem):
+            with open(path, encoding="ascii") as one:
+                f.write(one.read())
+    ours.list_revoked()
+    s = Server(Pki("ec"), tls_verify_certificates=both, tls_verify_hosts="*", tls_crl=ours.crl)
+    for version in VERSIONS:
+        connect(s, version, good).quit()
+        check_equal(refused(s, version, foreign), "certificate-not-trusted", "an authority without a list")
+    ours.list_revoked(days="-crlsec 1")
+    connect(s, VERSIONS[1], good).quit()
+    time.sleep(2.1)
+    for version in VERSIONS:
+        check_equal(refused(s, version, good), "certificate-not-trusted", "a list that is over")
+
+
+def test_nothing_is_resumed():
+    ours = Authority("ours")
+    good = ours.issue("good")
+    s = server(ours, tls_try_verify_hosts="127.0.0.1")
+
+    def sessions(source, certificate):
+        for version in VERSIONS:
+            c = context(version, certificate)
+            first = harness.hello(s, source=(source, 0))
+            first.starttls(c)
+            first.cmd("EHLO client.example", 250)
+            session = first.socket.session
+            first.quit()
+            second = harness.hello(s, source=(source, 0))
+            second.cmd("STARTTLS", 220)
+            second.socket = c.wrap_socket(second.socket, server_hostname="localhost", session=session)
+            second.cmd("EHLO client.example", 250)
+            yield second.socket.session_reused
+            second.quit()
+
+    check_equal(list(sessions("127.0.0.1", good)), [False, False], "resumption where a certificate is asked for")
+    check_equal(list(sessions("127.0.0.2", None)), [True, True], "resumption where none is")
+
+
+def test_check():
+    ours = Authority("ours")
+    s = server(ours)
+    for options, text in (
+        ({"tls_verify_hosts": "*", "tls_verify_certificates": None}, "tls_verify_hosts: "),
+        ({"tls_try_verify_hosts": "*", "relay_from_certificates": "ab"}, "relay_from_certificates: expected"),
+        ({"relay_from_certificates": "*"}, "relay_from_certificates: is of no use"),
+        ({"tls_try_verify_hosts": "*", "tls_crl": "/nonexistent"}, "/nonexistent: absent"),
+        ({"tls_try_verify_hosts": "*", "tls_crl": ours.pem}, "expected revocation lists"),
+    ):
+        old = dict(s.options)
+        s.configure(**options)
+        status, out = run(POSTERN, "check", "-c", s.conf_path)
+        check(status != 0 and text in out, f"{options}: {status} {out}")
+        s.options = old
+
+
+if __name__ == "__main__":
+    harness.main(globals())

@@ -1,0 +1,685 @@
+/* Sending, in simulated worlds: every abort point, every MX case, reuse, limits. */
+#include "remote_world.h"
+
+static const char *const one_host[] = {"192.0.2.25"};
+
+static void open_one(const char *conf, const struct rw_script *script)
+{
+    rw_open(conf);
+    rw_server("192.0.2.25", 25, script);
+    rw_route(ROUTE_TO_SMTP, one_host, 1, 25);
+}
+
+static const char *why(const struct smtp_job *job)
+{
+    return job->rcpts[0].reply_code != 0 || job->reason == NULL ? "reply" : job->reason;
+}
+
+static void check_ended(const struct smtp_job *job, enum smtp_rcpt_result result,
+                        const char *reason)
+{
+    if (job->rcpts[0].result != result || strcmp(why(job), reason) != 0) {
+        fprintf(stderr, "  result %d, reason %s, text '%.*s'\n", job->rcpts[0].result, why(job),
+                (int)job->rcpts[0].text_len, (const char *)job->text + job->rcpts[0].text_offset);
+    }
+    CHECK_EQ(job->rcpts[0].result, result);
+    CHECK(strcmp(why(job), reason) == 0);
+    CHECK(job->rcpts[0].status[0] == (result == SMTP_RCPT_DELIVERED  ? 2
+                                      : result == SMTP_RCPT_DEFERRED ? 4
+                                                                     : 5));
+    CHECK(job->rcpts[0].text_len != 0);
+}
+
+/* --- Sending well --- */
+
+static void test_delivers(void)
+{
+    open_one("", NULL);
+    struct smtp_job *job = rw_send(3, NULL);
+    check_ended(job, SMTP_RCPT_DELIVERED, "reply");
+    CHECK(!job->rcpts[2].is_relayed_without_dsn && !job->rcpts[2].is_in_mailbox);
+    CHECK_EQ(job->rcpts[2].index, 2);
+    CHECK_TEXT(smtp_rcpt_text(job, &job->rcpts[0]), "250 2.0.0 taken");
+    CHECK_TEXT(job->host, "192.0.2.25");
+    deliver_smtp_give(rw.d, job);
+    CHECK(strcmp(rw.servers[0].content, "Subject: x\r\n\r\nhello\r\n..dot\r\n.\r\n") == 0);
+    CHECK(strcmp(rw.servers[0].commands, "EHLO me.example\nMAIL FROM:<s@me.example> SIZE=27\n"
+                                         "RCPT TO:<r0@example.org>\nRCPT TO:<r1@example.org>\n"
+                                         "RCPT TO:<r2@example.org>\nDATA\n") == 0);
+    rw_run_ms(7000); /* then the connection has been idle long enough */
+    CHECK(strstr(rw.servers[0].commands, "QUIT\n") != NULL);
+    CHECK_EQ(rw.servers[0].num_open, 0);
+    CHECK(deliver_smtp_is_idle(rw.d));
+    CHECK_EQ(sim_log_count(rw.h, "relay id="), 1);
+    CHECK_EQ(sim_log_count(rw.h, "tls=no"), 1);
+    rw_close();
+}
+
+static void test_lmtp(void)
+{
+    struct rw_script script = {.is_lmtp = true, .ehlo = "250-mx.example\r\n250 PIPELINING\r\n"};
+    rw_open("");
+    rw_server("192.0.2.25", 24, &script);
+    rw_route(ROUTE_TO_LMTP, one_host, 1, 24);
+    struct smtp_job *job = rw_send(2, NULL);
+    check_ended(job, SMTP_RCPT_DELIVERED, "reply");
+    CHECK(job->rcpts[1].is_in_mailbox && !job->rcpts[1].is_relayed_without_dsn);
+    CHECK(strncmp(rw.servers[0].commands, "LHLO ", 5) == 0);
+    rw_close();
+}
+
+/* A store on this machine: its socket is there, is not, and is there again. */
+static void test_lmtp_socket(void)
+{
+    static const char path[] = "/run/store/lmtp";
+    struct rw_script script = {.is_lmtp = true};
+    rw_open("");
+    rw.route = (struct route_item){.kind = ROUTE_TO_LMTP, .hosts = rw.hosts, .num_hosts = 1};
+    rw.hosts[0] = (struct route_host){.name = SLICE_LITERAL(path), .is_socket = true};
+    check_ended(rw_send(1, NULL), SMTP_RCPT_DEFERRED, "refused");
+    struct rw_server *server = rw_server_local(path, &script);
+    rw_run_ms(400000);
+    struct smtp_job *job = rw_send(1, NULL);
+    check_ended(job, SMTP_RCPT_DELIVERED, "reply");
+    CHECK_TEXT(job->host, path);
+    CHECK_EQ(job->addr.family, NET_NONE);
+    CHECK_EQ(server->num_messages, 1);
+    rw_close();
+}
+
+static void test_no_dsn(void)
+{
+    struct rw_script script = {.ehlo = "250 mx.example\r\n"};
+    open_one("", &script);
+    struct smtp_job *job = rw_send(1, NULL);
+    CHECK(job->rcpts[0].is_relayed_without_dsn && !job->rcpts[0].is_in_mailbox);
+    rw_close();
+}
+
+/* Content over many buffers, each line with a dot. */
+static void test_long_content(void)
+{
+    static const char *const offers[] = {"250-mx.example\r\n250 CHUNKING\r\n",
+                                         "250 mx.example\r\n"};
+    for (size_t i = 0; i < 2; i++) {
+        struct rw_script script = {.ehlo = offers[i]};
+        static char text[30001];
+        struct rw_message m;
+        struct smtp_order order = {.id = 0};
+        open_one("", &script);
+        for (size_t at = 0; at < 30000; at += 3) {
+            memcpy(text + at, ".\r\n", 3);
+        }
+        rw_put(&m, 1, NULL, text);
+        CHECK(rw_start(&m, &order) != NULL);
+        check_ended(rw_until_ended(), SMTP_RCPT_DELIVERED, "reply");
+        CHECK(strncmp(rw.servers[0].content, i == 0 ? ".\r\n.\r\n" : "..\r\n..\r\n", 6) == 0);
+        CHECK_EQ(rw.servers[0].num_messages, 1);
+        rw_close();
+    }
+}
+
+/* --- Misbehaviour --- */
+
+static void check_rough(const char *at, enum rw_how how, const char *answer,
+                        enum smtp_rcpt_result result, const char *reason, uint32_t num_copies,
+                        const char *ehlo)
+{
+    struct rw_script script = {.verb = at, .how = how, .answer = answer, .from = 1, .ehlo = ehlo};
+    if (strcmp(at, "DATA") == 0 && strstr(ehlo, "CHUNKING") != NULL) {
+        return;
+    }
+    open_one("", &script);
+    struct smtp_job *job = rw_send(1, NULL);
+    int failed_before = test_failed_checks;
+    check_ended(job, result, reason);
+    CHECK_EQ(rw.servers[0].num_messages, num_copies);
+    if (test_failed_checks != failed_before) {
+        fprintf(stderr, "  at %s, how %d, answer %s\n", at, how, answer);
+    }
+    deliver_smtp_give(rw.d, job);
+    rw_run_ms(20000);
+    CHECK_EQ(sim_net_num_handles(rw.h), 0);
+    rw_close();
+}
+
+static void test_rough(void)
+{
+#define ROUGH(at, how, answer, result, reason, num_copies)                                      \
+    check_rough(at, how, answer, SMTP_RCPT_##result, reason, num_copies,                        \
+                "250-mx.example\r\n250 PIPELINING\r\n");                                        \
+    check_rough(at, how, answer, SMTP_RCPT_##result, reason, num_copies, "250 mx.example\r\n"); \
+    check_rough(at, how, answer, SMTP_RCPT_##result, reason, num_copies,                        \
+                "250-mx.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n");
+#include "../tables/remote_rough.def"
+#undef ROUGH
+}
+
+/* A host that fails before it has the content is followed by the next one; one that may have it is
+ * not. */
+static void test_failover(void)
+{
+    static const char *const hosts[] = {"192.0.2.1", "192.0.2.2", "192.0.2.3"};
+    static const struct {
+        const char *verb;
+        enum rw_how how;
+        uint32_t num_second; /* messages that the second server got */
+    } rows[] = {
+        {"CONNECT", RW_CLOSE, 1}, {"EHLO", RW_SILENT, 1}, {"MAIL", RW_RESET, 1},
+        {"RCPT", RW_CLOSE, 1},    {"DATA", RW_CLOSE, 1},  {".", RW_CLOSE, 0},
+        {".", RW_SILENT, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rw_script script = {.verb = rows[i].verb, .how = rows[i].how};
+        rw_open("");
+        rw_server("192.0.2.2", 25, &script); /* the first host refuses connections */
+        rw_server("192.0.2.3", 25, NULL);
+        rw_route(ROUTE_TO_SMTP, hosts, 3, 25);
+        struct smtp_job *job = rw_send(1, NULL);
+        CHECK_EQ(job->rcpts[0].result,
+                 rows[i].num_second == 1 ? SMTP_RCPT_DELIVERED : SMTP_RCPT_DEFERRED);
+        CHECK_EQ(rw.servers[1].num_messages, rows[i].num_second);
+        CHECK_EQ(rw.servers[0].num_messages, 0);
+        CHECK(sim_log_count(rw.h, "reason=refused") == 1);
+        rw_close();
+    }
+}
+
+/* --- Recipients --- */
+
+static void test_some_refused(void)
+{
+    struct rw_script script = {.rcpt_refused = "r1@", .rcpt_answer = "550 5.1.1 nobody\r\n"};
+    open_one("", &script);
+    struct smtp_job *job = rw_send(3, NULL);
+    CHECK_EQ(job->rcpts[0].result, SMTP_RCPT_DELIVERED);
+    CHECK_EQ(job->rcpts[1].result, SMTP_RCPT_FAILED);
+    CHECK_EQ(job->rcpts[1].status[2], 1);
+    CHECK_EQ(job->rcpts[1].reply_code, 550);
+    CHECK_TEXT(smtp_rcpt_text(job, &job->rcpts[1]), "550 5.1.1 nobody");
+    CHECK_EQ(job->rcpts[2].result, SMTP_RCPT_DELIVERED);
+    rw_close();
+}
+
+/* RFC 9422: no more than it says in one transaction; and 452 to one too many means the same. */
+static void test_many_rcpts(void)
+{
+    static const struct rw_script scripts[] = {
+        {.ehlo = "250-mx.example\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=5\r\n"},
+        {.rcpt_refused = "r1", .rcpt_answer = "452 4.5.3 too many\r\n"},
+    };
+    open_one("", &scripts[0]);
+    struct smtp_job *job = rw_send(12, NULL);
+    for (int i = 0; i < 12; i++) {
+        CHECK_EQ(job->rcpts[i].result, SMTP_RCPT_DELIVERED);
+    }
+    CHECK_EQ(rw.servers[0].num_messages, 3);
+    CHECK_EQ(rw.servers[0].num_accepted, 1);
+    rw_close();
+    open_one("", &scripts[1]); /* r1, r10 and r11, for ever: at last they wait */
+    job = rw_send(12, NULL);
+    for (int i = 0; i < 12; i++) {
+        CHECK_EQ(job->rcpts[i].result,
+                 i == 1 || i >= 10 ? SMTP_RCPT_DEFERRED : SMTP_RCPT_DELIVERED);
+    }
+    CHECK_EQ(rw.servers[0].num_messages, 1);
+    rw_close();
+}
+
+static void test_bad_address(void)
+{
+    open_one("", NULL);
+    struct smtp_job *job = rw_send(1, "x@example.org>\r\nRCPT TO:<y@example.org");
+    check_ended(job, SMTP_RCPT_FAILED, "bad-address");
+    CHECK(strstr(rw.servers[0].commands, "RCPT") == NULL);
+    rw_close();
+    open_one("", NULL);
+    check_ended(rw_send(1, "\xc3\xa9@example.org"), SMTP_RCPT_FAILED, "smtputf8-needed");
+    rw_close();
+}
+
+/* --- What the peer cannot take --- */
+
+static void test_offers(void)
+{
+    static const struct {
+        const char *ehlo, *reason;
+        bool is_8bit, is_smtputf8;
+        unsigned subject, detail;
+    } rows[] = {
+        {"250-mx.example\r\n250 SIZE 26\r\n", "message-too-big", false, false, 3, 4},
+        {"250-mx.example\r\n250 SIZE 27\r\n", "reply", false, false, 0, 0},
+        {"250-mx.example\r\n250 SIZE 0\r\n", "reply", false, false, 0, 0},
+        {"250 mx.example\r\n", "8bit-content", true, false, 6, 3},
+        {"250-mx.example\r\n250 8BITMIME\r\n", "smtputf8-needed", true, true, 6, 7},
+        {"250-mx.example\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n", "reply", true, true, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rw_script script = {.ehlo = rows[i].ehlo};
+        struct rw_message m;
+        struct smtp_order order = {.is_8bit = rows[i].is_8bit, .is_smtputf8 = rows[i].is_smtputf8};
+        bool fails = strcmp(rows[i].reason, "reply") != 0;
+        open_one("", &script);
+        rw_put(&m, 1, NULL, rw_text);
+        CHECK(rw_start(&m, &order) != NULL);
+        struct smtp_job *job = rw_until_ended();
+        check_ended(job, fails ? SMTP_RCPT_FAILED : SMTP_RCPT_DELIVERED, rows[i].reason);
+        if (fails) {
+            CHECK_EQ(job->rcpts[0].status[1], rows[i].subject);
+            CHECK_EQ(job->rcpts[0].status[2], rows[i].detail);
+            CHECK(strstr(rw.servers[0].commands, "MAIL") == NULL);
+        }
+        rw_close();
+    }
+}
+
+/* --- Names --- */
+
+static const struct {
+    const char *what;
+    struct rw_record zone[6];
+    enum smtp_rcpt_result result;
+    const char *reason;
+    int server; /* that gets it: .1, .2 or .3; 0: none */
+} mx_rows[] = {
+    {"the best one",
+     {{"example.org", DNS_MX, "20 b.example"},
+      {"example.org", DNS_MX, "10 a.example"},
+      {"a.example", DNS_A, "192.0.2.1"},
+      {"b.example", DNS_A, "192.0.2.2"}},
+     SMTP_RCPT_DELIVERED,
+     "reply",
+     1},
+    {"the next one, as the best refuses",
+     {{"example.org", DNS_MX, "10 d.example"},
+      {"example.org", DNS_MX, "20 b.example"},
+      {"d.example", DNS_A, "192.0.2.9"},
+      {"b.example", DNS_A, "192.0.2.2"}},
+     SMTP_RCPT_DELIVERED,
+     "reply",
+     2},
+    {"the next one, as the best has no address",
+     {{"example.org", DNS_MX, "10 d.example"},
+      {"example.org", DNS_MX, "20 b.example"},
+      {"b.example", DNS_A, "192.0.2.2"}},
+     SMTP_RCPT_DELIVERED,
+     "reply",
+     2},
+    {"IPv6",
+     {{"example.org", DNS_MX, "10 a.example"}, {"a.example", DNS_AAAA, "2001:db8::3"}},
+     SMTP_RCPT_DELIVERED,
+     "reply",
+     3},
+    {"IPv6 refuses",
+     {{"example.org", DNS_MX, "10 a.example"},
+      {"a.example", DNS_AAAA, "2001:db8::9"},
+      {"a.example", DNS_A, "192.0.2.1"}},
+     SMTP_RCPT_DELIVERED,
+     "reply",
+     1},
+    {"IPv6 leads nowhere",
+     {{"example.org", DNS_MX, "10 a.example"},
+      {"a.example", DNS_AAAA, "2001:db8::dead"},
+      {"a.example", DNS_A, "192.0.2.1"}},
+     SMTP_RCPT_DELIVERED,
+     "reply",
+     1},
+    {"no MX: the domain itself",
+     {{"example.org", DNS_A, "192.0.2.2"}},
+     SMTP_RCPT_DELIVERED,
+     "reply",
+     2},
+    {"through a CNAME",
+     {{"example.org", DNS_CNAME, "example.net"},
+      {"example.net", DNS_MX, "5 a.example"},
+      {"a.example", DNS_A, "192.0.2.1"}},
+     SMTP_RCPT_DELIVERED,
+     "reply",
+     1},
+    {"null MX", {{"example.org", DNS_MX, "0 ."}}, SMTP_RCPT_FAILED, "null-mx", 0},
+    {"no such domain",
+     {{"other.example", DNS_A, "192.0.2.1"}},
+     SMTP_RCPT_FAILED,
+     "domain-not-found",
+     0},
+    {"neither MX nor address",
+     {{"example.org", DNS_AAAA + 1000, "x"}},
+     SMTP_RCPT_FAILED,
+     "no-mx-host",
+     0},
+    {"no host exists",
+     {{"example.org", DNS_MX, "10 a.example"}},
+     SMTP_RCPT_FAILED,
+     "no-mx-host",
+     0},
+    {"the name server cannot say",
+     {{"example.org", DNS_MX, "fail"}},
+     SMTP_RCPT_DEFERRED,
+     "no-name-server",
+     0},
+    {"it cannot say where the only host is",
+     {{"example.org", DNS_MX, "10 a.example"}, {"a.example", DNS_A, "fail"}},
+     SMTP_RCPT_DEFERRED,
+     "no-name-server",
+     0},
+    {"we are the best one",
+     {{"example.org", DNS_MX, "10 ME.example"},
+      {"example.org", DNS_MX, "20 a.example"},
+      {"a.example", DNS_A, "192.0.2.1"}},
+     SMTP_RCPT_FAILED,
+     "loop-to-self",
+     0},
+    {"we are as good as any",
+     {{"example.org", DNS_MX, "10 a.example"},
+      {"example.org", DNS_MX, "10 me.example"},
+      {"a.example", DNS_A, "192.0.2.1"}},
+     SMTP_RCPT_FAILED,
+     "loop-to-self",
+     0},
+    {"we are the second: the first gets it",
+     {{"example.org", DNS_MX, "5 b.example"},
+      {"example.org", DNS_MX, "10 me.example"},
+      {"example.org", DNS_MX, "20 a.example"},
+      {"b.example", DNS_A, "192.0.2.2"},
+      {"a.example", DNS_A, "192.0.2.1"}},
+     SMTP_RCPT_DELIVERED,
+     "reply",
+     2},
+    {"we are the second, the first refuses: it waits",
+     {{"example.org", DNS_MX, "5 d.example"},
+      {"example.org", DNS_MX, "10 me.example"},
+      {"example.org", DNS_MX, "20 a.example"},
+      {"d.example", DNS_A, "192.0.2.9"},
+      {"a.example", DNS_A, "192.0.2.1"}},
+     SMTP_RCPT_DEFERRED,
+     "refused",
+     0},
+    {"its greeting is ours",
+     {{"example.org", DNS_MX, "5 loop.example"}, {"loop.example", DNS_A, "192.0.2.4"}},
+     SMTP_RCPT_FAILED,
+     "loop-to-self",
+     0},
+};
+
+static void open_mx(void)
+{
+    struct rw_script loop = {
+        .verb = "CONNECT", .how = RW_ANSWER, .answer = "220 me.example ESMTP\r\n"};
+    struct net_addr nowhere = rw_addr("2001:db8::dead", 25);
+    rw_open("");
+    rw_server("192.0.2.1", 25, NULL);
+    rw_server("192.0.2.2", 25, NULL);
+    rw_server("2001:db8::3", 25, NULL);
+    rw_server("192.0.2.4", 25, &loop);
+    sim_blackhole(rw.w, &nowhere);
+    rw_route(ROUTE_TO_MX, NULL, 0, 0);
+}
+
+static void test_mx(void)
+{
+    for (size_t i = 0; i < sizeof mx_rows / sizeof mx_rows[0]; i++) {
+        int failed_before = test_failed_checks;
+        open_mx();
+        for (size_t k = 0; k < 6 && mx_rows[i].zone[k].name != NULL; k++) {
+            rw.zone[rw.num_records++] = mx_rows[i].zone[k];
+        }
+        rw.dns_cuts_udp = i % 2 == 1; /* then TCP has the answers */
+        check_ended(rw_send(1, NULL), mx_rows[i].result, mx_rows[i].reason);
+        for (int s = 1; s <= 3; s++) {
+            CHECK_EQ(rw.servers[s - 1].num_messages, s == mx_rows[i].server);
+        }
+        rw_close();
+        if (test_failed_checks != failed_before) {
+            fprintf(stderr, "  in: %s\n", mx_rows[i].what);
+        }
+    }
+}
+
+static void test_silent_dns(void)
+{
+    open_mx();
+    rw.dns_is_silent = true;
+    check_ended(rw_send(1, NULL), SMTP_RCPT_DEFERRED, "no-name-server");
+    rw_close();
+}
+
+/* Equal ones share the load. */
+static void test_shuffle(void)
+{
+    open_mx();
+    rw_record("example.org", DNS_MX, "10 a.example");
+    rw_record("example.org", DNS_MX, "10 b.example");
+    rw_record("a.example", DNS_A, "192.0.2.1");
+    rw_record("b.example", DNS_A, "192.0.2.2");
+    for (int i = 0; i < 20; i++) {
+        deliver_smtp_give(rw.d, rw_send(1, NULL));
+        rw_run_ms(8000); /* a fresh connection each time */
+    }
+    CHECK(rw.servers[0].num_messages >= 3 && rw.servers[1].num_messages >= 3);
+    CHECK_EQ(rw.servers[0].num_messages + rw.servers[1].num_messages, 20);
+    rw_close();
+}
+
+static void test_literal(void)
+{
+    static const char *const domains[] = {"[192.0.2.2]", "[IPv6:2001:db8::3]", "[192.0.2.9]",
+                                          "[x]"};
+    for (int i = 0; i < 4; i++) {
+        struct rw_message m;
+        struct smtp_order order = {.domain = slice_of_string(domains[i])};
+        open_mx();
+        rw_put(&m, 1, NULL, rw_text);
+        CHECK(rw_start(&m, &order) != NULL);
+        struct smtp_job *job = rw_until_ended();
+        CHECK_EQ(job->rcpts[0].result, i < 2    ? SMTP_RCPT_DELIVERED
+                                       : i == 2 ? SMTP_RCPT_DEFERRED
+                                                : SMTP_RCPT_FAILED);
+        CHECK_EQ(rw.num_queries, i == 3 ? rw.num_queries : 0);
+        rw_close();
+    }
+}
+
+/* A relay whose name does not exist is a mistake of ours: nothing bounces for it. */
+static void test_relay_without_name(void)
+{
+    static const char *const names[] = {"relay.example"};
+    rw_open("");
+    rw_route(ROUTE_TO_SMTP, names, 1, 25);
+    check_ended(rw_send(1, NULL), SMTP_RCPT_DEFERRED, "host-not-found");
+    rw_close();
+}
+
+/* --- Reuse, limits, backing off --- */
+
+static void test_reuse(void)
+{
+    open_one("connection_max_messages = 4\n", NULL);
+    for (int i = 0; i < 10; i++) {
+        struct smtp_job *job = rw_send(1, NULL);
+        check_ended(job, SMTP_RCPT_DELIVERED, "reply");
+        deliver_smtp_give(rw.d, job);
+    }
+    CHECK_EQ(rw.servers[0].num_messages, 10);
+    CHECK_EQ(rw.servers[0].num_accepted, 3);
+    rw_close();
+}
+
+static void test_mail_max(void)
+{
+    struct rw_script script = {.ehlo = "250-mx.example\r\n250 LIMITS MAILMAX=2\r\n"};
+    open_one("", &script);
+    for (int i = 0; i < 6; i++) {
+        deliver_smtp_give(rw.d, rw_send(1, NULL));
+    }
+    CHECK_EQ(rw.servers[0].num_accepted, 3);
+    rw_close();
+}
+
+/* A kept connection that the peer has closed meanwhile, however it does, costs nothing. */
+static void test_stale_reuse(void)
+{
+    static const struct rw_script scripts[] = {
+        {.verb = "MAIL", .how = RW_CLOSE, .from = 2},
+        {.verb = "MAIL", .how = RW_RESET, .from = 2},
+        {.verb = "MAIL", .how = RW_ANSWER, .answer = "421 4.4.2 idle\r\n", .from = 2},
+    };
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+        open_one("", &scripts[i]);
+        for (int k = 0; k < 2; k++) {
+            struct smtp_job *job = rw_send(1, NULL);
+            check_ended(job, SMTP_RCPT_DELIVERED, "reply");
+            deliver_smtp_give(rw.d, job);
+        }
+        CHECK_EQ(rw.servers[0].num_accepted, 2);
+        CHECK_EQ(rw.servers[0].num_messages, 2);
+        rw_close();
+    }
+}
+
+static void test_concurrency(void)
+{
+    struct rw_script script = {.verb = ".", .how = RW_SILENT};
+    struct rw_message m;
+    open_one("destination_concurrency = 3\n", &script);
+    rw_put(&m, 1, NULL, rw_text);
+    for (int i = 0; i < 3; i++) {
+        struct smtp_order order = {.id = 0};
+        CHECK(rw_start(&m, &order) != NULL);
+    }
+    struct smtp_order order = {.id = 0};
+    CHECK(rw_start(&m, &order) == NULL);
+    CHECK_EQ(deliver_smtp_may_start(rw.d, &rw.route, order.domain, 0, NULL, NULL),
+             DELIVER_SMTP_FULL);
+    struct route_item other = {.kind = ROUTE_TO_MX};
+    CHECK_EQ(deliver_smtp_may_start(rw.d, &other, SLICE_LITERAL("other.example"), 0, NULL, NULL),
+             DELIVER_SMTP_YES);
+    rw_run_ms(2000);
+    CHECK_EQ(rw.servers[0].num_open_max, 3);
+    for (int i = 0; i < 3; i++) {
+        struct smtp_job *job = rw_until_ended();
+        check_ended(job, SMTP_RCPT_DEFERRED, "timeout");
+        deliver_smtp_give(rw.d, job);
+    }
+    rw_close();
+}
+
+static void test_backoff(void)
+{
+    uint64_t until_ms = 0, before_ms;
+    const char *reason = NULL;
+    rw_open("retry_min = 60s\n");
+    rw_route(ROUTE_TO_SMTP, one_host, 1, 25);
+    for (uint64_t delay_s = 60; delay_s <= 960; delay_s *= 2) {
+        uint64_t want_s = delay_s < 900 ? delay_s : 900;
+        deliver_smtp_give(rw.d, rw_send(1, NULL));
+        before_ms = sim_world_now_ms(rw.w);
+        CHECK_EQ(deliver_smtp_may_start(rw.d, &rw.route, SLICE_LITERAL(""), before_ms, &until_ms,
+                                        &reason),
+                 DELIVER_SMTP_BACK_OFF);
+        CHECK(strcmp(reason, "refused") == 0);
+        CHECK(until_ms > before_ms + want_s * 1000 - 1000 && until_ms <= before_ms + want_s * 1000);
+        rw_run_ms(until_ms - before_ms);
+    }
+    rw_server("192.0.2.25", 25, NULL); /* it comes back */
+    deliver_smtp_give(rw.d, rw_send(1, NULL));
+    CHECK_EQ(rw.servers[0].num_messages, 1);
+    CHECK_EQ(deliver_smtp_may_start(rw.d, &rw.route, SLICE_LITERAL(""), 0, NULL, NULL),
+             DELIVER_SMTP_YES);
+    rw_close();
+}
+
+/* More destinations than are remembered, all of them dead: nothing grows, and each is tried. */
+static void test_many_destinations(void)
+{
+    struct rw_message m;
+    rw_open("");
+    rw_route(ROUTE_TO_MX, NULL, 0, 0);
+    rw_put(&m, 1, NULL, rw_text);
+    for (int i = 0; i < 3 * BUDGET_DESTINATIONS; i++) {
+        char domain[32];
+        snprintf(domain, sizeof domain, "d%d.example", i);
+        struct smtp_order order = {.domain = slice_of_string(domain)};
+        CHECK(rw_start(&m, &order) != NULL);
+        struct smtp_job *job = rw_until_ended();
+        check_ended(job, SMTP_RCPT_FAILED, "domain-not-found");
+        deliver_smtp_give(rw.d, job);
+    }
+    CHECK_EQ(rw.d->dests.num_used, BUDGET_DESTINATIONS);
+    rw_close();
+}
+
+/* As many jobs as there are connections, and idle ones give way to other destinations. */
+static void test_full(void)
+{
+    static const char *const slow[] = {"192.0.2.25"}, *const other[] = {"192.0.2.26"};
+    struct rw_script script = {.verb = ".", .how = RW_SILENT};
+    struct rw_message m;
+    uint32_t num = 0;
+    rw_open("destination_concurrency = 1000\n");
+    rw_server("192.0.2.26", 25, NULL);
+    rw_server("192.0.2.25", 25, &script);
+    rw_put(&m, 1, NULL, rw_text);
+    rw_route(ROUTE_TO_SMTP, other, 1, 25);
+    deliver_smtp_give(rw.d, rw_send(1, NULL)); /* leaves an idle connection */
+    CHECK_EQ(rw.d->conns.num_used, 1);
+    rw_route(ROUTE_TO_SMTP, slow, 1, 25);
+    for (;;) {
+        struct smtp_order order = {.id = 0};
+        if (rw_start(&m, &order) == NULL) {
+            break;
+        }
+        num++;
+    }
+    CHECK_EQ(num, BUDGET_REMOTE_CONNECTIONS);
+    CHECK_EQ(rw.d->conns.num_used, BUDGET_REMOTE_CONNECTIONS);
+    rw_close(); /* jobs under way are cut */
+}
+
+static void test_stop(void)
+{
+    open_one("", NULL);
+    deliver_smtp_give(rw.d, rw_send(1, NULL));
+    struct rw_message m;
+    struct smtp_order order = {.id = 0};
+    rw_put(&m, 1, NULL, rw_text);
+    CHECK(rw_start(&m, &order) != NULL);
+    deliver_smtp_stop(rw.d);
+    CHECK(!deliver_smtp_is_idle(rw.d));
+    struct smtp_job *job = rw_until_ended();
+    check_ended(job, SMTP_RCPT_DELIVERED, "reply"); /* what was begun is finished */
+    deliver_smtp_give(rw.d, job);
+    CHECK(rw_start(&m, &order) == NULL);
+    rw_run_ms(1000);
+    CHECK(deliver_smtp_is_idle(rw.d));
+    CHECK(strstr(rw.servers[0].commands, "QUIT\n") != NULL);
+    rw_close();
+}
+
+static const struct test_case cases[] = {
+    {"delivers", test_delivers},
+    {"lmtp", test_lmtp},
+    {"lmtp_socket", test_lmtp_socket},
+    {"no_dsn", test_no_dsn},
+    {"long_content", test_long_content},
+    {"rough", test_rough},
+    {"failover", test_failover},
+    {"some_refused", test_some_refused},
+    {"many_rcpts", test_many_rcpts},
+    {"bad_address", test_bad_address},
+    {"offers", test_offers},
+    {"mx", test_mx},
+    {"silent_dns", test_silent_dns},
+    {"shuffle", test_shuffle},
+    {"literal", test_literal},
+    {"relay_without_name", test_relay_without_name},
+    {"reuse", test_reuse},
+    {"mail_max", test_mail_max},
+    {"stale_reuse", test_stale_reuse},
+    {"concurrency", test_concurrency},
+    {"backoff", test_backoff},
+    {"many_destinations", test_many_destinations},
+    {"full", test_full},
+    {"stop", test_stop},
+};
+
+TEST_MAIN(cases)
