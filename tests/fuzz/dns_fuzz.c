@@ -18,6 +18,21 @@ static void look_at_answer(struct slice message, enum dns_type type)
     }
 }
 
+static void look_at_mx(struct slice message)
+{
+    struct dns_question q = {.id = 0x1234, .type = DNS_MX};
+    struct dns_mx_list mx;
+    MUST(dns_name_parse(SLICE_LITERAL("ocsp.example"), &q.name));
+    enum dns_result result = dns_parse_mx(message, &q, &mx);
+    MUST(mx.num <= DNS_MX_MAX && (result == DNS_OK || (mx.num == 0 && !mx.is_null)));
+    for (size_t i = 0; i < mx.num; i++) {
+        struct dns_name name;
+        MUST(strlen(mx.hosts[i].name) == mx.hosts[i].len);
+        MUST(dns_name_parse(slice_make(mx.hosts[i].name, mx.hosts[i].len), &name));
+        MUST(i == 0 || mx.hosts[i - 1].preference <= mx.hosts[i].preference);
+    }
+}
+
 static void look_at_name(struct slice text)
 {
     struct dns_question q = {.id = 1, .type = DNS_A};
@@ -34,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct slice in = slice_make(data, len);
     look_at_answer(in, DNS_A);
     look_at_answer(in, DNS_AAAA);
+    look_at_mx(in);
     look_at_name(in);
     return 0;
 }

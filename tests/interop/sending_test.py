@@ -165,4 +165,36 @@ def test_readable_passwords_are_refused():
     check_equal(status, 0, text)
 
 
+def login(password, mechanisms=None):
+    pki = Pki()
+    there = far(pki, start=False)
+    there.options["auth_users_file"] = os.path.join(there.dir, "users")
+    there.configure()
+    status, text = harness.run(harness.POSTERN, "passwd", "-c", there.conf_path, "--stdin", "joe", text="right one\n")[:2]
+    check_equal(status, 0, text)
+    there.start()
+    path = os.path.join(harness.case_dir(), "passwords")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(f"# relays\nlocalhost joe {password}\n")
+    os.chmod(path, 0o600)
+    here = near(f"* smtp:localhost:{there.port}", client_auth_file=path, tls_verify_certificates=pki.root)
+    send(here)
+    return there, here
+
+
+def test_login():
+    there, here = login("right one")
+    there.messages("bob", 1)
+    only_line(here, "relay", "delivered=1")
+    check("joe" in only_line(there, "message"), there.log())
+
+
+def test_wrong_password_waits():
+    there, here = login("wrong one")
+    line = here.wait_log("relay-try", "reason=login-refused")[0]
+    check("error" in line.split(), line)
+    check("wrong" not in here.log(), "the password is in the log")
+    check_equal(there.log_lines("message"), [], "messages there")
+
+
 harness.main(globals())

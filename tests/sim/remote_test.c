@@ -68,6 +68,25 @@ static void test_lmtp(void)
     rw_close();
 }
 
+/* A store on this machine: its socket is there, is not, and is there again. */
+static void test_lmtp_socket(void)
+{
+    static const char path[] = "/run/store/lmtp";
+    struct rw_script script = {.is_lmtp = true};
+    rw_open("");
+    rw.route = (struct route_item){.kind = ROUTE_TO_LMTP, .hosts = rw.hosts, .num_hosts = 1};
+    rw.hosts[0] = (struct route_host){.name = SLICE_LITERAL(path), .is_socket = true};
+    check_ended(rw_send(1, NULL), SMTP_RCPT_DEFERRED, "refused");
+    struct rw_server *server = rw_server_local(path, &script);
+    rw_run_ms(400000);
+    struct smtp_job *job = rw_send(1, NULL);
+    check_ended(job, SMTP_RCPT_DELIVERED, "reply");
+    CHECK_TEXT(job->host, path);
+    CHECK_EQ(job->addr.family, NET_NONE);
+    CHECK_EQ(server->num_messages, 1);
+    rw_close();
+}
+
 static void test_no_dsn(void)
 {
     struct rw_script script = {.ehlo = "250 mx.example\r\n"};
@@ -639,6 +658,7 @@ static void test_stop(void)
 static const struct test_case cases[] = {
     {"delivers", test_delivers},
     {"lmtp", test_lmtp},
+    {"lmtp_socket", test_lmtp_socket},
     {"no_dsn", test_no_dsn},
     {"long_content", test_long_content},
     {"rough", test_rough},

@@ -59,6 +59,7 @@ struct rw_server {
     char commands[4096]; /* all that came, of all connections, a line each */
     char content[8192];  /* of the last message, stuffed */
     struct tls_set *set; /* NULL: no TLS */
+    const char *path;    /* of its socket; NULL: it has none */
 };
 
 struct rw_peer {
@@ -371,6 +372,15 @@ static inline struct rw_server *rw_server(const char *addr, uint16_t port,
     return s;
 }
 
+static inline struct rw_server *rw_server_local(const char *path, const struct rw_script *script)
+{
+    struct rw_server *s = &rw.servers[rw.num_servers++];
+    s->path = path;
+    s->script = *script;
+    sim_listen_local(rw.w, path);
+    return s;
+}
+
 static inline void rw_say(struct rw_peer *p, const char *text)
 {
     size_t len = strlen(text);
@@ -650,7 +660,8 @@ static inline bool rw_serve_peer(struct rw_peer *p)
 
 static inline void rw_accept(struct rw_server *s)
 {
-    struct sim_client *c = sim_accept(rw.w, &s->at);
+    struct sim_client *c =
+        s->path != NULL ? sim_accept_local(rw.w, s->path) : sim_accept(rw.w, &s->at);
     for (size_t i = 0; c != NULL && i < RW_MAX_PEERS; i++) {
         struct rw_peer *p = &rw.peers[i];
         if (p->client == NULL) {

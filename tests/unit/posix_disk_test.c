@@ -317,7 +317,38 @@ static void files_that_are_none_are_refused(void)
     posix_port_close(&port);
 }
 
+/* Passwords count only where nobody else can read them. */
+static void files_with_secrets_are_private(void)
+{
+    static const struct {
+        mode_t mode;
+        enum err want;
+    } modes[] = {{0600, ERR_OK},          {0400, ERR_OK},          {0640, ERR_NOT_ALLOWED},
+                 {0604, ERR_NOT_ALLOWED}, {0620, ERR_NOT_ALLOWED}, {0601, ERR_NOT_ALLOWED}};
+    uint8_t bytes[16];
+    size_t len;
+    if (!open_port(&port)) {
+        return;
+    }
+    make_file(at("secret"), "x");
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        CHECK(chmod(at("secret"), modes[i].mode) == 0);
+        CHECK_EQ(port.files.read_private(port.files.ctx, &len, at("secret"), bytes, sizeof bytes),
+                 modes[i].want);
+        CHECK_EQ(len, modes[i].want == ERR_OK ? 1 : 0);
+    }
+    if (geteuid() == 0) { /* another's, which he may change at any time */
+        CHECK(chmod(at("secret"), 0600) == 0 && chown(at("secret"), 12345, 12345) == 0);
+        CHECK_EQ(port.files.read_private(port.files.ctx, &len, at("secret"), bytes, sizeof bytes),
+                 ERR_NOT_ALLOWED);
+    }
+    CHECK_EQ(port.files.read_private(port.files.ctx, &len, at("no-secret"), bytes, sizeof bytes),
+             ERR_ABSENT);
+    posix_port_close(&port);
+}
+
 static const struct test_case cases[] = {
+
     {"store_is_locked", store_is_locked},
     {"store_ignores_other_files", store_ignores_other_files},
     {"store_writes_its_zeros", store_writes_its_zeros},
@@ -329,6 +360,7 @@ static const struct test_case cases[] = {
     {"mail_survives_what_users_do", mail_survives_what_users_do},
     {"files_keep_mode_and_links", files_keep_mode_and_links},
     {"files_that_are_none_are_refused", files_that_are_none_are_refused},
+    {"files_with_secrets_are_private", files_with_secrets_are_private},
 };
 
 int main(int argc, char **argv)
