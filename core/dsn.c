@@ -211,18 +211,48 @@ bool dsn_put_status(struct buf *b, const struct dsn *d)
     return end(b, &p);
 }
 
-/* utf-8-addr-unitext = 1*(QUCHAR / EmbeddedUnicodeChar), where QUCHAR is all but space, "+", "="
- * and "\" (RFC 6533 3). */
-static void put_unitext(struct buf *b, struct slice text)
+/* The next character of UTF-8; what is malformed becomes some other one. */
+static uint32_t take_char(struct slice *in)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.ptr[i];
-        if (c != 0 && memchr(" +=\\", c, 4) != NULL) {
-            buf_put_string(b, "\\x{");
-            text_put_hex(b, slice_make(&c, 1));
-            buf_put_u8(b, '}');
+    uint8_t c = 0;
+    slice_u8(in, &c);
+    uint32_t num_more = c < 0xc2 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+    uint32_t value = num_more == 0 ? c : c & (0x3fU >> num_more);
+    for (; num_more > 0 && slice_u8(in, &c); num_more--) {
+        value = value << 6 | (c & 0x3f);
+    }
+    return value;
+}
+
+/* EmbeddedUnicodeChar = "\x{" HEXPOINT "}", of two digits at least. */
+static void put_embedded(struct buf *b, uint32_t c)
+{
+    uint32_t shift = 4;
+    while (c >> shift >= 16) {
+        shift += 4;
+    }
+    buf_put_string(b, "\\x{");
+    for (shift += 4; shift > 0;) {
+        shift -= 4;
+        buf_put_u8(b, (uint8_t) "0123456789ABCDEF"[c >> shift & 15]);
+    }
+    buf_put_u8(b, '}');
+}
+
+/* utf-8-addr-unitext (RFC 6533 3), where all stands as it is but space, "+", "=" and "\"; or
+ * utf-8-addr-xtext, which is ASCII. */
+static void put_unitext(struct buf *b, struct slice text, bool is_xtext)
+{
+    while (text.len != 0) {
+        const uint8_t *at = text.ptr;
+        uint32_t c = take_char(&text);
+        bool is_ascii = c < 0x80;
+        if (is_ascii && (c < ' ' || c == 0x7f || memchr(" +=\\", (int)c, 4) == NULL)) {
+            put_byte(b, (uint8_t)c, false);
+        } else if (is_ascii || is_xtext) {
+            put_embedded(b, c);
         } else {
-            put_byte(b, c, true);
+            put_safe(b, slice_make(at, (size_t)(text.ptr - at)), true);
         }
     }
 }
@@ -250,8 +280,8 @@ static void put_address_field(struct buf *b, const struct dsn *d, const char *na
     buf_put_string(b, name);
     put_safe(b, type, false);
     buf_put_string(b, "; ");
-    if (text_equal_nocase(type, SLICE_LITERAL("utf-8")) && d->is_utf8) {
-        put_unitext(b, text);
+    if (text_equal_nocase(type, SLICE_LITERAL("utf-8"))) {
+        put_unitext(b, text, !d->is_utf8);
     } else {
         put_safe(b, text, d->is_utf8);
     }

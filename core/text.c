@@ -358,3 +358,17 @@ bool text_parse_time(struct slice text, int64_t *out_unix_s)
     *out_unix_s = unix_s;
     return true;
 }
+
+bool text_is_8bit(struct slice bytes)
+{
+    struct slice eight;
+    uint64_t word, all = 0;
+    while (slice_take(&bytes, sizeof word, &eight)) {
+        memcpy(&word, eight.ptr, sizeof word);
+        all |= word;
+    }
+    for (size_t i = 0; i < bytes.len; i++) {
+        all |= bytes.ptr[i];
+    }
+    return (all & UINT64_C(0x8080808080808080)) != 0;
+}

@@ -54,6 +54,9 @@ bool text_put_date(struct buf *b, int64_t unix_s);
  * is the second after it. */
 bool text_parse_time(struct slice text, int64_t *out_unix_s);
 
+/* Whether some byte is above 127. */
+bool text_is_8bit(struct slice bytes);
+
 /* Days since 1970-01-01 of a date of the proleptic Gregorian calendar; false if there is no such
  * date. */
 bool text_days_of_date(int32_t year, uint32_t month, uint32_t day, int64_t *out_days);

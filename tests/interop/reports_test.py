@@ -216,7 +216,7 @@ def test_utf8():
     for field in (
         "Final-Recipient: utf-8; b\u00fccher@x.old.example",
         "Original-Recipient: utf-8; \u03b1@c.example",
-        "Original-Recipient: utf-8; \u03b1\\x{2b}@c.example",
+        "Original-Recipient: utf-8; \u03b1\\x{2B}@c.example",
     ):
         check(field in raw, f"no {field!r} in\n{raw}")
     check_equal(len(blocks), 3, "blocks")
@@ -238,6 +238,42 @@ def test_nobody_is_told():
     wait_until(lambda: "null-sender" in s.log(), "the log line")
     check_equal(len(s.files("alice")), 1, "reports")
     s.stop()
+
+
+def test_through_two_servers():
+    """The next server's refusal is in our report; what it delivers it reports on itself, to whom we told it."""
+    near = Server(start=False, relay_from_hosts="127.0.0.1")
+    far = Server(primary_hostname="mail.far.example", local_domains="far.example", route_list=f"* smtp:127.0.0.1:{near.port}")
+    near.configure(route_list=f"far.example smtp:127.0.0.1:{far.port}")
+    near.start()
+    far.configure(route_list=f"* smtp:127.0.0.1:{near.port}")  # start() may have changed the port
+    far.send_signal(1)
+    rcpts = (
+        "<bob@far.example> NOTIFY=SUCCESS ORCPT=rfc822;first+2Bb@c.example",
+        "<nobody@far.example> ORCPT=utf-8;\\x{3B1}@c.example",
+        "<postmaster@far.example>",
+    )
+    send(near, "alice@test.example", rcpts, SUBJECT + b"x", " ENVID=a+2Bb RET=HDRS")
+    wait_until(lambda: len(near.files("alice")) == 2, "two reports")
+    found = {}
+    for path in near.files("alice"):
+        with open(path, "rb") as f:
+            raw = f.read().replace(b"\n", b"\r\n")
+        _, _, blocks = check_report(raw, email.message_from_bytes(raw, policy=email.policy.SMTPUTF8))
+        check_equal(len(blocks), 2, "blocks")
+        check_equal(blocks[0]["Original-Envelope-Id"], "a+b", "ENVID")
+        found[blocks[0]["Reporting-MTA"]] = blocks[1]
+    failed, delivered = found["dns; mail.test.example"], found["dns; mail.far.example"]
+    check_equal((failed["Action"], failed["Status"]), ("failed", "5.1.1"), "ours")
+    check_equal(failed["Final-Recipient"], "rfc822; nobody@far.example", "ours")
+    check_equal(failed["Original-Recipient"], "utf-8; \\x{3B1}@c.example", "ours")
+    check(failed["Diagnostic-Code"].startswith("smtp; 550 5.1.1 "), failed["Diagnostic-Code"])
+    check(failed["Remote-MTA"].startswith("dns; "), failed["Remote-MTA"])
+    check_equal((delivered["Action"], delivered["Status"]), ("delivered", "2.0.0"), "the other's")
+    check_equal(delivered["Original-Recipient"], "rfc822; first+b@c.example", "the other's")
+    check_equal(len(far.files("postmaster")), 1, "messages for postmaster")
+    near.stop()
+    far.stop()
 
 
 harness.main(globals())

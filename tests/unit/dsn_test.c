@@ -174,6 +174,41 @@ static void test_hostile(void)
     check_report("hostile", &d, &r, 1, "--=_x\r\n\r\n");
 }
 
+/* Such addresses in a report that is ASCII. */
+static void test_xtext(void)
+{
+    static const char *const table[][2] = {
+        {"utf-8;\xce\xb1+\xf0\x90\x80\x80@c", "utf-8; \\x{3B1}\\x{2B}\\x{10000}@c"},
+        {"UTF-8;a b=\\\xf4\x8f\xbf\xbf", "UTF-8; a\\x{20}b\\x{3D}\\x{5C}\\x{10FFFF}"},
+        {"utf-8;\xc2\x80\xef\xbf\xbf", "utf-8; \\x{80}\\x{FFFF}"},
+        {"utf-8;\x01\x7f\xce", "utf-8; ???"},
+        {"rfc822;a+b=\\\xce\xb1", "rfc822; a+b=\\??"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct dsn_rcpt r = failed;
+        struct buf b = buf_make(pieces, sizeof pieces);
+        char want[200];
+        r.orcpt = slice_of_string(table[i][0]);
+        CHECK(dsn_put_fields(&b, &plain, &r));
+        int len = snprintf(want, sizeof want, "\r\nOriginal-Recipient: %s\r\n", table[i][1]);
+        b.len = b.len < (size_t)len ? b.len : (size_t)len;
+        CHECK_TEXT(b, want);
+    }
+}
+
+/* What is no UTF-8 at all, which no address is, gets no line either. */
+static void test_malformed(void)
+{
+    struct dsn d = plain;
+    struct dsn_rcpt r = failed;
+    struct buf b = buf_make(pieces, sizeof pieces);
+    d.is_utf8 = true;
+    r.address = TEXT("a\xf0\r\n\rx@c");
+    CHECK(dsn_put_fields(&b, &d, &r));
+    b.len = 45;
+    CHECK_TEXT(b, "\r\nFinal-Recipient: utf-8; a\xf0???x@c\r\nAction: f");
+}
+
 /* The longest of everything: within DSN_PIECE_MAX, and no line over 998 bytes. */
 static void test_longest(void)
 {
@@ -262,6 +297,7 @@ static const struct test_case cases[] = {
     {"failed", test_failed},   {"mixed", test_mixed},
     {"delayed", test_delayed}, {"utf8", test_utf8},
     {"hostile", test_hostile}, {"longest", test_longest},
+    {"xtext", test_xtext},     {"malformed", test_malformed},
     {"no-room", test_no_room}, {"returned-len", test_returned_len},
 };
 
