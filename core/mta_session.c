@@ -278,26 +278,12 @@ bool session_begin(struct mta *m, struct conn *c, uint64_t known_len)
     return true;
 }
 
-static bool is_8bit(struct slice bytes)
-{
-    struct slice eight;
-    uint64_t word, all = 0;
-    while (slice_take(&bytes, sizeof word, &eight)) {
-        memcpy(&word, eight.ptr, sizeof word);
-        all |= word;
-    }
-    for (size_t i = 0; i < bytes.len; i++) {
-        all |= bytes.ptr[i];
-    }
-    return (all & UINT64_C(0x8080808080808080)) != 0;
-}
-
 bool session_body(struct mta *m, struct conn *c)
 {
     if (slice_is_empty(c->body)) {
         return true;
     }
-    c->txn->is_8bit = c->txn->is_8bit || is_8bit(c->body);
+    c->txn->is_8bit = c->txn->is_8bit || !text_is_ascii(c->body);
     enum err err = submission_store(m, c->txn, &c->body, false);
     if (err == ERR_AGAIN) {
         c->waits_for_room = true;
