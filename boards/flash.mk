@@ -5,7 +5,7 @@ flash_option = $(shell $(CROSS_COMPILE)gcc $1 -E -x c /dev/null >/dev/null 2>&1 
 
 # -Oz came with gcc 12; -malign-data is for x86.
 OPT := $(or $(call flash_option,-Oz),-Os) $(call flash_option,-malign-data=abi) \
-    -flto -flto-partition=one -fno-tree-pre -fno-gcse -fno-tree-ch -fno-tree-dominator-opts
+    -flto -flto-partition=one
 # The archives hold what the compiler has still to read.
 ifeq ($(origin AR),default)
 AR = $(CROSS_COMPILE)gcc-ar

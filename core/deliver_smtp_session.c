@@ -194,7 +194,7 @@ static void give_rcpt(struct deliver_smtp *d, struct remote_conn *c)
         .notify = entry.rcpt.notify,
         .orcpt = entry.rcpt.orcpt,
     };
-    if (!c->job->is_smtputf8 && !text_is_ascii(rcpt.address)) {
+    if (!c->job->is_smtputf8 && text_is_8bit(rcpt.address)) {
         skip_rcpt(c, DELIVER_ADDRESS_UTF8);
     } else if (!smtp_client_rcpt(&c->client, &rcpt)) {
         skip_rcpt(c, DELIVER_BAD_ADDRESS);

@@ -261,7 +261,7 @@ static void put_unitext(struct buf *b, struct slice text, bool is_xtext)
 static void put_address_field(struct buf *b, const struct dsn *d, const char *name,
                               struct slice text, bool has_type)
 {
-    struct slice type = text_is_ascii(text) ? SLICE_LITERAL("rfc822") : SLICE_LITERAL("utf-8");
+    struct slice type = text_is_8bit(text) ? SLICE_LITERAL("utf-8") : SLICE_LITERAL("rfc822");
     const uint8_t *mark = has_type ? memchr(text.ptr, ';', text.len) : NULL;
     if (mark != NULL) {
         slice_take(&text, (size_t)(mark - text.ptr), &type);

@@ -29,8 +29,9 @@
 
 /* In the flags of a message's spool_meta: what is known only behind the content. */
 enum envelope_meta_flag {
-    ENVELOPE_NO_REPORT = 1,   /* nothing is ever reported about it */
-    ENVELOPE_CONTENT_8BIT = 2 /* its content has bytes above 127 */
+    ENVELOPE_NO_REPORT = 1,    /* nothing is ever reported about it */
+    ENVELOPE_CONTENT_8BIT = 2, /* its content has bytes above 127 */
+    ENVELOPE_UNCHECKED = 4     /* recipients of ours without a user are nobody, and always were */
 };
 #define ENVELOPE_ENVID_MAX 100 /* RFC 3461 4.4 */
 #define ENVELOPE_ORCPT_MAX 500 /* 4.2 */

@@ -5,7 +5,7 @@ LAYERS = base codecs engines services mta
 LAYER_base = slice buf text pool heap arena timer err log crc32c net_addr budget rate
 LAYER_codecs = base64 xtext scram submission proxy_header der der_write pem x509 ocsp_response ocsp_request http url dns \
     resolv_conf smtp_answer mail_text mail_header peerlist \
-    smtp_line smtp_command smtp_reply address header envelope hostlist ocsp_reason mime dsn
+    outbox smtp_line smtp_command smtp_reply address header envelope hostlist ocsp_reason mime dsn
 LAYER_engines = smtp_client smtp_client_* smtp_login \
     smtpd smtpd_* tls tls_* ocsp_check ocsp_check_* ocsp_certid ocsp_report resolver \
     auth auth_users scram_keys scram_client policy

@@ -83,6 +83,9 @@ static void take_timers(struct mta *m)
         case TIMER_LOGIN:
             login_timer(m, t->tag);
             break;
+        case TIMER_OUTBOX:
+            outbox_timer(m);
+            break;
         case TIMER_CONTROL:
             control_timeout(m, t->tag);
             break;
@@ -95,6 +98,7 @@ static void take_timers(struct mta *m)
 
 static void wake_those_without_room(struct mta *m)
 {
+    m->outbox.waits_for_room = false;
     uint32_t cursor = 0;
     struct conn *c;
     while ((c = pool_each(&m->conns, &cursor)) != NULL) {
@@ -226,6 +230,7 @@ bool mta_step(struct mta *m)
     bool sends_more = run_handshakes(m);
     login_run(m);
     fetch_step(m);
+    m->more_to_do = outbox_step(m) || m->more_to_do;
     struct buf scratch = buf_make(m->scratch, BUDGET_SCRATCH_LEN);
     if (queue_step(&m->queue, m->now_ms, scratch)) {
         m->more_to_do = true;

@@ -169,6 +169,9 @@ static const char *fixed_change(const struct conf *now, const struct conf *next)
     if (now->spool_size != next->spool_size) {
         return "spool_size";
     }
+    if (strcmp(now->outbox_directory, next->outbox_directory) != 0) {
+        return "outbox_directory";
+    }
     if (strcmp(now->submit_socket_group, next->submit_socket_group) != 0) {
         return "submit_socket_group";
     }

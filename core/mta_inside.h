@@ -50,6 +50,7 @@ enum timer_kind {
     TIMER_HEAP,
     TIMER_STAPLE,
     TIMER_CONTROL,
+    TIMER_OUTBOX,
     TIMER_LOGIN,
     TIMER_REMOTE
 };
@@ -105,6 +106,7 @@ struct txn {
     bool is_smtputf8;
     bool is_submission; /* its header is looked through */
     bool is_at_end;     /* all of it has come in */
+    bool is_of_outbox;  /* and of no connection */
     struct submission submission;
     bool is_8bit;      /* the content, as far as it has come */
     bool is_forwarded; /* some recipient is not at the address that the client named */
@@ -192,6 +194,23 @@ struct control_conn {
     uint8_t reply_bytes[BUDGET_CONTROL_REPLY_LEN];
 };
 
+/* What is taken in of the outbox: see mta_outbox.c. */
+struct outbox {
+    struct timer timer;
+    uint8_t phase;
+    bool waits_for_room; /* the spool said ERR_AGAIN */
+    struct port_user owner;
+    struct txn *txn;
+    uint64_t left_len; /* of the file, not read yet */
+    uint32_t envelope_left;
+    uint32_t sender_len;
+    struct smtp_body body;
+    struct slice in;  /* read and not used, in bytes */
+    struct slice run; /* used and not stored */
+    uint8_t sender[320];
+    uint8_t bytes[4096];
+};
+
 struct conn_list {
     struct conn *first;
     struct conn *last;
@@ -227,6 +246,7 @@ struct mta {
     struct txn *commits_first;  /* waiting to be durable */
     struct txn *commits_last;
     struct listener listeners[BUDGET_LISTENERS];
+    struct outbox outbox;
     uint32_t control_listener;
     bool control_again;        /* descriptors ran out */
     struct timer staple_timer; /* what is served may change then */
@@ -405,17 +425,31 @@ bool session_begin(struct mta *m, struct conn *c, uint64_t known_len);
 bool session_body(struct mta *m, struct conn *c);
 void session_end(struct mta *m, struct conn *c);
 void session_abort(struct mta *m, struct conn *c);
+/* A message's way into the spool; mta_outbox walks it as well. Each ERR_OK, ERR_AGAIN (the same
+ * again after SPOOL_ROOM), or why the message has to be given up. */
+enum err txn_begin(struct mta *m, struct txn *t, uint64_t known_len);
+enum err txn_write_envelope(struct mta *m, struct txn *t);
+enum err txn_commit(struct mta *m, struct txn *t); /* then session_committed has it */
+void txn_free(struct mta *m, struct txn *t);
 void session_committed(struct mta *m, const struct spool_event *event);
 
 /* mta_local.c */
 /* Whose connection that is: an item of the pool, given back by the caller. ERR_NOT_ALLOWED: that
  * user has too many; ERR_BUSY: all have. */
 enum err local_admit(struct mta *m, uint32_t handle, struct port_user **out);
+void local_name_user(struct port_user *user); /* one without a name is called by its number */
 bool local_may_send_as(const struct mta *m, const struct port_user *user,
                        const struct address *sender);
 bool local_count(struct mta *m,
                  const struct port_user *user); /* one message more; false: too many */
 void local_put_login(struct buf *out, const struct port_user *user); /* as envelopes have it */
+
+/* mta_outbox.c */
+void outbox_use(struct mta *m, const struct conf *conf); /* options that are in force now */
+bool outbox_step(struct mta *m);                         /* true if there is more to do at once */
+void outbox_committed(struct mta *m, enum err err);      /* what txn_commit promised */
+void outbox_timer(struct mta *m);
+void outbox_close(struct mta *m);
 
 /* mta_control.c */
 void control_open(struct mta *m); /* a server without its socket serves all the same, and says so */

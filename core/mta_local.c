@@ -6,7 +6,7 @@
 #define NAME_CAP 64
 
 /* Those who have no plain name are called by their number. */
-static void name_user(struct port_user *user)
+void local_name_user(struct port_user *user)
 {
     struct buf name = buf_make(user->name, sizeof user->name);
     if (user->name[0] == '\0') {
@@ -40,7 +40,7 @@ enum err local_admit(struct mta *m, uint32_t handle, struct port_user **out)
     if (*out == NULL) {
         return ERR_BUSY;
     }
-    name_user(&user);
+    local_name_user(&user);
     **out = user;
     return ERR_OK;
 }

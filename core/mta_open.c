@@ -2,7 +2,7 @@
 #include "mta_inside.h"
 
 #define NUM_TIMERS \
-    (BUDGET_CONNECTIONS + BUDGET_REMOTE_CONNECTIONS + BUDGET_LOGINS + BUDGET_CONTROLS + 1 + 3)
+    (BUDGET_CONNECTIONS + BUDGET_REMOTE_CONNECTIONS + BUDGET_LOGINS + BUDGET_CONTROLS + 1 + 1 + 3)
 
 /* Sized by the budget, and by the options that count at start. */
 static struct spool_conf spool_conf_of(uint64_t spool_size)
@@ -244,6 +244,7 @@ enum err mta_open(struct mta **out, struct arena *a, const struct port *port,
         return err;
     }
     control_open(m);
+    outbox_use(m, &m->site->conf);
     m->more_to_do = true; /* recovery */
     *out = m;
     return ERR_OK;
@@ -291,6 +292,7 @@ void mta_close(struct mta *m)
     }
     mta_close_listeners(m);
     control_close(m);
+    outbox_close(m);
     deliver_smtp_close(m->remote);
     site_close_tls(m);
     wall_time_close(&m->wall);

@@ -114,6 +114,8 @@ void report_message(struct mta *m, const struct conn *c, const struct txn *t,
     put_id(&line, event->id);
     if (c != NULL) {
         report_peer(&line, &c->peer, c->local);
+    } else if (t != NULL && t->is_of_outbox) {
+        report_peer(&line, NULL, &m->outbox.owner);
     }
     log_word(&line, "result", event->err == ERR_OK ? "accepted" : "failed");
     if (event->err != ERR_OK) {

@@ -26,7 +26,7 @@ static void answer(struct conn *c, enum smtpd_verdict verdict)
     smtpd_answer(&c->smtp, verdict, slice_make(NULL, 0));
 }
 
-static void free_txn(struct mta *m, struct txn *t)
+void txn_free(struct mta *m, struct txn *t)
 {
     if (t->is_begun) {
         spool_abort(m->spool, t->spool_txn);
@@ -175,7 +175,7 @@ void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
     answer(c, refusals[verdict].reply);
 }
 
-static enum err begin(struct mta *m, struct txn *t, uint64_t known_len)
+enum err txn_begin(struct mta *m, struct txn *t, uint64_t known_len)
 {
     if (!m->spool_ready || !queue_has_room(&m->queue, m->num_txns_promised)) {
         return m->spool_ready ? ERR_FULL : ERR_BUSY;
@@ -194,7 +194,7 @@ static enum err begin(struct mta *m, struct txn *t, uint64_t known_len)
     return ERR_OK;
 }
 
-static enum err write_envelope(struct mta *m, struct txn *t)
+enum err txn_write_envelope(struct mta *m, struct txn *t)
 {
     while (t->next_block != NULL) {
         struct slice bytes = slice_make(t->next_block->bytes, t->next_block->len);
@@ -259,10 +259,10 @@ bool session_begin(struct mta *m, struct conn *c, uint64_t known_len)
     struct txn *t = c->txn;
     enum err err = t == NULL ? ERR_WRONG_STATE : ERR_OK;
     if (err == ERR_OK && !t->is_begun) {
-        err = begin(m, t, known_len);
+        err = txn_begin(m, t, known_len);
     }
     if (err == ERR_OK && !t->wrote_envelope) {
-        err = write_envelope(m, t);
+        err = txn_write_envelope(m, t);
     }
     if (err == ERR_OK && !t->wrote_trace) {
         err = write_trace(m, c, t);
@@ -283,7 +283,7 @@ bool session_body(struct mta *m, struct conn *c)
     if (slice_is_empty(c->body)) {
         return true;
     }
-    c->txn->is_8bit = c->txn->is_8bit || !text_is_ascii(c->body);
+    c->txn->is_8bit = c->txn->is_8bit || text_is_8bit(c->body);
     enum err err = submission_store(m, c->txn, &c->body, false);
     if (err == ERR_AGAIN) {
         c->waits_for_room = true;
@@ -297,15 +297,32 @@ bool session_body(struct mta *m, struct conn *c)
     return true;
 }
 
-void session_end(struct mta *m, struct conn *c)
+enum err txn_commit(struct mta *m, struct txn *t)
 {
-    struct txn *t = c->txn;
     struct spool_meta meta = {
         .envelope_len = t->envelope.len,
         .num_rcpts = t->envelope.num_rcpts,
         .received_s = t->received_s,
-        .flags = t->is_8bit ? ENVELOPE_CONTENT_8BIT : 0u,
+        .flags =
+            (t->is_8bit ? ENVELOPE_CONTENT_8BIT : 0u) | (t->is_of_outbox ? ENVELOPE_UNCHECKED : 0u),
     };
+    enum err err = spool_commit(m->spool, t->spool_txn, &meta);
+    if (err != ERR_OK) {
+        return err;
+    }
+    t->next = NULL;
+    if (m->commits_last == NULL) {
+        m->commits_first = t;
+    } else {
+        m->commits_last->next = t;
+    }
+    m->commits_last = t;
+    return ERR_OK;
+}
+
+void session_end(struct mta *m, struct conn *c)
+{
+    struct txn *t = c->txn;
     struct slice none = slice_make(NULL, 0);
     enum err err = submission_store(m, t, &none, true);
     t->is_at_end = err == ERR_AGAIN;
@@ -314,7 +331,7 @@ void session_end(struct mta *m, struct conn *c)
         return;
     }
     if (err == ERR_OK) {
-        err = spool_commit(m->spool, t->spool_txn, &meta);
+        err = txn_commit(m, t);
     }
     if (err != ERR_OK) {
         report_refusal(m, c, err);
@@ -324,13 +341,6 @@ void session_end(struct mta *m, struct conn *c)
     }
     c->waits_for_commit = true;
     t->conn = pool_handle(&m->conns, c);
-    t->next = NULL;
-    if (m->commits_last == NULL) {
-        m->commits_first = t;
-    } else {
-        m->commits_last->next = t;
-    }
-    m->commits_last = t;
 }
 
 void session_abort(struct mta *m, struct conn *c)
@@ -338,7 +348,7 @@ void session_abort(struct mta *m, struct conn *c)
     c->body = slice_make(NULL, 0);
     c->waits_for_room = false;
     if (c->txn != NULL && !c->waits_for_commit) {
-        free_txn(m, c->txn);
+        txn_free(m, c->txn);
     }
     c->txn = NULL;
 }
@@ -378,9 +388,13 @@ void session_committed(struct mta *m, const struct spool_event *event)
         m->stats.num_messages++;
     }
     report_message(m, c, t, event);
+    bool is_of_outbox = t->is_of_outbox;
     t->is_begun = false;
     m->num_txns_promised--;
-    free_txn(m, t);
+    txn_free(m, t);
+    if (is_of_outbox) {
+        outbox_committed(m, event->err);
+    }
     if (c == NULL) {
         return;
     }

@@ -138,6 +138,12 @@ static bool ends_here(struct queue *q, struct queue_round *r, uint64_t at,
         result.reason = "discard-with-bounce";
         result.text = SLICE_LITERAL("mail for this domain is not delivered");
         code = QUEUE_DISCARDED;
+    } else if (route->kind == ROUTE_TO_MAILDIR && (r->meta.flags & ENVELOPE_UNCHECKED) != 0) {
+        result.status[0] = 5; /* 3.2: bad destination mailbox address */
+        result.status[1] = 1;
+        result.status[2] = 1;
+        result.reason = "no-user";
+        result.text = SLICE_LITERAL("there is no such user");
     } else {
         return false;
     }

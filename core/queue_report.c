@@ -144,7 +144,7 @@ static size_t choose(struct queue *q, struct queue_round *r, struct buf scratch)
     if (p->item->is_wanted) {
         p->num_items++;
         p->dsn.actions |= 1u << p->item->action;
-        p->dsn.is_utf8 = p->dsn.is_utf8 || !text_is_ascii(entry.rcpt.address);
+        p->dsn.is_utf8 = p->dsn.is_utf8 || text_is_8bit(entry.rcpt.address);
     }
     p->item = p->item->next;
     return 1;
@@ -269,7 +269,7 @@ static enum err put_envelope(struct queue *q, struct queue_report *p, struct buf
                              struct buf room)
 {
     struct envelope_params params = {
-        .flags = (uint8_t)((!text_is_ascii(p->dsn.to) ? ENVELOPE_SMTPUTF8 : 0) |
+        .flags = (uint8_t)((text_is_8bit(p->dsn.to) ? ENVELOPE_SMTPUTF8 : 0) |
                            (p->dsn.is_8bit || p->dsn.is_utf8 ? ENVELOPE_8BITMIME : 0)),
         .running_s = running_time_s(q->env.running, q->now_ms),
     };

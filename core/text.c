@@ -41,20 +41,6 @@ int text_compare_nocase(struct slice a, struct slice b)
     return a.len < b.len ? -1 : a.len > b.len;
 }
 
-bool text_is_ascii(struct slice text)
-{
-    struct slice eight;
-    uint64_t word, all = 0;
-    while (slice_take(&text, sizeof word, &eight)) {
-        memcpy(&word, eight.ptr, sizeof word);
-        all |= word;
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        all |= text.ptr[i];
-    }
-    return (all & UINT64_C(0x8080808080808080)) == 0;
-}
-
 bool text_cut_last(struct slice text, uint8_t c, struct slice *out_front, struct slice *out_back)
 {
     *out_front = text;
@@ -385,4 +371,18 @@ bool text_parse_time(struct slice text, int64_t *out_unix_s)
     }
     *out_unix_s = unix_s;
     return true;
+}
+
+bool text_is_8bit(struct slice bytes)
+{
+    struct slice eight;
+    uint64_t word, all = 0;
+    while (slice_take(&bytes, sizeof word, &eight)) {
+        memcpy(&word, eight.ptr, sizeof word);
+        all |= word;
+    }
+    for (size_t i = 0; i < bytes.len; i++) {
+        all |= bytes.ptr[i];
+    }
+    return (all & UINT64_C(0x8080808080808080)) != 0;
 }

@@ -27,9 +27,6 @@ bool text_equal_nocase(struct slice a, struct slice b);
 /* Their order by bytes, ASCII case folded: negative, 0 or positive. */
 int text_compare_nocase(struct slice a, struct slice b);
 
-/* Whether no byte is above 127. */
-bool text_is_ascii(struct slice text);
-
 /* What stands in front of the last c and behind it. False if there is none: all is in front. */
 bool text_cut_last(struct slice text, uint8_t c, struct slice *out_front, struct slice *out_back);
 
@@ -59,6 +56,9 @@ bool text_put_date(struct buf *b, int64_t unix_s);
 /* RFC 3339 with Z, or with an offset; no fraction; years 1 to 9999. All of the text. A leap second
  * is the second after it. */
 bool text_parse_time(struct slice text, int64_t *out_unix_s);
+
+/* Whether some byte is above 127. */
+bool text_is_8bit(struct slice bytes);
 
 /* Days since 1970-01-01 of a date of the proleptic Gregorian calendar; false if there is no such
  * date. */

@@ -196,6 +196,22 @@ struct port_files {
     enum err (*stamp)(void *ctx, struct port_stamp *out, const char *path);
 };
 
+/* Where users of this machine leave files while no server runs: anybody can put one into it, and
+ * nobody but their owners and the server can read them, or see which there are. */
+struct port_outbox {
+    void *ctx;
+    /* Makes the directory, or gives it the modes that it needs: with a group, its members alone can
+     * put files there. ERR_DENIED: it is somebody else's; ERR_MALFORMED: no such group; ... */
+    enum err (*open)(void *ctx, const char *path, const char *group);
+    /* Takes the next file that is named UID.NUMBER and is that user's; one at a time. Other files
+     * are removed on the way, unless they are new. ERR_EOF: there is none. */
+    enum err (*take)(void *ctx, struct port_user *out_owner, uint64_t *out_len);
+    /* More of it, cap bytes or an error. */
+    enum err (*read)(void *ctx, size_t *out_len, uint8_t *into, size_t cap);
+    /* The file that was taken is left there, or removed for good. Blocks; for rare use. */
+    enum err (*end)(void *ctx, bool removes);
+};
+
 struct port_clock {
     void *ctx;
     uint64_t (*monotonic_ms)(void *ctx);
@@ -223,6 +239,7 @@ struct port {
     struct port_store store;
     struct port_mailbox mailbox;
     struct port_files files;
+    struct port_outbox outbox;
     struct port_clock clock;
     struct port_entropy entropy;
     struct port_log log;

@@ -8,6 +8,7 @@
 #include "posix_loop.h"
 #include "posix_mailbox.h"
 #include "posix_net.h"
+#include "posix_outbox.h"
 #include "posix_store.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ struct posix_port {
     struct posix_log log;
     struct posix_store store;
     struct posix_mailbox mailbox;
+    struct posix_outbox outbox;
     struct posix_watch watches[];
 };
 
@@ -54,6 +56,7 @@ static enum err start(struct posix_port *p, struct port *out, const struct posix
     posix_store_port(&p->store, &p->worker, conf->spool_directory, &out->store);
     posix_mailbox_port(&p->mailbox, &p->worker, &out->mailbox);
     posix_files_port(&out->files);
+    posix_outbox_port(&p->outbox, &out->outbox);
     posix_clock_port(&p->clock, &out->clock);
     posix_entropy_port(&out->entropy);
     posix_log_port(&p->log, conf->log_sink, conf->log_level, &out->log);
@@ -97,6 +100,7 @@ void posix_port_close(struct port *port)
     struct posix_port *p = port->loop.ctx;
     posix_worker_stop(&p->worker);
     posix_mailbox_close(&p->mailbox);
+    posix_outbox_close(&p->outbox);
     posix_store_close(&p->store);
     posix_log_close(&p->log);
     posix_loop_close(&p->loop);

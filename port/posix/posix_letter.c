@@ -43,6 +43,16 @@ enum err letter_add(struct letter *l, struct slice list)
     return worst;
 }
 
+bool letter_waits(const struct letter *l)
+{
+    for (uint32_t i = 0; i < l->num_rcpts; i++) {
+        if (l->rcpts[i].state == LETTER_WAITING) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* --- Reading */
 
 static enum err read_text(struct letter *l, int fd, bool ends_at_dot, struct buf *out)

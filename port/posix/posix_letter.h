@@ -41,6 +41,8 @@ static inline struct slice letter_address(const struct letter *l, uint32_t rcpt)
     return slice_make(l->addresses + l->rcpts[rcpt].at, l->rcpts[rcpt].len);
 }
 
+bool letter_waits(const struct letter *l); /* some recipient does */
+
 /* Reads the message from fd: to its end, or, with ends_at_dot, to a line of one dot. Bcc goes, with
  * takes_rcpts after the recipients that the header names were added; From, Date and Message-ID are
  * added where they are missing. ERR_TOO_BIG: over message_size_limit. */

@@ -8,10 +8,10 @@
 #include "posix_command.h"
 #include "posix_entropy.h"
 #include "posix_files.h"
+#include "text.h"
 
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <sys/file.h>
 #include <sysexits.h>
 #include <termios.h>
@@ -33,8 +33,19 @@ struct order {
 
 static int fail(int status, const char *what, const char *why)
 {
-    fprintf(stderr, "postern: passwd: %s: %s\n", what, why);
+    posix_complain(what, why);
     return status;
+}
+
+static int fail_at_line(const char *path, uint32_t number)
+{
+    char why[64];
+    struct buf b = buf_make(why, sizeof why);
+    buf_put_string(&b, "line ");
+    text_put_u64(&b, number);
+    buf_put_string(&b, " is no user's, and nothing else");
+    buf_end_string(&b);
+    return fail(EX_DATAERR, path, why);
 }
 
 /* One line of the standard input, without its end; SIZE_MAX if there is none or it is too long. */
@@ -53,7 +64,7 @@ static size_t ask(const char *prompt, char *out, size_t cap)
 {
     struct termios before, silent;
     bool is_terminal = tcgetattr(STDIN_FILENO, &before) == 0;
-    fputs(prompt, stderr);
+    posix_put_string(STDERR_FILENO, prompt);
     if (is_terminal) {
         silent = before;
         silent.c_lflag &= ~(tcflag_t)ECHO;
@@ -63,7 +74,7 @@ static size_t ask(const char *prompt, char *out, size_t cap)
     if (is_terminal) {
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
     }
-    fputs("\n", stderr);
+    posix_put_string(STDERR_FILENO, "\n");
     return len;
 }
 
@@ -187,9 +198,7 @@ static int change(const char *path, const struct order *order, struct auth_user 
     struct slice text = slice_make(old_bytes, len);
     uint32_t wrong = auth_users_check(text);
     if (wrong != 0) {
-        fprintf(stderr, "postern: passwd: %s: line %u is no user's, and nothing else\n", path,
-                wrong);
-        return EX_DATAERR;
+        return fail_at_line(path, wrong);
     }
     if (!rewrite(text, order, fresh, &out, &is_found)) {
         return fail(EX_OSERR, path, "more than there is room for");
@@ -247,7 +256,7 @@ int posix_passwd(int argc, char **argv)
     uint8_t report[CONF_ERRORS_CAP];
     struct buf errors = buf_make(report, sizeof report);
     if (!parse(argc, argv, &order)) {
-        fputs(usage, stderr);
+        posix_put_string(STDERR_FILENO, usage);
         return EX_USAGE;
     }
     if (!auth_is_name(order.name)) {

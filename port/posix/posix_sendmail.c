@@ -7,6 +7,7 @@
 #include "posix_command.h"
 #include "posix_control.h"
 #include "posix_ids.h"
+#include "posix_outbox.h"
 #include "posix_submit.h"
 
 #include <sysexits.h>
@@ -216,6 +217,10 @@ static int deliver(const struct request *r, struct letter *l, int num_rcpts, cha
         return EX_USAGE;
     }
     for (int i = 0; i < num_rcpts && e == ERR_OK; i++) {
+        if (rcpts[i][0] == '-') {
+            posix_complain(rcpts[i], "options go before recipients");
+            return EX_USAGE;
+        }
         e = letter_add(l, slice_of_string(rcpts[i]));
     }
     if (e == ERR_OK) {
@@ -231,7 +236,19 @@ static int deliver(const struct request *r, struct letter *l, int num_rcpts, cha
         }
         return e == ERR_IO ? EX_IOERR : e == ERR_NO_MEMORY ? EX_OSERR : EX_DATAERR;
     }
-    return posix_submit(l);
+    int status = posix_submit(l);
+    if (!letter_waits(l)) {
+        return status;
+    }
+    int left = posix_outbox_put(l);
+    if (left == EX_OK && status != EX_TEMPFAIL) {
+        return status; /* what is wrong with the others */
+    }
+    if (left == EX_CONFIG) {
+        posix_complain(l->conf->submit_socket, "the server cannot take it now, and there is no "
+                                               "outbox_directory");
+    }
+    return left == EX_CONFIG ? EX_TEMPFAIL : left;
 }
 
 /* The commands of postern for what Sendmail has as options. */

@@ -193,16 +193,6 @@ static int dial(const struct conf *conf, int *out_fd)
     return e == ERR_OK ? EX_OK : EX_TEMPFAIL;
 }
 
-static bool some_wait(const struct letter *l)
-{
-    for (uint32_t i = 0; i < l->num_rcpts; i++) {
-        if (l->rcpts[i].state == LETTER_WAITING) {
-            return true;
-        }
-    }
-    return false;
-}
-
 int posix_submit(struct letter *l)
 {
     static struct submission s;
@@ -210,13 +200,16 @@ int posix_submit(struct letter *l)
                                     .tls = SMTP_CLIENT_TLS_NEVER};
     s.letter = l;
     s.status = dial(l->conf, &s.fd);
+    for (uint32_t i = 0; i < l->num_rcpts && s.status != EX_OK && s.status != EX_TEMPFAIL; i++) {
+        l->rcpts[i].state = LETTER_REFUSED;
+    }
     if (s.status != EX_OK) {
         return s.status;
     }
     smtp_client_begin(&s.client, &conf, buf_make(s.out, sizeof s.out));
     converse(&s);
     close(s.fd);
-    return s.status == EX_OK && some_wait(l) ? EX_TEMPFAIL : s.status;
+    return s.status == EX_OK && letter_waits(l) ? EX_TEMPFAIL : s.status;
 }
 
 /* Copies what there is; false at the end. */

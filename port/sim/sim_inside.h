@@ -40,6 +40,13 @@ struct sim_files {
     size_t num, cap;
 };
 
+struct sim_left;
+
+struct sim_outbox {
+    struct sim_left *first;
+    size_t at; /* read of it */
+};
+
 struct sim_net_host;
 struct sim_mail_host;
 
@@ -51,6 +58,7 @@ struct sim_host {
     struct sim_net_host *net;
     struct sim_mail_host *mail;
     struct sim_files files;
+    struct sim_outbox outbox;
     struct sim_log log;
     uint64_t seed; /* of its entropy */
     bool entropy_fails;
@@ -95,6 +103,10 @@ uint64_t sim_mailbox_next_ms(const struct sim_host *h);
 bool sim_mailbox_is_off(const struct sim_host *h);
 void sim_mailbox_crash(struct sim_host *h, enum sim_crash how);
 void sim_mailbox_kill(struct sim_host *h);
+
+/* sim_outbox.c */
+void sim_outbox_add_host(struct sim_host *h);
+void sim_outbox_free_host(struct sim_host *h);
 
 /* sim_files.c */
 void sim_files_add_host(struct sim_host *h);

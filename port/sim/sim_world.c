@@ -74,6 +74,7 @@ static void free_host(struct sim_host *h)
     sim_net_free_host(h);
     sim_mailbox_free_host(h);
     sim_files_free_host(h);
+    sim_outbox_free_host(h);
     sim_store_free(h->store);
     sim_log_clear(h);
     free(h->log.lines);
@@ -287,6 +288,7 @@ struct sim_host *sim_host_new(struct sim_world *w, const struct sim_store_conf *
     sim_net_add_host(h);
     sim_mailbox_add_host(h);
     sim_files_add_host(h);
+    sim_outbox_add_host(h);
     h->next = w->hosts;
     w->hosts = h;
     return h;

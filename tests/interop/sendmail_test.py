@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 
 import harness
-from harness import POSTERN, Server, check, check_equal, run, unpack
+from harness import POSTERN, Server, check, check_equal, run, unpack, wait_until
 
 HOST = "mail.test.example"
 
@@ -238,6 +238,7 @@ def test_refusals():
             (("-f", "a b", "alice@test.example"), "\nx\n", 64, "is no address"),
             (("-f",), "\nx\n", 64, "not understood"),
             (("-bd",), "", 64, "not understood"),
+            (("alice@test.example", "-f", "bob"), "\nx\n", 64, "-f: options go before recipients"),
             (("-N", "often", "alice@test.example"), "\nx\n", 64, "often"),
         ):
             status, out = s.run(*args, text=text)
@@ -263,6 +264,66 @@ def test_without_a_server():
         s.server.configure(submit_socket=None)
         status, out = run(s.sendmail, "-C", s.server.conf_path, "alice@test.example", text="x")
         check_equal(status, 78, out)
+
+
+# --- The outbox -----------------------------------------------------------------------------------
+
+
+def outbox_files(path):
+    return sorted(os.listdir(path)) if os.path.isdir(path) else []
+
+
+def test_outbox_keeps_until_the_server_is_back():
+    with Site() as s:
+        outbox = os.path.join(s.dir, "outbox")
+        s.server.configure(outbox_directory=outbox)
+        shutil.copy(s.server.conf_path, s.conf)
+        s.server.stop()
+        s.server.start()
+        check_equal(stat.S_IMODE(os.stat(outbox).st_mode), 0o3733, "the outbox's mode")
+        s.server.stop()
+        s.sends("-t", text="To: alice@test.example\nBcc: bob@test.example\nSubject: 1\n\nwaited\n")
+        s.sends("-f", "root@test.example", "nosuch@test.example", text="Subject: 2\n\nnobody's\n")
+        uids = [os.getuid()] * 2
+        if not not_root():
+            s.sends("alice@test.example", text="\nas nobody\n", uid=65534)
+            s.sends("-f", "root@test.example", "alice@test.example", text="\nforged\n", uid=65534)
+            uids += [65534] * 2
+        names = outbox_files(outbox)
+        check_equal(sorted(int(n.split(".")[0]) for n in names), sorted(uids), "whose files they are")
+        for name in names:
+            info = os.stat(os.path.join(outbox, name))
+            check_equal((info.st_uid, stat.S_IMODE(info.st_mode)), (int(name.split(".")[0]), 0o640), name)
+        s.server.start()
+        wait_until(lambda: not outbox_files(outbox), "the outbox to be empty")
+        heads = [head for head, _ in s.got("alice", len(uids) - 1)]
+        check("(local uid " in heads[0] and "bcc" not in heads[0].lower(), heads[0])
+        if os.geteuid() == 0:
+            senders = sorted(field(head, "Return-Path") for head in heads)
+            check_equal(senders, sorted([f"<root@{HOST}>"] + [f"<nobody@{HOST}>"] * 2), "senders")
+            check("nosuch@test.example" in s.got("root")[0][1], "the report")
+        check_equal(s.got("bob")[0][1], "waited\n", "Bcc")
+        s.sends("alice@test.example", text="\ndirectly\n")
+
+
+def test_outbox_is_bounded():
+    with Site() as s:
+        outbox = os.path.join(s.dir, "outbox")
+        s.server.configure(outbox_directory=outbox)
+        shutil.copy(s.server.conf_path, s.conf)
+        s.server.stop()
+        status, out = s.run("alice@test.example", text="\nx\n")
+        check_equal(status, 75, "without a directory: " + out)
+        s.server.start()
+        s.server.stop()
+        for i in range(100):
+            s.sends("alice@test.example", text=f"\n{i}\n")
+        status, out = s.run("alice@test.example", text="\none too many\n")
+        check_equal(status, 75, out)
+        check("too many messages of yours wait there" in out, out)
+        check_equal(len(outbox_files(outbox)), 100, "files")
+        s.server.start()
+        check_equal(len(s.server.messages("alice", 100)), 100, "messages")
 
 
 # --- Users ----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
  * as itself, to whatever domain, and takes no more than its share. */
 #include "mta_inside.h"
 #include "mta_site.h"
+#include "outbox.h"
 
 #define SOCKET "/run/submit"
 
@@ -234,7 +235,254 @@ static void test_reload_opens_and_closes(void)
     site_close(&site);
 }
 
+/* --- The outbox ------------------------------------------------------------------------------ */
+
+#define OUTBOX_CONF "outbox_directory = /outbox\n"
+
+/* Leaves a message; rcpts: addresses with a space between them. */
+static void leave(const struct port_user *who, const char *sender, const char *rcpts,
+                  struct slice content)
+{
+    static uint8_t bytes[400000];
+    struct buf b = buf_make(bytes, sizeof bytes);
+    struct envelope_params params = {.flags = ENVELOPE_8BITMIME};
+    struct slice rest = slice_of_string(rcpts);
+    buf_put_string(&b, OUTBOX_MAGIC);
+    struct buf length = buf_make(b.ptr + b.len, 4);
+    buf_put_be(&b, 4, 0);
+    size_t begin = b.len;
+    CHECK_EQ(envelope_put_head(&b, slice_of_string(sender), &params), ERR_OK);
+    while (rest.len > 0) {
+        const uint8_t *space = memchr(rest.ptr, ' ', rest.len);
+        struct envelope_entry entry = {.kind = ENVELOPE_RCPT};
+        slice_take(&rest, space != NULL ? (size_t)(space - rest.ptr) : rest.len,
+                   &entry.rcpt.address);
+        slice_skip(&rest, 1);
+        CHECK_EQ(envelope_put(&b, &entry), ERR_OK);
+    }
+    CHECK(buf_put_be(&length, 4, b.len - begin));
+    CHECK(buf_put(&b, content));
+    sim_outbox_put(site.host, who, buf_slice(&b));
+}
+
+static void leave_text(const struct port_user *who, const char *sender, const char *rcpts,
+                       const char *content)
+{
+    leave(who, sender, rcpts, slice_of_string(content));
+}
+
+static void open_outbox_site(const char *more)
+{
+    char text[2048];
+    site_open(&site, 1, NULL);
+    snprintf(text, sizeof text, "%s" OUTBOX_CONF "%s", site_conf, more);
+    sim_files_put_string(site.host, SITE_CONF, text);
+}
+
+static struct slice first_mail(const char *maildir)
+{
+    const char *name;
+    struct slice bytes = {NULL, 0};
+    CHECK(sim_mailbox_file(site.host, maildir, SIM_NEW, 0, &name, &bytes));
+    return bytes;
+}
+
+static bool holds(struct slice text, const char *part)
+{
+    return memmem(text.ptr, text.len, part, strlen(part)) != NULL;
+}
+
+/* What waited is taken in at the start, and what comes later from time to time. */
+static void test_outbox_is_taken_in(void)
+{
+    open_outbox_site("");
+    leave_text(&joe, "joe@mx.example", "joe@example.org ann@example.org",
+               "Subject: x\r\n\r\nmark 000001\r\n");
+    site_start(&site);
+    CHECK(site_settle(&site, 2000));
+    CHECK_EQ(site_copies(&site, 1), 1);
+    CHECK_EQ(sim_mailbox_num(site.host, "/mail/ann", SIM_NEW), 1);
+    struct slice mail = first_mail(SITE_MAILDIR);
+    CHECK(holds(mail, "Received: from localhost (local uid 1000)\n\tby mx.example with ESMTP"));
+    CHECK(holds(mail, "Return-Path: <joe@mx.example>\n"));
+    CHECK(holds(mail, "\nDate: ") && holds(mail, "\nMessage-ID: <"));
+    CHECK_EQ(sim_log_count(site.host, "peer=local uid=1000 result=accepted"), 1);
+    leave_text(&ann, "", "joe@example.org", "\r\nmark 000002\r\n");
+    leave_text(&ann, "ann@mx.example", "joe@example.org", "\r\nmark 000003\r\n");
+    CHECK(site_settle(&site, 2000));
+    CHECK_EQ(site_copies(&site, 2), 1);
+    CHECK_EQ(site_copies(&site, 3), 1);
+    CHECK_EQ(sim_outbox_num(site.host), 0);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
+/* Its owner is known, whatever the file says. */
+static void test_outbox_believes_the_owner(void)
+{
+    open_outbox_site("trusted_users = boss\n");
+    leave_text(&joe, "ann@mx.example", "joe@example.org", "\r\nmark 000001\r\n");
+    leave_text(&joe, "no address", "joe@example.org", "\r\nmark 000002\r\n");
+    leave_text(&boss, "ann@mx.example", "ann@example.org", "\r\nmark 000003\r\n");
+    site_start(&site);
+    CHECK(site_settle(&site, 2000));
+    CHECK_EQ(sim_mailbox_num(site.host, SITE_MAILDIR, SIM_NEW), 2);
+    CHECK(holds(first_mail(SITE_MAILDIR), "Return-Path: <joe@mx.example>\n"));
+    CHECK(holds(first_mail("/mail/ann"), "Return-Path: <ann@mx.example>\n"));
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
+static void test_outbox_refuses_nonsense(void)
+{
+    static const char *const contents[] = {"bare\nlf\r\n", "bare\rcr\r\n", "no end"};
+    static const char *const files[] = {"", "postern-outbox 1\n", "postern-outbox 2\n\0\0\0\0",
+                                        "\177ELF and so on, and a good deal more of it"};
+    char long_line[1200];
+    open_outbox_site("");
+    for (size_t i = 0; i < 3; i++) {
+        leave_text(&joe, "joe@mx.example", "joe@example.org", contents[i]);
+    }
+    leave_text(&joe, "joe@mx.example", "joe@example.org", "nul");
+    leave(&joe, "joe@mx.example", "joe@example.org", slice_make("a\0b\r\n", 5));
+    leave_text(&joe, "joe@mx.example", "not-an-address", "\r\n");
+    leave_text(&joe, "joe@mx.example", "", "\r\n");
+    memset(long_line, 'x', sizeof long_line);
+    memcpy(long_line + sizeof long_line - 3, "\r\n", 3);
+    leave_text(&joe, "joe@mx.example", "joe@example.org", long_line);
+    for (size_t i = 0; i < 4; i++) {
+        sim_outbox_put(site.host, &joe, slice_of_string(files[i]));
+    }
+    sim_outbox_put(site.host, &joe,
+                   slice_make("postern-outbox 1\n\0\0\0\x10V\0\1\3xxxxxxxxxxxxxxxxxxxx", 41));
+    size_t num = sim_outbox_num(site.host);
+    leave_text(&joe, "joe@mx.example", "joe@example.org", "\r\nmark 000001\r\n");
+    site_start(&site);
+    CHECK(site_settle(&site, 4000));
+    CHECK_EQ(sim_log_count(site.host, "warning outbox uid=1000 result=refused"), num);
+    CHECK_EQ(sim_outbox_num(site.host), 0);
+    CHECK_EQ(sim_mailbox_num(site.host, SITE_MAILDIR, SIM_NEW), 1);
+    CHECK_EQ(site_copies(&site, 1), 1);
+    CHECK_EQ(site.mta->txns.num_used, 0);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
+/* A recipient that is none is told to the sender, who has long had its exit status. */
+static void test_outbox_bounces(void)
+{
+    open_outbox_site("");
+    leave_text(&joe, "joe@example.org", "nosuch@example.org", "Subject: lost\r\n\r\nx\r\n");
+    site_start(&site);
+    CHECK(site_settle(&site, 4000));
+    CHECK_EQ(sim_outbox_num(site.host), 0);
+    CHECK_EQ(sim_mailbox_num(site.host, SITE_MAILDIR, SIM_NEW), 1);
+    struct slice mail = first_mail(SITE_MAILDIR);
+    CHECK(holds(mail, "Return-Path: <>\n"));
+    CHECK(holds(mail, "nosuch@example.org"));
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
+/* Large ones go in piece by piece, while others are served. */
+static void test_outbox_takes_large_ones(void)
+{
+    static char content[300000];
+    size_t len = 0;
+    while (len + 100 < sizeof content) {
+        len += (size_t)snprintf(content + len, 100, "%s%060zu\r\n", len == 0 ? "\r\n" : "", len);
+    }
+    open_outbox_site("");
+    leave_text(&joe, "joe@mx.example", "joe@example.org", content);
+    site_start(&site);
+    client_connect(&site, &plain, 7, 1, 500);
+    CHECK(site_run(&site, &plain, 1, 2000));
+    CHECK_EQ(site.num_acked, 1);
+    CHECK(site_settle(&site, 4000));
+    CHECK_EQ(sim_mailbox_num(site.host, SITE_MAILDIR, SIM_NEW), 2);
+    size_t longest = 0;
+    for (size_t i = 0; i < 2; i++) {
+        const char *name;
+        struct slice mail;
+        CHECK(sim_mailbox_file(site.host, SITE_MAILDIR, SIM_NEW, i, &name, &mail));
+        longest = mail.len > longest ? mail.len : longest;
+    }
+    CHECK(longest > len - len / 62);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
+/* Whatever moment the power goes: never lost, and twice only if it went between the two. */
+static void test_outbox_survives_crashes(void)
+{
+    uint64_t num_ops = 1;
+    for (uint64_t op = 0; op <= num_ops; op++) {
+        struct sim_store_conf conf = {.sync_ms = 5};
+        struct sim_store_counts counts;
+        char text[2048];
+        site_open(&site, 1 + op, &conf);
+        snprintf(text, sizeof text, "%s" OUTBOX_CONF, site_conf);
+        sim_files_put_string(site.host, SITE_CONF, text);
+        leave_text(&joe, "joe@mx.example", "joe@example.org", "\r\nmark 000001\r\n");
+        sim_store_set_power_off(sim_host_store(site.host), op);
+        site_start(&site);
+        for (int i = 0; i < 300 && !sim_host_is_off(site.host); i++) {
+            mta_step(site.mta);
+        }
+        if (op == 0) {
+            sim_store_counts_of(sim_host_store(site.host), &counts);
+            num_ops = counts.num_ops;
+        }
+        site_drop(&site);
+        sim_host_crash(site.host, SIM_CRASH_LOSE);
+        sim_store_set_power_off(sim_host_store(site.host), 0);
+        site_start(&site);
+        CHECK(site_settle(&site, 20000));
+        CHECK_EQ(sim_outbox_num(site.host), 0);
+        uint32_t num = site_copies(&site, 1);
+        CHECK(num == 1 || num == 2);
+        site_close(&site);
+    }
+    CHECK(num_ops > 3);
+}
+
+static void test_outbox_waits_for_the_spool(void)
+{
+    char text[2048];
+    open_outbox_site("");
+    snprintf(text, sizeof text, "%s" OUTBOX_CONF, site_conf);
+    memcpy(strstr(text, "spool_size = 16M"), "spool_size =  8M", 16);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    static char content[300000];
+    memset(content, 0, sizeof content);
+    for (size_t len = 0; len + 100 < sizeof content;) {
+        len += (size_t)snprintf(content + len, 100, "%s%060zu\r\n", len == 0 ? "\r\n" : "", len);
+    }
+    for (int i = 0; i < 30; i++) {
+        leave_text(&joe, "joe@mx.example", "joe@example.org", content);
+    }
+    sim_mailbox_fail_begin(site.host, 1, 1000, ERR_NO_SPACE);
+    site_start(&site);
+    CHECK(site_settle(&site, 20000));
+    CHECK(sim_outbox_num(site.host) > 0);
+    CHECK(sim_log_count(site.host, "outbox uid=1000 result=deferred") > 0);
+    sim_mailbox_fail_begin(site.host, 0, 0, ERR_OK);
+    for (int i = 0; i < 60 && sim_outbox_num(site.host) > 0; i++) {
+        CHECK(site_settle(&site, 20000));
+    }
+    CHECK_EQ(sim_outbox_num(site.host), 0);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
+    {"outbox-is-taken-in", test_outbox_is_taken_in},
+    {"outbox-believes-the-owner", test_outbox_believes_the_owner},
+    {"outbox-refuses-nonsense", test_outbox_refuses_nonsense},
+    {"outbox-bounces", test_outbox_bounces},
+    {"outbox-takes-large-ones", test_outbox_takes_large_ones},
+    {"outbox-survives-crashes", test_outbox_survives_crashes},
+    {"outbox-waits-for-the-spool", test_outbox_waits_for_the_spool},
     {"mail-is-taken-and-says-who", test_mail_is_taken_and_says_who},
     {"users-send-as-themselves", test_users_send_as_themselves},
     {"users-may-relay", test_users_may_relay},

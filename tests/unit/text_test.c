@@ -325,16 +325,16 @@ static void test_parse_hex(void)
     }
 }
 
-static void test_ascii(void)
+static void test_8bit(void)
 {
     uint8_t letters[40];
     memset(letters, 'a', sizeof letters);
     for (size_t len = 0; len <= sizeof letters; len++) {
-        CHECK(text_is_ascii(slice_make(letters, len)));
+        CHECK(!text_is_8bit(slice_make(letters, len)));
         for (size_t at = 0; at < len; at++) {
             letters[at] = 0x80;
-            CHECK(!text_is_ascii(slice_make(letters, len)));
-            CHECK(text_is_ascii(slice_make(letters, at)));
+            CHECK(text_is_8bit(slice_make(letters, len)));
+            CHECK(!text_is_8bit(slice_make(letters, at)));
             letters[at] = 0x7f;
         }
     }
@@ -372,7 +372,7 @@ static const struct test_case cases[] = {
     {"parse_time", test_parse_time},
     {"parse_time_truncated", test_parse_time_truncated},
     {"parse_hex", test_parse_hex},
-    {"ascii", test_ascii},
+    {"8bit", test_8bit},
     {"cut_last", test_cut_last},
 };
 

@@ -1,0 +1,204 @@
+/* The server's side of the outbox: see posix_outbox.h.
+ *
+ * The directory is the server's and sticky: users make files in it, and cannot list it or touch
+ * those of others. It hands its group on, so that a server that is not root can read what is left
+ * there; with a group of users only root can, as they shall not read each other's.
+ *
+ * A name is worth nothing by itself: a file counts as somebody's only if that user owns it and it
+ * has no other name, as a link to another's file would. */
+#include "posix_outbox.h"
+
+#include "outbox.h"
+#include "posix_dir.h"
+#include "posix_err.h"
+#include "posix_ids.h"
+#include "text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NEW_S 3600 /* so long may writing a file take */
+
+/* setgid and sticky; the rest below */
+#define MODE_OF_ALL   03733
+#define MODE_OF_GROUP 01730
+
+static enum err set_mode(int fd, const char *group)
+{
+    uint32_t gid = (uint32_t)getegid();
+    if (group[0] != '\0' && !posix_id_number(&gid, POSIX_GROUPS_FILE, group)) {
+        return ERR_MALFORMED;
+    }
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        return posix_err(errno);
+    }
+    if (st.st_uid != geteuid()) {
+        return ERR_DENIED;
+    }
+    if (fchown(fd, (uid_t)-1, (gid_t)gid) != 0 ||
+        fchmod(fd, group[0] != '\0' ? MODE_OF_GROUP : MODE_OF_ALL) != 0) {
+        return posix_err(errno);
+    }
+    return ERR_OK;
+}
+
+static enum err outbox_open(void *ctx, const char *path, const char *group)
+{
+    struct posix_outbox *o = ctx;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return posix_err(errno);
+    }
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return posix_err(errno);
+    }
+    enum err e = set_mode(fd, group);
+    if (e != ERR_OK) {
+        close(fd);
+        return e;
+    }
+    posix_outbox_close(o);
+    o->dir_fd = fd;
+    return ERR_OK;
+}
+
+/* UID.NUMBER */
+static bool parse_name(struct slice name, uint32_t *out_uid)
+{
+    const uint8_t *dot = memchr(name.ptr, '.', name.len);
+    struct slice uid_text, number_text = name;
+    uint64_t uid, number;
+    if (dot == NULL || name.len >= POSIX_OUTBOX_NAME_CAP) {
+        return false;
+    }
+    (void)slice_take(&number_text, (size_t)(dot - name.ptr), &uid_text);
+    (void)slice_skip(&number_text, 1);
+    if (!text_parse_u64(uid_text, UINT32_MAX - 1, &uid) ||
+        !text_parse_u64(number_text, OUTBOX_FILES_MAX - 1, &number)) {
+        return false;
+    }
+    *out_uid = (uint32_t)uid;
+    return true;
+}
+
+/* ERR_OK: taken. ERR_AGAIN: not yet a whole one. ERR_MALFORMED: nobody's. */
+static enum err take_file(struct posix_outbox *o, const char *name, const struct stat *st)
+{
+    struct slice text = slice_of_string(name);
+    bool is_new = time(NULL) - st->st_mtime < NEW_S;
+    if (!S_ISREG(st->st_mode) || !parse_name(text, &o->uid) || st->st_uid != o->uid ||
+        st->st_nlink != 1) {
+        bool may_become = S_ISREG(st->st_mode) && is_new && (name[0] == '.' || st->st_nlink == 2);
+        return may_become ? ERR_AGAIN : ERR_MALFORMED;
+    }
+    struct stat opened;
+    int fd = openat(o->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) { /* one that its owner keeps from us holds nobody else up */
+        return errno == EACCES || errno == ENOENT ? ERR_AGAIN : posix_err(errno);
+    }
+    if (fstat(fd, &opened) != 0 || opened.st_ino != st->st_ino || opened.st_dev != st->st_dev ||
+        opened.st_uid != o->uid || opened.st_nlink != 1) {
+        close(fd);
+        return ERR_AGAIN;
+    }
+    o->fd = fd;
+    o->len = (uint64_t)opened.st_size;
+    memcpy(o->name, name, text.len + 1);
+    return ERR_OK;
+}
+
+struct search {
+    struct posix_outbox *o;
+    enum err err;
+};
+
+static bool look_at(void *ctx, const char *name)
+{
+    struct search *s = ctx;
+    struct stat st;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+        fstatat(s->o->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        return true;
+    }
+    enum err e = take_file(s->o, name, &st);
+    if (e == ERR_MALFORMED) {
+        (void)unlinkat(s->o->dir_fd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
+    } else if (e != ERR_AGAIN) {
+        s->err = e;
+    }
+    return e == ERR_MALFORMED || e == ERR_AGAIN;
+}
+
+static enum err outbox_take(void *ctx, struct port_user *out_owner, uint64_t *out_len)
+{
+    struct posix_outbox *o = ctx;
+    struct search s = {o, ERR_EOF};
+    if (o->dir_fd == 0 || o->fd != 0) {
+        return ERR_WRONG_STATE;
+    }
+    enum err e = posix_dir_each(o->dir_fd, look_at, &s);
+    out_owner->uid = o->uid;
+    if (s.err == ERR_OK) {
+        posix_id_name(out_owner->name, POSIX_USERS_FILE, o->uid);
+        *out_len = o->len;
+    } else {
+        out_owner->name[0] = '\0';
+    }
+    return e == ERR_OK ? s.err : e;
+}
+
+static enum err outbox_read(void *ctx, size_t *out_len, uint8_t *into, size_t cap)
+{
+    struct posix_outbox *o = ctx;
+    *out_len = 0;
+    while (*out_len < cap) {
+        ssize_t len = read(o->fd, into + *out_len, cap - *out_len);
+        if (len < 0 && errno == EINTR) {
+            continue;
+        }
+        if (len <= 0) {
+            return len < 0 ? posix_err(errno) : ERR_MALFORMED; /* its owner has cut it off */
+        }
+        *out_len += (size_t)len;
+    }
+    return ERR_OK;
+}
+
+static enum err outbox_end(void *ctx, bool removes)
+{
+    struct posix_outbox *o = ctx;
+    enum err e = ERR_OK;
+    close(o->fd);
+    o->fd = 0;
+    if (removes && (unlinkat(o->dir_fd, o->name, 0) != 0 || fsync(o->dir_fd) != 0)) {
+        e = posix_err(errno);
+    }
+    return e;
+}
+
+void posix_outbox_port(struct posix_outbox *o, struct port_outbox *out)
+{
+    *out = (struct port_outbox){
+        .ctx = o,
+        .open = outbox_open,
+        .take = outbox_take,
+        .read = outbox_read,
+        .end = outbox_end,
+    };
+}
+
+void posix_outbox_close(struct posix_outbox *o)
+{
+    if (o->fd != 0) {
+        close(o->fd);
+    }
+    if (o->dir_fd != 0) {
+        close(o->dir_fd);
+    }
+    o->fd = 0;
+    o->dir_fd = 0;
+}

@@ -1,0 +1,115 @@
+/* A command's side of the outbox: see posix_outbox.h. The file is whole and on the disk before it
+ * has its name; a name is free if linking to it succeeds. */
+#include "envelope.h"
+#include "outbox.h"
+#include "posix_command.h"
+#include "posix_outbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* Head, sender, recipients. */
+static bool put_head(struct buf *b, const struct letter *l)
+{
+    struct envelope_params params = {
+        .flags = (uint8_t)((l->is_8bit ? ENVELOPE_8BITMIME : 0) |
+                           (l->is_smtputf8 ? ENVELOPE_SMTPUTF8 : 0) |
+                           (l->ret == NULL     ? 0
+                            : l->ret[0] == 'F' ? ENVELOPE_RET_FULL
+                                               : ENVELOPE_RET_HDRS)),
+        .envid = l->envid,
+    };
+    buf_put_string(b, OUTBOX_MAGIC);
+    struct buf length = buf_make(b->ptr + b->len, 4);
+    buf_put_be(b, 4, 0);
+    size_t begin = b->len;
+    bool fits = envelope_put_head(b, l->sender, &params) == ERR_OK;
+    for (uint32_t i = 0; i < l->num_rcpts && fits; i++) {
+        struct envelope_entry entry = {.kind = ENVELOPE_RCPT};
+        entry.rcpt.address = letter_address(l, i);
+        entry.rcpt.notify = l->notify;
+        fits = l->rcpts[i].state != LETTER_WAITING || envelope_put(b, &entry) == ERR_OK;
+    }
+    return fits && buf_put_be(&length, 4, b->len - begin);
+}
+
+static bool write_all(int fd, struct slice bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t len = write(fd, bytes.ptr, bytes.len);
+        if (len <= 0 && errno != EINTR) {
+            return false;
+        }
+        (void)slice_skip(&bytes, len > 0 ? (size_t)len : 0);
+    }
+    return true;
+}
+
+/* ERR_OK once the file has a name of its own. */
+static enum err publish(int dir_fd, const char *from)
+{
+    char name[POSIX_OUTBOX_NAME_CAP];
+    for (unsigned i = 0; i < OUTBOX_FILES_MAX; i++) {
+        struct buf b = buf_make(name, sizeof name);
+        text_put_u64(&b, (uint64_t)getuid());
+        buf_put_string(&b, ".");
+        text_put_u64(&b, i);
+        buf_end_string(&b);
+        if (linkat(dir_fd, from, dir_fd, name, 0) == 0) {
+            return ERR_OK;
+        }
+        if (errno != EEXIST) {
+            return ERR_IO;
+        }
+    }
+    return ERR_FULL;
+}
+
+static enum err put_file(int dir_fd, const char *name, struct slice head, const struct letter *l)
+{
+    /* Others cannot list the directory; where its group is that of users, nor may they read. */
+    mode_t mode = l->conf->submit_socket_group[0] != '\0' ? 0600 : 0640;
+    int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0) {
+        return errno == EACCES || errno == EPERM ? ERR_DENIED : ERR_IO;
+    }
+    bool is_written =
+        fchmod(fd, mode) == 0 && write_all(fd, head) && write_all(fd, l->content) && fsync(fd) == 0;
+    enum err e = close(fd) == 0 && is_written ? publish(dir_fd, name) : ERR_IO;
+    (void)unlinkat(dir_fd, name, 0);
+    return e;
+}
+
+int posix_outbox_put(const struct letter *l)
+{
+    static uint8_t
+        head_bytes[OUTBOX_HEAD_LEN + 1024 + LETTER_RCPTS_MAX * 16 + LETTER_ADDRESSES_LEN];
+    struct buf head = buf_make(head_bytes, sizeof head_bytes);
+    const char *path = l->conf->outbox_directory;
+    char name[POSIX_OUTBOX_NAME_CAP];
+    struct buf b = buf_make(name, sizeof name);
+    if (path[0] == '\0') {
+        return EX_CONFIG;
+    }
+    buf_put_string(&b, ".");
+    text_put_u64(&b, (uint64_t)getpid());
+    buf_put_string(&b, ".");
+    text_put_u64(&b, (uint64_t)getuid());
+    buf_end_string(&b);
+    int dir_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0 || !put_head(&head, l)) {
+        posix_complain(path, dir_fd < 0 ? "cannot be opened" : "the envelope is too large");
+        return dir_fd < 0 ? EX_TEMPFAIL : EX_DATAERR;
+    }
+    enum err e = put_file(dir_fd, name, buf_slice(&head), l);
+    close(dir_fd);
+    if (e == ERR_OK) {
+        return EX_OK;
+    }
+    posix_complain(path, e == ERR_FULL ? "too many messages of yours wait there" : err_name(e));
+    return e == ERR_IO ? EX_IOERR : EX_TEMPFAIL;
+}

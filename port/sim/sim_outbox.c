@@ -1,0 +1,95 @@
+/* The outbox in memory: see sim_files.h. */
+#include "sim_inside.h"
+
+#include <stdlib.h>
+
+struct sim_left {
+    struct sim_left *next;
+    struct port_user owner;
+    size_t len;
+    uint8_t bytes[];
+};
+
+void sim_outbox_put(struct sim_host *h, const struct port_user *owner, struct slice bytes)
+{
+    struct sim_left *left = sim_alloc(sizeof *left + bytes.len);
+    struct sim_left **last = &h->outbox.first;
+    left->owner = *owner;
+    left->len = bytes.len;
+    memcpy(left->bytes, bytes.ptr, bytes.len);
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = left;
+}
+
+size_t sim_outbox_num(const struct sim_host *h)
+{
+    size_t num = 0;
+    for (const struct sim_left *left = h->outbox.first; left != NULL; left = left->next) {
+        num++;
+    }
+    return num;
+}
+
+static enum err outbox_open(void *ctx, const char *path, const char *group)
+{
+    (void)ctx;
+    (void)group;
+    return strncmp(path, "/nonexistent", 12) == 0 ? ERR_ABSENT : ERR_OK;
+}
+
+static enum err outbox_take(void *ctx, struct port_user *out_owner, uint64_t *out_len)
+{
+    struct sim_host *h = ctx;
+    if (h->outbox.first == NULL) {
+        return ERR_EOF;
+    }
+    h->outbox.at = 0;
+    *out_owner = h->outbox.first->owner;
+    *out_len = h->outbox.first->len;
+    return ERR_OK;
+}
+
+static enum err outbox_read(void *ctx, size_t *out_len, uint8_t *into, size_t cap)
+{
+    struct sim_host *h = ctx;
+    const struct sim_left *left = h->outbox.first;
+    *out_len = 0;
+    if (left->len - h->outbox.at < cap) {
+        return ERR_MALFORMED;
+    }
+    memcpy(into, left->bytes + h->outbox.at, cap);
+    h->outbox.at += cap;
+    *out_len = cap;
+    return ERR_OK;
+}
+
+static enum err outbox_end(void *ctx, bool removes)
+{
+    struct sim_host *h = ctx;
+    struct sim_left *left = h->outbox.first;
+    if (removes) {
+        h->outbox.first = left->next;
+        free(left);
+    }
+    return ERR_OK;
+}
+
+void sim_outbox_add_host(struct sim_host *h)
+{
+    h->port.outbox = (struct port_outbox){
+        .ctx = h,
+        .open = outbox_open,
+        .take = outbox_take,
+        .read = outbox_read,
+        .end = outbox_end,
+    };
+}
+
+void sim_outbox_free_host(struct sim_host *h)
+{
+    while (h->outbox.first != NULL) {
+        (void)outbox_end(h, true);
+    }
+}

@@ -1,0 +1,158 @@
+/* The outbox on the port to Linux: its modes, and that no file in it counts but one that is its
+ * owner's for sure. */
+#include "posix/posix_outbox.h"
+#include "test.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct posix_outbox outbox;
+static struct port_outbox port;
+static struct port_user owner;
+static uint64_t len;
+static char dir[64];
+
+static bool start(const char *group)
+{
+    memset(&outbox, 0, sizeof outbox);
+    posix_outbox_port(&outbox, &port);
+    snprintf(dir, sizeof dir, "build/posix_outbox.%ld", (long)getpid());
+    (void)mkdir("build", 0777);
+    enum err e = port.open(port.ctx, dir, group);
+    CHECK_EQ(e, ERR_OK);
+    return e == ERR_OK;
+}
+
+static void end(void)
+{
+    posix_outbox_close(&outbox);
+    CHECK_EQ(rmdir(dir), 0);
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+static const char *own_name(uint32_t number)
+{
+    static char name[32];
+    snprintf(name, sizeof name, "%u.%u", (unsigned)getuid(), number);
+    return name;
+}
+
+static void put(const char *name, const char *text)
+{
+    int fd = open(path_of(name), O_WRONLY | O_CREAT | O_TRUNC, 0640);
+    CHECK(fd >= 0);
+    CHECK_EQ(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static bool exists(const char *name)
+{
+    struct stat st;
+    return lstat(path_of(name), &st) == 0;
+}
+
+static void make_old(const char *name)
+{
+    struct timespec times[2] = {{.tv_sec = time(NULL) - 7200}, {.tv_sec = time(NULL) - 7200}};
+    CHECK_EQ(utimensat(AT_FDCWD, path_of(name), times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void modes_are_as_stated(void)
+{
+    struct stat st;
+    char group[16];
+    if (!start("")) {
+        return;
+    }
+    CHECK_EQ(stat(dir, &st), 0);
+    CHECK_EQ(st.st_mode & 07777, 03733);
+    snprintf(group, sizeof group, "%u", (unsigned)getgid());
+    CHECK_EQ(port.open(port.ctx, dir, group), ERR_OK);
+    CHECK_EQ(stat(dir, &st), 0);
+    CHECK_EQ(st.st_mode & 07777, 01730);
+    CHECK_EQ(port.open(port.ctx, dir, "no such group"), ERR_MALFORMED);
+    CHECK_EQ(port.open(port.ctx, "/nonexistent/outbox", ""), ERR_ABSENT);
+    end();
+}
+
+static void files_are_taken_and_removed(void)
+{
+    uint8_t bytes[8];
+    size_t got;
+    if (!start("")) {
+        return;
+    }
+    CHECK_EQ(port.take(port.ctx, &owner, &len), ERR_EOF);
+    put(own_name(7), "12345");
+    CHECK_EQ(port.take(port.ctx, &owner, &len), ERR_OK);
+    CHECK_EQ(owner.uid, getuid());
+    CHECK_EQ(len, 5);
+    CHECK_EQ(port.take(port.ctx, &owner, &len), ERR_WRONG_STATE);
+    CHECK_EQ(port.read(port.ctx, &got, bytes, 3), ERR_OK);
+    CHECK_TEXT(slice_make(bytes, got), "123");
+    CHECK_EQ(port.read(port.ctx, &got, bytes, 2), ERR_OK);
+    CHECK_TEXT(slice_make(bytes, got), "45");
+    CHECK_EQ(port.read(port.ctx, &got, bytes, 1), ERR_MALFORMED);
+    CHECK_EQ(port.end(port.ctx, false), ERR_OK);
+    CHECK(exists(own_name(7)));
+    CHECK_EQ(port.take(port.ctx, &owner, &len), ERR_OK);
+    CHECK_EQ(port.end(port.ctx, true), ERR_OK);
+    CHECK(!exists(own_name(7)));
+    end();
+}
+
+/* Everything that is not surely somebody's goes, what may become so is left while it is new. */
+static void other_files_do_not_count(void)
+{
+    static const char *const names[] = {"message",      "0",     "0.",   ".0", "00.1x",
+                                        "4294967295.1", "0.100", "1.2.3"};
+    char other[32];
+    if (!start("")) {
+        return;
+    }
+    snprintf(other, sizeof other, "%u.1", (unsigned)getuid() + 1);
+    put(other, "not that user's");
+    CHECK_EQ(symlink("/etc/passwd", path_of(own_name(1))), 0);
+    CHECK_EQ(mkfifo(path_of(own_name(2)), 0600), 0);
+    CHECK_EQ(mkdir(path_of(own_name(3)), 0700), 0);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        put(names[i], "x");
+        make_old(names[i]);
+    }
+    put(".4711.0", "being written");
+    put(own_name(4), "has two names");
+    CHECK_EQ(link(path_of(own_name(4)), "build/posix_outbox_link"), 0);
+    CHECK_EQ(port.take(port.ctx, &owner, &len), ERR_EOF);
+    CHECK(!exists(other));
+    for (uint32_t i = 1; i <= 3; i++) {
+        CHECK(!exists(own_name(i)));
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        CHECK(!exists(names[i]));
+    }
+    CHECK(exists(".4711.0"));
+    CHECK(exists(own_name(4)));
+    make_old(".4711.0");
+    make_old(own_name(4));
+    CHECK_EQ(port.take(port.ctx, &owner, &len), ERR_EOF);
+    CHECK(!exists(".4711.0"));
+    CHECK(!exists(own_name(4)));
+    CHECK_EQ(unlink("build/posix_outbox_link"), 0);
+    end();
+}
+
+static const struct test_case cases[] = {
+    {"modes_are_as_stated", modes_are_as_stated},
+    {"files_are_taken_and_removed", files_are_taken_and_removed},
+    {"other_files_do_not_count", other_files_do_not_count},
+};
+
+TEST_MAIN(cases)
