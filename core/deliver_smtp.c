@@ -254,6 +254,15 @@ enum deliver_smtp_may deliver_smtp_may_start(const struct deliver_smtp *d,
     return may;
 }
 
+void deliver_smtp_hurry(struct deliver_smtp *d)
+{
+    uint32_t cursor = 0;
+    struct remote_dest *dest;
+    while ((dest = pool_each(&d->dests, &cursor)) != NULL) {
+        dest->until_ms = 0;
+    }
+}
+
 static uint16_t copy_text(uint8_t *to, size_t cap, struct slice text)
 {
     size_t len = text.len < cap ? text.len : cap;

@@ -165,16 +165,6 @@ static enum turn is_ready(struct deliver_smtp *d, struct remote_conn *c)
 
 /* --- What the engine asks for ----------------------------------------------------------------- */
 
-static bool is_ascii(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] >= 0x80) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Leaves the next recipient out of the transaction, for good. */
 static void skip_rcpt(struct remote_conn *c, enum deliver_reason why)
 {
@@ -205,7 +195,7 @@ static void give_rcpt(struct deliver_smtp *d, struct remote_conn *c)
         .notify = entry.rcpt.notify,
         .orcpt = entry.rcpt.orcpt,
     };
-    if (!c->job->is_smtputf8 && !is_ascii(rcpt.address)) {
+    if (!c->job->is_smtputf8 && text_is_8bit(rcpt.address)) {
         skip_rcpt(c, DELIVER_ADDRESS_UTF8);
     } else if (!smtp_client_rcpt(&c->client, &rcpt)) {
         skip_rcpt(c, DELIVER_BAD_ADDRESS);
