@@ -127,7 +127,7 @@ static void storm(bool is_sudden, uint32_t num_hours, uint32_t num_filler)
     CHECK(world_run(w, 10 * HOUR_MS, 1000000));
     check_limit();
     uint32_t num_deferred = (uint32_t)sim_log_count(w->host, "result=deferred reason=full");
-    CHECK((num_deferred > 0) == (is_sudden && num_filler == 0));
+    CHECK(num_deferred > 0 || !is_sudden || num_filler != 0);
     if (num_hours > 130) { /* reports have expired meanwhile and made room */
         CHECK(sim_log_count(w->host, "result=dropped reason=null-sender") > 0);
     }

@@ -230,6 +230,13 @@ static inline void far_give(struct deliver_smtp *d, struct smtp_job *job)
     ((struct far_job *)(void *)((uint8_t *)job - offsetof(struct far_job, job)))->is_used = false;
 }
 
+static inline void far_hurry(struct deliver_smtp *d)
+{
+    for (uint32_t i = 0; i < d->num_fars; i++) {
+        d->fars[i].back_off_until_ms = 0;
+    }
+}
+
 static inline uint64_t far_next_ms(const struct deliver_smtp *d)
 {
     uint64_t next_ms = UINT64_MAX;
@@ -264,7 +271,7 @@ static inline struct queue_world *world_new(uint64_t seed, const struct sim_stor
     w->scratch = malloc(WORLD_SCRATCH);
     w->spool_conf = (struct spool_conf){.segment_len = 256 * 1024,
                                         .size_limit = 16u * 256 * 1024,
-                                        .max_messages = 2000,
+                                        .max_messages = 2100,
                                         .max_txns = 20,
                                         .reserved_len = 128 * 1024};
     w->limits = (struct queue_limits){.num_messages = 2000,
@@ -309,7 +316,8 @@ static inline struct buf world_scratch(struct queue_world *w)
 /* A new run over what the disk holds. */
 static inline void world_start(struct queue_world *w)
 {
-    static const struct queue_remote remote = {far_may_start, far_start, far_ended, far_give};
+    static const struct queue_remote remote = {far_may_start, far_start, far_ended, far_give,
+                                               far_hurry};
     const struct port *port = sim_host_port(w->host);
     world_read_conf(w);
     size_t len = spool_memory_len(&w->spool_conf, port->store.write_unit_len) +
@@ -519,6 +527,7 @@ static inline enum err world_put_start(struct queue_world *w, const struct put *
 static inline uint64_t world_put(struct queue_world *w, const struct put *p)
 {
     w->committed_id = 0;
+    w->has_more = true;
     if (world_put_start(w, p) != ERR_OK) {
         return 0;
     }
