@@ -99,7 +99,7 @@ static bool may_send_another(const struct deliver_smtp *d, const struct remote_c
     return most == 0 || c->client.num_mails < most;
 }
 
-static void begin_mail(struct remote_conn *c)
+static void begin_mail(struct deliver_smtp *d, struct remote_conn *c)
 {
     const struct remote_job *job = c->job;
     struct smtp_client_mail mail = {
@@ -115,6 +115,7 @@ static void begin_mail(struct remote_conn *c)
     };
     c->content_at = job->envelope_len;
     smtp_client_mail(&c->client, &mail);
+    remote_set_deadline(d, c, smtp_client_timeout_ms(&c->client)); /* it may have been idle */
 }
 
 static void be_idle(struct deliver_smtp *d, struct remote_conn *c)
@@ -158,7 +159,7 @@ static enum turn is_ready(struct deliver_smtp *d, struct remote_conn *c)
     if (!may_send_another(d, c)) {
         return begin_anew(d, c);
     }
-    begin_mail(c);
+    begin_mail(d, c);
     return TURN_ON;
 }
 
@@ -381,8 +382,11 @@ void remote_session_turn(struct deliver_smtp *d, struct remote_conn *c)
         bool has_said = c->client.out.len != 0;
         enum err err = remote_flush(d, c);
         bool is_blocked = err == ERR_AGAIN;
-        if (err == ERR_OK && turn == TURN_ON) { /* others have their turn first */
-            remote_wake(d, c);
+        if (turn == TURN_ON && (err == ERR_OK || is_blocked)) { /* others have their turn first */
+            remote_watch(d, c, is_blocked);
+            if (!is_blocked) {
+                remote_wake(d, c);
+            }
             return;
         }
         if (is_blocked || (err == ERR_OK && !has_said)) {
