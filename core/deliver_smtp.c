@@ -164,6 +164,7 @@ bool deliver_smtp_step(struct deliver_smtp *d, const struct tls_time *now, struc
     for (uint32_t num = d->num_ready; num > 0 && d->ready_first != NULL; num--) {
         struct remote_conn *c = d->ready_first;
         unwake(d, c);
+        c->is_paused = false;
         turn(d, c);
     }
     *out_shook = may_shake && !d->may_shake;
