@@ -164,6 +164,7 @@ bool deliver_smtp_step(struct deliver_smtp *d, const struct tls_time *now, struc
     for (uint32_t num = d->num_ready; num > 0 && d->ready_first != NULL; num--) {
         struct remote_conn *c = d->ready_first;
         unwake(d, c);
+        c->is_paused = false;
         turn(d, c);
     }
     *out_shook = may_shake && !d->may_shake;
@@ -251,6 +252,15 @@ enum deliver_smtp_may deliver_smtp_may_start(const struct deliver_smtp *d,
         *out_reason = deliver_reason_row((enum deliver_reason)dest->reason)->name;
     }
     return may;
+}
+
+void deliver_smtp_hurry(struct deliver_smtp *d)
+{
+    uint32_t cursor = 0;
+    struct remote_dest *dest;
+    while ((dest = pool_each(&d->dests, &cursor)) != NULL) {
+        dest->until_ms = 0;
+    }
 }
 
 static uint16_t copy_text(uint8_t *to, size_t cap, struct slice text)

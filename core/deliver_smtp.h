@@ -123,6 +123,9 @@ enum deliver_smtp_may deliver_smtp_may_start(const struct deliver_smtp *d,
                                              uint64_t now_ms, uint64_t *out_until_ms,
                                              const char **out_reason);
 
+/* A person wants to see it tried: no destination backs off until it fails once more. */
+void deliver_smtp_hurry(struct deliver_smtp *d);
+
 /* Begins. NULL where deliver_smtp_may_start says no, and nothing has changed. The job is the
  * service's until deliver_smtp_ended returns it, which it does exactly once. */
 struct smtp_job *deliver_smtp_start(struct deliver_smtp *d, const struct smtp_order *order,

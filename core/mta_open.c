@@ -4,15 +4,17 @@
 #define NUM_TIMERS \
     (BUDGET_CONNECTIONS + BUDGET_REMOTE_CONNECTIONS + BUDGET_LOGINS + BUDGET_CONTROLS + 1 + 1 + 3)
 
+#define NUM_OUTCOMES (BUDGET_DELIVERIES * 8 + BUDGET_REMOTE_CONNECTIONS * 2)
+
 /* Sized by the budget, and by the options that count at start. */
 static struct spool_conf spool_conf_of(uint64_t spool_size)
 {
     return (struct spool_conf){
         .size_limit = spool_size,
-        .max_messages = BUDGET_MESSAGES,
+        .max_messages = BUDGET_MESSAGES + NUM_OUTCOMES, /* some have ended, not yet durably */
         .max_txns = BUDGET_TRANSACTIONS + BUDGET_REPORTS,
         .reserved_len = spool_size / 32,
-        .max_outcomes = BUDGET_DELIVERIES * 8 + BUDGET_REMOTE_CONNECTIONS * 2,
+        .max_outcomes = NUM_OUTCOMES,
     };
 }
 
@@ -95,7 +97,7 @@ void mta_put_budget(struct buf *out, uint64_t spool_size, uint32_t write_unit_le
     put_row(out, "spool", 1, spool_len, spool_len);
     put_row(out, "queue", 1, queue_memory_len(&queue_limits), queue_memory_len(&queue_limits));
     put_row(out, "sending", 1, deliver_smtp_memory_len(), deliver_smtp_memory_len());
-    put_row(out, "of both for messages", BUDGET_MESSAGES, message_len(spool_size, write_unit_len),
+    put_row(out, "a message that waits", BUDGET_MESSAGES, message_len(spool_size, write_unit_len),
             (size_t)BUDGET_MESSAGES * message_len(spool_size, write_unit_len));
     buf_put_string(out, "all: ");
     text_put_u64(out, mta_memory_len(spool_size, write_unit_len));
@@ -263,6 +265,7 @@ void mta_spool_ready(struct mta *m, enum err err)
         return;
     }
     m->spool_ready = true;
+    dovecot_wake(m);
     queue_begin(&m->queue, buf_make(m->scratch, BUDGET_SCRATCH_LEN));
     mta_accept_all(m);
     mta_report_listeners(m);
@@ -290,6 +293,7 @@ void mta_close(struct mta *m)
     while ((c = pool_each(&m->conns, &cursor)) != NULL) {
         m->port->net.close(m->port->net.ctx, c->handle);
     }
+    dovecot_close(m);
     mta_close_listeners(m);
     control_close(m);
     outbox_close(m);

@@ -9,6 +9,7 @@ const struct queue_remote remote_for_queue = {
     .start = deliver_smtp_start,
     .ended = deliver_smtp_ended,
     .give = deliver_smtp_give,
+    .hurry = deliver_smtp_hurry,
 };
 
 enum err remote_open(struct mta *m, struct arena *a)

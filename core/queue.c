@@ -63,7 +63,7 @@ enum err queue_open(struct queue *q, struct arena *a, const struct queue_env *en
     q->bucket_mask = num_buckets - 1;
     q->timer.kind = env->timer_kind;
     q->lists = take(a, &is_short, sizeof *q->lists, NUM_QUEUE_LISTS);
-    q->dest_hashes = take(a, &is_short, sizeof *q->dest_hashes, NUM_QUEUE_LISTS);
+    q->dest_hashes = take(a, &is_short, sizeof *q->dest_hashes, QUEUE_DESTS_MAX);
     q->rounds = take(a, &is_short, sizeof *q->rounds, limits->num_rounds);
     q->mail_jobs = take(a, &is_short, sizeof *q->mail_jobs, limits->num_mail_jobs);
     q->reports = take(a, &is_short, sizeof *q->reports, limits->num_reports);
@@ -121,6 +121,9 @@ static void take_due(struct queue *q)
         queue_entry_move(q, entry, QUEUE_READY);
         q->counts.num_ops++;
     }
+    if (q->heap_num == 0) {
+        q->num_flush = 0; /* some were held or removed meanwhile */
+    }
 }
 
 /* New messages go first, but do not keep the others waiting for ever. */
@@ -133,14 +136,18 @@ static uint32_t next_ready(struct queue *q)
     return fresh;
 }
 
-static void start_rounds(struct queue *q)
+/* Each gets its first turn at once: the spool has its commit at hand. */
+static size_t start_rounds(struct queue *q, struct buf scratch)
 {
+    size_t done_len = 0;
     uint32_t entry;
     while (!q->is_stopping && q->num_active < q->limits.num_rounds &&
            (entry = next_ready(q)) != 0) {
-        queue_round_begin(q, entry);
+        struct queue_round *r = queue_round_begin(q, entry);
         q->counts.num_ops++;
+        done_len += queue_round_turn(q, r, scratch);
     }
+    return done_len;
 }
 
 /* One turn for everything that is under way. Returns the bytes of work done. */
@@ -209,8 +216,8 @@ bool queue_step(struct queue *q, uint64_t now_ms, struct buf scratch)
     take_due(q);
     wake_orphans(q);
     while (worked && done_len < WORK_PER_STEP_LEN) {
-        start_rounds(q);
-        size_t len = turns(q, scratch);
+        size_t len = start_rounds(q, scratch);
+        len += turns(q, scratch);
         done_len += len;
         worked = len != 0;
     }

@@ -49,6 +49,7 @@ struct queue_remote {
                               uint64_t now_ms);
     struct smtp_job *(*ended)(struct deliver_smtp *d);
     void (*give)(struct deliver_smtp *d, struct smtp_job *job);
+    void (*hurry)(struct deliver_smtp *d);
 };
 
 struct queue_env {
@@ -114,6 +115,7 @@ struct queue {
     struct queue_report *reports;
     uint32_t num_reports;  /* in use */
     uint32_t num_promised; /* of them, those that an entry is kept for */
+    uint32_t wake_turn;    /* the destination that was woken first, the last time */
     uint64_t wake_ms;      /* of blocked messages although no job is under way */
     struct timer timer;    /* when queue_step has something to do at last */
     uint64_t now_ms;
@@ -192,11 +194,12 @@ enum err queue_find(const struct queue *q, uint64_t id, struct queue_info *out);
 enum err queue_hold(struct queue *q, uint64_t id);
 /* ERR_ABSENT; ERR_WRONG_STATE: it is not held. */
 enum err queue_release(struct queue *q, uint64_t id);
-/* A round as soon as there is a place. ERR_ABSENT; ERR_WRONG_STATE: it is held. */
+/* A round as soon as there is a place; no destination backs off from it. ERR_ABSENT;
+ * ERR_WRONG_STATE: it is held. */
 enum err queue_retry_now(struct queue *q, uint64_t id);
 /* Gives it up, held or not: recipients without an outcome get none but that. ERR_ABSENT. */
 enum err queue_remove(struct queue *q, uint64_t id, bool with_report);
-/* A round for every message that waits. Returns how many. */
+/* Likewise for every message that waits. Returns how many. */
 uint32_t queue_flush(struct queue *q);
 
 #endif

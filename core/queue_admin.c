@@ -114,6 +114,13 @@ enum err queue_release(struct queue *q, uint64_t id)
     return ERR_OK;
 }
 
+static void hurry(struct queue *q)
+{
+    if (q->env.remote != NULL) {
+        q->env.remote->hurry(q->env.smtp);
+    }
+}
+
 enum err queue_retry_now(struct queue *q, uint64_t id)
 {
     uint32_t entry = queue_entry_find(q, id);
@@ -123,6 +130,7 @@ enum err queue_retry_now(struct queue *q, uint64_t id)
     if ((queue_entry_at(q, entry)->flags & QUEUE_IS_HELD) != 0) {
         return ERR_WRONG_STATE;
     }
+    hurry(q);
     make_ready(q, entry);
     return ERR_OK;
 }
@@ -142,6 +150,7 @@ enum err queue_remove(struct queue *q, uint64_t id, bool with_report)
 
 uint32_t queue_flush(struct queue *q)
 {
+    hurry(q);
     q->num_flush = q->heap_num;
     return q->num_flush;
 }

@@ -204,7 +204,14 @@ void queue_wake(struct queue *q, uint32_t dest_hash)
 
 void queue_wake_each(struct queue *q)
 {
-    for (uint32_t dest = 0; q->num_blocked != 0 && dest < QUEUE_DESTS_MAX; dest++) {
+    uint32_t turn = q->wake_turn;
+    bool is_first = true;
+    for (uint32_t i = 1; q->num_blocked != 0 && i <= QUEUE_DESTS_MAX; i++) {
+        uint32_t dest = (turn + i) % QUEUE_DESTS_MAX;
+        if (is_first && dest_num(q, dest) != 0) {
+            q->wake_turn = dest;
+            is_first = false;
+        }
         wake_first(q, dest);
     }
 }

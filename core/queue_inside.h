@@ -109,11 +109,12 @@ enum round_phase {
 #define QUEUE_NO_DEST UINT8_MAX
 
 struct queue_round {
-    uint8_t phase;     /* enum round_phase */
-    bool is_expiring;  /* it is the last one */
-    bool is_warning;   /* its sender is told what is late */
-    bool is_looping;   /* too many Received fields */
-    uint8_t only_dest; /* QUEUE_NO_DEST, or the others are not due yet */
+    uint8_t phase;       /* enum round_phase */
+    bool is_expiring;    /* it is the last one */
+    bool is_warning;     /* its sender is told what is late */
+    bool is_looping;     /* too many Received fields */
+    bool waits_for_mail; /* all places for deliveries to Maildirs were taken */
+    uint8_t only_dest;   /* QUEUE_NO_DEST, or the others are not due yet */
     uint32_t entry;
     uint64_t id;
     uint64_t age_s;
@@ -187,12 +188,13 @@ void queue_entry_wait(struct queue *q, uint32_t entry, uint64_t due_ms);
 /* Likewise, and until there is a place for that destination. */
 void queue_entry_block(struct queue *q, uint32_t entry, uint64_t due_ms, uint32_t dest_hash);
 uint32_t queue_entry_soonest(const struct queue *q); /* of those that wait; 0: none */
-/* One message that is blocked by that destination; and one for each destination. */
+/* One message that is blocked by that destination; and one for each destination, another one's
+ * first each time. */
 void queue_wake(struct queue *q, uint32_t dest_hash);
 void queue_wake_each(struct queue *q);
 
 /* queue_round.c */
-void queue_round_begin(struct queue *q, uint32_t entry);
+struct queue_round *queue_round_begin(struct queue *q, uint32_t entry);
 /* Bounded work; its amount in bytes, 0 if there is none now. */
 size_t queue_round_turn(struct queue *q, struct queue_round *r, struct buf scratch);
 /* Reads the entry of the envelope at *at, which moves behind it. ERR_EOF behind the last one. The

@@ -37,7 +37,11 @@
  * Called by the step; knows how deliveries are started, not how they are made. */
 #include "queue_inside.h"
 
-#define COUNT_PIECE_LEN 4096
+#define PIECE_LEN 4096 /* of an envelope or a header, read at once */
+/* Those of a loop stand at the begin. */
+#define COUNT_MAX_LEN (512u * 1024)
+
+_Static_assert(PIECE_LEN >= ENVELOPE_ENTRY_MAX, "an entry fits into a piece");
 
 /* --- Begin --- */
 
@@ -70,7 +74,7 @@ static void break_off(struct queue *q, struct queue_round *r, enum err err)
     r->phase = ROUND_DELIVERING;
 }
 
-void queue_round_begin(struct queue *q, uint32_t entry)
+struct queue_round *queue_round_begin(struct queue *q, uint32_t entry)
 {
     struct queue_round *r = q->rounds;
     struct queue_entry *e = queue_entry_at(q, entry);
@@ -93,6 +97,7 @@ void queue_round_begin(struct queue *q, uint32_t entry)
         break_off(q, r, err);
     }
     r->counted_at = r->meta.envelope_len;
+    return r;
 }
 
 /* --- Counting --- */
@@ -123,14 +128,14 @@ static size_t count(struct queue *q, struct queue_round *r, struct buf scratch)
 {
     size_t len = 0;
     uint32_t most = q->conf->received_headers_max;
-    enum err err =
-        spool_read(q->env.spool, &len, r->id, r->counted_at, scratch.ptr, COUNT_PIECE_LEN);
+    enum err err = spool_read(q->env.spool, &len, r->id, r->counted_at, scratch.ptr, PIECE_LEN);
     if (err != ERR_OK && err != ERR_EOF) {
         break_off(q, r, err);
         return 1;
     }
     r->counted_at += len;
-    bool is_end = len == 0 || count_received(r, slice_make(scratch.ptr, len));
+    bool is_end = len == 0 || count_received(r, slice_make(scratch.ptr, len)) ||
+                  r->counted_at - r->meta.envelope_len >= COUNT_MAX_LEN;
     if (is_end || r->num_received > most) {
         r->is_looping = r->num_received > most;
         r->phase = ROUND_WALKING;
@@ -138,7 +143,7 @@ static size_t count(struct queue *q, struct queue_round *r, struct buf scratch)
             queue_entry_of(q, r)->flags |= QUEUE_HOPS_COUNTED;
         }
     }
-    return COUNT_PIECE_LEN;
+    return PIECE_LEN;
 }
 
 /* --- Walking --- */
@@ -243,6 +248,7 @@ static bool take_rcpt(struct queue *q, struct queue_round *r, uint64_t at,
         return true;
     }
     if (!queue_mail_start(q, r, at, rcpt)) {
+        r->waits_for_mail = true;
         return false;
     }
     queue_set_taken(r, r->rcpt_index, true);
@@ -250,42 +256,84 @@ static bool take_rcpt(struct queue *q, struct queue_round *r, uint64_t at,
     return true;
 }
 
+/* False: not now, the entry is to be met again. */
+static bool take_entry(struct queue *q, struct queue_round *r, const struct envelope_entry *entry,
+                       struct buf scratch)
+{
+    switch (entry->kind) {
+    case ENVELOPE_VERSION:
+        return true;
+    case ENVELOPE_SENDER:
+        r->sender = keep(r->sender_bytes, sizeof r->sender_bytes, entry->sender);
+        return true;
+    case ENVELOPE_PARAMS:
+        r->params_flags = entry->params.flags;
+        r->envid = keep(r->envid_bytes, sizeof r->envid_bytes, entry->params.envid);
+        return true;
+    case ENVELOPE_RUNNING:
+        take_running(q, r, entry->params.running_s);
+        return true;
+    case ENVELOPE_RCPT:
+        queue_entry_of(q, r)->flags &= (uint16_t)~QUEUE_IS_RECOVERED;
+        if (!take_rcpt(q, r, r->envelope_at, &entry->rcpt, scratch)) {
+            return false;
+        }
+        r->rcpt_index++;
+        return true;
+    }
+    return true;
+}
+
+/* The entries of one piece of the envelope, which stands behind what a group reads into scratch. */
+static enum err walk_piece(struct queue *q, struct queue_round *r, struct buf scratch,
+                           size_t *out_num)
+{
+    uint64_t left = r->meta.envelope_len - r->envelope_at;
+    struct slice in = {scratch.ptr + ENVELOPE_ENTRY_MAX, 0};
+    enum err err =
+        spool_read(q->env.spool, &in.len, r->id, r->envelope_at, scratch.ptr + ENVELOPE_ENTRY_MAX,
+                   left < PIECE_LEN ? (size_t)left : PIECE_LEN);
+    while (err == ERR_OK && !slice_is_empty(in)) {
+        struct envelope_entry entry;
+        const uint8_t *begin = in.ptr;
+        err = envelope_read(&in, &entry);
+        if (err == ERR_AGAIN && *out_num != 0) {
+            return ERR_OK; /* cut off by the piece: the next one begins with it */
+        }
+        if (err == ERR_OK && !take_entry(q, r, &entry, scratch)) {
+            return ERR_OK;
+        }
+        r->envelope_at += (uint64_t)(in.ptr - begin);
+        q->counts.num_ops++;
+        ++*out_num;
+    }
+    return err == ERR_AGAIN || err == ERR_EOF ? ERR_DAMAGED : err;
+}
+
 static size_t walk(struct queue *q, struct queue_round *r, struct buf scratch)
 {
-    struct envelope_entry entry;
-    uint64_t begin_at = r->envelope_at;
-    enum err err = queue_read_entry(q, r, &r->envelope_at, scratch, &entry);
-    if (err == ERR_EOF) {
+    size_t num = 0;
+    if (r->waits_for_mail && q->num_mail_active == q->limits.num_mail_jobs) {
+        return 0;
+    }
+    if (r->envelope_at == r->meta.envelope_len) {
         r->phase = ROUND_DELIVERING;
         return 1;
     }
+    r->waits_for_mail = false;
+    enum err err = walk_piece(q, r, scratch, &num);
     if (err != ERR_OK) {
         break_off(q, r, err);
         return 1;
     }
-    switch (entry.kind) {
-    case ENVELOPE_VERSION:
-        break;
-    case ENVELOPE_SENDER:
-        r->sender = keep(r->sender_bytes, sizeof r->sender_bytes, entry.sender);
-        break;
-    case ENVELOPE_PARAMS:
-        r->params_flags = entry.params.flags;
-        r->envid = keep(r->envid_bytes, sizeof r->envid_bytes, entry.params.envid);
-        break;
-    case ENVELOPE_RUNNING:
-        take_running(q, r, entry.params.running_s);
-        break;
-    case ENVELOPE_RCPT:
-        queue_entry_of(q, r)->flags &= (uint16_t)~QUEUE_IS_RECOVERED;
-        if (!take_rcpt(q, r, begin_at, &entry.rcpt, scratch)) {
-            r->envelope_at = begin_at;
-            return 0;
-        }
-        r->rcpt_index++;
-        break;
-    }
-    return ENVELOPE_ENTRY_MAX;
+    return num * ENVELOPE_ENTRY_MAX;
+}
+
+/* One after the other: the spool has the page at hand. */
+static size_t count_and_walk(struct queue *q, struct queue_round *r, struct buf scratch)
+{
+    size_t len = count(q, r, scratch);
+    return r->phase == ROUND_WALKING ? len + walk(q, r, scratch) : len;
 }
 
 /* --- End --- */
@@ -381,7 +429,7 @@ size_t queue_round_turn(struct queue *q, struct queue_round *r, struct buf scrat
     case ROUND_FREE:
         return 0;
     case ROUND_COUNTING:
-        return count(q, r, scratch);
+        return count_and_walk(q, r, scratch);
     case ROUND_WALKING:
         return walk(q, r, scratch);
     case ROUND_DELIVERING:

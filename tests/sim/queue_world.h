@@ -230,6 +230,13 @@ static inline void far_give(struct deliver_smtp *d, struct smtp_job *job)
     ((struct far_job *)(void *)((uint8_t *)job - offsetof(struct far_job, job)))->is_used = false;
 }
 
+static inline void far_hurry(struct deliver_smtp *d)
+{
+    for (uint32_t i = 0; i < d->num_fars; i++) {
+        d->fars[i].back_off_until_ms = 0;
+    }
+}
+
 static inline uint64_t far_next_ms(const struct deliver_smtp *d)
 {
     uint64_t next_ms = UINT64_MAX;
@@ -264,7 +271,7 @@ static inline struct queue_world *world_new(uint64_t seed, const struct sim_stor
     w->scratch = malloc(WORLD_SCRATCH);
     w->spool_conf = (struct spool_conf){.segment_len = 256 * 1024,
                                         .size_limit = 16u * 256 * 1024,
-                                        .max_messages = 2000,
+                                        .max_messages = 2100,
                                         .max_txns = 20,
                                         .reserved_len = 128 * 1024};
     w->limits = (struct queue_limits){.num_messages = 2000,
@@ -309,7 +316,8 @@ static inline struct buf world_scratch(struct queue_world *w)
 /* A new run over what the disk holds. */
 static inline void world_start(struct queue_world *w)
 {
-    static const struct queue_remote remote = {far_may_start, far_start, far_ended, far_give};
+    static const struct queue_remote remote = {far_may_start, far_start, far_ended, far_give,
+                                               far_hurry};
     const struct port *port = sim_host_port(w->host);
     world_read_conf(w);
     size_t len = spool_memory_len(&w->spool_conf, port->store.write_unit_len) +
@@ -419,6 +427,13 @@ static inline bool world_wait_ready(struct queue_world *w)
     return w->is_ready;
 }
 
+/* What every test of a queue begins with: a run that is ready. */
+static inline void world_start_ready(struct queue_world *w)
+{
+    world_start(w);
+    CHECK(world_wait_ready(w));
+}
+
 /* The run ends in order. */
 static inline bool world_stop(struct queue_world *w)
 {
@@ -519,6 +534,7 @@ static inline enum err world_put_start(struct queue_world *w, const struct put *
 static inline uint64_t world_put(struct queue_world *w, const struct put *p)
 {
     w->committed_id = 0;
+    w->has_more = true;
     if (world_put_start(w, p) != ERR_OK) {
         return 0;
     }
@@ -556,6 +572,28 @@ static inline uint32_t world_num_live(const struct queue_world *w)
     struct spool_stats stats;
     spool_stats_of(w->spool, &stats);
     return stats.num_messages;
+}
+
+/* Nothing waits here or in the spool, and nothing was kept for it. */
+static inline void world_check_empty(struct queue_world *w)
+{
+    CHECK(world_run(w, 60000, 100000));
+    CHECK_EQ(queue_num_messages(&w->queue), 0);
+    CHECK_EQ(world_num_live(w), 0);
+    CHECK_EQ(w->queue.items.num_used, 0);
+    CHECK_EQ(w->queue.num_reports, 0);
+    CHECK_EQ(w->queue.num_promised, 0);
+    CHECK_EQ(w->queue.num_remote, 0);
+    CHECK_EQ(w->queue.num_blocked, 0);
+    CHECK(queue_is_idle(&w->queue));
+    uint32_t num = 0;
+    while (spool_reserve_outcome(w->spool) == ERR_OK) {
+        num++;
+    }
+    CHECK_EQ(num, 64);
+    for (uint32_t i = 0; i < num; i++) {
+        spool_release_outcome(w->spool);
+    }
 }
 
 #endif

@@ -137,6 +137,44 @@ static void limits_say_which(void)
     world_free(w);
 }
 
+/* What is reserved for reports is not for mail, neither at the begin nor when a message turns out
+ * longer; a report may have all, and no more. */
+static void reports_have_room(void)
+{
+    static const uint8_t bytes[SPOOL_APPEND_MAX];
+    struct spool_conf conf = world_small_conf();
+    conf.reserved_len = 200000;
+    struct world *w = world_new(4, &conf, NULL);
+    struct spool_stats stats;
+    uint64_t mail, report;
+    CHECK(world_boot(w));
+    while (world_send(w, 50000, 1) != NULL && world_settle(w)) {
+    }
+    spool_stats_of(w->sp, &stats);
+    CHECK(stats.live_len <= stats.live_limit_len);
+    CHECK_EQ(spool_begin(w->sp, &mail, 50000), ERR_FULL);
+    CHECK_EQ(spool_begin_report(w->sp, &report, 50000), ERR_OK);
+    spool_abort(w->sp, report);
+    enum err err = spool_begin(w->sp, &mail, 0);
+    while (err == ERR_OK) {
+        err = spool_append(w->sp, mail, slice_make(bytes, sizeof bytes));
+    }
+    CHECK_EQ(err, ERR_FULL);
+    spool_abort(w->sp, mail);
+    CHECK_EQ(spool_begin_report(w->sp, &report, 0), ERR_OK);
+    uint32_t num = 0;
+    while ((err = spool_append(w->sp, report, slice_make(bytes, 1000))) == ERR_OK) {
+        num++;
+    }
+    CHECK_EQ(err, ERR_FULL);
+    CHECK(num >= 60);
+    spool_stats_of(w->sp, &stats);
+    CHECK(stats.live_len <= stats.live_limit_len + 200000 + 512);
+    spool_abort(w->sp, report);
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
 /* Where an overwrite needs new space, mail is refused while it runs short. */
 static void margin_of_space(void)
 {
@@ -305,6 +343,7 @@ static const struct test_case cases[] = {
     {"group_commit", group_commit},
     {"aborted_and_stale_handles", aborted_and_stale_handles},
     {"limits_say_which", limits_say_which},
+    {"reports-have-room", reports_have_room},
     {"margin_of_space", margin_of_space},
     {"outcomes_one_by_one", outcomes_one_by_one},
     {"many_recipients_survive_copying", many_recipients_survive_copying},
