@@ -220,7 +220,7 @@ format: ## lay the sources out
 	@tests/lib/check-format --fix
 
 # The board whose flash is counted: vm-amd64, unless BOARD is given. SIZES=write sets what it may be.
-SIZES_OF = armv7 mips24kc vm-amd64
+SIZES_OF = vm-amd64
 SIZE_BOARD := $(if $(filter command,$(origin BOARD)),$(BOARD),vm-amd64)
 
 .PHONY: size size-of-board
