@@ -448,6 +448,8 @@ bool conn_is_submission(const struct mta *m, const struct conn *c);
 /* Whether a transaction from sender may begin; counts it. */
 enum smtpd_verdict submission_verdict(struct mta *m, const struct conn *c,
                                       const struct address *sender);
+/* Counts a message for that key; false if there have been too many. per_hour 0: no limit. */
+bool submission_count(struct mta *m, uint64_t key, uint32_t per_hour);
 /* Stores *body, or with is_end what is still due, with the fields that the header lacks. On
  * ERR_AGAIN *body is what is left. */
 enum err submission_store(struct mta *m, struct txn *t, struct slice *body, bool is_end);
