@@ -276,6 +276,7 @@ struct mta {
     struct queue queue;
     struct deliver_smtp *remote;
     struct mta_trust trust;
+    uint64_t trust_look_ms;    /* when to see again whether files of authorities have changed */
     bool remote_shook;         /* the last public-key work was for sending */
     bool tls_is_broken;        /* it could not be brought up for sending */
     struct staple staple;      /* the default set */
