@@ -428,6 +428,7 @@ struct maker_single {
     const char *this_update;
     const char *next_update; /* NULL: none */
     struct slice extensions; /* a run of Extension */
+    bool is_bare_serial;     /* serial is the INTEGER's content, perhaps a negative one */
 };
 
 struct maker_response {
@@ -453,6 +454,8 @@ static inline struct slice maker_one(const struct maker_single *s)
     struct slice key = maker_hash(s->md, maker_key_bits(s->spki));
     struct slice status = TLV(DER_CONTEXT(0), NOTHING);
     struct slice next = NOTHING;
+    struct slice serial =
+        s->is_bare_serial ? TLV(DER_INTEGER, s->serial) : maker_integer(s->serial);
     if (s->status == MAKE_UNKNOWN) {
         status = TLV(DER_CONTEXT(2), NOTHING);
     } else if (s->status == MAKE_REVOKED) {
@@ -465,7 +468,7 @@ static inline struct slice maker_one(const struct maker_single *s)
         next = TLV(DER_CONTEXT_CONSTRUCTED(0), maker_time(s->next_update));
     }
     return SEQ(SEQ(maker_hash_algorithm(s->md), TLV(DER_OCTET_STRING, name),
-                   TLV(DER_OCTET_STRING, key), maker_integer(s->serial)),
+                   TLV(DER_OCTET_STRING, key), serial),
                status, maker_time(s->this_update), next, maker_extensions(1, s->extensions));
 }
 

@@ -50,7 +50,7 @@ static inline struct maker_response world_good(struct world *w)
     struct slice spki = maker_public(&w->issuer_key);
     return (struct maker_response){
         .singles = {{MBEDTLS_MD_SHA1, maker_name("Issuer"), spki, SLICE_LITERAL("\x8f\x10\x01"),
-                     MAKE_GOOD, "20260614000000Z", "20260621000000Z", NOTHING}},
+                     MAKE_GOOD, "20260614000000Z", "20260621000000Z", NOTHING, false}},
         .num_singles = 1,
         .by_key = maker_hash(MBEDTLS_MD_SHA1, maker_key_bits(spki)),
         .produced_at = "20260614000000Z",
@@ -212,6 +212,52 @@ static inline struct slice scenario_delegate_missing(struct world *w, struct ocs
     struct maker_response r = world_delegated(w, &d);
     (void)q;
     r.certs = NOTHING;
+    return maker_proof(&r);
+}
+
+/* A refusal of 2026-06-14 by a delegate whose end is given. */
+static inline struct slice refused_by(struct world *w, const char *not_after,
+                                      enum maker_status status)
+{
+    struct maker_cert d = world_delegate(w);
+    struct maker_response r = world_delegated(w, &d);
+    d.not_after = not_after;
+    r.certs = maker_certificate(&d);
+    r.singles[0].status = status;
+    return maker_proof(&r);
+}
+
+#define REFUSAL(name, not_after, status)                                                 \
+    static inline struct slice scenario_##name(struct world *w, struct ocsp_question *q) \
+    {                                                                                    \
+        (void)q;                                                                         \
+        return refused_by(w, not_after, status);                                         \
+    }
+REFUSAL(revoked_by_delegate, "20260614000000Z", MAKE_REVOKED) /* who is past since */
+REFUSAL(revoked_by_expired, "20260613235959Z", MAKE_REVOKED)
+REFUSAL(unknown_by_expired, "20260613235959Z", MAKE_UNKNOWN)
+
+/* What it says of is older than its end, but not when it says so. */
+static inline struct slice scenario_revoked_late(struct world *w, struct ocsp_question *q)
+{
+    struct maker_cert d = world_delegate(w);
+    struct maker_response r = world_delegated(w, &d);
+    (void)q;
+    d.not_after = "20260614000000Z";
+    r.certs = maker_certificate(&d);
+    r.singles[0].status = MAKE_REVOKED;
+    r.produced_at = "20260614000001Z";
+    return maker_proof(&r);
+}
+
+/* -1 is another number than 255. */
+static inline struct slice scenario_negative_serial(struct world *w, struct ocsp_question *q)
+{
+    struct maker_response r = world_good(w);
+    q->leaf = NULL;
+    q->serial = SLICE_LITERAL("\xff");
+    r.singles[0].serial = SLICE_LITERAL("\xff");
+    r.singles[0].is_bare_serial = true;
     return maker_proof(&r);
 }
 
@@ -419,6 +465,11 @@ static const struct scenario scenarios[] = {
     S(delegate_of_ancestor, SIGNER_NOT_AUTHORISED),
     S(delegate_of_sibling, SIGNER_NOT_AUTHORISED),
     S(delegate_of_namesake, SIGNER_NOT_AUTHORISED),
+    S(revoked_by_delegate, REVOKED),
+    S(revoked_by_expired, SIGNER_EXPIRED),
+    S(unknown_by_expired, SIGNER_EXPIRED),
+    S(revoked_late, SIGNER_EXPIRED),
+    S(negative_serial, WRONG_CERTIFICATE),
     S(delegate_critical_extension, SIGNER_NOT_AUTHORISED),
     S(delegate_not_named, NO_SIGNER),
     S(delegate_by_key, GOOD),
