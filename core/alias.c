@@ -62,20 +62,6 @@ static enum err fail(struct expansion *x, struct slice name, enum err err)
     return err;
 }
 
-bool alias_split(struct slice text, struct slice *out_name, struct slice *out_domain)
-{
-    *out_name = text;
-    *out_domain = slice_make(NULL, 0);
-    for (size_t i = text.len; i > 0; i--) {
-        if (text.ptr[i - 1] == '@') {
-            *out_name = slice_make(text.ptr, i - 1);
-            *out_domain = slice_make(text.ptr + i, text.len - i);
-            return true;
-        }
-    }
-    return false;
-}
-
 static enum err add_target(struct expansion *x, const struct alias_target *target)
 {
     struct alias_list *list = x->list;
@@ -128,8 +114,8 @@ static enum err expand(struct expansion *x, struct slice name, struct slice doma
     }
     x->path[depth] = entry;
     for (uint32_t i = 0; i < entry->num_targets; i++) {
-        bool has_domain =
-            alias_split(x->table->targets[entry->first_target + i], &target.name, &target.domain);
+        bool has_domain = text_cut_last(x->table->targets[entry->first_target + i], '@',
+                                        &target.name, &target.domain);
         bool is_elsewhere = has_domain && !x->users->is_ours(x->users->ctx, target.domain);
         enum err err = is_elsewhere
                            ? add_target(x, &target)

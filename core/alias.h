@@ -76,7 +76,4 @@ enum err alias_add(struct alias_table *t, struct slice name, struct alias_entry 
 enum err alias_expand(const struct alias_table *t, const struct alias_users *users,
                       struct slice name, struct slice domain, struct alias_list *list);
 
-/* Cuts an address at its last '@'. False, and *out_domain empty, if there is none. */
-bool alias_split(struct slice text, struct slice *out_name, struct slice *out_domain);
-
 #endif

@@ -79,8 +79,8 @@ static bool is_target(const struct reader *r, struct slice text)
     struct slice name, domain;
     struct address address;
     bool is_name = text.ptr[0] != '/' && text.ptr[0] != '|' && text.ptr[0] != ':';
-    bool is_elsewhere =
-        alias_split(text, &name, &domain) && !domainlist_match(&r->conf->local_domains, domain);
+    bool is_elsewhere = text_cut_last(text, '@', &name, &domain) &&
+                        !domainlist_match(&r->conf->local_domains, domain);
     bool fits = is_elsewhere ? address_parse(text, &address) == ADDRESS_OK
                              : name.len != 0 && name.len <= ADDRESS_LOCAL_MAX;
     return is_name && fits;

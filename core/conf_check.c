@@ -45,6 +45,9 @@ static void check_tls(struct check *k)
     if (is_set(c->auth_users_file)) {
         complain(k, CONF_auth_users_file, "is of no use without tls_certificate");
     }
+    if (is_set(c->auth_dovecot_socket)) {
+        complain(k, CONF_auth_dovecot_socket, "is of no use without tls_certificate");
+    }
     if (c->tls_on_connect_ports.num_items != 0) {
         complain(k, CONF_tls_on_connect_ports, "is of no use without tls_certificate");
     }
@@ -67,6 +70,9 @@ static bool is_certificate_list(const char *text)
 /* Clients' certificates, and who may be believed at all. */
 static void check_trust(struct check *k)
 {
+    if (is_set(k->conf->auth_users_file) && is_set(k->conf->auth_dovecot_socket)) {
+        complain(k, CONF_auth_dovecot_socket, "auth_users_file is set: only one can decide");
+    }
     static const enum conf_option asking[] = {CONF_tls_verify_hosts, CONF_tls_try_verify_hosts};
     const struct conf *c = k->conf;
     const uint32_t nums[] = {c->tls_verify_hosts.num_items, c->tls_try_verify_hosts.num_items};

@@ -106,20 +106,6 @@ enum err conf_value_domains(struct conf_value *v, void *field)
     return ERR_OK;
 }
 
-/* Cuts text in two at the last c, which is dropped; false if there is none. */
-static bool cut_at_last(struct slice text, uint8_t c, struct slice *out_front,
-                        struct slice *out_back)
-{
-    for (size_t i = text.len; i > 0; i--) {
-        if (text.ptr[i - 1] == c) {
-            *out_front = slice_make(text.ptr, i - 1);
-            *out_back = slice_make(text.ptr + i, text.len - i);
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ADDRESS, [ADDRESS], ADDRESS.PORT or [ADDRESS]:PORT */
 static bool parse_interface(struct slice text, struct conf_interface *out)
 {
@@ -130,8 +116,8 @@ static bool parse_interface(struct slice text, struct conf_interface *out)
         return true;
     }
     if (text.len == 0 || text.ptr[0] != '[') {
-        out->has_port = cut_at_last(text, '.', &host, &port_text);
-    } else if (cut_at_last(text, ']', &host, &port_text) && slice_skip(&host, 1)) {
+        out->has_port = text_cut_last(text, '.', &host, &port_text);
+    } else if (text_cut_last(text, ']', &host, &port_text) && slice_skip(&host, 1)) {
         out->has_port = port_text.len != 0;
         if (!out->has_port) {
             return net_addr_parse(host, &out->addr);

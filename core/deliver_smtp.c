@@ -30,6 +30,7 @@ void deliver_smtp_set_conf(struct deliver_smtp *d, const struct conf *conf, stru
     struct remote_conn *c;
     d->env.conf = conf;
     d->env.hostname = hostname;
+    deliver_smtp_forget_failures(d); /* what they name may have been repaired */
     while ((c = pool_each(&d->conns, &cursor)) != NULL) {
         if (c->phase == REMOTE_SESSION || c->phase == REMOTE_HANDSHAKE) {
             c->client.conf.hostname = hostname;
@@ -164,6 +165,7 @@ bool deliver_smtp_step(struct deliver_smtp *d, const struct tls_time *now, struc
     for (uint32_t num = d->num_ready; num > 0 && d->ready_first != NULL; num--) {
         struct remote_conn *c = d->ready_first;
         unwake(d, c);
+        c->is_paused = false;
         turn(d, c);
     }
     *out_shook = may_shake && !d->may_shake;

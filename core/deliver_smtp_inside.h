@@ -108,7 +108,8 @@ struct remote_conn {
     struct remote_conn *next_ready;
     bool is_ready; /* in the list of those that get a turn */
     bool timed_out;
-    uint8_t phase; /* enum remote_phase */
+    bool is_paused; /* nothing is watched until the timer */
+    uint8_t phase;  /* enum remote_phase */
     struct remote_dest *dest;
     struct remote_job *job; /* NULL: idle, or taking leave */
     struct timer timer;
@@ -215,6 +216,7 @@ enum err remote_feed_tls(struct deliver_smtp *d, struct remote_conn *c);
 enum err remote_flush(struct deliver_smtp *d, struct remote_conn *c);
 enum err remote_read(struct deliver_smtp *d, struct remote_conn *c); /* into c->in */
 void remote_watch(struct deliver_smtp *d, struct remote_conn *c, bool writable);
+void remote_pause(struct deliver_smtp *d, struct remote_conn *c); /* TLS is out of memory */
 
 /* deliver_smtp_tls.c */
 void remote_decide(struct deliver_smtp *d, struct remote_conn *c); /* the policy for this server */

@@ -99,7 +99,7 @@ static bool may_send_another(const struct deliver_smtp *d, const struct remote_c
     return most == 0 || c->client.num_mails < most;
 }
 
-static void begin_mail(struct remote_conn *c)
+static void begin_mail(struct deliver_smtp *d, struct remote_conn *c)
 {
     const struct remote_job *job = c->job;
     struct smtp_client_mail mail = {
@@ -115,6 +115,7 @@ static void begin_mail(struct remote_conn *c)
     };
     c->content_at = job->envelope_len;
     smtp_client_mail(&c->client, &mail);
+    remote_set_deadline(d, c, smtp_client_timeout_ms(&c->client)); /* it may have been idle */
 }
 
 static void be_idle(struct deliver_smtp *d, struct remote_conn *c)
@@ -158,21 +159,11 @@ static enum turn is_ready(struct deliver_smtp *d, struct remote_conn *c)
     if (!may_send_another(d, c)) {
         return begin_anew(d, c);
     }
-    begin_mail(c);
+    begin_mail(d, c);
     return TURN_ON;
 }
 
 /* --- What the engine asks for ----------------------------------------------------------------- */
-
-static bool is_ascii(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] >= 0x80) {
-            return false;
-        }
-    }
-    return true;
-}
 
 /* Leaves the next recipient out of the transaction, for good. */
 static void skip_rcpt(struct remote_conn *c, enum deliver_reason why)
@@ -204,7 +195,7 @@ static void give_rcpt(struct deliver_smtp *d, struct remote_conn *c)
         .notify = entry.rcpt.notify,
         .orcpt = entry.rcpt.orcpt,
     };
-    if (!c->job->is_smtputf8 && !is_ascii(rcpt.address)) {
+    if (!c->job->is_smtputf8 && text_is_8bit(rcpt.address)) {
         skip_rcpt(c, DELIVER_ADDRESS_UTF8);
     } else if (!smtp_client_rcpt(&c->client, &rcpt)) {
         skip_rcpt(c, DELIVER_BAD_ADDRESS);
@@ -391,8 +382,11 @@ void remote_session_turn(struct deliver_smtp *d, struct remote_conn *c)
         bool has_said = c->client.out.len != 0;
         enum err err = remote_flush(d, c);
         bool is_blocked = err == ERR_AGAIN;
-        if (err == ERR_OK && turn == TURN_ON) { /* others have their turn first */
-            remote_wake(d, c);
+        if (turn == TURN_ON && (err == ERR_OK || is_blocked)) { /* others have their turn first */
+            remote_watch(d, c, is_blocked);
+            if (!is_blocked) {
+                remote_wake(d, c);
+            }
             return;
         }
         if (is_blocked || (err == ERR_OK && !has_said)) {

@@ -6,8 +6,6 @@
  * handshake that fails is followed by a connection without it. */
 #include "deliver_smtp_inside.h"
 
-#define HEAP_PAUSE_MS 20
-
 static bool is_listed(const struct peerlist *list, const struct remote_conn *c)
 {
     return peerlist_match(list, c->host.name, &c->addr);
@@ -35,8 +33,8 @@ void remote_decide(struct deliver_smtp *d, struct remote_conn *c)
     *p = (struct remote_policy){.requires_proof = is_listed(&conf->hosts_require_ocsp, c)};
     p->must_verify =
         p->requires_proof || login != NULL || is_listed(&conf->remote_tls_verify_hosts, c);
-    p->requires_tls = p->requires_proof || login != NULL || c->host.implicit_tls ||
-                      is_listed(&conf->hosts_require_tls, c);
+    p->requires_tls =
+        p->must_verify || c->host.implicit_tls || is_listed(&conf->hosts_require_tls, c);
     p->avoids_tls = !p->requires_tls &&
                     (c->without_tls || c->host.is_socket || is_listed(&conf->hosts_avoid_tls, c));
     p->may_verify = is_listed(&conf->remote_tls_try_verify_hosts, c);
@@ -60,10 +58,9 @@ void remote_decide(struct deliver_smtp *d, struct remote_conn *c)
 /* It failed in or before the handshake. */
 static void tls_failed(struct deliver_smtp *d, struct remote_conn *c, enum deliver_reason why)
 {
-    bool may_go_without = !c->policy.requires_tls && !c->policy.must_verify;
     c->why = (uint8_t)why;
     c->has_answer = false;
-    if (!may_go_without) {
+    if (c->policy.requires_tls || why == DELIVER_NO_RESOURCES) {
         remote_try_failed(d, c, why);
         return;
     }
@@ -173,12 +170,14 @@ static void judge_turn(struct deliver_smtp *d, struct remote_conn *c)
 
 /* --- The handshake ---------------------------------------------------------------------------- */
 
-/* What failed in a handshake that has to verify: the certificate, if the library says so. */
+/* What failed in a handshake, if the library says so: the certificate, or our own memory. */
 static enum deliver_reason failure_of(const struct remote_conn *c)
 {
     const char *failure = tls_info(&c->tls)->failure;
-    return failure != NULL && strcmp(failure, TLS_FAILURE_UNVERIFIED) == 0 ? DELIVER_UNVERIFIED
-                                                                           : DELIVER_TLS_FAILED;
+    return failure == NULL                                ? DELIVER_TLS_FAILED
+           : strcmp(failure, TLS_FAILURE_UNVERIFIED) == 0 ? DELIVER_UNVERIFIED
+           : strcmp(failure, TLS_FAILURE_NO_MEMORY) == 0  ? DELIVER_NO_RESOURCES
+                                                          : DELIVER_TLS_FAILED;
 }
 
 /* ERR_OK: it can go on when it is its turn. */
@@ -199,7 +198,7 @@ static enum err shake(struct deliver_smtp *d, struct remote_conn *c)
         return remote_flush_tls(d, c) == ERR_OK ? ERR_OK : ERR_AGAIN;
     case TLS_NO_ROOM:
         (void)remote_flush_tls(d, c); /* what goes out gives room */
-        remote_look_again(d, c, HEAP_PAUSE_MS);
+        remote_pause(d, c);
         return ERR_AGAIN;
     case TLS_CLOSED:
     case TLS_FAILED:

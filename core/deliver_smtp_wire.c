@@ -13,7 +13,17 @@ static const struct port_net *net_of(const struct deliver_smtp *d)
 
 void remote_watch(struct deliver_smtp *d, struct remote_conn *c, bool writable)
 {
+    if (c->is_paused) {
+        return;
+    }
     (void)net_of(d)->watch(net_of(d)->ctx, c->handle, true, writable, c->names.tag);
+}
+
+void remote_pause(struct deliver_smtp *d, struct remote_conn *c)
+{
+    c->is_paused = true;
+    (void)net_of(d)->watch(net_of(d)->ctx, c->handle, false, false, c->names.tag);
+    remote_look_again(d, c, HEAP_PAUSE_MS);
 }
 
 enum err remote_flush_tls(struct deliver_smtp *d, struct remote_conn *c)
@@ -45,7 +55,7 @@ static enum err write_some(struct deliver_smtp *d, struct remote_conn *c, struct
     }
     err = tls_write(&c->tls, bytes, out_len);
     if (err == ERR_AGAIN) { /* nothing is pending, so the heap is full */
-        remote_look_again(d, c, HEAP_PAUSE_MS);
+        remote_pause(d, c);
     }
     return err;
 }
@@ -73,7 +83,7 @@ enum err remote_feed_tls(struct deliver_smtp *d, struct remote_conn *c)
         return ERR_OK;
     }
     if (heap_largest_free(c->tls.env->heap) < HEAP_LEFT_LEN) {
-        remote_look_again(d, c, HEAP_PAUSE_MS); /* what TLS cannot hold would end the session */
+        remote_pause(d, c); /* what TLS cannot hold would end the session */
         return ERR_AGAIN;
     }
     enum err err = net_of(d)->read(net_of(d)->ctx, &len, c->handle, d->scratch.ptr,
@@ -104,7 +114,7 @@ static enum err read_tls(struct deliver_smtp *d, struct remote_conn *c)
             err = remote_flush_tls(d, c);
             break;
         case TLS_NO_ROOM:
-            remote_look_again(d, c, HEAP_PAUSE_MS);
+            remote_pause(d, c);
             return ERR_AGAIN;
         case TLS_CLOSED:
             return ERR_EOF;

@@ -257,21 +257,11 @@ static void put_unitext(struct buf *b, struct slice text, bool is_xtext)
     }
 }
 
-static bool is_ascii(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] >= 0x80) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* "TYPE;ADDRESS", or an address of which the type is to be told. */
 static void put_address_field(struct buf *b, const struct dsn *d, const char *name,
                               struct slice text, bool has_type)
 {
-    struct slice type = is_ascii(text) ? SLICE_LITERAL("rfc822") : SLICE_LITERAL("utf-8");
+    struct slice type = text_is_8bit(text) ? SLICE_LITERAL("utf-8") : SLICE_LITERAL("rfc822");
     const uint8_t *mark = has_type ? memchr(text.ptr, ';', text.len) : NULL;
     if (mark != NULL) {
         slice_take(&text, (size_t)(mark - text.ptr), &type);

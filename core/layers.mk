@@ -3,7 +3,7 @@
 LAYERS = base codecs engines services mta
 
 LAYER_base = slice buf text pool heap arena timer err log crc32c net_addr budget rate
-LAYER_codecs = base64 xtext scram submission proxy_header der der_write pem x509 ocsp_response ocsp_request http url dns \
+LAYER_codecs = base64 xtext scram submission proxy_header dovecot_auth der der_write pem x509 ocsp_response ocsp_request http url dns \
     resolv_conf smtp_answer mail_text mail_header peerlist \
     outbox smtp_line smtp_command smtp_reply address header envelope hostlist ocsp_reason mime dsn
 LAYER_engines = smtp_client smtp_client_* smtp_login \

@@ -38,6 +38,8 @@ static void take_event(struct mta *m, const struct port_event *event)
     case PORT_WRITABLE:
         if (TAG_OWNER(event->tag) == TAG_LISTENER) {
             mta_accept(m, (uint32_t)TAG_REST(event->tag));
+        } else if (TAG_OWNER(event->tag) == TAG_DOVECOT) {
+            dovecot_event(m, event->kind);
         } else if (TAG_OWNER(event->tag) == TAG_CONTROL) {
             control_event(m, TAG_REST(event->tag));
         } else if (TAG_OWNER(event->tag) == TAG_FETCH) {

@@ -1,6 +1,7 @@
 /* AUTH: between a session's questions, the engine of one exchange, and the users file.
  *
  *     TALKS   the client's turn
+ *     ASKED   Dovecot's turn, for half a minute at most
  *     WORKS   a password is being hashed: one piece a step, after the replies that are due
  *     WAITS   it was wrong; the reply comes late, the later the more failures that address has
  *
@@ -12,6 +13,7 @@
 #define FAILURES_MAX      20 /* of an address; then it is not even asked */
 #define DELAY_MS          UINT64_C(1000)
 #define DELAY_MAX_SHIFT   5 /* 32 s */
+#define DOVECOT_MS        30000
 
 static const char *const mechanisms[] = {"PLAIN LOGIN SCRAM-SHA-256",
                                          "PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS"};
@@ -23,7 +25,8 @@ uint64_t rate_key_of_peer(const struct mta *m, uint8_t kind, const struct net_ad
     return rate_key(&m->rates, kind, slice_make(peer->bytes, len));
 }
 
-static void report(struct mta *m, const struct conn *c, const char *result, const char *reason)
+static void report(struct mta *m, const struct conn *c, const char *result, const char *reason,
+                   struct slice name)
 {
     struct log_line line;
     log_begin(&line, "login");
@@ -32,8 +35,8 @@ static void report(struct mta *m, const struct conn *c, const char *result, cons
     if (reason != NULL) {
         log_word(&line, "reason", reason);
     }
-    if (c->login != NULL) {
-        log_peer_text(&line, "user", auth_name(&c->login->auth));
+    if (name.len != 0) {
+        log_peer_text(&line, "user", name);
     }
     report_line(m, reason == NULL ? LOG_INFO : LOG_WARNING, &line);
 }
@@ -41,6 +44,10 @@ static void report(struct mta *m, const struct conn *c, const char *result, cons
 void login_offer(struct mta *m, struct conn *c)
 {
     uint8_t exporter[TLS_EXPORTER_LEN];
+    if (m->site->conf.auth_dovecot_socket[0] != 0 && c->tls != NULL) {
+        dovecot_wake(m);
+        smtpd_offer_auth(&c->smtp, dovecot_mechanisms(m));
+    }
     if (m->site->conf.auth_users_file[0] != 0 && c->tls != NULL) {
         smtpd_offer_auth(&c->smtp, mechanisms[tls_exporter(c->tls, exporter)]);
     }
@@ -79,30 +86,32 @@ static void answer(struct mta *m, struct conn *c, enum smtpd_verdict verdict)
 
 static void refuse(struct mta *m, struct conn *c, const char *reason)
 {
-    report(m, c, "refused", reason);
+    report(m, c, "refused", reason,
+           c->login == NULL ? slice_make(NULL, 0) : auth_name(&c->login->auth));
     answer(m, c, SMTPD_TEMPORARY);
 }
 
 /* A reply that says no comes late, and no two kinds of no differ. */
-static void deny(struct mta *m, struct conn *c)
+static void deny(struct mta *m, struct conn *c, struct slice name)
 {
     uint64_t key = rate_key_of_peer(m, RATE_FAILED_LOGINS, &c->peer);
     uint32_t level = rate_count(&m->rates, key, FAILURES_PER_HOUR, m->now_ms) - 1;
-    report(m, c, "denied", "wrong");
+    report(m, c, "denied", "wrong", name);
+    c->login->is_denied = true;
     timer_set(&m->timers, &c->login->timer,
               m->now_ms + (DELAY_MS << (level < DELAY_MAX_SHIFT ? level : DELAY_MAX_SHIFT)));
 }
 
-static void grant(struct mta *m, struct conn *c)
+/* name is no longer than AUTH_NAME_MAX. */
+static void grant(struct mta *m, struct conn *c, struct slice name)
 {
     struct mta_user *user = c->login->user;
-    struct slice name = auth_name(&c->login->auth);
     c->login->user = NULL;
     pool_give(&m->users, c->user);
     c->user = user;
     user->name_len = (uint8_t)name.len;
-    memcpy(user->name, name.ptr, name.len); /* it was found, so it is no longer than that */
-    report(m, c, "granted", NULL);
+    memcpy(user->name, name.ptr, name.len);
+    report(m, c, "granted", NULL, name);
     answer(m, c, SMTPD_OK);
 }
 
@@ -111,6 +120,7 @@ static void challenge(struct conn *c, struct slice text)
     struct login *l = c->login;
     struct buf out = buf_make(l->challenge, sizeof l->challenge);
     base64_put(&out, text); /* fits: AUTH_CHALLENGE_MAX */
+    l->is_clients_turn = true;
     smtpd_challenge(&c->smtp, buf_slice(&out));
 }
 
@@ -158,10 +168,10 @@ static void follow(struct mta *m, struct conn *c, enum auth_event event, struct 
         m->working_first = l;
         return;
     case AUTH_GRANTED:
-        grant(m, c);
+        grant(m, c, auth_name(&l->auth));
         return;
     case AUTH_DENIED:
-        deny(m, c);
+        deny(m, c, auth_name(&l->auth));
         return;
     case AUTH_WHO:
     case AUTH_MALFORMED:
@@ -183,7 +193,8 @@ static bool has_place(struct mta *m, const struct conn *c)
 }
 
 /* Takes what an exchange needs. False: it was answered. */
-static bool begin(struct mta *m, struct conn *c, struct slice mechanism, struct buf *out)
+static bool begin(struct mta *m, struct conn *c, struct slice mechanism,
+                  enum auth_mechanism *out_which, struct buf *out)
 {
     uint8_t exporter[TLS_EXPORTER_LEN];
     struct slice binding = slice_make(NULL, 0);
@@ -193,7 +204,9 @@ static bool begin(struct mta *m, struct conn *c, struct slice mechanism, struct 
     if (c->tls != NULL && tls_exporter(c->tls, exporter)) {
         binding = slice_make(exporter, sizeof exporter);
     }
-    if (!auth_mechanism_find(mechanism, &which) || (which == AUTH_SCRAM_PLUS && binding.len == 0)) {
+    bool by_dovecot = m->site->conf.auth_dovecot_socket[0] != 0;
+    if (!auth_mechanism_find(mechanism, &which) ||
+        (by_dovecot ? !dovecot_offers(m, which) : which == AUTH_SCRAM_PLUS && binding.len == 0)) {
         answer(m, c, SMTPD_AUTH_MECHANISM);
         return false;
     }
@@ -213,8 +226,79 @@ static bool begin(struct mta *m, struct conn *c, struct slice mechanism, struct 
         refuse(m, c, "no-room");
         return false;
     }
-    auth_open(&l->auth, which, binding, out);
+    *out_which = which;
+    if (!by_dovecot) {
+        auth_open(&l->auth, which, binding, out);
+    }
     return true;
+}
+
+/* To Dovecot. What is no base64 stays here: it could be anything in that protocol. */
+static void pass_on(struct mta *m, struct conn *c, enum auth_mechanism which,
+                    const struct smtpd_ask *ask)
+{
+    uint8_t bytes[SCRAM_MESSAGE_MAX];
+    struct buf message = buf_make(bytes, sizeof bytes);
+    struct slice response = ask->body;
+    bool begins = ask->mechanism.len != 0;
+    bool is_empty = begins && slice_equal(response, SLICE_LITERAL("="));
+    if (!begins && slice_equal(response, SLICE_LITERAL("*"))) {
+        answer(m, c, SMTPD_AUTH_CANCELLED);
+        return;
+    }
+    if (is_empty) {
+        response.len = 0;
+    }
+    bool is_base64 = base64_take(response, &message);
+    scram_wipe(bytes, sizeof bytes);
+    if (!is_base64) {
+        answer(m, c, SMTPD_AUTH_SYNTAX);
+        return;
+    }
+    bool has_none = begins && !is_empty && response.len == 0;
+    if (!dovecot_ask(m, c, which, begins, has_none ? NULL : &response)) {
+        if (c->login != NULL) {
+            refuse(m, c, "dovecot");
+        }
+        return;
+    }
+    if (c->login != NULL) {
+        timer_set(&m->timers, &c->login->timer, m->now_ms + DOVECOT_MS);
+    }
+}
+
+void login_answered(struct mta *m, struct login *l, enum login_answer what, struct slice value)
+{
+    struct conn *c = pool_find(&m->conns, l->conn);
+    timer_cancel(&m->timers, &l->timer);
+    if (l->is_denied) { /* long ago */
+        return;
+    }
+    switch (what) {
+    case LOGIN_CHALLENGE:
+        if (value.len > sizeof l->challenge) {
+            break;
+        }
+        memcpy(l->challenge, value.ptr, value.len);
+        l->is_clients_turn = true;
+        smtpd_challenge(&c->smtp, slice_make(l->challenge, value.len));
+        conn_queue(m, c);
+        return;
+    case LOGIN_GRANTED:
+        if (!auth_is_name(value)) {
+            break;
+        }
+        l->user->senders_len = 0;
+        grant(m, c, value);
+        return;
+    case LOGIN_DENIED:
+        l->dovecot_id = 0;
+        deny(m, c, value);
+        return;
+    case LOGIN_NO_ANSWER:
+        break;
+    }
+    refuse(m, c, "dovecot");
 }
 
 void login_ask(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
@@ -223,11 +307,17 @@ void login_ask(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
     struct buf out = buf_make(challenge_bytes, sizeof challenge_bytes);
     struct buf message = buf_make(bytes, sizeof bytes);
     bool begins = ask->mechanism.len != 0;
-    if (begins && !begin(m, c, ask->mechanism, &out)) {
+    enum auth_mechanism which = AUTH_PLAIN;
+    if (begins && !begin(m, c, ask->mechanism, &which, &out)) {
         return;
+    }
+    if (c->login != NULL) {
+        c->login->is_clients_turn = false;
     }
     if (c->login == NULL) {
         answer(m, c, SMTPD_AUTH_SYNTAX);
+    } else if (m->site->conf.auth_dovecot_socket[0] != 0) {
+        pass_on(m, c, which, ask);
     } else if (begins && ask->body.len == 0) {
         challenge(c, buf_slice(&out));
     } else if (!begins && slice_equal(ask->body, SLICE_LITERAL("*"))) {
@@ -246,7 +336,11 @@ void login_timer(struct mta *m, uint64_t handle)
 {
     struct conn *c = pool_find(&m->conns, handle);
     if (c != NULL) {
-        answer(m, c, SMTPD_AUTH_FAILED);
+        if (c->login->is_denied) {
+            answer(m, c, SMTPD_AUTH_FAILED);
+        } else {
+            refuse(m, c, "timeout");
+        }
     }
 }
 

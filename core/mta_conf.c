@@ -148,7 +148,7 @@ void site_use(struct mta *m, struct site *site)
         .nonmail_commands_max = (uint16_t)conf->smtp_accept_max_nonmail,
     };
     m->smtp_env.starttls_offered = false;
-    m->smtp_env.auth_needs_tls = conf->auth_users_file[0] != 0;
+    m->smtp_env.auth_needs_tls = conf->auth_users_file[0] != 0 || conf->auth_dovecot_socket[0] != 0;
     m->smtp_env_tls = m->smtp_env;
     m->smtp_env_tls.starttls_offered = conf->tls_certificate[0] != 0;
 }
@@ -203,6 +203,9 @@ void mta_reload(struct mta *m)
         report_text(m, LOG_ERROR, "reload", buf_slice(&errors));
         report_text(m, LOG_ERROR, "reload", SLICE_LITERAL("the options stay as they were"));
         return;
+    }
+    if (strcmp(m->site->conf.auth_dovecot_socket, next->conf.auth_dovecot_socket) != 0) {
+        dovecot_close(m);
     }
     const char *fixed = fixed_change(&m->site->conf, &next->conf);
     mta_listen_only(m, &next->conf);

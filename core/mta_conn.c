@@ -207,7 +207,7 @@ static bool fill(struct mta *m, struct conn *c)
 static bool is_waiting(const struct conn *c)
 {
     return c->waits_for_room || c->waits_for_commit || c->waits_for_heap || c->waits_for_place ||
-           c->is_shaking;
+           c->is_shaking || (c->login != NULL && !c->login->is_clients_turn);
 }
 
 enum turn { TURN_FILL, TURN_FLUSH, TURN_WAIT, TURN_AGAIN };

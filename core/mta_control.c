@@ -17,64 +17,76 @@ static void complain(struct control_conn *c, const char *text)
 
 /* --- What is answered --- */
 
-static void put_number(struct buf *out, const char *key, uint64_t value, const char *unit)
+/* Each # of the text is the next of the values. */
+static void put_filled(struct buf *out, const char *text, const uint64_t *values)
 {
-    buf_put_string(out, key);
-    text_put_u64(out, value);
-    buf_put_string(out, unit);
+    for (; *text != '\0'; text++) {
+        if (*text == '#') {
+            text_put_u64(out, *values++);
+        } else {
+            buf_put_u8(out, (uint8_t)*text);
+        }
+    }
 }
 
 static void put_server(struct mta *m, struct buf *out)
 {
     const struct mta_stats *s = &m->stats;
+    const struct conf *conf = &m->site->conf;
+    const uint64_t values[] = {m->conns.num_used, conf->smtp_accept_max, s->num_connections,
+                               s->num_refused,    m->num_handshakes,     conf->tls_max_handshakes,
+                               s->num_handshakes};
+    const uint64_t uptime_s = (m->now_ms - m->started_ms) / 1000;
     buf_put_string(out, "version: ");
     buf_put_string(out, m->start->version);
     buf_put_string(out, "\nhostname: ");
     buf_put(out, m->smtp_env.hostname);
-    put_number(out, "\nuptime: ", (m->now_ms - m->started_ms) / 1000, " s\nclock: ");
+    put_filled(out, "\nuptime: # s\nclock: ", &uptime_s);
     wall_time_put(&m->wall, out);
-    put_number(out, "connections: ", m->conns.num_used, "");
-    put_number(out, " of ", m->site->conf.smtp_accept_max, ", ");
-    put_number(out, "", s->num_connections, " since the start, ");
-    put_number(out, "", s->num_refused, " refused\ntls handshakes: ");
-    put_number(out, "", m->num_handshakes, " under way of ");
-    put_number(out, "", m->site->conf.tls_max_handshakes, ", ");
-    put_number(out, "", s->num_handshakes, " since the start\n");
+    put_filled(out,
+               "connections: # of #, # since the start, # refused\n"
+               "tls handshakes: # under way of #, # since the start\n",
+               values);
 }
 
 static void put_spool(struct mta *m, struct buf *out)
 {
     struct spool_stats spool;
     spool_stats_of(m->spool, &spool);
-    put_number(out, "messages: ", queue_num_messages(&m->queue), " waiting of ");
-    put_number(out, "", m->queue.limits.num_messages, ", ");
-    put_number(out, "", m->stats.num_messages, " received, ");
-    put_number(out, "", m->queue.counts.num_delivered, " delivered since the start\n");
-    put_number(out, "spool: ", spool.live_len, " bytes in use of ");
-    put_number(out, "", spool.live_limit_len, ", ");
-    put_number(out, "", spool.num_segments, " segments");
+    const uint64_t values[] = {queue_num_messages(&m->queue),
+                               m->queue.limits.num_messages,
+                               m->stats.num_messages,
+                               m->queue.counts.num_delivered,
+                               spool.live_len,
+                               spool.live_limit_len,
+                               spool.num_segments};
+    put_filled(out,
+               "messages: # waiting of #, # received, # delivered since the start\n"
+               "spool: # bytes in use of #, # segments",
+               values);
     buf_put_string(out, m->spool_ready ? "\n" : ", not ready yet\n");
-}
-
-static void put_pool(struct buf *out, const char *what, const struct pool *p)
-{
-    buf_put_string(out, "pool ");
-    buf_put_string(out, what);
-    put_number(out, ": ", p->num_used, " of ");
-    put_number(out, "", p->num_items, ", at most ");
-    put_number(out, "", p->num_used_max, ", refused ");
-    put_number(out, "", p->num_refused, "\n");
 }
 
 static void put_memory(struct mta *m, struct buf *out)
 {
-#define POOL(field, type, num, what) put_pool(out, what, &m->field);
+    static const struct {
+        const char *what;
+        size_t offset;
+    } pools[] = {
+#define POOL(field, type, num, what) {what, offsetof(struct mta, field)},
 #include "budget.def"
 #undef POOL
-    put_number(out, "tls heap: ", m->heap.used_len, " of ");
-    put_number(out, "", m->heap.total_len, " bytes, at most ");
-    put_number(out, "", m->heap.used_max_len, ", refused ");
-    put_number(out, "", m->heap.num_refused, "\n");
+    };
+    const uint64_t heap[] = {m->heap.used_len, m->heap.total_len, m->heap.used_max_len,
+                             m->heap.num_refused};
+    for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++) {
+        const struct pool *p = (const struct pool *)(const void *)((uint8_t *)m + pools[i].offset);
+        const uint64_t values[] = {p->num_used, p->num_items, p->num_used_max, p->num_refused};
+        buf_put_string(out, "pool ");
+        buf_put_string(out, pools[i].what);
+        put_filled(out, ": # of #, at most #, refused #\n", values);
+    }
+    put_filled(out, "tls heap: # of # bytes, at most #, refused #\n", heap);
 }
 
 /* A piece for each part. */

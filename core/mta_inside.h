@@ -17,6 +17,7 @@
 #include "conf.h"
 #include "control.h"
 #include "deliver_smtp.h"
+#include "dovecot_auth.h"
 #include "envelope.h"
 #include "mta.h"
 #include "ocsp_fetch.h"
@@ -40,6 +41,7 @@
 #define TAG_FETCH      (UINT64_C(4) << 56)
 #define TAG_CONTROL    (UINT64_C(5) << 56)
 #define TAG_REMOTE     (UINT64_C(6) << 56)
+#define TAG_DOVECOT    (UINT64_C(7) << 56)
 #define TAG_OWNER(tag) ((tag) >> 56 << 56)
 #define TAG_REST(tag)  ((tag) & ((UINT64_C(1) << 56) - 1))
 
@@ -74,8 +76,24 @@ struct login {
     struct login *next; /* of those that work */
     uint64_t conn;      /* handle */
     struct mta_user *user;
-    struct auth auth;
-    uint8_t challenge[BASE64_LEN(AUTH_CHALLENGE_MAX)];
+    uint32_t dovecot_id; /* of the request that Dovecot decides; 0: it does not */
+    bool is_clients_turn;
+    bool is_denied;   /* what the timer is to say; else that there was no answer */
+    struct auth auth; /* unless Dovecot decides */
+    uint8_t challenge[SMTPD_CHALLENGE_MAX];
+};
+
+/* The connection to Dovecot's auth service. */
+#define MTA_DOVECOT_MECHANISMS 3
+struct dovecot {
+    uint32_t handle; /* 0: not connected */
+    bool is_ready;   /* it has said what it offers */
+    bool offers[MTA_DOVECOT_MECHANISMS];
+    uint8_t mechanisms[40]; /* a string, as last heard */
+    uint32_t last_id;
+    uint64_t again_ms; /* not to be tried again before */
+    uint32_t in_len, out_len;
+    uint8_t in[DOVECOT_LINE_MAX], out[DOVECOT_LINE_MAX];
 };
 
 /* Whose certificates are believed. */
@@ -239,6 +257,7 @@ struct mta {
     struct conn_list run;        /* each gets a turn */
     struct login *working_first; /* each gets a turn, one a step */
     struct rates rates;
+    struct dovecot dovecot;
     struct conn *shaking_first; /* each gets a turn, one a step */
     struct conn *shaking_last;
     uint32_t num_handshakes;    /* that hold a place */
@@ -397,6 +416,21 @@ void login_run(struct mta *m); /* a piece of work for the first of those that ha
 void login_drop(struct mta *m, struct conn *c);
 uint64_t rate_key_of_peer(const struct mta *m, uint8_t kind, const struct net_addr *peer);
 
+/* mta_auth.c: what Dovecot has said of a login: a challenge (base64), the user's name, or nothing.
+ */
+enum login_answer { LOGIN_CHALLENGE, LOGIN_GRANTED, LOGIN_DENIED, LOGIN_NO_ANSWER };
+void login_answered(struct mta *m, struct login *l, enum login_answer answer, struct slice value);
+
+/* mta_dovecot.c */
+void dovecot_wake(struct mta *m); /* connects, if that is due */
+void dovecot_close(struct mta *m);
+void dovecot_event(struct mta *m, enum port_event_kind kind);
+const char *dovecot_mechanisms(const struct mta *m); /* as last heard; before that, the usual */
+bool dovecot_offers(const struct mta *m, enum auth_mechanism mechanism);
+/* Asks about c->login; response is base64, checked; NULL: none. False: not connected now. */
+bool dovecot_ask(struct mta *m, struct conn *c, enum auth_mechanism mechanism, bool begins,
+                 const struct slice *response);
+
 /* mta_trust.c: what the options name, loaded; then in use, in the place of what was before */
 enum err trust_load(struct mta *m, const struct conf *conf, struct mta_trust *out,
                     struct buf *errors);
@@ -414,6 +448,8 @@ bool conn_is_submission(const struct mta *m, const struct conn *c);
 /* Whether a transaction from sender may begin; counts it. */
 enum smtpd_verdict submission_verdict(struct mta *m, const struct conn *c,
                                       const struct address *sender);
+/* Counts a message for that key; false if there have been too many. per_hour 0: no limit. */
+bool submission_count(struct mta *m, uint64_t key, uint32_t per_hour);
 /* Stores *body, or with is_end what is still due, with the fields that the header lacks. On
  * ERR_AGAIN *body is what is left. */
 enum err submission_store(struct mta *m, struct txn *t, struct slice *body, bool is_end);

@@ -78,14 +78,9 @@ bool local_may_send_as(const struct mta *m, const struct port_user *user,
 
 bool local_count(struct mta *m, const struct port_user *user)
 {
-    uint32_t per_hour = m->site->conf.submit_rate;
     uint64_t key =
         rate_key(&m->rates, RATE_LOCAL_MESSAGES, slice_make(&user->uid, sizeof user->uid));
-    if (per_hour == 0 || is_trusted(m, user)) {
-        return true;
-    }
-    return rate_level(&m->rates, key, per_hour, m->now_ms) < per_hour &&
-           rate_count(&m->rates, key, per_hour, m->now_ms) > 0;
+    return is_trusted(m, user) || submission_count(m, key, m->site->conf.submit_rate);
 }
 
 void local_put_login(struct buf *out, const struct port_user *user)

@@ -265,6 +265,7 @@ void mta_spool_ready(struct mta *m, enum err err)
         return;
     }
     m->spool_ready = true;
+    dovecot_wake(m);
     queue_begin(&m->queue, buf_make(m->scratch, BUDGET_SCRATCH_LEN));
     mta_accept_all(m);
     mta_report_listeners(m);
@@ -292,6 +293,7 @@ void mta_close(struct mta *m)
     while ((c = pool_each(&m->conns, &cursor)) != NULL) {
         m->port->net.close(m->port->net.ctx, c->handle);
     }
+    dovecot_close(m);
     mta_close_listeners(m);
     control_close(m);
     outbox_close(m);

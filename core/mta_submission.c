@@ -12,8 +12,7 @@ bool conn_is_submission(const struct mta *m, const struct conn *c)
     return conf_has_port(&m->site->conf.submission_ports, c->local_port);
 }
 
-/* Counts a message for that key; false if there have been too many. */
-static bool count(struct mta *m, uint64_t key, uint32_t per_hour)
+bool submission_count(struct mta *m, uint64_t key, uint32_t per_hour)
 {
     if (per_hour == 0) {
         return true;
@@ -45,13 +44,13 @@ enum smtpd_verdict submission_verdict(struct mta *m, const struct conn *c,
     if (user != NULL && !may_send_as(user, sender)) {
         return SMTPD_NOT_YOURS;
     }
-    if (is_submission &&
-        !count(m, rate_key_of_peer(m, RATE_HOST, &c->peer), conf->submission_host_rate)) {
+    if (is_submission && !submission_count(m, rate_key_of_peer(m, RATE_HOST, &c->peer),
+                                           conf->submission_host_rate)) {
         return SMTPD_RATE;
     }
     if (user != NULL &&
-        !count(m, rate_key(&m->rates, RATE_USER, slice_make(user->name, user->name_len)),
-               conf->submission_user_rate)) {
+        !submission_count(m, rate_key(&m->rates, RATE_USER, slice_make(user->name, user->name_len)),
+                          conf->submission_user_rate)) {
         return SMTPD_RATE;
     }
     return SMTPD_OK;

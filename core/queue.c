@@ -63,7 +63,7 @@ enum err queue_open(struct queue *q, struct arena *a, const struct queue_env *en
     q->bucket_mask = num_buckets - 1;
     q->timer.kind = env->timer_kind;
     q->lists = take(a, &is_short, sizeof *q->lists, NUM_QUEUE_LISTS);
-    q->dest_hashes = take(a, &is_short, sizeof *q->dest_hashes, NUM_QUEUE_LISTS);
+    q->dest_hashes = take(a, &is_short, sizeof *q->dest_hashes, QUEUE_DESTS_MAX);
     q->rounds = take(a, &is_short, sizeof *q->rounds, limits->num_rounds);
     q->mail_jobs = take(a, &is_short, sizeof *q->mail_jobs, limits->num_mail_jobs);
     q->reports = take(a, &is_short, sizeof *q->reports, limits->num_reports);
@@ -120,6 +120,9 @@ static void take_due(struct queue *q)
         q->num_flush -= q->num_flush != 0;
         queue_entry_move(q, entry, QUEUE_READY);
         q->counts.num_ops++;
+    }
+    if (q->heap_num == 0) {
+        q->num_flush = 0; /* some were held or removed meanwhile */
     }
 }
 

@@ -95,15 +95,6 @@ static void defer(struct queue *q, struct queue_round *r, enum err err)
 
 /* --- Whether --- */
 
-static bool is_8bit(struct slice bytes)
-{
-    size_t i = 0;
-    while (i < bytes.len && bytes.ptr[i] < 0x80) {
-        i++;
-    }
-    return i < bytes.len;
-}
-
 static bool is_wanted(const struct queue *q, const struct queue_round *r,
                       const struct queue_item *item, uint8_t notify)
 {
@@ -153,7 +144,7 @@ static size_t choose(struct queue *q, struct queue_round *r, struct buf scratch)
     if (p->item->is_wanted) {
         p->num_items++;
         p->dsn.actions |= 1u << p->item->action;
-        p->dsn.is_utf8 = p->dsn.is_utf8 || is_8bit(entry.rcpt.address);
+        p->dsn.is_utf8 = p->dsn.is_utf8 || text_is_8bit(entry.rcpt.address);
     }
     p->item = p->item->next;
     return 1;
@@ -278,7 +269,7 @@ static enum err put_envelope(struct queue *q, struct queue_report *p, struct buf
                              struct buf room)
 {
     struct envelope_params params = {
-        .flags = (uint8_t)((is_8bit(p->dsn.to) ? ENVELOPE_SMTPUTF8 : 0) |
+        .flags = (uint8_t)((text_is_8bit(p->dsn.to) ? ENVELOPE_SMTPUTF8 : 0) |
                            (p->dsn.is_8bit || p->dsn.is_utf8 ? ENVELOPE_8BITMIME : 0)),
         .running_s = running_time_s(q->env.running, q->now_ms),
     };

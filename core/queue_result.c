@@ -50,12 +50,9 @@ static void log_result(struct queue *q, const struct queue_round *r,
 
 struct slice queue_domain_of(struct slice address)
 {
-    for (size_t len = address.len; len > 0; len--) {
-        if (address.ptr[len - 1] == '@') {
-            return slice_make(address.ptr + len, address.len - len);
-        }
-    }
-    return slice_make(NULL, 0);
+    struct slice local, domain;
+    text_cut_last(address, '@', &local, &domain);
+    return domain;
 }
 
 /* --- What is collected --- */

@@ -38,6 +38,8 @@
 #include "queue_inside.h"
 
 #define PIECE_LEN 4096 /* of an envelope or a header, read at once */
+/* Those of a loop stand at the begin. */
+#define COUNT_MAX_LEN (512u * 1024)
 
 _Static_assert(PIECE_LEN >= ENVELOPE_ENTRY_MAX, "an entry fits into a piece");
 
@@ -132,7 +134,8 @@ static size_t count(struct queue *q, struct queue_round *r, struct buf scratch)
         return 1;
     }
     r->counted_at += len;
-    bool is_end = len == 0 || count_received(r, slice_make(scratch.ptr, len));
+    bool is_end = len == 0 || count_received(r, slice_make(scratch.ptr, len)) ||
+                  r->counted_at - r->meta.envelope_len >= COUNT_MAX_LEN;
     if (is_end || r->num_received > most) {
         r->is_looping = r->num_received > most;
         r->phase = ROUND_WALKING;

@@ -41,6 +41,20 @@ int text_compare_nocase(struct slice a, struct slice b)
     return a.len < b.len ? -1 : a.len > b.len;
 }
 
+bool text_cut_last(struct slice text, uint8_t c, struct slice *out_front, struct slice *out_back)
+{
+    *out_front = text;
+    *out_back = slice_make(NULL, 0);
+    for (size_t i = text.len; i > 0; i--) {
+        if (text.ptr[i - 1] == c) {
+            *out_front = slice_make(text.ptr, i - 1);
+            *out_back = slice_make(text.ptr + i, text.len - i);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool text_parse_u64(struct slice text, uint64_t max, uint64_t *out)
 {
     uint64_t value = 0;

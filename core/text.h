@@ -27,6 +27,9 @@ bool text_equal_nocase(struct slice a, struct slice b);
 /* Their order by bytes, ASCII case folded: negative, 0 or positive. */
 int text_compare_nocase(struct slice a, struct slice b);
 
+/* What stands in front of the last c and behind it. False if there is none: all is in front. */
+bool text_cut_last(struct slice text, uint8_t c, struct slice *out_front, struct slice *out_back);
+
 /* All of the text as a decimal number of at most max; no sign, no space, at least one digit. */
 bool text_parse_u64(struct slice text, uint64_t max, uint64_t *out);
 

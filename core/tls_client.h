@@ -12,6 +12,7 @@
 
 /* tls_info's failure where the server's certificate was not good by the options' trust. */
 #define TLS_FAILURE_UNVERIFIED "certificate-not-trusted"
+#define TLS_FAILURE_NO_MEMORY  "no-memory" /* of ours */
 
 struct tls_client_options {
     struct slice server_name; /* sent as SNI, and what the certificate must be for; may be empty */

@@ -40,6 +40,32 @@ def test_status():
     check(f"postern: {control_path(s)}: no server runs there" in out, out)
 
 
+def keys(out):
+    return {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in out.splitlines() if ": " in line}
+
+
+def test_status_of_proofs():
+    """What is served until when, or why not, and how those fared who asked."""
+    p = Pki()
+    s = Server(p, p.proof("good"))
+    hello(s, tls=True).quit()
+    for asks in (("-status",), ()):
+        run("openssl", "s_client", "-connect", f"127.0.0.1:{s.tls_port}", "-quiet", *asks, text="QUIT\n")
+    wait_until(lambda: keys(ask(s, "status")[1])["handshakes"] == "3", "three handshakes")
+    told = keys(ask(s, "status")[1])
+    check_equal(told["certificate"], p.chain, "certificate")
+    check_equal(told["proof"], "served", "proof")
+    check(told["until"].startswith("20"), told["until"])
+    check("next-refresh" in told, str(told))
+    check_equal((told["handshakes"], told["asked"], told["served"]), ("3", "1", "1"), "counts")
+    s.configure(tls_ocsp_file=p.proof("revoked"))
+    s.send_signal(signal.SIGHUP)
+    s.wait_log("reload")
+    run("openssl", "s_client", "-connect", f"127.0.0.1:{s.tls_port}", "-quiet", "-status", text="QUIT\n")
+    told = wait_until(lambda: "withheld-revoked" in keys(ask(s, "status")[1]) and keys(ask(s, "status")[1]), "the count")
+    check_equal((told["proof"], told["reason"], told["withheld-revoked"]), ("none", "revoked", "1"), "revoked")
+
+
 def test_socket_is_its_owners():
     s = Server()
     mode = os.stat(control_path(s)).st_mode

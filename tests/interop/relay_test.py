@@ -4,8 +4,11 @@
 What each recipient comes to is in tests/tables/relay.def; here it is a whole server, whose peers' addresses decide.
 127.0.0.2 is listed, 127.0.0.1 is not; what is relayed waits for a next hop that does not answer."""
 
+import base64
+import os
+
 import harness
-from harness import Failed, Pki, Server, check, check_equal, free_port, has_ipv6, hello, wait_until
+from harness import POSTERN, Failed, Pki, Server, check, check_equal, free_port, has_ipv6, hello, run, wait_until
 
 LISTED = ("127.0.0.2", 0)
 
@@ -185,6 +188,48 @@ def test_starttls_lends_nothing():
     c.cmd("MAIL FROM:<alice@test.example>", 250)
     check_refused(c, "<x@elsewhere.example>", "in TLS from the begin ")
     c.close()
+    s.stop()
+
+
+def test_only_a_login_that_succeeds_counts():
+    """A wrong one, one given up, one in plaintext, one half way: nothing. The right one, in TLS: any domain."""
+
+    def plain(user, password):
+        return "AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+
+    def refused(c, what):
+        c.cmd("MAIL FROM:<alice@test.example> AUTH=<alice@test.example>", 250)
+        check_refused(c, "<x@elsewhere.example>", what + " ")
+        c.cmd("RSET", 250)
+
+    users = os.path.join(harness.case_dir(), "users")
+    s = relay(Pki(), start=False, auth_users_file=users)
+    status, out = run(POSTERN, "passwd", "-c", s.conf_path, "--stdin", "alice", text="right\n")
+    check_equal(status, 0, out)
+    s.start()
+    c = hello(s)
+    check(500 <= c.cmd(plain("alice", "right"))[0] < 600, "a login in plaintext")
+    refused(c, "after a login in plaintext")
+    c.starttls()
+    c.cmd("EHLO client.example", 250)
+    refused(c, "before any login")
+    c.cmd(plain("alice", "wrong"), 535)
+    refused(c, "after a wrong password")
+    c.cmd("AUTH PLAIN", 334)
+    c.cmd("*", 501)
+    refused(c, "after a login given up")
+    c.cmd("AUTH LOGIN", 334)
+    c.cmd(base64.b64encode(b"alice").decode(), 334)
+    c.cmd("MAIL FROM:<alice@test.example>", 501)
+    refused(c, "after half a login")
+    c.cmd(plain("alice", "right"), 235)
+    c.cmd("MAIL FROM:<alice@test.example>", 250)
+    c.cmd("RCPT TO:<x@elsewhere.example>", 250)
+    c.cmd("RCPT TO:<x%y.example@backup.example>", 250)
+    c.close()
+    other = hello(s, tls=True)
+    refused(other, "in another connection")
+    other.close()
     s.stop()
 
 

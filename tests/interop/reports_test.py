@@ -129,6 +129,13 @@ def bouncing(**options):
     )
 
 
+def write(name, text):
+    path = os.path.join(harness.case_dir(), name)
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)
+    return path
+
+
 def report_to_alice(s, num=1):
     """The report that came last, and its parts."""
     wait_until(lambda: len(s.files("alice")) == num, "the report")
@@ -225,10 +232,7 @@ def test_utf8():
 
 def test_nobody_is_told():
     """Nothing comes of a message without sender, nor of NOTIFY=NEVER; what an alias stands for is told beside the name that was written to."""
-    aliases = os.path.join(harness.case_dir(), "aliases")
-    with open(aliases, "w", encoding="ascii") as f:
-        f.write("secret: hidden@x.old.example\n")
-    s = bouncing(aliases_file=aliases)
+    s = bouncing(aliases_file=write("aliases", "secret: hidden@x.old.example\n"))
     send(s, "", ["<a@x.old.example>"], SUBJECT + b"x")
     send(s, "alice@test.example", ["<a@x.old.example> NOTIFY=NEVER"], SUBJECT + b"x")
     send(s, "alice@test.example", ["<secret@test.example>"], SUBJECT + b"x")
@@ -272,6 +276,33 @@ def test_through_two_servers():
     check_equal((delivered["Action"], delivered["Status"]), ("delivered", "2.0.0"), "the other's")
     check_equal(delivered["Original-Recipient"], "rfc822; first+b@c.example", "the other's")
     check_equal(len(far.files("postmaster")), 1, "messages for postmaster")
+    near.stop()
+    far.stop()
+
+
+def test_aliases_that_lead_to_each_other():
+    """On two machines, where neither can see it: the Received fields end it, and the sender hears of it once."""
+    limit = {"received_headers_max": "12"}
+    near = Server(start=False, aliases_file=write("near", "loop: loop@far.example, bob\n"), **limit)
+    far = Server(
+        primary_hostname="mail.far.example",
+        local_domains="far.example",
+        aliases_file=write("far", "loop: loop@test.example\n"),
+        route_list=f"* smtp:127.0.0.1:{near.port}",
+        **limit,
+    )
+    near.configure(route_list=f"far.example smtp:127.0.0.1:{far.port}")
+    near.start()
+    far.configure(route_list=f"* smtp:127.0.0.1:{near.port}")
+    far.send_signal(1)
+    send(near, "alice@test.example", ["<loop@test.example>"], SUBJECT + b"x")
+    wait_until(lambda: len(near.files("alice")) == 1, "the report")
+    _, _, blocks = report_to_alice(near)
+    for block in blocks[1:]:
+        check_equal((block["Action"], block["Status"]), ("failed", "5.4.6"), "the fate")
+        check_equal(block["Original-Recipient"], "rfc822; loop@test.example", "ORCPT through all of it")
+    check(4 <= len(near.files("bob")) <= 8, f"{len(near.files('bob'))} messages for bob")
+    check_equal(len(near.files("alice")), 1, "reports")
     near.stop()
     far.stop()
 

@@ -167,7 +167,36 @@ static void test_places(void)
     site_close(&site);
 }
 
+/* What a client sends while it waits for its reply stays where it is, and wakes nobody up. */
+static void test_waiting_wakes_nobody(void)
+{
+    struct tls_peer p;
+    uint32_t num_steps = 0;
+    open_auth_site(4);
+    login_begin(&p);
+    say_plain(&p, "wrong");
+    CHECK(peer_hears(&p, "535 5.7.8"));
+    say_plain(&p, "wrong"); /* 2 s */
+    for (int i = 0; i < 50 && site.mta->working_first == NULL; i++) {
+        mta_step(site.mta);
+    }
+    size_t taken_len;
+    CHECK_EQ(tls_write(&p.tls, SLICE_LITERAL("NOOP\r\n"), &taken_len), ERR_OK);
+    peer_flush(&p);
+    while (num_steps < 1000 && strstr(p.text, "535") == NULL) {
+        mta_step(site.mta);
+        peer_turn(&p);
+        num_steps++;
+    }
+    CHECK(num_steps < 40);
+    CHECK(peer_hears(&p, "250 2.0.0"));
+    peer_close(&p);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
+    {"waiting-wakes-nobody", test_waiting_wakes_nobody},
     {"failures-cost-time", test_failures_cost_time},
     {"hashing-holds-nobody-up", test_hashing_holds_nobody_up},
     {"places", test_places},

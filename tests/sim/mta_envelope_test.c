@@ -233,11 +233,34 @@ static void test_report(void)
     site_close(&site);
 }
 
+/* A message that an earlier release has left in the spool. */
+static void test_version_1(void)
+{
+    static const uint8_t old[] = "V\0\1\1F\0\13s@c.exampleR\0\23\3joejoe@example.org"
+                                 "Subject: old\r\n\r\nx\r\n";
+    struct spool_meta meta = {.envelope_len = 4 + 14 + 22, .num_rcpts = 1};
+    uint64_t txn;
+    open_site_with("");
+    for (int i = 0; i < 200; i++) {
+        mta_step(site.mta);
+    }
+    CHECK_EQ(spool_begin(site.mta->spool, &txn, sizeof old), ERR_OK);
+    CHECK_EQ(spool_append(site.mta->spool, txn, slice_make(old, sizeof old - 1)), ERR_OK);
+    CHECK_EQ(spool_commit(site.mta->spool, txn, &meta), ERR_OK);
+    for (int i = 0; i < 200; i++) {
+        mta_step(site.mta);
+    }
+    CHECK_EQ(sim_mailbox_num(site.host, SITE_MAILDIR, SIM_NEW), 0);
+    site_drop(&site);
+    sim_host_kill(site.host);
+    site_start(&site);
+    CHECK(mail_has(wait_for_mail(), "Return-Path: <s@c.example>\nSubject: old\n\nx\n"));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
-    {"parameters", test_parameters},
-    {"8bit_content", test_8bit_content},
-    {"aliases", test_aliases},
-    {"report", test_report},
+    {"parameters", test_parameters}, {"8bit_content", test_8bit_content}, {"aliases", test_aliases},
+    {"report", test_report},         {"version_1", test_version_1},
 };
 
 TEST_MAIN(cases)

@@ -18,20 +18,9 @@ static void begin(void)
     world_far(w, "nodsn.example", FAR_ACCEPT)->is_without_dsn = true;
 }
 
-static void start(void)
-{
-    world_start(w);
-    CHECK(world_wait_ready(w));
-}
-
 static void end(void)
 {
-    CHECK(world_run(w, MINUTE_MS, 100000));
-    CHECK_EQ(queue_num_messages(&w->queue), 0);
-    CHECK_EQ(world_num_live(w), 0);
-    CHECK_EQ(w->queue.items.num_used, 0);
-    CHECK_EQ(w->queue.num_reports, 0);
-    CHECK_EQ(w->queue.num_promised, 0);
+    world_check_empty(w);
     world_free(w);
 }
 
@@ -53,7 +42,7 @@ static uint64_t put(const char *sender, uint8_t notify, uint32_t num, ...)
 static void test_failure_to_local_sender(void)
 {
     begin();
-    start();
+    world_start_ready(w);
     CHECK(put("ann@example.org", 0, 4, "a@bad.example", "b@good.example", "c@bad.example",
               "joe@example.org") != 0);
     CHECK(world_run(w, MINUTE_MS, 10000));
@@ -76,7 +65,7 @@ static void test_failure_to_local_sender(void)
 static void test_failure_to_remote_sender(void)
 {
     begin();
-    start();
+    world_start_ready(w);
     CHECK(put("s@good.example", 0, 1, "a@bad.example") != 0);
     CHECK(world_run(w, MINUTE_MS, 10000));
     CHECK_EQ(w->smtp->num_taken, 1); /* the report */
@@ -92,7 +81,7 @@ static void test_double_bounce(void)
         if (option == 1) {
             world_option(w, "double_bounce_to_postmaster = yes");
         }
-        start();
+        world_start_ready(w);
         CHECK(put("s@bad.example", 0, 1, "a@bad.example") != 0);
         CHECK(put("", 0, 1, "b@bad.example") != 0);
         CHECK(put("nobody@example.org", 0, 1, "c@bad.example") != 0);
@@ -112,7 +101,7 @@ static void test_postmaster_is_asked_once(void)
     begin();
     world_option(w, "double_bounce_to_postmaster = yes");
     world_option(w, "retry_give_up = 1h");
-    start();
+    world_start_ready(w);
     sim_mailbox_fail_begin(w->host, 1, 1000000, ERR_NO_SPACE);
     CHECK(put("", 0, 1, "b@bad.example") != 0);
     CHECK(world_run(w, 3 * HOUR_MS, 10000));
@@ -150,7 +139,7 @@ static void test_notify(void)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         begin();
-        start();
+        world_start_ready(w);
         CHECK(put("ann@example.org", rows[i].notify, 1, rows[i].rcpt) != 0);
         CHECK(world_run(w, 5 * HOUR_MS, 10000));
         uint32_t num = world_mails(w, "ann", NULL);
@@ -169,7 +158,7 @@ static void test_notify(void)
 static void test_delay_then_expiry(void)
 {
     begin();
-    start();
+    world_start_ready(w);
     CHECK(put("ann@example.org", 0, 2, "a@dead.example", "joe@example.org") != 0);
     CHECK(world_run(w, 4 * HOUR_MS - MINUTE_MS, 10000));
     CHECK_EQ(world_mails(w, "ann", NULL), 0);
@@ -179,7 +168,7 @@ static void test_delay_then_expiry(void)
         CHECK(world_run(w, 3 * HOUR_MS, 10000));
         CHECK(world_stop(w));
         sim_world_advance(w->world, 30 * DAY_MS); /* switched off */
-        start();
+        world_start_ready(w);
     }
     CHECK_EQ(world_mails(w, "ann", NULL), 1);
     CHECK(world_run(w, 85 * HOUR_MS, 10000));
@@ -198,7 +187,7 @@ static void test_no_way(void)
     static char header[110 * 40];
     begin();
     world_option(w, "route_list = void.example discard-with-bounce ; *.example mx");
-    start();
+    world_start_ready(w);
     for (int i = 0; i <= 100; i++) {
         strcat(header,
                i % 2 == 0 ? "Received: from a by b; now\r\n" : "RECEIVED: by c;\r\n\tx\r\n");
@@ -235,7 +224,7 @@ static void test_more_failures_than_items(void)
         rcpts[i] = names[i];
     }
     begin();
-    start();
+    world_start_ready(w);
     CHECK(world_put(w, &p) != 0);
     CHECK(world_run(w, DAY_MS, 100000));
     uint32_t num = world_mails(w, "ann", NULL);
@@ -258,7 +247,7 @@ static void test_returned_content(void)
                         .flags = ENVELOPE_RET_FULL,
                         .num_filler = fillers[i]};
         begin();
-        start();
+        world_start_ready(w);
         CHECK(world_put(w, &p) != 0);
         CHECK(world_run(w, MINUTE_MS, 10000));
         CHECK_EQ(world_mails(w, "ann", "Subject: test\n"), 1);

@@ -7,12 +7,6 @@
 
 static struct queue_world *w;
 
-static void start(void)
-{
-    world_start(w);
-    CHECK(world_wait_ready(w));
-}
-
 /* --- The power goes --- */
 
 static const char *const rcpts[] = {"a@bad.example", "joe@example.org", "b@good.example",
@@ -37,7 +31,7 @@ static uint64_t run_with_crash(uint64_t at_op, enum sim_crash how)
     if (at_op != 0) {
         sim_host_crash(w->host, how);
         sim_store_set_power_off(sim_host_store(w->host), 0);
-        start();
+        world_start_ready(w);
         CHECK(world_run(w, 10 * MINUTE_MS, 5000));
     }
     return id;
@@ -110,7 +104,7 @@ static void storm(bool is_sudden, uint32_t num_hours, uint32_t num_filler)
     struct far *bad = world_far(w, "bad.example", is_sudden ? FAR_DEAD : FAR_FAIL);
     struct far *dead = world_far(w, "dead.example", FAR_DEAD);
     world_option(w, "delay_warning = 0");
-    start();
+    world_start_ready(w);
     for (uint32_t hour = 0; hour < num_hours; hour++) {
         uint64_t id = 1;
         for (int i = 0; i < 400 && id != 0; i++) {
@@ -162,7 +156,7 @@ static void test_full_mailbox(void)
     w = world_new(4, NULL);
     world_far(w, "bad.example", FAR_FAIL);
     world_option(w, "delay_warning = 0");
-    start();
+    world_start_ready(w);
     sim_mailbox_fail_begin(w->host, 1, 1000000, ERR_NO_SPACE);
     while (world_put(w, &p) != 0) {
         num_accepted++;
@@ -216,7 +210,7 @@ static uint64_t many(uint32_t num)
     w->smtp->num_taken = 0;
     world_option(w, "delay_warning = 0");
     struct far *far = world_far(w, "far.example", FAR_DEAD);
-    start();
+    world_start_ready(w);
     put_many(num);
     CHECK(world_run(w, HOUR_MS, 3000000));
     CHECK_EQ(queue_num_messages(&w->queue), num);
@@ -224,7 +218,7 @@ static uint64_t many(uint32_t num)
     uint64_t most = w->queue.counts.step_ops_max;
     CHECK(w->queue.counts.num_ops <= w->queue.counts.num_rounds * 20);
     CHECK(world_stop(w));
-    start();
+    world_start_ready(w);
     far->mode = FAR_ACCEPT;
     far->job_ms = 1;
     far->jobs_max = 10;

@@ -12,34 +12,6 @@ static void begin(void)
     w = world_new(1, NULL);
 }
 
-static void start(void)
-{
-    world_start(w);
-    CHECK(world_wait_ready(w));
-}
-
-/* Nothing waits here or in the spool, no reservation is left, no memory. */
-static void check_empty(void)
-{
-    CHECK(world_run(w, MINUTE_MS, 100000));
-    CHECK_EQ(queue_num_messages(&w->queue), 0);
-    CHECK_EQ(world_num_live(w), 0);
-    CHECK_EQ(w->queue.items.num_used, 0);
-    CHECK_EQ(w->queue.num_reports, 0);
-    CHECK_EQ(w->queue.num_promised, 0);
-    CHECK_EQ(w->queue.num_remote, 0);
-    CHECK_EQ(w->queue.num_blocked, 0);
-    CHECK(queue_is_idle(&w->queue));
-    uint32_t num = 0;
-    while (spool_reserve_outcome(w->spool) == ERR_OK) {
-        num++;
-    }
-    CHECK_EQ(num, 64);
-    for (uint32_t i = 0; i < num; i++) {
-        spool_release_outcome(w->spool);
-    }
-}
-
 static void test_groups(void)
 {
     static const char *const rcpts[] = {"a@one.example", "joe@example.org", "b@two.example",
@@ -48,7 +20,7 @@ static void test_groups(void)
     begin();
     struct far *one = world_far(w, "one.example", FAR_ACCEPT);
     struct far *two = world_far(w, "two.example", FAR_ACCEPT);
-    start();
+    world_start_ready(w);
     uint64_t id = world_put(w, &p);
     CHECK(world_run(w, 1000, 1000));
     CHECK_EQ(one->num_started, 1);
@@ -59,7 +31,7 @@ static void test_groups(void)
     CHECK_EQ(world_mails(w, "joe", NULL), 1);
     CHECK_EQ(world_mails(w, "ann", NULL), 1);
     CHECK_EQ(sim_log_count(w->host, "result=relayed host=\"mx.far.example\" reply=\"250 2.0.0"), 3);
-    check_empty();
+    world_check_empty(w);
     world_free(w);
 }
 
@@ -77,7 +49,7 @@ static void test_many_recipients(void)
     struct far *one = world_far(w, "one.example", FAR_ACCEPT);
     world_far(w, "two.example", FAR_ACCEPT);
     one->jobs_max = 2;
-    start();
+    world_start_ready(w);
     uint64_t id = world_put(w, &p);
     CHECK(world_run(w, 10000, 20000));
     CHECK_EQ(one->num_jobs_seen_max, 2);
@@ -85,7 +57,7 @@ static void test_many_recipients(void)
     for (uint32_t i = 0; i < 1000; i++) {
         CHECK_EQ(world_num_taken(w, id, i), 1);
     }
-    check_empty();
+    world_check_empty(w);
     world_free(w);
 }
 
@@ -96,7 +68,7 @@ static void test_hung_destination(void)
     struct far *hung = world_far(w, "hung.example", FAR_HANG);
     world_far(w, "good.example", FAR_ACCEPT);
     hung->jobs_max = 3;
-    start();
+    world_start_ready(w);
     for (int i = 0; i < 100; i++) {
         CHECK(world_put_to(w, "ann@example.org", "x@hung.example") != 0);
     }
@@ -118,7 +90,7 @@ static void test_hung_destination(void)
     hung->mode = FAR_ACCEPT;
     CHECK(world_run(w, 2 * HOUR_MS, 100000));
     CHECK_EQ(w->smtp->num_taken, 200);
-    check_empty();
+    world_check_empty(w);
     world_free(w);
 }
 
@@ -128,7 +100,7 @@ static void test_all_jobs_taken(void)
     begin();
     world_far(w, "slow.example", FAR_ACCEPT)->job_ms = 5000;
     world_far(w, "other.example", FAR_ACCEPT);
-    start();
+    world_start_ready(w);
     for (int i = 0; i < 200; i++) {
         CHECK(world_put_to(w, "ann@example.org", "x@slow.example") != 0);
     }
@@ -137,7 +109,7 @@ static void test_all_jobs_taken(void)
     CHECK_EQ(world_num_taken(w, id, 0), 1);
     CHECK(world_run(w, 200000, 20000));
     CHECK_EQ(w->smtp->num_taken, 201);
-    check_empty();
+    world_check_empty(w);
     world_free(w);
 }
 
@@ -150,14 +122,14 @@ static void test_more_destinations_than_lists(void)
         snprintf(name, sizeof name, "far%d.example", i);
         world_far(w, name, FAR_ACCEPT)->job_ms = 1000;
     }
-    start();
+    world_start_ready(w);
     for (int i = 0; i < 3 * WORLD_FARS; i++) {
         snprintf(name, sizeof name, "x@far%d.example", i % WORLD_FARS);
         CHECK(world_put_to(w, "ann@example.org", name) != 0);
     }
     CHECK(world_run(w, 10 * MINUTE_MS, 50000));
     CHECK_EQ(w->smtp->num_taken, 3 * WORLD_FARS);
-    check_empty();
+    world_check_empty(w);
     world_free(w);
 }
 
@@ -170,7 +142,7 @@ static void test_blocked_and_deferred(void)
     struct far *hung = world_far(w, "hung.example", FAR_HANG);
     struct far *later = world_far(w, "later.example", FAR_DEFER);
     hung->jobs_max = 1;
-    start();
+    world_start_ready(w);
     CHECK(world_put_to(w, "ann@example.org", "y@hung.example") != 0);
     uint64_t id = world_put(w, &p);
     CHECK(world_run(w, HOUR_MS - 60000, 20000));
@@ -185,7 +157,7 @@ static void test_blocked_and_deferred(void)
     CHECK(world_run(w, 4 * HOUR_MS, 20000));
     CHECK_EQ(world_num_taken(w, id, 0), 1);
     CHECK_EQ(world_num_taken(w, id, 1), 1);
-    check_empty();
+    world_check_empty(w);
     world_free(w);
 }
 
@@ -195,13 +167,13 @@ static void test_unreachable_for_a_month(void)
 {
     begin();
     struct far *far = world_far(w, "far.example", FAR_DEAD);
-    start();
+    world_start_ready(w);
     for (int day = 0; day < 30; day++) {
         CHECK(world_put_to(w, "ann@example.org", "x@far.example") != 0);
         CHECK(world_run(w, DAY_MS, 20000));
         if (day % 7 == 6) {
             CHECK(world_stop(w));
-            start();
+            world_start_ready(w);
         }
     }
     far->mode = FAR_ACCEPT;
@@ -212,7 +184,7 @@ static void test_unreachable_for_a_month(void)
     CHECK_EQ(world_mails(w, "ann", "Action: delayed\n"), 30);
     /* 45 tries in 5 days at most: the doubling, then every 3 hours. */
     CHECK(far->num_asked < 30 * 60);
-    check_empty();
+    world_check_empty(w);
     world_free(w);
 }
 
@@ -221,7 +193,7 @@ static void test_wall_clock_steps(void)
 {
     begin();
     struct far *far = world_far(w, "far.example", FAR_DEAD);
-    start();
+    world_start_ready(w);
     uint64_t id = world_put_to(w, "ann@example.org", "x@far.example");
     static const int64_t times[] = {0, INT64_C(4291747200), 1767225600, INT64_C(4291747200), 0};
     for (int i = 0; i < 5; i++) {
@@ -229,7 +201,7 @@ static void test_wall_clock_steps(void)
         CHECK(world_run(w, 40 * MINUTE_MS, 20000));
         if (i == 2) {
             CHECK(world_stop(w));
-            start();
+            world_start_ready(w);
         }
     }
     CHECK_EQ(world_mails(w, "ann", NULL), 0);
@@ -237,7 +209,7 @@ static void test_wall_clock_steps(void)
     far->mode = FAR_ACCEPT;
     CHECK(world_run(w, 4 * HOUR_MS, 20000));
     CHECK_EQ(world_num_taken(w, id, 0), 1);
-    check_empty();
+    world_check_empty(w);
     world_free(w);
 }
 
@@ -248,7 +220,7 @@ static void test_retry_times(void)
     begin();
     world_option(w, "delay_warning = 0");
     struct far *far = world_far(w, "far.example", FAR_DEFER);
-    start();
+    world_start_ready(w);
     CHECK(world_put_to(w, "ann@example.org", "x@far.example") != 0);
     uint64_t begin_ms = sim_world_now_ms(w->world), last_ms = begin_ms, want_ms = 5 * MINUTE_MS;
     for (int i = 0; i < 12; i++) {
@@ -264,7 +236,7 @@ static void test_retry_times(void)
         if (i == 2) { /* found and tried at once, then as before */
             CHECK(world_run(w, 1000, 1000));
             CHECK(world_stop(w));
-            start();
+            world_start_ready(w);
             CHECK(world_run(w, 1000, 1000));
             CHECK_EQ(far->num_started, seen + 2);
             last_ms = sim_world_now_ms(w->world) - 1000;
@@ -272,7 +244,7 @@ static void test_retry_times(void)
     }
     far->mode = FAR_ACCEPT;
     CHECK(world_run(w, 4 * HOUR_MS, 20000));
-    check_empty();
+    world_check_empty(w);
     world_free(w);
 }
 
@@ -289,14 +261,14 @@ static enum queue_state state_of(uint64_t id)
 static void restart(void)
 {
     CHECK(world_stop(w));
-    start();
+    world_start_ready(w);
 }
 
 static void test_hold(void)
 {
     begin();
     struct far *far = world_far(w, "far.example", FAR_DEAD);
-    start();
+    world_start_ready(w);
     uint64_t id = world_put_to(w, "ann@example.org", "x@far.example");
     uint64_t other = world_put_to(w, "ann@example.org", "x@far.example");
     CHECK(world_run(w, 1000, 1000));
@@ -320,7 +292,7 @@ static void test_hold(void)
     struct slice file;
     CHECK(sim_files_get(w->host, WORLD_HELD, &file));
     CHECK_EQ(file.len, 0);
-    check_empty();
+    world_check_empty(w);
     world_free(w);
 }
 
@@ -330,7 +302,7 @@ static void test_held_file(void)
     begin();
     world_far(w, "far.example", FAR_DEAD);
     sim_files_put_string(w->host, WORLD_HELD, "nonsense\n0000000000001\n\n\xff");
-    start();
+    world_start_ready(w);
     uint64_t id = world_put_to(w, "ann@example.org", "x@far.example");
     CHECK(world_run(w, 1000, 1000));
     sim_files_fail(w->host, WORLD_HELD, ERR_NO_SPACE);
@@ -339,7 +311,7 @@ static void test_held_file(void)
     CHECK_EQ(sim_log_count(w->host, "held-messages result=not-saved reason=no-space"), 1);
     sim_files_fail(w->host, WORLD_HELD, ERR_OK);
     CHECK_EQ(queue_remove(&w->queue, id, false), ERR_OK);
-    check_empty();
+    world_check_empty(w);
     CHECK_EQ(world_mails(w, "ann", NULL), 0);
     world_free(w);
 }
@@ -352,7 +324,7 @@ static void test_remove(void)
     for (int how = 0; how < 6; how++) {
         begin();
         struct far *far = world_far(w, "far.example", how / 2 == 2 ? FAR_HANG : FAR_DEAD);
-        start();
+        world_start_ready(w);
         uint64_t id = world_put(w, &p);
         CHECK(world_run(w, 1000, 1000));
         if (how / 2 == 1) {
@@ -365,7 +337,7 @@ static void test_remove(void)
         CHECK_EQ(world_mails(w, "ann", NULL), how % 2);
         CHECK_EQ(far->num_started, 1);
         restart();
-        check_empty();
+        world_check_empty(w);
         world_free(w);
     }
 }
@@ -374,7 +346,7 @@ static void test_retry_and_flush(void)
 {
     begin();
     struct far *far = world_far(w, "far.example", FAR_DEAD);
-    start();
+    world_start_ready(w);
     uint64_t ids[40];
     for (int i = 0; i < 40; i++) {
         ids[i] = world_put_to(w, "ann@example.org", "x@far.example");
@@ -401,7 +373,17 @@ static void test_retry_and_flush(void)
     CHECK(world_run(w, 10000, 10000));
     CHECK_EQ(w->smtp->num_taken, 39);
     CHECK_EQ(queue_release(&w->queue, ids[8]), ERR_OK);
-    check_empty();
+    CHECK(world_run(w, 1000, 1000));
+    /* Flushed and held at once: there is nothing to do for ever. */
+    far->mode = FAR_DEAD;
+    uint64_t id = world_put_to(w, "ann@example.org", "x@far.example");
+    CHECK(world_run(w, 1000, 1000));
+    CHECK_EQ(queue_flush(&w->queue), 1);
+    CHECK_EQ(queue_hold(&w->queue, id), ERR_OK);
+    CHECK(world_run(w, 1000, 1000));
+    CHECK(!w->has_more);
+    CHECK_EQ(queue_remove(&w->queue, id, false), ERR_OK);
+    world_check_empty(w);
     world_free(w);
 }
 

@@ -427,6 +427,13 @@ static inline bool world_wait_ready(struct queue_world *w)
     return w->is_ready;
 }
 
+/* What every test of a queue begins with: a run that is ready. */
+static inline void world_start_ready(struct queue_world *w)
+{
+    world_start(w);
+    CHECK(world_wait_ready(w));
+}
+
 /* The run ends in order. */
 static inline bool world_stop(struct queue_world *w)
 {
@@ -565,6 +572,28 @@ static inline uint32_t world_num_live(const struct queue_world *w)
     struct spool_stats stats;
     spool_stats_of(w->spool, &stats);
     return stats.num_messages;
+}
+
+/* Nothing waits here or in the spool, and nothing was kept for it. */
+static inline void world_check_empty(struct queue_world *w)
+{
+    CHECK(world_run(w, 60000, 100000));
+    CHECK_EQ(queue_num_messages(&w->queue), 0);
+    CHECK_EQ(world_num_live(w), 0);
+    CHECK_EQ(w->queue.items.num_used, 0);
+    CHECK_EQ(w->queue.num_reports, 0);
+    CHECK_EQ(w->queue.num_promised, 0);
+    CHECK_EQ(w->queue.num_remote, 0);
+    CHECK_EQ(w->queue.num_blocked, 0);
+    CHECK(queue_is_idle(&w->queue));
+    uint32_t num = 0;
+    while (spool_reserve_outcome(w->spool) == ERR_OK) {
+        num++;
+    }
+    CHECK_EQ(num, 64);
+    for (uint32_t i = 0; i < num; i++) {
+        spool_release_outcome(w->spool);
+    }
 }
 
 #endif

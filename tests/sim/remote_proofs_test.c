@@ -345,9 +345,10 @@ static void test_plaintext(void)
         {{.verb = "TLS", .how = RW_SILENT, .from = 1}, "timeout", 1},
         {{.verb = "TLS", .how = RW_DRIBBLE, .from = 1}, "tls-failed", 1},
     };
-    static const char *const confs[] = {
-        "hosts_require_tls = mail.example\n", "hosts_require_ocsp = 192.0.2.25\n",
-        "hosts_require_tls = *\nhosts_avoid_tls = *\n", "", "hosts_avoid_tls = mail.example\n"};
+    static const char *const confs[] = {"hosts_require_tls = mail.example\n",
+                                        "hosts_require_ocsp = 192.0.2.25\n",
+                                        "remote_tls_verify_hosts = *\nhosts_avoid_tls = *\n", "",
+                                        "hosts_avoid_tls = mail.example\n"};
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         for (size_t k = 0; k < 5; k++) {
             int failed_before = test_failed_checks;

@@ -536,6 +536,55 @@ static void test_stale_reuse(void)
     }
 }
 
+/* A peer may take its time, on a kept connection too. */
+static void test_late_answers(void)
+{
+    static const char *const verbs[] = {"CONNECT", "EHLO", "MAIL", "RCPT", "."};
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        struct rw_script script = {
+            .verb = verbs[i], .how = RW_LATE, .answer = i == 0 ? "220 a\r\n" : "250 ok\r\n"};
+        script.ehlo = "250 mx.example\r\n";
+        open_one("", &script);
+        for (int k = 0; k < 2; k++) {
+            struct smtp_job *job = rw_send(1, NULL);
+            check_ended(job, SMTP_RCPT_DELIVERED, "reply");
+            deliver_smtp_give(rw.d, job);
+        }
+        CHECK_EQ(rw.servers[0].num_accepted, 1);
+        rw_close();
+    }
+}
+
+/* One that reads nothing of a long message, but talks: it costs time of its own, and nothing else.
+ */
+static void test_deaf(void)
+{
+    static const char *const offers[] = {"250-mx.example\r\n250 CHUNKING\r\n",
+                                         "250 mx.example\r\n"};
+    static char text[300001];
+    memset(text, 'x', sizeof text - 1);
+    for (size_t i = 0; i < 60; i++) {
+        memcpy(text + i * 5000, "\r\n", 2);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        struct rw_script script = {.verb = i % 2 == 0 ? "BDAT" : "DATA",
+                                   .how = RW_DEAF,
+                                   .answer = i < 2 ? "354 go\r\n" : "354 go\r\n552 too much\r\n",
+                                   .ehlo = offers[i % 2]};
+        struct rw_message m;
+        struct smtp_order order = {.id = 0};
+        open_one("", &script);
+        rw_put(&m, 1, NULL, text);
+        CHECK(rw_start(&m, &order) != NULL);
+        struct smtp_job *job = rw_until_ended();
+        CHECK(job->rcpts[0].result != SMTP_RCPT_DELIVERED);
+        CHECK_EQ(job->rcpts[0].result, i == 3 ? SMTP_RCPT_FAILED : SMTP_RCPT_DEFERRED);
+        CHECK_EQ(rw.servers[0].num_messages, 0);
+        deliver_smtp_give(rw.d, job);
+        rw_close();
+    }
+}
+
 static void test_concurrency(void)
 {
     struct rw_script script = {.verb = ".", .how = RW_SILENT};
@@ -580,6 +629,11 @@ static void test_backoff(void)
         CHECK(until_ms > before_ms + want_s * 1000 - 1000 && until_ms <= before_ms + want_s * 1000);
         rw_run_ms(until_ms - before_ms);
     }
+    deliver_smtp_give(rw.d, rw_send(1, NULL));
+    CHECK_EQ(deliver_smtp_may_start(rw.d, &rw.route, SLICE_LITERAL(""), sim_world_now_ms(rw.w),
+                                    NULL, NULL),
+             DELIVER_SMTP_BACK_OFF);
+    deliver_smtp_forget_failures(rw.d);
     rw_server("192.0.2.25", 25, NULL); /* it comes back */
     deliver_smtp_give(rw.d, rw_send(1, NULL));
     CHECK_EQ(rw.servers[0].num_messages, 1);
@@ -675,6 +729,8 @@ static const struct test_case cases[] = {
     {"reuse", test_reuse},
     {"mail_max", test_mail_max},
     {"stale_reuse", test_stale_reuse},
+    {"late_answers", test_late_answers},
+    {"deaf", test_deaf},
     {"concurrency", test_concurrency},
     {"backoff", test_backoff},
     {"many_destinations", test_many_destinations},

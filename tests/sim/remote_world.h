@@ -27,6 +27,8 @@ enum rw_how {
     RW_DRIBBLE, /* a byte of an answer each second, for ever */
     RW_FLOOD,   /* 64 KiB without a line end */
     RW_LINES,   /* 64 KiB of continued lines */
+    RW_LATE,    /* script.answer, a minute later */
+    RW_DEAF,    /* script.answer and 64 KiB more, and reads nothing any more */
     RW_CUT      /* half an answer, then the end */
 };
 
@@ -69,7 +71,8 @@ struct rw_peer {
     size_t got_len;
     char out[70000];
     size_t out_len;
-    bool in_content, closes, is_mute, dribbles, has_sender;
+    bool in_content, closes, is_mute, dribbles, has_sender, is_deaf;
+    uint64_t late_ms; /* when script.answer is due; 0: it is not */
     uint64_t next_ms;
     size_t content_len, chunk_left;
     uint32_t num_rcpts;
@@ -418,6 +421,14 @@ static inline bool rw_scripted(struct rw_peer *p, const char *verb)
     case RW_LINES:
         rw_flood(p, "250-and more\r\n");
         break;
+    case RW_LATE:
+        p->late_ms = sim_world_now_ms(rw.w) + 60000;
+        return true;
+    case RW_DEAF:
+        rw_say(p, s->answer);
+        rw_flood(p, "250-and more\r\n");
+        p->is_deaf = true;
+        break;
     case RW_CLOSE:
         p->closes = true;
         break;
@@ -456,7 +467,9 @@ static inline void rw_rcpt(struct rw_peer *p, const char *line)
     }
     if (!p->has_sender) {
         rw_say(p, "503 no sender\r\n");
-    } else if (!rw_scripted(p, "RCPT")) {
+    } else if (rw_scripted(p, "RCPT")) {
+        p->num_rcpts += s->how == RW_LATE;
+    } else {
         p->num_rcpts++;
         rw_say(p, "250 2.1.5 ok\r\n");
     }
@@ -474,7 +487,7 @@ static inline void rw_obey(struct rw_peer *p, const char *line)
     if (strcmp(verb, "RCPT") == 0) {
         rw_rcpt(p, line);
     } else if (rw_scripted(p, verb)) {
-        p->has_sender = p->has_sender && strcmp(verb, "MAIL") != 0;
+        p->has_sender = strcmp(verb, "MAIL") == 0 ? s->script.how == RW_LATE : p->has_sender;
     } else if (strcmp(verb, "EHLO") == 0 || strcmp(verb, "LHLO") == 0) {
         rw_say(p, s->script.ehlo != NULL ? s->script.ehlo : rw_ehlo);
     } else if (strcmp(verb, "STARTTLS") == 0) {
@@ -616,6 +629,10 @@ static inline void rw_write(struct rw_peer *p)
         rw_tls_turn(p, slice_make(NULL, 0));
         return;
     }
+    if (p->late_ms != 0 && sim_world_now_ms(rw.w) >= p->late_ms) {
+        p->late_ms = 0;
+        rw_say(p, p->server->script.answer);
+    }
     size_t len = sim_client_write(p->client, slice_make(p->out, p->out_len));
     memmove(p->out, p->out + len, p->out_len - len);
     p->out_len -= len;
@@ -633,8 +650,9 @@ static inline bool rw_serve_peer(struct rw_peer *p)
     bool uses_tls = p->in_tls && p->out_len == 0;
     size_t cap = p->tls.env != NULL ? tls_room(&p->tls) : sizeof bytes;
     enum err err =
-        cap == 0 ? ERR_AGAIN
-                 : sim_client_read(p->client, &len, bytes, cap < sizeof bytes ? cap : sizeof bytes);
+        cap == 0 || p->is_deaf
+            ? ERR_AGAIN
+            : sim_client_read(p->client, &len, bytes, cap < sizeof bytes ? cap : sizeof bytes);
     if (err == ERR_EOF || err == ERR_RESET) {
         rw_end_peer(p);
         return true;
@@ -692,7 +710,7 @@ static inline void rw_step(void)
     uint64_t next_ms = timers_next_ms(&rw.timers), now_ms = sim_world_now_ms(rw.w);
     uint64_t wait = deliver_smtp_has_turns(rw.d) ? 0 : next_ms > now_ms ? next_ms - now_ms : 0;
     for (size_t i = 0; i < RW_MAX_PEERS; i++) {
-        wait = rw.peers[i].dribbles && wait > 1000 ? 1000 : wait;
+        wait = (rw.peers[i].dribbles || rw.peers[i].late_ms != 0) && wait > 1000 ? 1000 : wait;
     }
     uint64_t spool_ms = spool_next_deadline_ms(rw.spool);
     if (spool_ms != UINT64_MAX) {
@@ -767,8 +785,11 @@ static inline void rw_put(struct rw_message *m, uint32_t num_rcpts, const char *
     m->id = spool_txn_id(rw.spool, txn);
     CHECK_EQ(spool_append(rw.spool, txn, buf_slice(&envelope)), ERR_OK);
     enum err err = ERR_AGAIN;
-    for (int i = 0; i < 1000 && err == ERR_AGAIN; i++) {
-        err = spool_append(rw.spool, txn, slice_of_string(text));
+    struct slice rest = slice_of_string(text);
+    for (int i = 0; i < 10000 && (err == ERR_AGAIN || rest.len != 0); i++) {
+        struct slice piece = slice_make(rest.ptr, rest.len < 16384 ? rest.len : 16384);
+        err = spool_append(rw.spool, txn, piece);
+        slice_skip(&rest, err == ERR_OK ? piece.len : 0);
         rw_step();
     }
     CHECK_EQ(err, ERR_OK);

@@ -325,6 +325,38 @@ static void test_parse_hex(void)
     }
 }
 
+static void test_8bit(void)
+{
+    uint8_t letters[40];
+    memset(letters, 'a', sizeof letters);
+    for (size_t len = 0; len <= sizeof letters; len++) {
+        CHECK(!text_is_8bit(slice_make(letters, len)));
+        for (size_t at = 0; at < len; at++) {
+            letters[at] = 0x80;
+            CHECK(text_is_8bit(slice_make(letters, len)));
+            CHECK(!text_is_8bit(slice_make(letters, at)));
+            letters[at] = 0x7f;
+        }
+    }
+}
+
+static void test_cut_last(void)
+{
+    static const char *const table[][3] = {
+        {"a@b", "a", "b"}, {"a@b@c", "a@b", "c"}, {"@", "", ""}, {"a@", "a", ""}, {"@b", "", "b"},
+    };
+    struct slice front, back;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        CHECK(text_cut_last(slice_of_string(table[i][0]), '@', &front, &back));
+        CHECK_TEXT(front, table[i][1]);
+        CHECK_TEXT(back, table[i][2]);
+    }
+    CHECK(!text_cut_last(SLICE_LITERAL("ab"), '@', &front, &back));
+    CHECK_TEXT(front, "ab");
+    CHECK_EQ(back.len, 0);
+    CHECK(!text_cut_last(slice_make(NULL, 0), '@', &front, &back));
+}
+
 static const struct test_case cases[] = {
     {"letter_case", test_letter_case},
     {"classes", test_classes},
@@ -340,6 +372,8 @@ static const struct test_case cases[] = {
     {"parse_time", test_parse_time},
     {"parse_time_truncated", test_parse_time_truncated},
     {"parse_hex", test_parse_hex},
+    {"8bit", test_8bit},
+    {"cut_last", test_cut_last},
 };
 
 TEST_MAIN(cases)
