@@ -68,8 +68,7 @@ static struct slice make_issuer_proof(struct world *keys)
                                          MAKE_GOOD,
                                          time_text(START_S - 60),
                                          time_text(START_S + 90 * DAY_S),
-                                         NOTHING,
-                                         false};
+                                         NOTHING};
     r.by_key = maker_hash(MBEDTLS_MD_SHA1, maker_key_bits(spki));
     r.key = &keys->other_key;
     return maker_proof(&r);

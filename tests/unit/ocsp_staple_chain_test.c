@@ -6,15 +6,9 @@ static struct slice issuer_proof(const char *this_update, enum maker_status stat
 {
     struct slice spki = maker_public(&t.keys.other_key);
     struct maker_response r = world_good(&t.keys);
-    r.singles[0] = (struct maker_single){MBEDTLS_MD_SHA256,
-                                         maker_name("Root"),
-                                         spki,
-                                         SLICE_LITERAL("\x07"),
-                                         status,
-                                         this_update,
-                                         "20260621000000Z",
-                                         NOTHING,
-                                         false};
+    r.singles[0] = (struct maker_single){
+        MBEDTLS_MD_SHA256, maker_name("Root"), spki,   SLICE_LITERAL("\x07"), status,
+        this_update,       "20260621000000Z",  NOTHING};
     r.by_key = maker_hash(MBEDTLS_MD_SHA1, maker_key_bits(spki));
     r.key = &t.keys.other_key;
     return maker_proof(&r);
@@ -101,15 +95,9 @@ static void test_chain_signer(void)
     setup_chain();
     struct slice spki = maker_public(&t.keys.other_key);
     struct maker_response r = world_good(&t.keys);
-    r.singles[0] = (struct maker_single){MBEDTLS_MD_SHA256,
-                                         maker_name("Root"),
-                                         spki,
-                                         SLICE_LITERAL("\x07"),
-                                         MAKE_GOOD,
-                                         "20260614000000Z",
-                                         "20260621000000Z",
-                                         NOTHING,
-                                         false};
+    r.singles[0] = (struct maker_single){
+        MBEDTLS_MD_SHA256, maker_name("Root"), spki,   SLICE_LITERAL("\x07"), MAKE_GOOD,
+        "20260614000000Z", "20260621000000Z",  NOTHING};
     put("/proof", JOIN(in_pem(good_proof()), in_pem(maker_proof(&r))));
     CHECK_EQ(open_it(), ERR_OK);
     CHECK_EQ(reason(), OCSP_GOOD);

@@ -50,7 +50,7 @@ static inline struct maker_response world_good(struct world *w)
     struct slice spki = maker_public(&w->issuer_key);
     return (struct maker_response){
         .singles = {{MBEDTLS_MD_SHA1, maker_name("Issuer"), spki, SLICE_LITERAL("\x8f\x10\x01"),
-                     MAKE_GOOD, "20260614000000Z", "20260621000000Z", NOTHING, false}},
+                     MAKE_GOOD, "20260614000000Z", "20260621000000Z", NOTHING}},
         .num_singles = 1,
         .by_key = maker_hash(MBEDTLS_MD_SHA1, maker_key_bits(spki)),
         .produced_at = "20260614000000Z",
@@ -257,7 +257,7 @@ static inline struct slice scenario_negative_serial(struct world *w, struct ocsp
     q->leaf = NULL;
     q->serial = SLICE_LITERAL("\xff");
     r.singles[0].serial = SLICE_LITERAL("\xff");
-    r.singles[0].is_bare_serial = true;
+    r.bare_serials = true;
     return maker_proof(&r);
 }
 
