@@ -3,6 +3,7 @@
 
 import grp
 import os
+import pwd
 import re
 import shutil
 import stat
@@ -29,6 +30,8 @@ class Site:
         self.dir = open_dir()
         self.socket = os.path.join(self.dir, "submit")
         self.options = {"submit_socket": self.socket, **options}
+        if os.geteuid() != 0:
+            self.options.setdefault("trusted_users", pwd.getpwuid(os.geteuid()).pw_name)
         self.server = Server(local_users="alice : bob : root : nobody", **self.options)
         self.conf = os.path.join(self.dir, "conf")
         shutil.copy(self.server.conf_path, self.conf)
@@ -358,6 +361,11 @@ def test_group():
         status, out = s.run("alice@test.example", text="\nx\n", uid=65534)
         check_equal(status, 77, out)
         s.sends("alice@test.example", text="\nx\n")
+        s.server.stop()
+        s.server.configure(submit_socket_group="nosuchgroup")
+        status, out = run(POSTERN, "-c", s.server.conf_path)
+        check_equal(status, 78, out)
+        check("submit_socket_group: there is no such group" in out, out)
 
 
 harness.main(globals())

@@ -133,6 +133,36 @@ static void test_more_destinations_than_lists(void)
     world_free(w);
 }
 
+/* As many recipients as may be, to many destinations in turn: the search for more of each group is
+ * bounded, so that the work of a step is. */
+static void test_many_recipients_of_many(void)
+{
+    static char names[SPOOL_RCPTS_MAX][32];
+    static const char *rcpts[SPOOL_RCPTS_MAX];
+    struct put p = {.sender = "ann@example.org", .rcpts = rcpts, .num_rcpts = SPOOL_RCPTS_MAX};
+    begin();
+    for (int i = 0; i < WORLD_FARS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "far%d.example", i);
+        world_far(w, name, FAR_ACCEPT);
+    }
+    for (int i = 0; i < SPOOL_RCPTS_MAX; i++) {
+        snprintf(names[i], sizeof names[i], "u%d@far%d.example", i, i % WORLD_FARS);
+        rcpts[i] = names[i];
+    }
+    world_start_ready(w);
+    uint64_t id = world_put(w, &p);
+    CHECK(id != 0);
+    CHECK(world_run(w, 10 * MINUTE_MS, 200000));
+    CHECK_EQ(w->smtp->num_taken, SPOOL_RCPTS_MAX);
+    for (uint32_t i = 0; i < SPOOL_RCPTS_MAX; i += 100) {
+        CHECK_EQ(world_num_taken(w, id, i), 1);
+    }
+    CHECK(w->queue.counts.step_ops_max < 10000);
+    world_check_empty(w);
+    world_free(w);
+}
+
 /* A message for a hung and a deferring destination: the second is not asked more often for it. */
 static void test_blocked_and_deferred(void)
 {
@@ -393,6 +423,7 @@ static const struct test_case cases[] = {
     {"hung-destination", test_hung_destination},
     {"all-jobs-taken", test_all_jobs_taken},
     {"more-destinations-than-lists", test_more_destinations_than_lists},
+    {"many-recipients-of-many", test_many_recipients_of_many},
     {"blocked-and-deferred", test_blocked_and_deferred},
     {"unreachable-for-a-month", test_unreachable_for_a_month},
     {"wall-clock-steps", test_wall_clock_steps},

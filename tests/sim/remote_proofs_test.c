@@ -34,6 +34,7 @@ struct setting {
     struct slice proof;  /* empty: none */
     struct slice behind; /* a certificate behind the leaf; empty: none */
     const char *const *hosts;
+    struct slice crl; /* empty: none */
     bool without_trust;
     bool implicit_tls;
     struct rw_script script;
@@ -74,6 +75,9 @@ static struct rw_server *set_up(const struct setting *s)
     server->set = make_set(s);
     struct slice root = maker_pem("CERTIFICATE", keys.issuer.whole);
     struct tls_trust *trust = s->without_trust ? NULL : tls_trust_new(&rw.tls, root, &num_bad);
+    if (!slice_is_empty(s->crl)) {
+        CHECK(tls_trust_add_crls(&rw.tls, trust, s->crl));
+    }
     deliver_smtp_use_tls(rw.d, &rw.tls, trust);
     tls_trust_drop(&rw.tls, trust);
     rw_record("mail.example", DNS_A, "192.0.2.25");
@@ -323,6 +327,41 @@ static void test_validity(void)
     }
 }
 
+/* --- Revocation lists (RFC 5280 5) --- */
+
+static struct slice make_crl(struct maker_key *key, const char *issuer, const char *next_update,
+                             const char *serial)
+{
+    struct slice algorithm = maker_signature_algorithm(key), revoked = NOTHING;
+    if (serial != NULL) {
+        revoked = SEQ(SEQ(maker_integer(slice_of_string(serial)), maker_time("20260601000000Z")));
+    }
+    struct slice tbs = SEQ(maker_u8(DER_INTEGER, 1), algorithm, maker_name(issuer),
+                           maker_time("20260601000000Z"), maker_time(next_update), revoked);
+    return SEQ(tbs, algorithm, maker_bits(maker_sign(key, tbs)));
+}
+
+static void test_crl(void)
+{
+    for (size_t i = 0; i < 10; i++) {
+        make_keys();
+        struct slice lists[] = {
+            make_crl(&keys.issuer_key, "Issuer", "20260701000000Z", NULL),
+            make_crl(&keys.issuer_key, "Issuer", "20260701000000Z", "\x8f\x10\x01"),
+            make_crl(&keys.issuer_key, "Issuer", "20260610000000Z", NULL),
+            make_crl(&keys.other_key, "Root", "20260701000000Z", NULL),
+            make_crl(&keys.other_key, "Issuer", "20260701000000Z", NULL),
+        };
+        struct setting s = {.ciphers = versions[i % 2],
+                            .conf = "remote_tls_verify_hosts = *\n",
+                            .crl = lists[i / 2]};
+        set_up(&s);
+        check_sent(i < 2 ? SMTP_RCPT_DELIVERED : SMTP_RCPT_DEFERRED, "certificate-unverified");
+        rw_close();
+        world_end(&keys);
+    }
+}
+
 /* --- Never without TLS where it is required; without, where it is a courtesy --- */
 
 static void test_plaintext(void)
@@ -528,11 +567,17 @@ static void test_new_trust(void)
 }
 
 static const struct test_case cases[] = {
-    {"table", test_table},         {"no_clock", test_no_clock},
-    {"no_trust", test_no_trust},   {"fake_issuer", test_fake_issuer},
-    {"names", test_names},         {"validity", test_validity},
-    {"plaintext", test_plaintext}, {"next_host", test_next_host},
-    {"login", test_login},         {"turns", test_turns},
+    {"table", test_table},
+    {"no_clock", test_no_clock},
+    {"no_trust", test_no_trust},
+    {"fake_issuer", test_fake_issuer},
+    {"names", test_names},
+    {"validity", test_validity},
+    {"crl", test_crl},
+    {"plaintext", test_plaintext},
+    {"next_host", test_next_host},
+    {"login", test_login},
+    {"turns", test_turns},
     {"new_trust", test_new_trust},
 };
 
