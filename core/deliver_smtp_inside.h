@@ -17,9 +17,9 @@
 #include "tls_client.h"
 
 enum deliver_reason {
-#define REASON(symbol, name, class, subject, detail, sentence) DELIVER_##symbol,
+#define DELIVER_REASON(symbol, name, class, subject, detail, sentence) DELIVER_##symbol,
 #include "deliver_reason.def"
-#undef REASON
+#undef DELIVER_REASON
     NUM_DELIVER_REASONS
 };
 
