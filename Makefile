@@ -258,10 +258,11 @@ deps: ## install what building needs, as root or with sudo
 # The options and the reasons each have one table in core/; the manual pages, the example of a
 # configuration and the list in README come from there.
 PAGES := $(patsubst port/posix/%.in,$(DOCS)/%,$(wildcard port/posix/*.in))
-TABLES := core/conf.def core/ocsp_reason.def
+TABLES := core/conf.def core/ocsp_reason.def core/deliver_reason.def
 TABLES_TEXT = cat $(TABLES) | $(CC) -E -P $(BOARD_CFLAGS) -D'GROUP(name)=@GROUP name' \
     -D'OPTION(field,type,name,preset,min,max,help)=@OPTION type @@ name @@ preset @@ help' \
-    -D'REASON(symbol,name,class,help)=@REASON class @@ name @@ help' -x c -
+    -D'REASON(symbol,name,class,help)=@REASON class @@ name @@ help' \
+    -D'DELIVER_REASON(symbol,name,class,subject,detail,help)=@WHY class.subject.detail @@ name @@ help' -x c -
 
 .PHONY: docs
 docs: $(PAGES) $(DOCS)/README ## manual pages and an example configuration; brings README's list up to date

@@ -17,9 +17,9 @@
 #include "tls_client.h"
 
 enum deliver_reason {
-#define REASON(symbol, name, class, subject, detail, sentence) DELIVER_##symbol,
+#define DELIVER_REASON(symbol, name, class, subject, detail, sentence) DELIVER_##symbol,
 #include "deliver_reason.def"
-#undef REASON
+#undef DELIVER_REASON
     NUM_DELIVER_REASONS
 };
 
@@ -141,6 +141,7 @@ struct remote_conn {
     struct net_addr addr;
     bool without_tls; /* TLS failed here, and need not be */
     bool is_reused;   /* and has not yet answered for this job */
+    bool is_outdated; /* let in under options or authorities that are no more: for no further job */
     bool in_tls;
     bool awaits_input; /* the handshake */
     bool is_verified;

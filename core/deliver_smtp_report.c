@@ -2,10 +2,10 @@
 #include "deliver_smtp_inside.h"
 
 static const struct deliver_reason_row reasons[] = {
-#define REASON(symbol, name, class, subject, detail, sentence) \
+#define DELIVER_REASON(symbol, name, class, subject, detail, sentence) \
     {name, sentence, {class, subject, detail}},
 #include "deliver_reason.def"
-#undef REASON
+#undef DELIVER_REASON
 };
 
 const struct deliver_reason_row *deliver_reason_row(enum deliver_reason reason)

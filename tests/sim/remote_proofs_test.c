@@ -203,7 +203,7 @@ static void test_no_clock(void)
     s.proof = staple("good_direct");
     set_up(&s);
     rw.wall_set = false;
-    check_sent(SMTP_RCPT_DEFERRED, "clock-not-set");
+    check_sent(SMTP_RCPT_DEFERRED, "no-trusted-clock");
     rw_close();
     s.conf = "";
     set_up(&s);
