@@ -141,6 +141,7 @@ struct remote_conn {
     struct net_addr addr;
     bool without_tls; /* TLS failed here, and need not be */
     bool is_reused;   /* and has not yet answered for this job */
+    bool is_outdated; /* let in under options or authorities that are no more: for no further job */
     bool in_tls;
     bool awaits_input; /* the handshake */
     bool is_shaking;   /* counted in d->num_shaking */

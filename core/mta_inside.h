@@ -480,6 +480,9 @@ bool local_may_send_as(const struct mta *m, const struct port_user *user,
                        const struct address *sender);
 bool local_count(struct mta *m,
                  const struct port_user *user); /* one message more; false: too many */
+/* Whether local_count would let that user; it is never false of those whom it does not count. arg:
+ * the mta. */
+bool local_may_hand_in(const void *arg, uint32_t uid);
 void local_put_login(struct buf *out, const struct port_user *user); /* as envelopes have it */
 
 /* mta_outbox.c */

@@ -96,7 +96,7 @@ static bool start(struct queue *q, struct queue_round *r, uint64_t at, const str
         return false;
     }
     for (uint32_t i = 0; i < order.num_rcpts; i++) {
-        queue_set_taken(r, q->group[i].index, true);
+        queue_set_taken(r, q->group[i].index);
     }
     r->num_jobs++;
     r->num_started++;
@@ -108,7 +108,7 @@ static void defer(struct queue *q, struct queue_round *r, uint64_t at, const cha
 {
     struct queue_result result = {
         .envelope_at = at, .rcpt_index = r->rcpt_index, .status = {4, 4, 1}, .reason = reason};
-    queue_set_taken(r, r->rcpt_index, true);
+    queue_set_taken(r, r->rcpt_index);
     queue_deferred(q, r, &result);
 }
 
@@ -147,7 +147,7 @@ static bool ends_here(struct queue *q, struct queue_round *r, uint64_t at,
     } else {
         return false;
     }
-    queue_set_taken(r, r->rcpt_index, true);
+    queue_set_taken(r, r->rcpt_index);
     queue_failed(q, r, &result, code);
     return true;
 }

@@ -101,6 +101,7 @@ enum round_phase {
     ROUND_FREE,
     ROUND_COUNTING,
     ROUND_WALKING,
+    ROUND_LOSING,
     ROUND_DELIVERING,
     ROUND_REPORTING,
     ROUND_RECORDING
@@ -205,7 +206,7 @@ static inline bool queue_is_taken(const struct queue_round *r, uint32_t rcpt)
 {
     return (r->taken[rcpt / 8] >> rcpt % 8 & 1) != 0;
 }
-void queue_set_taken(struct queue_round *r, uint32_t rcpt, bool taken);
+void queue_set_taken(struct queue_round *r, uint32_t rcpt);
 
 /* queue_result.c: each counts, logs, and collects what a report will need */
 /* The outcome is recorded, with a space that the caller has reserved; given back if it fails. */
@@ -239,7 +240,6 @@ size_t queue_group_turn(struct queue *q);
 /* queue_report.c */
 /* Whether somebody is to be told of what the round has collected. */
 size_t queue_report_turn(struct queue *q, struct queue_round *r, struct buf scratch);
-void queue_report_drop(struct queue *q, struct queue_round *r);
 
 /* queue_admin.c */
 void queue_entry_release(struct queue *q, uint32_t entry); /* no longer held, if it was */
