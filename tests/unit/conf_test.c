@@ -277,7 +277,7 @@ static void test_users_file(void)
         "/etc/users:3: local_users: found '.d', expected a name of letters, digits, '.', '-' and "
         "'_', at most 64 of them, the first no '.'\n"
         "/etc/users:4: local_users: found 'A' a second time\n");
-    struct arena small = {memory, 40, 0};
+    struct arena small = {memory, 2 * sizeof(struct slice), 0};
     errors.len = 0;
     CHECK_EQ(conf_read_users(&conf, &small, SLICE_LITERAL("a\nb\nc\n"), &errors), ERR_NO_MEMORY);
     CHECK_TEXT(buf_slice(&errors),
