@@ -226,6 +226,23 @@ def test_many_recipients():
             check_equal(len(s.server.messages(user, 1)), 1, user)
 
 
+def test_mail_for_elsewhere():
+    """What a user hands in goes wherever routes lead; with -N and -V, so do its parameters."""
+    far = Server(primary_hostname="mail.far.example", local_domains="far.example", local_users="alice")
+    with Site(route_list=f"far.example smtp:127.0.0.1:{far.port}", local_domains="@ : test.example") as s:
+        far.configure(route_list=f"{HOST} smtp:127.0.0.1:{s.server.port}")
+        far.stop()
+        far.start()
+        s.sends("-N", "success,failure", "-V", "id-1", "-R", "hdrs", "alice@far.example", text="Subject: x\n\nfar\n")
+        head, body = [m.decode().split("\n\n", 1) for m in far.messages("alice", 1)][0]
+        check_equal(body, "far\n", "body")
+        check("(local uid " in head, head)
+        if os.geteuid() == 0:  # whose mailbox there is; the other server sends the report
+            report = s.got("root")[0]
+            check_equal(field(report[0], "Return-Path"), "<>", "the report's sender")
+            check("Original-Envelope-Id: id-1" in report[1] and "alice@far.example" in report[1], report[1])
+
+
 # --- Exit statuses --------------------------------------------------------------------------------
 
 
