@@ -126,6 +126,9 @@ enum deliver_smtp_may deliver_smtp_may_start(const struct deliver_smtp *d,
 /* A person wants to see it tried: no destination backs off until it fails once more. */
 void deliver_smtp_hurry(struct deliver_smtp *d);
 
+/* Somebody says that what was wrong is repaired: no destination is backing off any more. */
+void deliver_smtp_forget_failures(struct deliver_smtp *d);
+
 /* Begins. NULL where deliver_smtp_may_start says no, and nothing has changed. The job is the
  * service's until deliver_smtp_ended returns it, which it does exactly once. */
 struct smtp_job *deliver_smtp_start(struct deliver_smtp *d, const struct smtp_order *order,

@@ -145,6 +145,15 @@ void remote_dest_failed(struct deliver_smtp *d, struct remote_dest *dest, enum d
     dest->until_ms = d->now.now_ms + (delay_ms < most_ms ? delay_ms : most_ms);
 }
 
+void deliver_smtp_forget_failures(struct deliver_smtp *d)
+{
+    uint32_t cursor = 0;
+    struct remote_dest *dest;
+    while ((dest = pool_each(&d->dests, &cursor)) != NULL) {
+        dest->num_failures = 0;
+    }
+}
+
 /* One that has failed gets a single connection to try it with. */
 uint32_t remote_dest_limit(const struct deliver_smtp *d, const struct remote_dest *dest)
 {

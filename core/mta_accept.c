@@ -14,7 +14,9 @@ static void complain(struct buf *errors, const struct conf_listener *wanted, enu
         text_put_u64(errors, wanted->at.port);
     }
     buf_put_string(errors, ": ");
-    buf_put_string(errors, err_name(err));
+    bool lacks_group = wanted->path != NULL && err == ERR_MALFORMED;
+    buf_put_string(errors,
+                   lacks_group ? "submit_socket_group: there is no such group" : err_name(err));
     buf_put_string(errors, "\n");
 }
 

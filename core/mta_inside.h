@@ -19,6 +19,7 @@
 #include "deliver_smtp.h"
 #include "dovecot_auth.h"
 #include "envelope.h"
+#include "header.h"
 #include "mta.h"
 #include "ocsp_fetch.h"
 #include "ocsp_staple.h"
@@ -463,9 +464,9 @@ void session_end(struct mta *m, struct conn *c);
 void session_abort(struct mta *m, struct conn *c);
 /* A message's way into the spool; mta_outbox walks it as well. Each ERR_OK, ERR_AGAIN (the same
  * again after SPOOL_ROOM), or why the message has to be given up. */
-enum err txn_begin(struct mta *m, struct txn *t, uint64_t known_len);
-enum err txn_write_envelope(struct mta *m, struct txn *t);
-enum err txn_commit(struct mta *m, struct txn *t); /* then session_committed has it */
+enum err txn_write_head(struct mta *m, struct txn *t, uint64_t known_len,
+                        struct header_trace *trace); /* which is completed */
+enum err txn_commit(struct mta *m, struct txn *t);   /* then session_committed has it */
 void txn_free(struct mta *m, struct txn *t);
 void session_committed(struct mta *m, const struct spool_event *event);
 

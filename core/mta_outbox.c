@@ -11,7 +11,6 @@
  * What is wrong for now (the spool is full) leaves the file for later; what is wrong for good is
  * logged, and the file goes. A recipient that is none fails in the queue, which tells the sender.
  */
-#include "header.h"
 #include "mta_inside.h"
 #include "outbox.h"
 
@@ -225,46 +224,18 @@ static enum err read_envelope(struct mta *m)
     return ERR_OK;
 }
 
-static enum err write_trace(struct mta *m, struct txn *t)
-{
-    uint8_t id_bytes[SPOOL_ID_TEXT_LEN];
-    struct buf id = buf_make(id_bytes, sizeof id_bytes);
-    struct buf text = buf_make(m->scratch, HEADER_RECEIVED_MAX);
-    spool_id_put(&id, spool_txn_id(m->spool, t->spool_txn));
-    struct header_trace trace = {
-        .helo = SLICE_LITERAL("localhost"),
-        .hostname = m->smtp_env.hostname,
-        .id = buf_slice(&id),
-        .date = t->received_s != 0 ? t->received_s : wall_time_guess(&m->wall),
-        .is_local = true,
-        .local_uid = m->outbox.owner.uid,
-        .is_esmtp = true,
-        .is_smtputf8 = t->is_smtputf8,
-    };
-    if (!header_put_received(&text, &trace)) {
-        return ERR_TOO_BIG;
-    }
-    enum err err = spool_append(m->spool, t->spool_txn, buf_slice(&text));
-    t->wrote_trace = err == ERR_OK;
-    return err;
-}
-
 static enum err write_head(struct mta *m)
 {
     struct outbox *o = &m->outbox;
-    struct txn *t = o->txn;
-    enum err err = ERR_OK;
-    if (!t->is_begun) {
-        t->is_submission = true;
-        t->is_of_outbox = true;
-        err = txn_begin(m, t, o->left_len + o->in.len);
-    }
-    if (err == ERR_OK && !t->wrote_envelope) {
-        err = txn_write_envelope(m, t);
-    }
-    if (err == ERR_OK && !t->wrote_trace) {
-        err = write_trace(m, t);
-    }
+    struct header_trace trace = {
+        .helo = SLICE_LITERAL("localhost"),
+        .is_local = true,
+        .local_uid = o->owner.uid,
+        .is_esmtp = true,
+    };
+    o->txn->is_submission = true;
+    o->txn->is_of_outbox = true;
+    enum err err = txn_write_head(m, o->txn, o->left_len + o->in.len, &trace);
     if (err == ERR_OK) {
         o->phase = CONTENT;
         o->run = slice_make(NULL, 0);

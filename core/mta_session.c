@@ -3,7 +3,6 @@
  * A transaction (struct txn) lives from MAIL until its reply: with the connection first, and from
  * spool_commit on in the list of those that wait to be durable, whether or not the client stays to
  * hear of it. */
-#include "header.h"
 #include "mta_inside.h"
 #include "xtext.h"
 
@@ -175,7 +174,7 @@ void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
     answer(c, refusals[verdict].reply);
 }
 
-enum err txn_begin(struct mta *m, struct txn *t, uint64_t known_len)
+static enum err begin(struct mta *m, struct txn *t, uint64_t known_len)
 {
     if (!m->spool_ready || !queue_has_room(&m->queue, m->num_txns_promised)) {
         return m->spool_ready ? ERR_FULL : ERR_BUSY;
@@ -194,7 +193,7 @@ enum err txn_begin(struct mta *m, struct txn *t, uint64_t known_len)
     return ERR_OK;
 }
 
-enum err txn_write_envelope(struct mta *m, struct txn *t)
+static enum err write_envelope(struct mta *m, struct txn *t)
 {
     while (t->next_block != NULL) {
         struct slice bytes = slice_make(t->next_block->bytes, t->next_block->len);
@@ -218,14 +217,44 @@ static struct slice only_rcpt(const struct txn *t, struct envelope_cursor *curso
     return is_one ? entry.rcpt.address : slice_make(NULL, 0);
 }
 
-static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
+/* What the transaction knows joins what is known of its client. */
+static enum err write_trace(struct mta *m, struct txn *t, struct header_trace *trace)
 {
-    uint8_t id_bytes[SPOOL_ID_TEXT_LEN], tls_bytes[96];
+    uint8_t id_bytes[SPOOL_ID_TEXT_LEN];
     struct buf id = buf_make(id_bytes, sizeof id_bytes);
-    struct buf tls = buf_make(tls_bytes, sizeof tls_bytes);
     struct buf text = buf_make(m->scratch, HEADER_RECEIVED_MAX);
     struct envelope_cursor cursor;
     spool_id_put(&id, spool_txn_id(m->spool, t->spool_txn));
+    trace->hostname = m->smtp_env.hostname;
+    trace->id = buf_slice(&id);
+    trace->recipient = only_rcpt(t, &cursor);
+    trace->date = t->received_s != 0 ? t->received_s : wall_time_guess(&m->wall);
+    trace->is_smtputf8 = t->is_smtputf8;
+    if (!header_put_received(&text, trace)) {
+        return ERR_TOO_BIG;
+    }
+    enum err err = spool_append(m->spool, t->spool_txn, buf_slice(&text));
+    t->wrote_trace = err == ERR_OK;
+    return err;
+}
+
+enum err txn_write_head(struct mta *m, struct txn *t, uint64_t known_len,
+                        struct header_trace *trace)
+{
+    enum err err = t->is_begun ? ERR_OK : begin(m, t, known_len);
+    if (err == ERR_OK && !t->wrote_envelope) {
+        err = write_envelope(m, t);
+    }
+    if (err == ERR_OK && !t->wrote_trace) {
+        err = write_trace(m, t, trace);
+    }
+    return err;
+}
+
+bool session_begin(struct mta *m, struct conn *c, uint64_t known_len)
+{
+    uint8_t tls_bytes[96];
+    struct buf tls = buf_make(tls_bytes, sizeof tls_bytes);
     if (c->tls != NULL) {
         const struct tls_info *info = tls_info(c->tls);
         buf_put_string(&tls, info->version);
@@ -235,38 +264,13 @@ static enum err write_trace(struct mta *m, const struct conn *c, struct txn *t)
     struct header_trace trace = {
         .helo = smtpd_helo(&c->smtp),
         .peer = c->peer,
-        .hostname = m->smtp_env.hostname,
-        .id = buf_slice(&id),
         .tls = buf_slice(&tls),
-        .recipient = only_rcpt(t, &cursor),
-        .date = t->received_s != 0 ? t->received_s : wall_time_guess(&m->wall),
         .is_local = c->local != NULL,
         .local_uid = c->local != NULL ? c->local->uid : 0,
         .is_esmtp = smtpd_is_esmtp(&c->smtp),
         .is_authenticated = c->user != NULL,
-        .is_smtputf8 = t->is_smtputf8,
     };
-    if (!header_put_received(&text, &trace)) {
-        return ERR_TOO_BIG;
-    }
-    enum err err = spool_append(m->spool, t->spool_txn, buf_slice(&text));
-    t->wrote_trace = err == ERR_OK;
-    return err;
-}
-
-bool session_begin(struct mta *m, struct conn *c, uint64_t known_len)
-{
-    struct txn *t = c->txn;
-    enum err err = t == NULL ? ERR_WRONG_STATE : ERR_OK;
-    if (err == ERR_OK && !t->is_begun) {
-        err = txn_begin(m, t, known_len);
-    }
-    if (err == ERR_OK && !t->wrote_envelope) {
-        err = txn_write_envelope(m, t);
-    }
-    if (err == ERR_OK && !t->wrote_trace) {
-        err = write_trace(m, c, t);
-    }
+    enum err err = c->txn == NULL ? ERR_WRONG_STATE : txn_write_head(m, c->txn, known_len, &trace);
     if (err == ERR_AGAIN) {
         c->waits_for_room = true;
         return false;

@@ -383,6 +383,20 @@ class SmtpSink(Peer):
         return sorted(glob.glob(os.path.join(self.dir, "mail/m.*")))
 
 
+class FastSink(Peer):
+    """smtp-sink that throws away what it is given; for the benchmarks."""
+
+    def __init__(self, start=True):
+        super().__init__("fast-sink")
+        self.root = unpack("postfix")
+        if start:
+            self.start()
+
+    def start(self):
+        self.spawn(self.root, "smtp-sink", "-u", "nobody", f"127.0.0.1:{self.port}", "64")
+        self.wait_listening()
+
+
 class Stapler(Peer):
     """An SMTP server behind `openssl s_server`, TLS from the begin, that staples whatever file it is given.
 

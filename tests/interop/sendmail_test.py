@@ -358,6 +358,11 @@ def test_group():
         status, out = s.run("alice@test.example", text="\nx\n", uid=65534)
         check_equal(status, 77, out)
         s.sends("alice@test.example", text="\nx\n")
+        s.server.stop()
+        s.server.configure(submit_socket_group="nosuchgroup")
+        status, out = run(POSTERN, "-c", s.server.conf_path)
+        check_equal(status, 78, out)
+        check("submit_socket_group: there is no such group" in out, out)
 
 
 harness.main(globals())

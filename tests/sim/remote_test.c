@@ -629,6 +629,11 @@ static void test_backoff(void)
         CHECK(until_ms > before_ms + want_s * 1000 - 1000 && until_ms <= before_ms + want_s * 1000);
         rw_run_ms(until_ms - before_ms);
     }
+    deliver_smtp_give(rw.d, rw_send(1, NULL));
+    CHECK_EQ(deliver_smtp_may_start(rw.d, &rw.route, SLICE_LITERAL(""), sim_world_now_ms(rw.w),
+                                    NULL, NULL),
+             DELIVER_SMTP_BACK_OFF);
+    deliver_smtp_forget_failures(rw.d);
     rw_server("192.0.2.25", 25, NULL); /* it comes back */
     deliver_smtp_give(rw.d, rw_send(1, NULL));
     CHECK_EQ(rw.servers[0].num_messages, 1);

@@ -4,6 +4,7 @@
 #define POSTERN_PORT_CONFORMANCE_H
 
 #include "posix/posix.h"
+#include "sim_files.h"
 #include "sim_mailbox.h"
 #include "sim_net.h"
 #include "sim_world.h"
@@ -19,9 +20,10 @@
 
 /* The port under test, and what the cases need beside it. */
 static const struct port *port;
-static const char *mail_dir, *conf_file, *local_path;
+static const char *mail_dir, *conf_file, *local_path, *outbox_dir;
 static uint32_t own_uid;
 static void (*read_mail)(const char *name, const char *flags); /* from new/ to cur/ */
+static void (*leave)(const char *text);                        /* a file in the outbox */
 
 /* --- Helpers --- */
 
@@ -72,7 +74,8 @@ static bool is_reported(uint64_t tag)
 
 /* --- Both ports --- */
 
-static char posix_dir[64], posix_spool[96], posix_mail[96], posix_conf_file[96], posix_local[96];
+static char posix_dir[64], posix_spool[96], posix_mail[96], posix_conf_file[96], posix_local[96],
+    posix_outbox_dir[96];
 
 static void posix_read_mail(const char *name, const char *flags)
 {
@@ -80,6 +83,14 @@ static void posix_read_mail(const char *name, const char *flags)
     snprintf(from, sizeof from, "%s/new/%s", posix_mail, name);
     snprintf(to, sizeof to, "%s/cur/%s:2,%s", posix_mail, name, flags);
     CHECK_EQ(rename(from, to), 0);
+}
+
+static void posix_leave(const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%u.0", posix_outbox_dir, (unsigned)getuid());
+    FILE *f = fopen(path, "w");
+    CHECK(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
 }
 
 static void on_posix(void (*run)(void))
@@ -98,6 +109,8 @@ static void on_posix(void (*run)(void))
     local_path = posix_local;
     own_uid = getuid();
     read_mail = posix_read_mail;
+    leave = posix_leave;
+    outbox_dir = posix_outbox_dir;
     CHECK_EQ(port->store.open(port->store.ctx), ERR_OK);
     run();
     posix_port_close(&mine);
@@ -108,6 +121,12 @@ static struct sim_host *sim_host;
 static void sim_read_mail(const char *name, const char *flags)
 {
     CHECK(sim_mailbox_read_mail(sim_host, mail_dir, name, flags));
+}
+
+static void sim_leave(const char *text)
+{
+    struct port_user user = {SIM_UID, "postern"};
+    sim_outbox_put(sim_host, &user, slice_of_string(text));
 }
 
 static void on_sim(void (*run)(void))
@@ -122,6 +141,8 @@ static void on_sim(void (*run)(void))
     local_path = "/run/socket";
     own_uid = SIM_UID;
     read_mail = sim_read_mail;
+    leave = sim_leave;
+    outbox_dir = "/outbox";
     CHECK_EQ(port->store.open(port->store.ctx), ERR_OK);
     run();
     sim_world_free(w);

@@ -789,6 +789,35 @@ static void files_have_stamps(void)
     }
 }
 
+/* --- The outbox --- */
+
+static void outbox_gives_files(void)
+{
+    const struct port_outbox *o = &port->outbox;
+    struct port_user owner = {7, "x"};
+    uint64_t len = 0;
+    uint8_t bytes[8];
+    size_t got;
+    CHECK_EQ(o->open(o->ctx, "/nonexistent/outbox", ""), ERR_ABSENT);
+    CHECK_EQ(o->open(o->ctx, outbox_dir, ""), ERR_OK);
+    CHECK_EQ(o->open(o->ctx, outbox_dir, ""), ERR_OK);
+    CHECK_EQ(o->take(o->ctx, &owner, &len), ERR_EOF);
+    leave("12345");
+    for (int round = 0; round < 2; round++) {
+        CHECK_EQ(o->take(o->ctx, &owner, &len), ERR_OK);
+        CHECK_EQ(owner.uid, own_uid);
+        CHECK_EQ(len, 5);
+        CHECK_EQ(o->read(o->ctx, &got, bytes, 3), ERR_OK);
+        CHECK_TEXT(slice_make(bytes, got), "123");
+        CHECK_EQ(o->read(o->ctx, &got, bytes, 0), ERR_OK);
+        CHECK_EQ(o->read(o->ctx, &got, bytes, 2), ERR_OK);
+        CHECK_TEXT(slice_make(bytes, got), "45");
+        CHECK(o->read(o->ctx, &got, bytes, 1) != ERR_OK);
+        CHECK_EQ(o->end(o->ctx, round == 1), ERR_OK);
+    }
+    CHECK_EQ(o->take(o->ctx, &owner, &len), ERR_EOF);
+}
+
 #define CASES(X)                            \
     X(loop_waits)                           \
     X(clock_tells)                          \
@@ -819,7 +848,8 @@ static void files_have_stamps(void)
     X(mailbox_bounds_what_is_open)          \
     X(mailbox_takes_plain_names_only)       \
     X(files_are_read_whole)                 \
-    X(files_have_stamps)
+    X(files_have_stamps)                    \
+    X(outbox_gives_files)
 
 #define DEFINE(name)               \
     static void posix_##name(void) \
@@ -841,6 +871,7 @@ int main(int argc, char **argv)
     snprintf(posix_spool, sizeof posix_spool, "%s/spool", posix_dir);
     snprintf(posix_mail, sizeof posix_mail, "%s/users/a/mail", posix_dir);
     snprintf(posix_local, sizeof posix_local, "%s/socket", posix_dir);
+    snprintf(posix_outbox_dir, sizeof posix_outbox_dir, "%s/outbox", posix_dir);
     snprintf(posix_conf_file, sizeof posix_conf_file, "%s/conf", posix_dir);
     (void)mkdir("build", 0777);
     (void)mkdir(posix_dir, 0700);
