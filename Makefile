@@ -1,22 +1,25 @@
 # Postern. `make help` lists the targets.
 
 MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := all
 
 BOARD ?= host
 BUILD ?= build
 PREFIX ?= /usr/local
 MANDIR ?= $(PREFIX)/share/man
 
-# What a board may set in its board.mk.
+# What a board may set in its board.mk; boards/common.mk has more.
 BOARD_CC = $(CROSS_COMPILE)gcc
 BOARD_CFLAGS =
 BOARD_LDFLAGS =
 OPT = -Os
 
-ifeq ($(wildcard boards/$(BOARD)/board.mk),)
-$(error There is no board '$(BOARD)'; boards are: $(notdir $(patsubst %/,%,$(wildcard boards/*/))))
+BOARDS := $(patsubst boards/%/board.mk,%,$(sort $(wildcard boards/*/board.mk)))
+ifeq ($(filter $(BOARD),$(BOARDS)),)
+$(error There is no board '$(BOARD)'; boards are: $(BOARDS))
 endif
 include boards/$(BOARD)/board.mk
+include boards/common.mk
 include boards/flash.mk
 include boards/without.mk
 include core/layers.mk
@@ -63,6 +66,9 @@ CORE_SRC := $(call with_without,$(sort $(wildcard core/*.c)))
 POSIX_SRC := $(call with_without,$(sort $(wildcard port/posix/*.c)))
 SIM_SRC := $(sort $(wildcard port/sim/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c))
+# An emulator (RUNNER) takes minutes for those that try everything there is to try, and the same code
+# is tried by others too; a board may name more. T=name runs them all the same.
+UNIT_NOT := $(if $(RUNNER),smtpd tls_memory http) $(UNIT_NOT)
 SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
 VECTOR_SRC := $(sort $(wildcard tests/vectors/*_test.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
@@ -89,7 +95,7 @@ PROGRAM := $(O)/postern
 MAIN_OBJ := $(O)/port/posix/posix_main.o
 LIBS := $(O)/libcore.a $(O)/libposix.a $(O)/libmbed.a
 TEST_LIBS := $(O)/libcore.a $(O)/libsim.a $(O)/libposix.a $(O)/libmbed.a
-UNIT_BIN := $(UNIT_OBJ:.o=)
+UNIT_BIN := $(filter-out $(UNIT_NOT:%=$(O)/tests/unit/%_test),$(UNIT_OBJ:.o=))
 SIMTEST_BIN := $(SIMTEST_OBJ:.o=)
 VECTOR_BIN := $(VECTOR_OBJ:.o=)
 FUZZ_BIN := $(FUZZ_OBJ:.o=)
@@ -120,7 +126,7 @@ $(O)/%.o: %.c $(O)/flags
 $(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags
 	@mkdir -p $(@D)
 	$(SAY) CC mbedtls/$*.c
-	$(Q)$(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2) -w $(MBED_PUBLIC:%=-I$(MBED)/%) \
+	$(Q)$(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2 $(BOARD_FAST)) -w $(MBED_PUBLIC:%=-I$(MBED)/%) \
 	    $(MBED_PRIVATE:%=-I$(MBED)/%) $(MBED_CONFIG) $(DEPS) $(CFLAGS) -c -o $@ $(MBED)/$*.c
 
 $(O)/libcore.a: $(CORE_OBJ)
@@ -142,11 +148,12 @@ $(TEST_OBJ:.o=): %: %.o $(TEST_LIBS)
 	$(Q)$(LINK) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -pthread
 
 # What the objects were made with: when it differs from what is asked for now, all are made again.
-FLAGS_TEXT = $(CC) $(COMMON) $(WARN) $(MBED_INC) $(CFLAGS) $(BOARD_LDFLAGS) $(LDFLAGS) $(MBED_FAST)
+FLAGS_TEXT = $(CC) $(COMMON) $(WARN) $(MBED_INC) $(CFLAGS) $(BOARD_LDFLAGS) $(LDFLAGS) \
+    $(MBED_FAST) $(BOARD_FAST)
 ifneq ($(strip $(file <$(O)/flags)),$(strip $(FLAGS_TEXT)))
 $(O)/flags: FORCE
 endif
-$(O)/flags: | $(O)/
+$(O)/flags: $(MUSL_SPECS) | $(O)/
 	@command -v $(firstword $(CC)) >/dev/null || { \
 	    echo "$(firstword $(CC)) is missing; as root or with sudo, 'make deps' installs it"; exit 1; }
 	@printf '%s\n' '$(subst ','\'',$(FLAGS_TEXT))' >$@
@@ -177,10 +184,10 @@ FORCE:
 # T=der takes one test only: tests/unit/der_test.c.
 .PHONY: unit sim
 unit: $(if $(T),$(T:%=$(O)/tests/unit/%_test),$(UNIT_BIN)) ## run the unit tests (T=name: one of them)
-	@tests/lib/programs $^
+	@RUNNER='$(RUNNER)' tests/lib/programs $^
 
 sim: $(if $(T),$(T:%=$(O)/tests/sim/%_test),$(SIMTEST_BIN)) ## run the simulated worlds (T=name: one)
-	@tests/lib/programs $^
+	@RUNNER='$(RUNNER)' tests/lib/programs $^
 
 .PHONY: vectors
 vectors: $(VECTOR_BIN) $(PROGRAM) ## judge whole OCSP responses, our own and others'
@@ -219,7 +226,7 @@ SIZE_BOARD := $(if $(filter command,$(origin BOARD)),$(BOARD),vm-amd64)
 
 .PHONY: size size-of-board
 size: ## the stripped program against boards/sizes, and how far its goal is (vm-amd64, or BOARD)
-	@tests/lib/need build size
+	@tests/lib/need build $(SIZE_BOARD)
 	@$(MAKE) --no-print-directory BOARD=$(SIZE_BOARD) size-of-board
 
 size-of-board: $(PROGRAM)
@@ -245,24 +252,25 @@ demo: ## a throwaway certificate and proof, a server, a message: see it work
 	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/demo
 
 bench: ## memory, syncs and CPU time per message, per handshake and per proof
-	@tests/lib/need build demo size bench
+	@tests/lib/need build demo vm-amd64 bench
 	@$(MAKE) --no-print-directory BOARD=host all
 	@$(MAKE) --no-print-directory BOARD=vm-amd64 all
 	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/bench/run
 
 .PHONY: deps
-deps: ## install what building needs, as root or with sudo
-	@tests/lib/need build
+deps: ## install what building for BOARD needs, as root or with sudo
+	@tests/lib/need build $(BOARD)
 
 # --- Documents ------------------------------------------------------------------------------------
 
 # The options and the reasons each have one table in core/; the manual pages, the example of a
 # configuration and the list in README come from there.
 PAGES := $(patsubst port/posix/%.in,$(DOCS)/%,$(wildcard port/posix/*.in))
-TABLES := core/conf.def core/ocsp_reason.def
+TABLES := core/conf.def core/ocsp_reason.def core/deliver_reason.def
 TABLES_TEXT = cat $(TABLES) | $(CC) -E -P $(BOARD_CFLAGS) -D'GROUP(name)=@GROUP name' \
     -D'OPTION(field,type,name,preset,min,max,help)=@OPTION type @@ name @@ preset @@ help' \
-    -D'REASON(symbol,name,class,help)=@REASON class @@ name @@ help' -x c -
+    -D'REASON(symbol,name,class,help)=@REASON class @@ name @@ help' \
+    -D'DELIVER_REASON(symbol,name,class,subject,detail,help)=@WHY class.subject.detail @@ name @@ help' -x c -
 
 .PHONY: docs
 docs: $(PAGES) $(DOCS)/README ## manual pages and an example configuration; brings README's list up to date

@@ -24,6 +24,20 @@ enum err deliver_smtp_open(struct deliver_smtp **out, struct arena *a,
     return ERR_OK;
 }
 
+/* What a server had to show may be more by now: jobs end where they are, no other begins there. */
+static void outdate(struct deliver_smtp *d)
+{
+    uint32_t cursor = 0;
+    struct remote_conn *c;
+    while ((c = pool_each(&d->conns, &cursor)) != NULL) {
+        c->is_outdated = c->phase >= REMOTE_HANDSHAKE;
+        if (remote_is_idle(c)) {
+            c->timed_out = true;
+            remote_wake(d, c);
+        }
+    }
+}
+
 void deliver_smtp_set_conf(struct deliver_smtp *d, const struct conf *conf, struct slice hostname)
 {
     uint32_t cursor = 0;
@@ -35,11 +49,8 @@ void deliver_smtp_set_conf(struct deliver_smtp *d, const struct conf *conf, stru
         if (c->phase == REMOTE_SESSION || c->phase == REMOTE_HANDSHAKE) {
             c->client.conf.hostname = hostname;
         }
-        if (remote_is_idle(c)) { /* under options that are no more */
-            c->timed_out = true;
-            remote_wake(d, c);
-        }
     }
+    outdate(d);
 }
 
 void deliver_smtp_use_tls(struct deliver_smtp *d, struct tls_env *env, struct tls_trust *trust)
@@ -49,6 +60,7 @@ void deliver_smtp_use_tls(struct deliver_smtp *d, struct tls_env *env, struct tl
     }
     d->tls = env;
     d->trust = tls_trust_keep(trust);
+    outdate(d);
 }
 
 bool deliver_smtp_wants_tls(const struct deliver_smtp *d)

@@ -17,9 +17,9 @@
 #include "tls_client.h"
 
 enum deliver_reason {
-#define REASON(symbol, name, class, subject, detail, sentence) DELIVER_##symbol,
+#define DELIVER_REASON(symbol, name, class, subject, detail, sentence) DELIVER_##symbol,
 #include "deliver_reason.def"
-#undef REASON
+#undef DELIVER_REASON
     NUM_DELIVER_REASONS
 };
 
@@ -141,8 +141,10 @@ struct remote_conn {
     struct net_addr addr;
     bool without_tls; /* TLS failed here, and need not be */
     bool is_reused;   /* and has not yet answered for this job */
+    bool is_outdated; /* let in under options or authorities that are no more: for no further job */
     bool in_tls;
     bool awaits_input; /* the handshake */
+    bool is_shaking;   /* counted in d->num_shaking */
     bool is_verified;
     uint8_t ocsp;        /* enum remote_ocsp */
     uint8_t ocsp_reason; /* enum ocsp_reason, of REMOTE_OCSP_FAILED */
@@ -173,8 +175,9 @@ struct deliver_smtp {
     struct remote_job *ended_first, *ended_last;
     struct tls_time now; /* of the last step */
     struct buf scratch;
-    bool may_shake;   /* public-key work may be done in this step */
-    bool wants_shake; /* some connection waits for that */
+    uint32_t num_shaking; /* handshakes that hold memory */
+    bool may_shake;       /* public-key work may be done in this step */
+    bool wants_shake;     /* some connection waits for that */
     bool is_stopping;
     struct resolver_cache cache;
 };

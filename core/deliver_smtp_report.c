@@ -2,10 +2,10 @@
 #include "deliver_smtp_inside.h"
 
 static const struct deliver_reason_row reasons[] = {
-#define REASON(symbol, name, class, subject, detail, sentence) \
+#define DELIVER_REASON(symbol, name, class, subject, detail, sentence) \
     {name, sentence, {class, subject, detail}},
 #include "deliver_reason.def"
-#undef REASON
+#undef DELIVER_REASON
 };
 
 const struct deliver_reason_row *deliver_reason_row(enum deliver_reason reason)
@@ -160,7 +160,9 @@ void remote_report_job(struct deliver_smtp *d, const struct remote_conn *c)
     log_u64(&line, "failed", counts[SMTP_RCPT_FAILED]);
     if (job->host.len != 0) {
         put_server(&line, c);
-        put_tls(&line, c);
+        if (c->phase == REMOTE_SESSION) {
+            put_tls(&line, c);
+        }
     }
     if (shown->reply_code == 0) {
         log_word(&line, "reason", job->reason);

@@ -30,7 +30,7 @@ static void show_host(struct remote_conn *c)
 void remote_session_begin(struct deliver_smtp *d, struct remote_conn *c)
 {
     c->in = buf_make(c->in_bytes, sizeof c->in_bytes);
-    c->timed_out = false;
+    c->timed_out = c->is_outdated = false;
     show_host(c);
     remote_decide(d, c);
     if (c->host.implicit_tls) {
@@ -120,7 +120,7 @@ static void begin_mail(struct deliver_smtp *d, struct remote_conn *c)
 
 static void be_idle(struct deliver_smtp *d, struct remote_conn *c)
 {
-    if (d->is_stopping || !may_send_another(d, c)) {
+    if (d->is_stopping || c->is_outdated || !may_send_another(d, c)) {
         smtp_client_quit(&c->client);
         remote_set_deadline(d, c, LEAVE_MS);
         return;

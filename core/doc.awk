@@ -1,11 +1,12 @@
 # Fills the tables of core/ into a page for people:  awk -v form=FORM -f doc.awk - PAGE
 #
-# Input first: conf.def and ocsp_reason.def after the preprocessor, where GROUP, OPTION and REASON
-# have become (see the Makefile)
+# Input first: conf.def, ocsp_reason.def and deliver_reason.def after the preprocessor, where GROUP,
+# OPTION, REASON and DELIVER_REASON have become (see the Makefile)
 #   @GROUP "name"
 #   @OPTION type @@ "name" @@ "default" @@ "help"
 #   @REASON class @@ "name" @@ "help"
-# In PAGE a line '@OPTIONS@' or '@REASONS@' stands for a table, and so does everything between the
+#   @WHY status @@ "name" @@ "help"
+# In PAGE a line '@OPTIONS@', '@REASONS@' or '@WHYS@' stands for a table, and so does everything between the
 # lines '[options: ...]' and '[end of options]', which are kept.
 #
 # form: man (man(7) macros), list (plain text), sample (a configuration, all in comments)
@@ -66,6 +67,7 @@ BEGIN {
     value["interfaces"] = "addresses"
     value["log"] = "stderr or syslog"
     value["string"] = "text"
+    value["peers"] = "servers"
     value["time_ms"] = value["time_s"] = "time"
 }
 
@@ -85,10 +87,17 @@ FILENAME == "-" && /^ *@REASON/ {
     if (part[1] !~ /ACCEPT/)
         reasons = reasons reason_text(unquote(part[2]), unquote(part[3]))
 }
+FILENAME == "-" && /^ *@WHY/ {
+    split($0, part, /@@/)
+    gsub(/ *@WHY| /, "", part[1])
+    if (part[1] != "4.0.0")
+        whys = whys reason_text(unquote(part[2]), part[1] ": " unquote(part[3]))
+}
 FILENAME == "-" { next }
 
 /^@OPTIONS@$/ { printf "%s", options; next }
 /^@REASONS@$/ { printf "%s", reasons; next }
+/^@WHYS@$/ { printf "%s", whys; next }
 /^\[end of options\]$/ {
     printf "%s\n", options
     inside = 0

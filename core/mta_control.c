@@ -8,7 +8,7 @@
 #include "mta_inside.h"
 
 #define SLOT_TIMEOUT_MS 60000 /* without any progress */
-#define PIECES_PER_TURN 8
+#define PIECES_PER_TURN 2
 
 static void complain(struct control_conn *c, const char *text)
 {

@@ -276,6 +276,7 @@ struct mta {
     struct queue queue;
     struct deliver_smtp *remote;
     struct mta_trust trust;
+    uint64_t trust_look_ms;    /* when to see again whether files of authorities have changed */
     bool remote_shook;         /* the last public-key work was for sending */
     bool tls_is_broken;        /* it could not be brought up for sending */
     struct staple staple;      /* the default set */
@@ -479,6 +480,9 @@ bool local_may_send_as(const struct mta *m, const struct port_user *user,
                        const struct address *sender);
 bool local_count(struct mta *m,
                  const struct port_user *user); /* one message more; false: too many */
+/* Whether local_count would let that user; it is never false of those whom it does not count. arg:
+ * the mta. */
+bool local_may_hand_in(const void *arg, uint32_t uid);
 void local_put_login(struct buf *out, const struct port_user *user); /* as envelopes have it */
 
 /* mta_outbox.c */

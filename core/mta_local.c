@@ -76,11 +76,23 @@ bool local_may_send_as(const struct mta *m, const struct port_user *user,
             domainlist_match(&conf->local_domains, sender->domain));
 }
 
+static uint64_t rate_key_of(const struct mta *m, uint32_t uid)
+{
+    return rate_key(&m->rates, RATE_LOCAL_MESSAGES, slice_make(&uid, sizeof uid));
+}
+
 bool local_count(struct mta *m, const struct port_user *user)
 {
-    uint64_t key =
-        rate_key(&m->rates, RATE_LOCAL_MESSAGES, slice_make(&user->uid, sizeof user->uid));
-    return is_trusted(m, user) || submission_count(m, key, m->site->conf.submit_rate);
+    return is_trusted(m, user) ||
+           submission_count(m, rate_key_of(m, user->uid), m->site->conf.submit_rate);
+}
+
+bool local_may_hand_in(const void *arg, uint32_t uid)
+{
+    const struct mta *m = arg;
+    uint32_t per_hour = m->site->conf.submit_rate;
+    return per_hour == 0 ||
+           rate_level(&m->rates, rate_key_of(m, uid), per_hour, m->now_ms) < per_hour;
 }
 
 void local_put_login(struct buf *out, const struct port_user *user)

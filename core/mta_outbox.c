@@ -9,7 +9,8 @@
  *     COMMIT    it is about to be durable; then the file goes
  *
  * What is wrong for now (the spool is full) leaves the file for later; what is wrong for good is
- * logged, and the file goes. A recipient that is none fails in the queue, which tells the sender.
+ * logged, and the file goes. What a user has left beyond submit_rate stays for later as well, and
+ * holds up nobody else's. A recipient that is none fails in the queue, which tells the sender.
  */
 #include "mta_inside.h"
 #include "outbox.h"
@@ -82,7 +83,8 @@ static enum err look(struct mta *m)
 {
     struct outbox *o = &m->outbox;
     uint64_t len_max = m->site->conf.message_size_limit + ENVELOPE_LEN_MAX + CONTENT_SLACK_LEN;
-    enum err err = m->port->outbox.take(m->port->outbox.ctx, &o->owner, &o->left_len);
+    enum err err =
+        m->port->outbox.take(m->port->outbox.ctx, local_may_hand_in, m, &o->owner, &o->left_len);
     if (err != ERR_OK) {
         if (err != ERR_EOF) {
             report(m, "unreadable", err);
@@ -101,6 +103,7 @@ static enum err look(struct mta *m)
     if (o->txn == NULL) {
         return ERR_BUSY;
     }
+    (void)local_count(m, &o->owner);
     err = fill(m);
     if (err == ERR_OK &&
         (!outbox_read_head(&o->in, &o->envelope_left) || o->envelope_left > ENVELOPE_LEN_MAX)) {

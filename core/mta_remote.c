@@ -4,6 +4,8 @@
 
 #include "tls_client.h"
 
+#define TRUST_LOOK_MS 5000 /* between two looks */
+
 const struct queue_remote remote_for_queue = {
     .may_start = deliver_smtp_may_start,
     .start = deliver_smtp_start,
@@ -63,10 +65,20 @@ static void bring_up_tls(struct mta *m)
     }
 }
 
+/* Files of authorities may have changed while nothing was sent. */
+static void look_at_trust(struct mta *m)
+{
+    if (m->has_tls_env && !deliver_smtp_is_idle(m->remote) && m->now_ms >= m->trust_look_ms) {
+        m->trust_look_ms = m->now_ms + TRUST_LOOK_MS;
+        trust_refresh(m);
+    }
+}
+
 bool remote_step(struct mta *m, bool may_shake)
 {
     struct tls_time now = mta_tls_time(m);
     bring_up_tls(m);
+    look_at_trust(m);
     return deliver_smtp_step(m->remote, &now, buf_make(m->scratch, BUDGET_SCRATCH_LEN), may_shake,
                              &m->remote_shook);
 }

@@ -40,6 +40,7 @@ bool ocsp_certid_find_url(const struct x509_cert *cert, struct slice *out)
 {
     struct slice value = x509_find_extension(cert, OID_INFO_ACCESS), list, item, method, place;
     uint8_t kind;
+    bool found = false;
     if (!der_get(&value, DER_SEQUENCE, &list) || !der_end(value)) {
         return false;
     }
@@ -47,12 +48,17 @@ bool ocsp_certid_find_url(const struct x509_cert *cert, struct slice *out)
         if (!der_get_oid(&item, &method) || !der_any(&item, &kind, &place) || !der_end(item)) {
             return false;
         }
-        if (slice_equal(method, OID_OCSP) && kind == DER_CONTEXT(6) &&
-            (begins_with(place, SLICE_LITERAL("http://")) ||
-             begins_with(place, SLICE_LITERAL("https://")))) {
+        if (!slice_equal(method, OID_OCSP) || kind != DER_CONTEXT(6)) {
+            continue;
+        }
+        if (begins_with(place, SLICE_LITERAL("http://"))) {
             *out = place;
             return true;
         }
+        if (!found && begins_with(place, SLICE_LITERAL("https://"))) {
+            *out = place;
+            found = true;
+        }
     }
-    return false;
+    return found;
 }

@@ -99,7 +99,9 @@ static bool is_our_serial(const struct ocsp_question *q, struct slice serial)
     if (q->leaf != NULL) {
         return slice_equal(serial, q->leaf->serial);
     }
-    return slice_equal(without_leading_zeros(serial), without_leading_zeros(q->serial));
+    bool is_negative = (serial.ptr[0] & 0x80u) != 0; /* an INTEGER has an octet */
+    return !is_negative &&
+           slice_equal(without_leading_zeros(serial), without_leading_zeros(q->serial));
 }
 
 /* What one answer for our certificate adds. The worst status counts, and every answer's times. */
@@ -210,6 +212,12 @@ static enum ocsp_reason judge(const struct ocsp_question *q, const struct ocsp_r
     reason = ocsp_signer_check(q, r, v, &signer);
     if (reason != OCSP_GOOD) {
         return reason;
+    }
+    /* No clock turns a refusal into something better. But a delegate that is past has no say,
+     * though it may say what it likes with its key: such a word would evict good proofs. */
+    if (v->status != OCSP_CERT_GOOD &&
+        (v->this_update_s > signer.not_after_s || r->produced_at_s > signer.not_after_s)) {
+        return OCSP_SIGNER_EXPIRED;
     }
     v->verified = true;
     switch (v->status) {

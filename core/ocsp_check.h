@@ -77,7 +77,8 @@ struct ocsp_verdict {
  * verdict holds only where all of them do. The signer is the issuer itself, or a delegate in the
  * response that the issuer's own key signed, with id-kp-OCSPSigning and, if it has a key usage,
  * digitalSignature (RFC 6960 4.2.2.2). A delegate without id-pkix-ocsp-nocheck is accepted: nobody
- * can be asked about it while judging, and its end bounds the verdict. */
+ * can be asked about it while judging, and its end bounds the verdict. A refusal (revoked, unknown)
+ * holds at any time, unless it was said after its signer's end: then nobody has said it. */
 enum ocsp_reason ocsp_check(const struct ocsp_question *q, struct slice response,
                             struct ocsp_verdict *out);
 

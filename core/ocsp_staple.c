@@ -11,6 +11,11 @@ static bool holds(const struct ocsp_verdict *v, const struct tls_time *now)
     return now->wall_set ? ocsp_verdict_at(v, now->wall_s) == OCSP_GOOD : v->reason == OCSP_GOOD;
 }
 
+static bool is_refusal(const struct ocsp_verdict *v)
+{
+    return v->reason == OCSP_REVOKED || v->reason == OCSP_UNKNOWN;
+}
+
 /* The table in the header. */
 bool staple_replaces(const struct ocsp_verdict *new, const struct ocsp_verdict *old,
                      const struct tls_time *now)
@@ -19,11 +24,11 @@ bool staple_replaces(const struct ocsp_verdict *new, const struct ocsp_verdict *
         return !old->verified;
     }
     bool is_older = new->this_update_s < old->this_update_s;
-    if (old->reason != OCSP_GOOD) {
+    if (is_refusal(new)) {
         return !is_older;
     }
-    if (new->reason == OCSP_REVOKED || new->reason == OCSP_UNKNOWN) {
-        return !is_older;
+    if (old->reason != OCSP_GOOD) {
+        return is_refusal(old) ? new->this_update_s > old->this_update_s : !is_older;
     }
     if (new->reason != OCSP_GOOD) {
         return false;

@@ -8,11 +8,12 @@
  *     broken, or for another      taken (*)        old kept                old kept
  *     signed, older               taken            kept, unless lapsed     old kept
  *     signed, as new or newer:
- *       good now                  taken            taken                   taken
- *       good, but not now         taken            kept, unless lapsed     taken
+ *       good now                  taken            taken                   taken, if newer
+ *       good, but not now         taken            kept, unless lapsed     taken, if newer
  *       revoked, unknown          taken            taken                   taken
  *
- *     (*) as the reason why none is served
+ *     (*) as the reason why none is served. Of two words of the same second the worse one counts,
+ *     whichever comes first.
  *
  * What a revoked or unknown proof has evicted stays so across restarts: see ocsp_staple_ledger.h.
  *

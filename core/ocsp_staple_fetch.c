@@ -161,11 +161,23 @@ static enum err merge(const struct staple *s, size_t pair, size_t index, struct 
     return put_block(file, old, der) ? ERR_OK : ERR_TOO_BIG;
 }
 
+/* Whether somebody has put another file there since the last look, which is to be judged first. */
+static bool is_other_file(const struct staple *s, size_t pair)
+{
+    struct port_stamp stamps[STAPLE_MAX_FILES];
+    uint32_t i = staple_index(STAPLE_PROOF, pair);
+    staple_stamp(&s->port->files, &s->now.files, stamps);
+    return memcmp(&stamps[i], &s->now.stamps[i], sizeof stamps[i]) != 0;
+}
+
 static enum err save(struct staple *s, size_t pair, size_t index, struct slice der,
                      struct buf scratch)
 {
     const struct port_files *files = &s->port->files;
     const char *path = path_of(s, STAPLE_PROOF, pair);
+    if (is_other_file(s, pair)) {
+        return ERR_BUSY;
+    }
     enum err err = files->read(files->ctx, &scratch.len, path, scratch.ptr, scratch.cap);
     if (err == ERR_ABSENT || err == ERR_EOF) {
         scratch.len = 0;

@@ -1,5 +1,7 @@
 #include "ocsp_staple_names.h"
 
+#include "ocsp_staple_files.h"
+
 #include <mbedtls/sha256.h>
 
 #define VARIABLE SLICE_LITERAL("$tls_in_sni")
@@ -193,6 +195,41 @@ static struct staple_name *add(struct staple_names *n, struct slice name)
     return item;
 }
 
+/* Whether a set that is in use may have to go for that name: not for one that has no certificate,
+ * or whoever asks for names at random could drive out all sets. */
+static bool is_worth_a_place(const struct staple_names *n, struct slice name)
+{
+    struct staple_expansion texts;
+    struct staple_conf conf;
+    struct staple_files files;
+    struct port_stamp stamps[STAPLE_MAX_FILES];
+    uint8_t bytes[STAPLE_ERRORS_CAP];
+    struct buf errors = buf_make(bytes, sizeof bytes);
+    if (n->pool->num_used < n->pool->num_items) {
+        return true;
+    }
+    if (!staple_expand(&n->conf, name, &texts, &conf) || !staple_split(&conf, &files, &errors)) {
+        return false;
+    }
+    staple_stamp(&n->port->files, &files, stamps);
+    const struct port_stamp absent = {{0}};
+    return memcmp(&stamps[staple_index(STAPLE_CERTIFICATE, 0)], &absent, sizeof absent) != 0;
+}
+
+/* A place for a name that is new; NULL, and that is remembered, if none is due to it. */
+static struct staple_name *add_if_worth_it(struct staple_names *n, struct slice name,
+                                           uint64_t now_ms)
+{
+    if (is_missed(n, name, now_ms)) {
+        return NULL;
+    }
+    if (!is_worth_a_place(n, name)) {
+        note_miss(n, name, now_ms);
+        return NULL;
+    }
+    return add(n, name);
+}
+
 struct staple *staple_names_find(struct staple_names *n, struct slice name,
                                  const struct tls_time *now, struct buf scratch)
 {
@@ -202,7 +239,7 @@ struct staple *staple_names_find(struct staple_names *n, struct slice name,
     struct staple_name *item = find(n, name);
     bool is_loaded = item != NULL && !item->is_stale;
     if (item == NULL) {
-        item = is_missed(n, name, now->now_ms) ? NULL : add(n, name);
+        item = add_if_worth_it(n, name, now->now_ms);
     }
     if (item == NULL) {
         return NULL;

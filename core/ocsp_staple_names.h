@@ -6,9 +6,9 @@
  * set, whose files have primary_hostname in the variable's place.
  *
  * The sets, each with its proofs and its own watch on its files, stand in a pool: when it is full,
- * the one that was asked for the longest ago goes. Names without files are remembered for
- * STAPLE_MISS_MS, so that asking for them again costs no look at the disk. Service: part of
- * ocsp_staple, called by the composition root, once for a handshake. */
+ * the one that was asked for the longest ago goes, for a name that has a certificate. Names without
+ * files are remembered for STAPLE_MISS_MS, so that asking for them again costs no look at the disk.
+ * Service: part of ocsp_staple, called by the composition root, once for a handshake. */
 #ifndef POSTERN_OCSP_STAPLE_NAMES_H
 #define POSTERN_OCSP_STAPLE_NAMES_H
 

@@ -25,11 +25,13 @@ static size_t round_up(size_t len)
 void *arena_take(struct arena *a, size_t len)
 {
     size_t whole = round_up(len);
-    if (whole < len || whole > a->len - a->used) {
+    size_t skip = -(uintptr_t)(a->ptr + a->used) % ALIGNMENT; /* where the arena begins unaligned */
+    size_t left = a->len - a->used;
+    if (whole < len || skip > left || whole > left - skip) {
         return NULL;
     }
-    void *ptr = a->ptr + a->used;
-    a->used += whole;
+    void *ptr = a->ptr + a->used + skip;
+    a->used += skip + whole;
     return ptr;
 }
 

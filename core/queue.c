@@ -197,6 +197,9 @@ static void set_timer(struct queue *q)
     if (q->num_blocked != 0 && q->num_remote == 0 && q->wake_ms < due_ms) {
         due_ms = q->wake_ms;
     }
+    if (q->held_changed && q->held_again_ms < due_ms) {
+        due_ms = q->held_again_ms;
+    }
     if (due_ms == TIMER_NEVER) {
         timer_cancel(q->env.timers, &q->timer);
     } else if (q->timer.slot == 0 || q->timer.at_ms != due_ms) {
@@ -221,7 +224,7 @@ bool queue_step(struct queue *q, uint64_t now_ms, struct buf scratch)
         done_len += len;
         worked = len != 0;
     }
-    if (q->held_changed) {
+    if (q->held_changed && now_ms >= q->held_again_ms) {
         queue_held_save(q, scratch);
     }
     set_timer(q);

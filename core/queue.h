@@ -125,7 +125,8 @@ struct queue {
     bool is_begun; /* the spool is ready */
     bool is_stopping;
     bool held_changed;
-    bool has_committed; /* in this step: the spool is to be stepped at once */
+    uint64_t held_again_ms; /* not before that */
+    bool has_committed;     /* in this step: the spool is to be stepped at once */
     struct queue_counts counts;
 };
 

@@ -2,6 +2,8 @@
  * line. Called by the control socket. */
 #include "queue_inside.h"
 
+#define SAVE_AGAIN_MS 60000
+
 const char *queue_state_name(enum queue_state state)
 {
     static const char *const names[] = {
@@ -228,5 +230,7 @@ void queue_held_save(struct queue *q, struct buf scratch)
     enum err err = files->replace(files->ctx, q->env.held_path, buf_slice(&text));
     if (err != ERR_OK) {
         report(q, "not-saved", err);
+        q->held_changed = true;
+        q->held_again_ms = q->now_ms + SAVE_AGAIN_MS;
     }
 }

@@ -6,6 +6,8 @@
  *               fail. Then: WALKING
  *   WALKING     reads the envelope, an entry a turn, and starts a delivery for each recipient that
  *               is neither final nor done with, as far as there are places. At its end: DELIVERING
+ *   LOSING      the envelope cannot be read, and a person or its age has given the message up: the
+ *               outcomes of all. Then: DELIVERING
  *   DELIVERING  waits for the deliveries that it started. All ended: WALKING once more if some
  *               recipient was blocked and this walk started something; else REPORTING
  *   REPORTING   tells the sender of what is collected, if that is wanted (queue_report.c). The
@@ -37,7 +39,7 @@
  * Called by the step; knows how deliveries are started, not how they are made. */
 #include "queue_inside.h"
 
-#define PIECE_LEN 4096 /* of an envelope or a header, read at once */
+#define PIECE_LEN QUEUE_PIECE_LEN /* of an envelope or a header, read at once */
 /* Those of a loop stand at the begin. */
 #define COUNT_MAX_LEN (512u * 1024)
 
@@ -60,18 +62,42 @@ static void set_age(struct queue *q, struct queue_round *r)
     r->is_expiring = r->age_s * 1000 >= conf->retry_give_up_ms;
 }
 
-/* What cannot be read waits; what the spool has lost is not tried again. */
+/* What cannot be read waits, unless a person or its age gives it up; what the spool has lost is not
+ * tried again. */
 static void break_off(struct queue *q, struct queue_round *r, enum err err)
 {
     struct log_line line;
+    bool is_over = (queue_entry_of(q, r)->flags & QUEUE_IS_REMOVED) != 0 ||
+                   (r->is_expiring && !err_is_temporary(err));
     log_begin(&line, "delivery");
     queue_log_id(&line, "id", r->id);
-    log_word(&line, "result", err == ERR_ABSENT ? "lost" : "deferred");
+    log_word(&line, "result", is_over || err == ERR_ABSENT ? "lost" : "deferred");
     log_word(&line, "reason", err_name(err));
     log_u64(&line, "age", r->age_s);
     queue_log(q, LOG_ERROR, &line);
     r->num_deferred += err != ERR_ABSENT;
-    r->phase = ROUND_DELIVERING;
+    r->phase = is_over ? ROUND_LOSING : ROUND_DELIVERING;
+    r->rcpt_index = 0;
+}
+
+/* The outcome of every recipient, unseen: nobody can be told. */
+static size_t lose(struct queue *q, struct queue_round *r)
+{
+    while (r->rcpt_index < r->meta.num_rcpts &&
+           spool_is_final(q->env.spool, r->id, r->rcpt_index)) {
+        r->rcpt_index++;
+    }
+    if (r->rcpt_index == r->meta.num_rcpts) {
+        r->phase = ROUND_DELIVERING;
+        return 1;
+    }
+    if (spool_reserve_outcome(q->env.spool) != ERR_OK) {
+        return 0;
+    }
+    if (spool_outcome(q->env.spool, r->id, r->rcpt_index++, QUEUE_EXPIRED) != ERR_OK) {
+        spool_release_outcome(q->env.spool);
+    }
+    return 1;
 }
 
 struct queue_round *queue_round_begin(struct queue *q, uint32_t entry)
@@ -94,6 +120,7 @@ struct queue_round *queue_round_begin(struct queue *q, uint32_t entry)
     set_age(q, r);
     enum err err = spool_meta_of(q->env.spool, r->id, &r->meta);
     if (err != ERR_OK) {
+        r->meta.num_rcpts = SPOOL_RCPTS_MAX; /* the spool knows how many of them there are */
         break_off(q, r, err);
     }
     r->counted_at = r->meta.envelope_len;
@@ -148,14 +175,9 @@ static size_t count(struct queue *q, struct queue_round *r, struct buf scratch)
 
 /* --- Walking --- */
 
-void queue_set_taken(struct queue_round *r, uint32_t rcpt, bool taken)
+void queue_set_taken(struct queue_round *r, uint32_t rcpt)
 {
-    uint8_t bit = (uint8_t)(1u << rcpt % 8);
-    if (taken) {
-        r->taken[rcpt / 8] |= bit;
-    } else {
-        r->taken[rcpt / 8] &= (uint8_t)~bit;
-    }
+    r->taken[rcpt / 8] |= (uint8_t)(1u << rcpt % 8);
 }
 
 enum err queue_read_entry(struct queue *q, const struct queue_round *r, uint64_t *at,
@@ -224,6 +246,22 @@ static bool is_failing(const struct queue *q, const struct queue_round *r,
     return r->is_looping;
 }
 
+bool queue_round_start_mail(struct queue *q, struct queue_round *r, uint64_t at,
+                            const struct envelope_rcpt *rcpt)
+{
+    if (r->only_dest != QUEUE_NO_DEST) {
+        r->num_deferred++; /* not due yet */
+        return true;
+    }
+    if (!queue_mail_start(q, r, at, rcpt)) {
+        r->waits_for_mail = true;
+        return false;
+    }
+    queue_set_taken(r, r->rcpt_index);
+    r->num_started++;
+    return true;
+}
+
 /* False: not now, the recipient is to be met again. */
 static bool take_rcpt(struct queue *q, struct queue_round *r, uint64_t at,
                       const struct envelope_rcpt *rcpt, struct buf scratch)
@@ -236,24 +274,14 @@ static bool take_rcpt(struct queue *q, struct queue_round *r, uint64_t at,
     if (is_failing(q, r, &result, &code)) {
         result.envelope_at = at;
         result.rcpt_index = r->rcpt_index;
-        queue_set_taken(r, r->rcpt_index, true);
+        queue_set_taken(r, r->rcpt_index);
         queue_failed(q, r, &result, code);
         return true;
     }
     if (rcpt->user.len == 0) {
-        return queue_group_start(q, r, at, queue_domain_of(rcpt->address), scratch);
+        return queue_group_start(q, r, at, rcpt->address, scratch);
     }
-    if (r->only_dest != QUEUE_NO_DEST) {
-        r->num_deferred++; /* not due yet */
-        return true;
-    }
-    if (!queue_mail_start(q, r, at, rcpt)) {
-        r->waits_for_mail = true;
-        return false;
-    }
-    queue_set_taken(r, r->rcpt_index, true);
-    r->num_started++;
-    return true;
+    return queue_round_start_mail(q, r, at, rcpt);
 }
 
 /* False: not now, the entry is to be met again. */
@@ -369,7 +397,7 @@ static bool is_left(const struct queue *q, const struct queue_round *r)
     while (rcpt < r->meta.num_rcpts && spool_is_final(q->env.spool, r->id, rcpt)) {
         rcpt++;
     }
-    return rcpt < r->meta.num_rcpts || (r->num_deferred != 0 && r->meta.num_rcpts == 0);
+    return rcpt < r->meta.num_rcpts;
 }
 
 static void end_round(struct queue *q, struct queue_round *r)
@@ -432,6 +460,8 @@ size_t queue_round_turn(struct queue *q, struct queue_round *r, struct buf scrat
         return count_and_walk(q, r, scratch);
     case ROUND_WALKING:
         return walk(q, r, scratch);
+    case ROUND_LOSING:
+        return lose(q, r);
     case ROUND_DELIVERING:
         return end_deliveries(q, r);
     case ROUND_REPORTING:

@@ -161,6 +161,10 @@ static void take_answer(struct lookup *l, struct slice message, uint64_t now_ms)
         ask_next_question(l, now_ms);
         return;
     case DNS_NO_NAME:
+        if (l->v4.num_addrs != 0) { /* a name server that knows no AAAA, RFC 4074 4.2 */
+            ask_next_question(l, now_ms);
+            return;
+        }
         finish(l, DNS_NO_NAME);
         if (l->mx == NULL) {
             keep_result(l, NEGATIVE_TTL_S, now_ms);

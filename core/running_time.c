@@ -42,7 +42,7 @@ void running_time_open(struct running_time *t, const struct port *port, const ch
         t->begin_s = FIRST_S;
         report(t, "unknown", err);
     }
-    t->saved_s = t->begin_s;
+    t->saved_s = err == ERR_OK ? t->begin_s : 0;
 }
 
 uint64_t running_time_s(const struct running_time *t, uint64_t now_ms)

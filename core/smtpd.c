@@ -333,6 +333,9 @@ void smtpd_answer(struct smtpd *s, enum smtpd_verdict verdict, struct slice id)
     if (s->phase != SMTPD_PHASE_ASKED || s->verdict != 0) {
         return;
     }
+    if (verdict == SMTPD_CHALLENGE) {
+        verdict = SMTPD_TEMPORARY; /* there is none: smtpd_challenge */
+    }
     s->verdict = (uint8_t)(verdict + 1);
     s->id_len = (uint8_t)(id.len < SMTPD_ID_MAX ? id.len : SMTPD_ID_MAX);
     if (s->id_len != 0) {

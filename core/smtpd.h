@@ -73,7 +73,7 @@ enum smtpd_event {
 /* Answers. SMTPD_OK suits every question, as do the temporary ones. */
 enum smtpd_verdict {
     SMTPD_OK,
-    SMTPD_CHALLENGE, /* 334, of smtpd_challenge; to AUTH only */
+    SMTPD_CHALLENGE, /* 334: smtpd_challenge answers so */
     SMTPD_TEMPORARY, /* 451 4.3.0, STARTTLS and AUTH: 454 4.7.0 */
     SMTPD_NO_SPACE,  /* 452 4.3.1: storage */
     SMTPD_BUSY,      /* 452 4.5.3 for a recipient (try it in another transaction), else 452 4.3.1 */

@@ -1,6 +1,7 @@
 /* TLS sessions in which we are the client: see tls_client.h. */
 #include "tls_client.h"
 
+#include "net_addr.h"
 #include "ocsp_check_signature.h"
 #include "tls_inside.h"
 #include "tls_trust_inside.h"
@@ -54,7 +55,9 @@ enum err tls_open_client(struct tls *t, struct tls_env *env,
         return err;
     }
     t->is_client = true;
+    struct net_addr addr;
     t->handshake->status.asked = options->ask_proof;
+    t->handshake->status.hides_name = net_addr_parse(options->server_name, &addr);
     if (set_name(t, options->server_name) != 0) {
         tls_free(t);
         return ERR_NO_MEMORY;

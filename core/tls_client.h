@@ -15,7 +15,8 @@
 #define TLS_FAILURE_NO_MEMORY  "no-memory" /* of ours */
 
 struct tls_client_options {
-    struct slice server_name; /* sent as SNI, and what the certificate must be for; may be empty */
+    struct slice server_name; /* sent as SNI unless it is an address, and what the certificate must
+                                 be for; may be empty */
     const struct tls_trust *trust; /* NULL: any certificate will do; else it must outlive the
                                       session, and a certificate that is not good for server_name,
                                       not from there, or (wall_set) not valid now ends it. A name

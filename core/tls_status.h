@@ -31,6 +31,7 @@ struct tls_status {
     struct heap *heap;
     uint8_t *proof; /* client: what the server stapled, on the heap */
     uint32_t proof_len;
+    bool hides_name;  /* client: the server's name is an address, which is not asked for */
     size_t hello_len; /* client: of the ClientHello's body, as the library wrote it */
     uint32_t num_hashed;
 };

@@ -115,6 +115,16 @@ static bool splice(mbedtls_ssl_context *ssl)
     return true;
 }
 
+/* The library's own hello, which names no literal address (RFC 6066 3). */
+static int step_hello(mbedtls_ssl_context *ssl, const struct tls_status *s)
+{
+    char *name = ssl->hostname;
+    ssl->hostname = s->hides_name ? NULL : name;
+    int ret = mbedtls_ssl_handshake_step(ssl);
+    ssl->hostname = name;
+    return ret;
+}
+
 static int write_hello(mbedtls_ssl_context *ssl, struct tls_status *s)
 {
     int ret = mbedtls_ssl_flush_output(ssl); /* so that there is nothing else when we splice */
@@ -124,7 +134,7 @@ static int write_hello(mbedtls_ssl_context *ssl, struct tls_status *s)
     s->num_hashed = 0;
     s->update_checksum = ssl->handshake->update_checksum;
     ssl->handshake->update_checksum = hash_client_hello;
-    ret = mbedtls_ssl_handshake_step(ssl);
+    ret = step_hello(ssl, s);
     if (ssl->handshake->update_checksum == hash_client_hello) {
         ssl->handshake->update_checksum = s->update_checksum;
     }
@@ -245,11 +255,11 @@ static int read_certificate_13(mbedtls_ssl_context *ssl, struct tls_status *s)
 int tls_status_client_step(mbedtls_ssl_context *ssl, struct tls_status *s)
 {
     mbedtls_ssl_states state = (mbedtls_ssl_states)ssl->state;
+    if (state == MBEDTLS_SSL_CLIENT_HELLO) {
+        return s->asked ? write_hello(ssl, s) : step_hello(ssl, s);
+    }
     if (!s->asked) {
         return mbedtls_ssl_handshake_step(ssl);
-    }
-    if (state == MBEDTLS_SSL_CLIENT_HELLO) {
-        return write_hello(ssl, s);
     }
     if (status_is_13(ssl)) {
         if (state == MBEDTLS_SSL_SERVER_CERTIFICATE && !s->decided) {

@@ -204,8 +204,10 @@ struct port_outbox {
      * put files there. ERR_DENIED: it is somebody else's; ERR_MALFORMED: no such group; ... */
     enum err (*open)(void *ctx, const char *path, const char *group);
     /* Takes the next file that is named UID.NUMBER and is that user's; one at a time. Other files
-     * are removed on the way, unless they are new. ERR_EOF: there is none. */
-    enum err (*take)(void *ctx, struct port_user *out_owner, uint64_t *out_len);
+     * are removed on the way, unless they are new. ERR_EOF: there is none. Those of users whom
+     * may(arg, uid) does not let are left for later; may is NULL: it lets all. */
+    enum err (*take)(void *ctx, bool (*may)(const void *arg, uint32_t uid), const void *arg,
+                     struct port_user *out_owner, uint64_t *out_len);
     /* More of it, cap bytes or an error. */
     enum err (*read)(void *ctx, size_t *out_len, uint8_t *into, size_t cap);
     /* The file that was taken is left there, or removed for good. Blocks; for rare use. */

@@ -13,6 +13,7 @@
 
 #define ADDED_LEN 2048 /* of the fields that are put in front, and an empty line */
 #define PIECE_LEN 16384
+#define CAP_MIN   65536
 
 enum err letter_add(struct letter *l, struct slice list)
 {
@@ -195,10 +196,13 @@ enum err letter_read(struct letter *l, int fd, bool ends_at_dot, bool takes_rcpt
 {
     uint64_t limit = l->conf->message_size_limit;
     size_t cap = (size_t)(limit < SIZE_MAX / 4 ? limit : SIZE_MAX / 4);
-    uint8_t *memory = mmap(NULL, cap + 2 * ADDED_LEN, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
-        return ERR_NO_MEMORY;
+    uint8_t *memory;
+    while ((memory = mmap(NULL, cap + 2 * ADDED_LEN, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) == MAP_FAILED) {
+        if (cap < CAP_MIN) {
+            return ERR_NO_MEMORY;
+        }
+        cap /= 2; /* most messages are far smaller than they may be */
     }
     struct buf text = buf_make(memory + ADDED_LEN, cap + ADDED_LEN);
     enum err e = read_text(l, fd, ends_at_dot, &text);

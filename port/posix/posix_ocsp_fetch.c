@@ -231,10 +231,15 @@ static int open_and_fetch(const struct request *r, const struct conf *conf, stru
         .certificate = conf->tls_certificate,
         .privatekey = conf->tls_privatekey,
         .ocsp_file = conf->tls_ocsp_file,
+        .verify_certificates = conf->tls_verify_certificates,
         .judging = r->options,
     };
-    if (!staple_expand(&staple_conf, conf->primary_hostname, &w->texts, &staple_conf)) {
-        posix_complain(r->conf, err_name(ERR_TOO_BIG));
+    uint8_t bytes[TLS_NAME_MAX];
+    struct buf name = buf_make(bytes, sizeof bytes);
+    if (staple_conf_has_name(&staple_conf) &&
+        (!tls_hello_put_name(&name, conf->primary_hostname) ||
+         !staple_expand(&staple_conf, buf_slice(&name), &w->texts, &staple_conf))) {
+        posix_complain(r->conf, "primary_hostname cannot stand in the place of $tls_in_sni");
         return PROOF_WRONG;
     }
     enum err err = tls_env_open(&w->env, &m->heap, slice_make(m->seed, sizeof m->seed),

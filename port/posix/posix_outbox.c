@@ -85,15 +85,26 @@ static bool parse_name(struct slice name, uint32_t *out_uid)
     return true;
 }
 
-/* ERR_OK: taken. ERR_AGAIN: not yet a whole one. ERR_MALFORMED: nobody's. */
-static enum err take_file(struct posix_outbox *o, const char *name, const struct stat *st)
+struct search {
+    struct posix_outbox *o;
+    bool (*may)(const void *arg, uint32_t uid);
+    const void *arg;
+    enum err err;
+};
+
+/* ERR_OK: taken. ERR_AGAIN: not yet a whole one, or not its turn. ERR_MALFORMED: nobody's. */
+static enum err take_file(const struct search *s, const char *name, const struct stat *st)
 {
+    struct posix_outbox *o = s->o;
     struct slice text = slice_of_string(name);
     bool is_new = time(NULL) - st->st_mtime < NEW_S;
     if (!S_ISREG(st->st_mode) || !parse_name(text, &o->uid) || st->st_uid != o->uid ||
         st->st_nlink != 1) {
         bool may_become = S_ISREG(st->st_mode) && is_new && (name[0] == '.' || st->st_nlink == 2);
         return may_become ? ERR_AGAIN : ERR_MALFORMED;
+    }
+    if (s->may != NULL && !s->may(s->arg, o->uid)) {
+        return ERR_AGAIN;
     }
     struct stat opened;
     int fd = openat(o->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -111,11 +122,6 @@ static enum err take_file(struct posix_outbox *o, const char *name, const struct
     return ERR_OK;
 }
 
-struct search {
-    struct posix_outbox *o;
-    enum err err;
-};
-
 static bool look_at(void *ctx, const char *name)
 {
     struct search *s = ctx;
@@ -124,7 +130,7 @@ static bool look_at(void *ctx, const char *name)
         fstatat(s->o->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
         return true;
     }
-    enum err e = take_file(s->o, name, &st);
+    enum err e = take_file(s, name, &st);
     if (e == ERR_MALFORMED) {
         (void)unlinkat(s->o->dir_fd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
     } else if (e != ERR_AGAIN) {
@@ -133,10 +139,11 @@ static bool look_at(void *ctx, const char *name)
     return e == ERR_MALFORMED || e == ERR_AGAIN;
 }
 
-static enum err outbox_take(void *ctx, struct port_user *out_owner, uint64_t *out_len)
+static enum err outbox_take(void *ctx, bool (*may)(const void *arg, uint32_t uid), const void *arg,
+                            struct port_user *out_owner, uint64_t *out_len)
 {
     struct posix_outbox *o = ctx;
-    struct search s = {o, ERR_EOF};
+    struct search s = {o, may, arg, ERR_EOF};
     if (o->dir_fd == 0 || o->fd != 0) {
         return ERR_WRONG_STATE;
     }

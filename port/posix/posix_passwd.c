@@ -67,7 +67,7 @@ static size_t ask(const char *prompt, char *out, size_t cap)
     posix_put_string(STDERR_FILENO, prompt);
     if (is_terminal) {
         silent = before;
-        silent.c_lflag &= ~(tcflag_t)ECHO;
+        silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG); /* a Ctrl-C is a character that is refused */
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
     }
     size_t len = read_line(out, cap);

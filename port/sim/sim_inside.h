@@ -44,6 +44,7 @@ struct sim_left;
 
 struct sim_outbox {
     struct sim_left *first;
+    struct sim_left **taken;
     size_t at; /* read of it */
 };
 

@@ -39,22 +39,28 @@ static enum err outbox_open(void *ctx, const char *path, const char *group)
     return strncmp(path, "/nonexistent", 12) == 0 ? ERR_ABSENT : ERR_OK;
 }
 
-static enum err outbox_take(void *ctx, struct port_user *out_owner, uint64_t *out_len)
+static enum err outbox_take(void *ctx, bool (*may)(const void *arg, uint32_t uid), const void *arg,
+                            struct port_user *out_owner, uint64_t *out_len)
 {
     struct sim_host *h = ctx;
-    if (h->outbox.first == NULL) {
+    struct sim_left **at = &h->outbox.first;
+    while (*at != NULL && may != NULL && !may(arg, (*at)->owner.uid)) {
+        at = &(*at)->next;
+    }
+    if (*at == NULL) {
         return ERR_EOF;
     }
+    h->outbox.taken = at;
     h->outbox.at = 0;
-    *out_owner = h->outbox.first->owner;
-    *out_len = h->outbox.first->len;
+    *out_owner = (*at)->owner;
+    *out_len = (*at)->len;
     return ERR_OK;
 }
 
 static enum err outbox_read(void *ctx, size_t *out_len, uint8_t *into, size_t cap)
 {
     struct sim_host *h = ctx;
-    const struct sim_left *left = h->outbox.first;
+    const struct sim_left *left = *h->outbox.taken;
     *out_len = 0;
     if (left->len - h->outbox.at < cap) {
         return ERR_MALFORMED;
@@ -68,9 +74,9 @@ static enum err outbox_read(void *ctx, size_t *out_len, uint8_t *into, size_t ca
 static enum err outbox_end(void *ctx, bool removes)
 {
     struct sim_host *h = ctx;
-    struct sim_left *left = h->outbox.first;
+    struct sim_left *left = *h->outbox.taken;
     if (removes) {
-        h->outbox.first = left->next;
+        *h->outbox.taken = left->next;
         free(left);
     }
     return ERR_OK;

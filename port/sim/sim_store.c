@@ -532,7 +532,7 @@ static void tear(struct sim_store *st, struct segment *sg, const struct pending 
         case 2:
             break;
         case 3:
-            memcpy(sg->durable + at, from, random_next(st) % len);
+            memcpy(sg->durable + at, from, (size_t)(random_next(st) % len));
             break;
         default: { /* all of the unit, also what the write did not touch */
             uint64_t whole = unit_begin + unit < sg->len ? unit : sg->len - unit_begin;

@@ -74,6 +74,9 @@ static void obey(struct session *c, enum smtpd_event event)
     case SMTPD_BEGIN:
         MUST(c->is_open);
         break;
+    case SMTPD_AUTH:
+        MUST(!c->is_open && !smtpd_is_authenticated(&c->s));
+        break;
     case SMTPD_STARTTLS:
         c->in_tls = true;
         break;
@@ -82,6 +85,9 @@ static void obey(struct session *c, enum smtpd_event event)
         break;
     default:
         break;
+    }
+    if (event == SMTPD_AUTH && verdict == SMTPD_CHALLENGE) {
+        smtpd_challenge(&c->s, SLICE_LITERAL("bW9yZQ=="));
     }
     smtpd_answer(&c->s, verdict, SLICE_LITERAL("id1"));
 }
@@ -105,7 +111,7 @@ static void drive(struct session *c, struct slice *in)
         obey(c, c->last);
     }
     MUST(c->last != SMTPD_CLOSE || !c->is_open);
-    MUST(c->last != SMTPD_MORE || in->len < SMTP_LINE_MAX);
+    MUST(c->last != SMTPD_MORE || in->len < SMTP_AUTH_LINE_MAX);
     put(c, &out);
 }
 
@@ -118,6 +124,7 @@ static void run(struct session *c, struct slice in, bool in_pieces, uint8_t choi
     c->env = plain_env;
     c->choice = choice;
     smtpd_open(&c->s, &c->env, (choice & 2) != 0);
+    smtpd_offer_auth(&c->s, (choice & 1) != 0 ? NULL : "PLAIN LOGIN");
     do {
         struct slice more = in;
         if (in_pieces) {

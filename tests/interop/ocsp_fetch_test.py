@@ -363,6 +363,16 @@ def test_of_the_options():
         return "OCSP Response Status: successful" in run(*client, text="QUIT\n")[1]
 
     wait_until(is_served, "the server to staple it")
+    inter, leaf = (os.path.join(p.dir, n) for n in ("inter.pem", "leaf.pem"))
+    os.rename(leaf, os.path.join(p.dir, "localhost.pem"))
+    by_name = {"tls_certificate": os.path.join(p.dir, "$tls_in_sni.pem"), "primary_hostname": "LocalHost"}
+    before = {name: s.options.get(name) for name in by_name}
+    os.unlink(out_path())
+    s.configure(**by_name, tls_verify_certificates=inter)
+    status, found, out = said("-c", s.conf_path)
+    check_equal((status, found.get("written")), (ACCEPT, "yes"), "the issuer is elsewhere, the name is capital: " + out)
+    os.rename(os.path.join(p.dir, "localhost.pem"), leaf)
+    s.configure(**before, tls_verify_certificates=None)
     s.configure(ocsp_fetch=f"http://127.0.0.1:{free_port()}/")
     check_equal(said("-c", s.conf_path)[0], FAILED, "nobody listens")
     s.configure(ocsp_fetch=None)

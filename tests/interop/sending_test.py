@@ -3,6 +3,7 @@
 proof required, and with a login. Other people's servers are in sending_peers_test.py, hostile ones in tests/sim."""
 
 import os
+import shutil
 
 import harness
 from harness import Pki, Server, check, check_equal
@@ -148,6 +149,19 @@ def test_other_name():
     )
     send(here)
     here.wait_log("relay-try", "reason=certificate-unverified")
+
+
+def test_authorities_change():
+    """Their file is read again when it has changed, without a signal."""
+    path = os.path.join(harness.case_dir(), "authorities.pem")
+    shutil.copy(Pki(name="pki-other").root, path)
+    there, here = proved(remote_tls_verify_certificates=path, remote_tls_verify_hosts="*", retry_max="2s")
+    send(here)
+    here.wait_log("relay-try", "reason=certificate-unverified")
+    shutil.copy(Pki().root, path + ".new")
+    os.rename(path + ".new", path)
+    there.messages("bob", 1)
+    check("certificate=verified" in only_line(here, "relay", "delivered=1"), here.log())
 
 
 def test_readable_passwords_are_refused():

@@ -3,6 +3,7 @@
 
 import grp
 import os
+import pwd
 import re
 import shutil
 import stat
@@ -29,6 +30,8 @@ class Site:
         self.dir = open_dir()
         self.socket = os.path.join(self.dir, "submit")
         self.options = {"submit_socket": self.socket, **options}
+        if os.geteuid() != 0:
+            self.options.setdefault("trusted_users", pwd.getpwuid(os.geteuid()).pw_name)
         self.server = Server(local_users="alice : bob : root : nobody", **self.options)
         self.conf = os.path.join(self.dir, "conf")
         shutil.copy(self.server.conf_path, self.conf)
@@ -221,6 +224,23 @@ def test_many_recipients():
         s.sends("-t", text="To: " + ",\n ".join(f"{u}@test.example" for u in users) + "\n\nmany\n")
         for user in users:
             check_equal(len(s.server.messages(user, 1)), 1, user)
+
+
+def test_mail_for_elsewhere():
+    """What a user hands in goes wherever routes lead; with -N and -V, so do its parameters."""
+    far = Server(primary_hostname="mail.far.example", local_domains="far.example", local_users="alice")
+    with Site(route_list=f"far.example smtp:127.0.0.1:{far.port}", local_domains="@ : test.example") as s:
+        far.configure(route_list=f"{HOST} smtp:127.0.0.1:{s.server.port}")
+        far.stop()
+        far.start()
+        s.sends("-N", "success,failure", "-V", "id-1", "-R", "hdrs", "alice@far.example", text="Subject: x\n\nfar\n")
+        head, body = [m.decode().split("\n\n", 1) for m in far.messages("alice", 1)][0]
+        check_equal(body, "far\n", "body")
+        check("(local uid " in head, head)
+        if os.geteuid() == 0:  # whose mailbox there is; the other server sends the report
+            report = s.got("root")[0]
+            check_equal(field(report[0], "Return-Path"), "<>", "the report's sender")
+            check("Original-Envelope-Id: id-1" in report[1] and "alice@far.example" in report[1], report[1])
 
 
 # --- Exit statuses --------------------------------------------------------------------------------

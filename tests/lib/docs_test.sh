@@ -9,6 +9,7 @@ make=${MAKE:-make}
 pages_are_made() { "$make" -s BUILD="$BUILD" "$docs/postern.conf.5" "$docs/postern.8" "$docs/postern.conf"; }
 options() { sed -n 's/^OPTION([^"]*"\([a-z_0-9]*\)".*/\1/p' core/conf.def; }
 reasons() { sed -n '/ACCEPT/d; s/^REASON([A-Z_0-9]*, *"\([a-z0-9-]*\)".*/\1/p' core/ocsp_reason.def; }
+whys() { sed -n '/"none"/d; s/^DELIVER_REASON([A-Z_0-9]*, *"\([a-z0-9-]*\)".*/\1/p' core/deliver_reason.def; }
 # each_in FILE PREFIX NAMES...: every one stands in the file, once, at the beginning of a line.
 each_in() {
     file=$1
@@ -30,5 +31,6 @@ check "the pages can be made" pages_are_made
 check "every option is in postern.conf(5)" each_in "$docs/postern.conf.5" "\.BR " $(options)
 check "every option is in the example" each_in "$docs/postern.conf" "#" $(options)
 check "every reason is in postern(8)" each_in "$docs/postern.8" "\.B " $(reasons)
+check "every reason why mail waits is in postern(8)" each_in "$docs/postern.8" "\.B " $(whys)
 check "README's list is what 'make docs' makes" readme_is_current
 finish

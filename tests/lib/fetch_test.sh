@@ -62,7 +62,7 @@ says_no_mirror() {
 # sources_of FILE TEXT: what the scripts make of an apt file of a machine that runs bookworm.
 sources_of() {
     printf '%b' "$2" |
-        awk -v names="stable bookworm" -v suite=sid -f "port/mbedtls/$1.awk"
+        awk -v names="stable bookworm" -v suite=sid -f "port/apt/$1.awk"
 }
 reads_deb822() {
     got=$(sources_of deb822 "Types: deb\nURIs: http://mirror.invalid/debian\nSuites: bookworm bookworm-updates\nComponents: main contrib\nSigned-By:\n -----BEGIN\n .\n Key\n\nTypes: deb\nURIs: http://other.invalid/x\nSuites: nodistro\n\nEnabled: no\nTypes: deb\nURIs: http://off.invalid\nSuites: bookworm\n")

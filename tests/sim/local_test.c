@@ -317,6 +317,29 @@ static void test_outbox_is_taken_in(void)
     site_close(&site);
 }
 
+/* It is no way around submit_rate; and others do not wait for one who left too much. */
+static void test_outbox_is_counted(void)
+{
+    open_outbox_site("submit_rate = 5\n");
+    for (int i = 0; i < 20; i++) {
+        leave_text(&joe, "", "joe@example.org", "\r\nmark 000001\r\n");
+    }
+    leave_text(&ann, "", "joe@example.org", "\r\nmark 000002\r\n");
+    site_start(&site);
+    CHECK(site_settle(&site, 2000));
+    CHECK_EQ(site_copies(&site, 1), 5);
+    CHECK_EQ(site_copies(&site, 2), 1);
+    CHECK_EQ(sim_outbox_num(site.host), 15);
+    for (int i = 0; i < 5; i++) {
+        sim_world_advance(site.world, 3600 * 1000);
+        CHECK(site_settle(&site, 2000));
+    }
+    CHECK_EQ(site_copies(&site, 1), 20);
+    CHECK_EQ(sim_outbox_num(site.host), 0);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 /* Its owner is known, whatever the file says. */
 static void test_outbox_believes_the_owner(void)
 {
@@ -477,6 +500,7 @@ static void test_outbox_waits_for_the_spool(void)
 
 static const struct test_case cases[] = {
     {"outbox-is-taken-in", test_outbox_is_taken_in},
+    {"outbox-is-counted", test_outbox_is_counted},
     {"outbox-believes-the-owner", test_outbox_believes_the_owner},
     {"outbox-refuses-nonsense", test_outbox_refuses_nonsense},
     {"outbox-bounces", test_outbox_bounces},

@@ -262,6 +262,43 @@ static void test_stop_before_ready(void)
     }
 }
 
+/* As many messages as the budget has room for, less those kept for reports: the next is refused,
+ * and taken once one has gone. */
+static void test_full_by_count(void)
+{
+    site_open(&site, 61, NULL);
+    site_start(&site);
+    struct queue *q = &site.mta->queue;
+    q->limits.num_messages = q->limits.num_reports + 12; /* what the build has, made small */
+    sim_mailbox_fail_begin(site.host, 1, 12, ERR_NO_SPACE);
+    client_connect(&site, &plain, 0, 20, 100);
+    CHECK(site_run(&site, &plain, 1, 20000));
+    CHECK_EQ(site.num_acked, 12);
+    struct net_addr at = site_address();
+    struct sim_client *other = sim_connect(site.world, &at, NULL);
+    char replies[2048];
+    size_t len = 0, num;
+    sim_client_write(other, SLICE_LITERAL("EHLO other\r\nMAIL FROM:<a@client.example>\r\n"));
+    for (int i = 0; i < 100; i++) {
+        mta_step(site.mta);
+        if (sim_client_read(other, &num, (uint8_t *)replies + len, sizeof replies - len) ==
+            ERR_OK) {
+            len += num;
+        }
+    }
+    CHECK(memmem(replies, len, "\r\n452 4.3.1 ", 12) != NULL);
+    sim_client_close(other);
+    for (int i = 0; i < 10; i++) {
+        CHECK(site_settle(&site, 5000));
+    }
+    CHECK_EQ(queue_num_messages(q), 0);
+    client_connect(&site, &plain, 1, 5, 100);
+    CHECK(site_run(&site, &plain, 1, 20000));
+    CHECK_EQ(site.num_acked, 17);
+    site_stop(&site, 5000);
+    site_close(&site);
+}
+
 /* A user is removed while a message waits: it is kept, and delivered once he is back. */
 static void test_removed_user(void)
 {
@@ -408,6 +445,7 @@ static const struct test_case cases[] = {
     {"slow-reader-half-closed", test_slow_reader_half_closed},
     {"lost-while-waiting-for-room", test_stop_while_waiting_for_room},
     {"stop-before-ready", test_stop_before_ready},
+    {"full-by-count", test_full_by_count},
     {"removed-user", test_removed_user},
     {"chaos", test_chaos},
     {"stop-with-one-who-never-reads", test_stop_with_one_who_never_reads},

@@ -82,6 +82,29 @@ static void test_crash(void)
     crash_everywhere(SIM_CRASH_MIXED);
 }
 
+/* A sync that fails, each in turn: the report in it does not exist, so its recipients fail again.
+ * The message itself may be refused. */
+static void test_failed_sync(void)
+{
+    struct put p = {
+        .sender = "ann@example.org", .rcpts = rcpts, .num_rcpts = 4, .num_filler = 2000};
+    uint32_t num_again = 0;
+    for (uint64_t nth = 1; nth <= 12; nth++) {
+        struct sim_store_conf store = {.sync_ms = 5, .create_ms = 7};
+        w = world_new(nth, &store);
+        world_far(w, "bad.example", FAR_FAIL);
+        world_far(w, "good.example", FAR_ACCEPT);
+        world_start_ready(w);
+        sim_store_fail_sync(sim_host_store(w->host), nth, 1);
+        uint64_t id = world_put(w, &p);
+        CHECK(world_run(w, HOUR_MS, 5000));
+        check_crash(id, 1000 + nth);
+        num_again += sim_log_count(w->host, "result=deferred reason=io-error") != 0;
+        world_free(w);
+    }
+    CHECK(num_again >= 1);
+}
+
 /* --- The spool is full --- */
 
 static void check_limit(void)
@@ -255,6 +278,7 @@ static void test_many_messages(void)
 
 static const struct test_case cases[] = {
     {"crash", test_crash},
+    {"failed-sync", test_failed_sync},
     {"storm", test_storm},
     {"full-mailbox", test_full_mailbox},
     {"many-messages", test_many_messages},

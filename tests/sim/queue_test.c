@@ -133,6 +133,36 @@ static void test_more_destinations_than_lists(void)
     world_free(w);
 }
 
+/* As many recipients as may be, to many destinations in turn: the search for more of each group is
+ * bounded, so that the work of a step is. */
+static void test_many_recipients_of_many(void)
+{
+    static char names[SPOOL_RCPTS_MAX][32];
+    static const char *rcpts[SPOOL_RCPTS_MAX];
+    struct put p = {.sender = "ann@example.org", .rcpts = rcpts, .num_rcpts = SPOOL_RCPTS_MAX};
+    begin();
+    for (int i = 0; i < WORLD_FARS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "far%d.example", i);
+        world_far(w, name, FAR_ACCEPT);
+    }
+    for (int i = 0; i < SPOOL_RCPTS_MAX; i++) {
+        snprintf(names[i], sizeof names[i], "u%d@far%d.example", i, i % WORLD_FARS);
+        rcpts[i] = names[i];
+    }
+    world_start_ready(w);
+    uint64_t id = world_put(w, &p);
+    CHECK(id != 0);
+    CHECK(world_run(w, 10 * MINUTE_MS, 200000));
+    CHECK_EQ(w->smtp->num_taken, SPOOL_RCPTS_MAX);
+    for (uint32_t i = 0; i < SPOOL_RCPTS_MAX; i += 100) {
+        CHECK_EQ(world_num_taken(w, id, i), 1);
+    }
+    CHECK(w->queue.counts.step_ops_max < 10000);
+    world_check_empty(w);
+    world_free(w);
+}
+
 /* A message for a hung and a deferring destination: the second is not asked more often for it. */
 static void test_blocked_and_deferred(void)
 {
@@ -310,6 +340,10 @@ static void test_held_file(void)
     CHECK(world_run(w, 1000, 1000));
     CHECK_EQ(sim_log_count(w->host, "held-messages result=not-saved reason=no-space"), 1);
     sim_files_fail(w->host, WORLD_HELD, ERR_OK);
+    CHECK(world_run(w, 2 * MINUTE_MS, 1000));
+    struct slice file;
+    CHECK(sim_files_get(w->host, WORLD_HELD, &file));
+    CHECK_EQ(file.len, SPOOL_ID_TEXT_LEN + 1);
     CHECK_EQ(queue_remove(&w->queue, id, false), ERR_OK);
     world_check_empty(w);
     CHECK_EQ(world_mails(w, "ann", NULL), 0);
@@ -340,6 +374,55 @@ static void test_remove(void)
         world_check_empty(w);
         world_free(w);
     }
+}
+
+/* A message whose envelope cannot be read any more is kept until a person gives it up. */
+static void test_unreadable(void)
+{
+    const char *rcpt = "x@far.example";
+    struct put p = {
+        .sender = "ann@example.org", .rcpts = &rcpt, .num_rcpts = 1, .num_filler = 2000};
+    begin();
+    world_far(w, "far.example", FAR_DEAD);
+    world_start_ready(w);
+    uint64_t id = world_put(w, &p); /* large: in a segment of its own */
+    for (uint32_t seg = 0; seg < 40 && sim_log_count(w->host, "reason=io-error") == 0; seg++) {
+        CHECK(world_put_to(w, "", "joe@example.org") != 0); /* other pages are at hand now */
+        sim_store_fail_read(sim_host_store(w->host), seg, 4096 + 50);
+        CHECK_EQ(queue_retry_now(&w->queue, id), ERR_OK);
+        CHECK(world_run(w, 1000, 1000));
+    }
+    CHECK(sim_log_count(w->host, "result=deferred reason=io-error") >= 1);
+    CHECK_EQ(state_of(id), QUEUE_STATE_WAITING);
+    CHECK_EQ(queue_remove(&w->queue, id, true), ERR_OK);
+    CHECK(world_run(w, 1000, 1000));
+    CHECK_EQ(sim_log_count(w->host, "result=lost reason=io-error"), 1);
+    CHECK_EQ(queue_remove(&w->queue, id, true), ERR_ABSENT);
+    world_check_empty(w);
+    world_free(w);
+}
+
+/* Mail that was for another machine when it came is its user's once the options say so. */
+static void test_route_changes(void)
+{
+    begin();
+    world_far(w, "far.example", FAR_DEAD);
+    world_start_ready(w);
+    uint64_t joe = world_put_to(w, "ann@example.org", "joe@far.example");
+    uint64_t nobody = world_put_to(w, "ann@example.org", "nobody@far.example");
+    CHECK(world_run(w, 1000, 1000));
+    CHECK(world_stop(w));
+    char *list = strstr(w->conf_text, "local_domains = example.org");
+    memcpy(list, "local_domains = far.example", 27);
+    world_start_ready(w);
+    CHECK(world_run(w, 1000, 1000));
+    CHECK_EQ(world_mails(w, "joe", NULL), 1);
+    CHECK_EQ(queue_retry_now(&w->queue, joe), ERR_ABSENT);
+    CHECK_EQ(state_of(nobody), QUEUE_STATE_WAITING);
+    CHECK_EQ(sim_log_count(w->host, "result=deferred reason=no-user"), 1);
+    CHECK_EQ(queue_remove(&w->queue, nobody, false), ERR_OK);
+    world_check_empty(w);
+    world_free(w);
 }
 
 static void test_retry_and_flush(void)
@@ -393,6 +476,7 @@ static const struct test_case cases[] = {
     {"hung-destination", test_hung_destination},
     {"all-jobs-taken", test_all_jobs_taken},
     {"more-destinations-than-lists", test_more_destinations_than_lists},
+    {"many-recipients-of-many", test_many_recipients_of_many},
     {"blocked-and-deferred", test_blocked_and_deferred},
     {"unreachable-for-a-month", test_unreachable_for_a_month},
     {"wall-clock-steps", test_wall_clock_steps},
@@ -400,6 +484,8 @@ static const struct test_case cases[] = {
     {"hold", test_hold},
     {"held-file", test_held_file},
     {"remove", test_remove},
+    {"unreadable", test_unreadable},
+    {"route-changes", test_route_changes},
     {"retry-and-flush", test_retry_and_flush},
 };
 

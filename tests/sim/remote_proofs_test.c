@@ -34,6 +34,7 @@ struct setting {
     struct slice proof;  /* empty: none */
     struct slice behind; /* a certificate behind the leaf; empty: none */
     const char *const *hosts;
+    struct slice crl; /* empty: none */
     bool without_trust;
     bool implicit_tls;
     struct rw_script script;
@@ -74,6 +75,9 @@ static struct rw_server *set_up(const struct setting *s)
     server->set = make_set(s);
     struct slice root = maker_pem("CERTIFICATE", keys.issuer.whole);
     struct tls_trust *trust = s->without_trust ? NULL : tls_trust_new(&rw.tls, root, &num_bad);
+    if (!slice_is_empty(s->crl)) {
+        CHECK(tls_trust_add_crls(&rw.tls, trust, s->crl));
+    }
     deliver_smtp_use_tls(rw.d, &rw.tls, trust);
     tls_trust_drop(&rw.tls, trust);
     rw_record("mail.example", DNS_A, "192.0.2.25");
@@ -199,7 +203,7 @@ static void test_no_clock(void)
     s.proof = staple("good_direct");
     set_up(&s);
     rw.wall_set = false;
-    check_sent(SMTP_RCPT_DEFERRED, "clock-not-set");
+    check_sent(SMTP_RCPT_DEFERRED, "no-trusted-clock");
     rw_close();
     s.conf = "";
     set_up(&s);
@@ -318,6 +322,41 @@ static void test_validity(void)
         struct setting s = {.ciphers = versions[i % 2], .conf = "remote_tls_verify_hosts = *\n"};
         set_up(&s);
         check_sent(SMTP_RCPT_DEFERRED, "certificate-unverified");
+        rw_close();
+        world_end(&keys);
+    }
+}
+
+/* --- Revocation lists (RFC 5280 5) --- */
+
+static struct slice make_crl(struct maker_key *key, const char *issuer, const char *next_update,
+                             const char *serial)
+{
+    struct slice algorithm = maker_signature_algorithm(key), revoked = NOTHING;
+    if (serial != NULL) {
+        revoked = SEQ(SEQ(maker_integer(slice_of_string(serial)), maker_time("20260601000000Z")));
+    }
+    struct slice tbs = SEQ(maker_u8(DER_INTEGER, 1), algorithm, maker_name(issuer),
+                           maker_time("20260601000000Z"), maker_time(next_update), revoked);
+    return SEQ(tbs, algorithm, maker_bits(maker_sign(key, tbs)));
+}
+
+static void test_crl(void)
+{
+    for (size_t i = 0; i < 10; i++) {
+        make_keys();
+        struct slice lists[] = {
+            make_crl(&keys.issuer_key, "Issuer", "20260701000000Z", NULL),
+            make_crl(&keys.issuer_key, "Issuer", "20260701000000Z", "\x8f\x10\x01"),
+            make_crl(&keys.issuer_key, "Issuer", "20260610000000Z", NULL),
+            make_crl(&keys.other_key, "Root", "20260701000000Z", NULL),
+            make_crl(&keys.other_key, "Issuer", "20260701000000Z", NULL),
+        };
+        struct setting s = {.ciphers = versions[i % 2],
+                            .conf = "remote_tls_verify_hosts = *\n",
+                            .crl = lists[i / 2]};
+        set_up(&s);
+        check_sent(i < 2 ? SMTP_RCPT_DELIVERED : SMTP_RCPT_DEFERRED, "certificate-unverified");
         rw_close();
         world_end(&keys);
     }
@@ -527,12 +566,58 @@ static void test_new_trust(void)
     world_end(&keys);
 }
 
+/* Where memory for TLS is short, for either side, mail waits, and then goes, with TLS. */
+static void test_little_memory(void)
+{
+    static const size_t left[] = {170000, 120000, 60000}; /* of which the server takes half */
+    for (size_t i = 0; i < 3; i++) {
+        make_keys();
+        struct setting s = {.ciphers = CIPHERS_13, .conf = "hosts_require_tls = *\n"};
+        struct rw_message m;
+        void *blocks[64];
+        size_t num_blocks = 0;
+        set_up(&s);
+        rw_put(&m, 1, NULL, rw_text);
+        while (num_blocks < 64 && heap_largest_free(&rw_heap) > left[i] + 65536) {
+            blocks[num_blocks++] = heap_alloc(&rw_heap, 1, 65536);
+        }
+        if (heap_largest_free(&rw_heap) > left[i]) {
+            blocks[num_blocks++] = heap_alloc(&rw_heap, 1, heap_largest_free(&rw_heap) - left[i]);
+        }
+        for (int k = 0; k < 5; k++) {
+            struct smtp_order order = {.id = 0};
+            CHECK(rw_start(&m, &order) != NULL);
+        }
+        for (int k = 0; k < 5; k++) {
+            struct smtp_job *job = rw_until_ended();
+            CHECK(job->rcpts[0].result == SMTP_RCPT_DELIVERED ||
+                  (i == 2 && job->rcpts[0].result == SMTP_RCPT_DEFERRED));
+            deliver_smtp_give(rw.d, job);
+        }
+        CHECK_EQ(sim_log_count(rw.h, "delivered=1"), rw.servers[0].num_messages);
+        CHECK(rw.servers[0].num_messages > 0);
+        CHECK_EQ(sim_log_count(rw.h, "tls=no"), 0);
+        while (num_blocks > 0) {
+            heap_free(&rw_heap, blocks[--num_blocks]);
+        }
+        rw_close();
+        world_end(&keys);
+    }
+}
+
 static const struct test_case cases[] = {
-    {"table", test_table},         {"no_clock", test_no_clock},
-    {"no_trust", test_no_trust},   {"fake_issuer", test_fake_issuer},
-    {"names", test_names},         {"validity", test_validity},
-    {"plaintext", test_plaintext}, {"next_host", test_next_host},
-    {"login", test_login},         {"turns", test_turns},
+    {"table", test_table},
+    {"no_clock", test_no_clock},
+    {"no_trust", test_no_trust},
+    {"fake_issuer", test_fake_issuer},
+    {"names", test_names},
+    {"validity", test_validity},
+    {"crl", test_crl},
+    {"little_memory", test_little_memory},
+    {"plaintext", test_plaintext},
+    {"next_host", test_next_host},
+    {"login", test_login},
+    {"turns", test_turns},
     {"new_trust", test_new_trust},
 };
 

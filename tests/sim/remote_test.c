@@ -504,6 +504,30 @@ static void test_reuse(void)
     rw_close();
 }
 
+/* What options demand of a server from now on, a connection that was busy meanwhile has not shown.
+ */
+static void test_reload_while_busy(void)
+{
+    struct rw_script script = {.verb = ".", .how = RW_LATE, .answer = "250 ok\r\n"};
+    struct rw_message m;
+    struct smtp_order order = {.id = 0};
+    open_one("", &script);
+    rw_put(&m, 1, NULL, rw_text);
+    CHECK(rw_start(&m, &order) != NULL);
+    for (int i = 0; i < 1000 && strstr(rw.servers[0].commands, "DATA\n") == NULL; i++) {
+        rw_step();
+    }
+    rw_conf("hosts_require_tls = *\n");
+    struct smtp_job *job = rw_until_ended();
+    check_ended(job, SMTP_RCPT_DELIVERED, "reply"); /* it had begun */
+    deliver_smtp_give(rw.d, job);
+    job = rw_send(1, NULL);
+    check_ended(job, SMTP_RCPT_DEFERRED, "tls-not-offered");
+    deliver_smtp_give(rw.d, job);
+    CHECK_EQ(rw.servers[0].num_accepted, 2);
+    rw_close();
+}
+
 static void test_mail_max(void)
 {
     struct rw_script script = {.ehlo = "250-mx.example\r\n250 LIMITS MAILMAX=2\r\n"};
@@ -728,6 +752,7 @@ static const struct test_case cases[] = {
     {"relay_without_name", test_relay_without_name},
     {"reuse", test_reuse},
     {"mail_max", test_mail_max},
+    {"reload_while_busy", test_reload_while_busy},
     {"stale_reuse", test_stale_reuse},
     {"late_answers", test_late_answers},
     {"deaf", test_deaf},

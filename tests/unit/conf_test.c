@@ -277,7 +277,7 @@ static void test_users_file(void)
         "/etc/users:3: local_users: found '.d', expected a name of letters, digits, '.', '-' and "
         "'_', at most 64 of them, the first no '.'\n"
         "/etc/users:4: local_users: found 'A' a second time\n");
-    struct arena small = {memory, 40, 0};
+    struct arena small = {memory, 2 * sizeof(struct slice), 0};
     errors.len = 0;
     CHECK_EQ(conf_read_users(&conf, &small, SLICE_LITERAL("a\nb\nc\n"), &errors), ERR_NO_MEMORY);
     CHECK_TEXT(buf_slice(&errors),
@@ -557,6 +557,26 @@ static void check_unfit(const char *text, const char *want)
     CHECK_TEXT(buf_slice(&errors), want);
 }
 
+/* Who may log in, by what, and whose certificates are asked for. */
+static void test_logins_fit(void)
+{
+    check_unfit("\nauth_users_file = /u\nauth_dovecot_socket = /d\nsubmission_ports = 587\n",
+                "t.conf:2: auth_users_file: is of no use without tls_certificate\n"
+                "t.conf:3: auth_dovecot_socket: is of no use without tls_certificate\n"
+                "t.conf:3: auth_dovecot_socket: auth_users_file is set: only one can decide\n"
+                "t.conf:4: submission_ports: found 587, expected a port of daemon_smtp_ports or "
+                "local_interfaces\n");
+    check_unfit("\ntls_certificate = /c\ntls_verify_hosts = *\ntls_crl = /r\n"
+                "relay_from_certificates = * : abc\n",
+                "t.conf:3: tls_verify_hosts: is of no use without tls_certificate and "
+                "tls_verify_certificates\n"
+                "t.conf:4: tls_crl: is of no use without tls_verify_certificates\n"
+                "t.conf:5: relay_from_certificates: expected * or 64 hexadecimal digits each\n");
+    check_unfit("\nrelay_from_certificates = *\n",
+                "t.conf:2: relay_from_certificates: is of no use without tls_verify_hosts or "
+                "tls_try_verify_hosts\n");
+}
+
 static void test_fit(void)
 {
     check_unfit(
@@ -750,6 +770,7 @@ static const struct test_case cases[] = {
     {"memory", test_memory},
     {"two_at_once", test_two_at_once},
     {"fit", test_fit},
+    {"logins_fit", test_logins_fit},
     {"fit_maildir", test_fit_maildir},
     {"broken_texts", test_broken_texts},
     {"example", test_example},

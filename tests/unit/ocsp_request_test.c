@@ -149,6 +149,10 @@ static void test_url(void)
     struct slice second = SEQ(AD_OCSP, maker_text(0x86, "https://other.example"));
     CHECK(find_url(SEQ(issuers, ldap, by_name, first, second), &out));
     CHECK_TEXT(out, "HTTP://ocsp.example/");
+    CHECK(find_url(SEQ(second, ldap, first), &out)); /* the one that can be asked */
+    CHECK_TEXT(out, "HTTP://ocsp.example/");
+    CHECK(find_url(SEQ(second, SEQ(AD_OCSP, maker_text(0x86, "https://x"))), &out));
+    CHECK_TEXT(out, "https://other.example");
     CHECK(find_url(SEQ(second), &out));
     CHECK_TEXT(out, "https://other.example");
     CHECK(!find_url(SEQ(issuers, ldap, by_name), &out));

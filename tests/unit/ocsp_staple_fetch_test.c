@@ -224,6 +224,7 @@ static void test_save_fails(void)
     memset(text, '\n', sizeof text);
     memcpy(text, "-----BEGIN X-----\n", 18);
     put("/proof", slice_make(text, sizeof text));
+    next_second();
     static uint8_t big[8000];
     CHECK_EQ(staple_save(&t.staple, 0, 0, slice_make(big, sizeof big), scratch()), ERR_TOO_BIG);
     CHECK_EQ(file("/proof").len, sizeof text);
@@ -232,11 +233,33 @@ static void test_save_fails(void)
     teardown();
 }
 
+/* What somebody else put into the file while the fetched one was judged is not written over. */
+static void test_save_overtaken(void)
+{
+    open_good();
+    struct slice der = later(), revoked;
+    CHECK_EQ(offer(der), FETCH_TAKEN);
+    revoked = proof_of("20260614130000Z", "20260622000000Z", MAKE_REVOKED);
+    put("/proof", revoked);
+    CHECK_EQ(staple_save(&t.staple, 0, 0, der, scratch()), ERR_BUSY);
+    CHECK(slice_equal(file("/proof"), revoked));
+    next_second();
+    CHECK_EQ(reason(), OCSP_REVOKED);
+    CHECK(!staple_save_again(&t.staple, scratch())); /* it is good no more */
+    CHECK(slice_equal(file("/proof"), revoked));
+    teardown();
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        {"wants", test_wants}, {"offers", test_offers}, {"file_first", test_file_first},
-        {"forms", test_forms}, {"absent", test_absent}, {"save_fails", test_save_fails},
+        {"wants", test_wants},
+        {"offers", test_offers},
+        {"file_first", test_file_first},
+        {"forms", test_forms},
+        {"absent", test_absent},
+        {"save_fails", test_save_fails},
+        {"save_overtaken", test_save_overtaken},
     };
     return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
 }

@@ -30,6 +30,9 @@ static void test_evicted_for_good(void)
         put("/proof", good_proof());
         restart();
         CHECK_EQ(reason(), reasons[i]);
+        put("/proof", proof_of("20260614060000Z", "20260621000000Z", MAKE_GOOD));
+        restart();
+        CHECK_EQ(reason(), reasons[i]); /* nor one of the same second */
         put("/proof", SLICE_LITERAL("x"));
         restart();
         CHECK_EQ(reason(), reasons[i]);
@@ -48,6 +51,22 @@ static void test_evicted_for_good(void)
         CHECK_EQ(reason(), OCSP_GOOD);
         teardown();
     }
+}
+
+/* A delegate that is past cannot evict, whatever it signs. */
+static void test_evicted_by_expired(void)
+{
+    setup();
+    restart();
+    put("/proof", refused_by(&t.keys, "20260613235959Z", MAKE_REVOKED));
+    next_second();
+    CHECK_EQ(reason(), OCSP_GOOD);
+    CHECK_EQ(t.num_replaced, 0);
+    put("/proof", refused_by(&t.keys, "20260614000000Z", MAKE_REVOKED));
+    next_second();
+    CHECK_EQ(reason(), OCSP_REVOKED);
+    CHECK_EQ(t.num_replaced, 1);
+    teardown();
 }
 
 /* Another certificate is not concerned; a reload that has no proof for a while forgets nothing. */
@@ -145,6 +164,7 @@ static void test_evictions_bounded(void)
 
 static const struct test_case cases[] = {
     {"evicted_for_good", test_evicted_for_good},
+    {"evicted_by_expired", test_evicted_by_expired},
     {"evicted_certificate", test_evicted_certificate},
     {"evictions_file", test_evictions_file},
     {"evictions_not_saved", test_evictions_not_saved},

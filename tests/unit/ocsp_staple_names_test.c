@@ -154,6 +154,36 @@ static void test_flood(void)
     teardown_names();
 }
 
+/* Nor do those with files go for them when there is no place left. */
+static void test_flood_when_full(void)
+{
+    setup_names();
+    static const char *const all[] = {"a.example", "b.example", "c.example"};
+    put_set("/tls/b.example/chain", "/tls/b.example/key");
+    put_set("/tls/c.example/chain", "/tls/c.example/key");
+    struct staple *sets[NUM_SETS];
+    for (size_t i = 0; i < NUM_SETS; i++) {
+        sets[i] = find(all[i]);
+    }
+    int num_reads = t.num_reads;
+    for (int i = 0; i < 100; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "x%d.example", i);
+        CHECK(find(name) == NULL);
+    }
+    for (size_t i = 0; i < NUM_SETS; i++) {
+        CHECK(sets[i] != NULL && find(all[i]) == sets[i]);
+    }
+    CHECK_EQ(t.num_reads, num_reads);
+    /* They are remembered as well. */
+    put_set("/tls/x99.example/chain", "/tls/x99.example/key");
+    CHECK(find("x99.example") == NULL);
+    t.now.now_ms += STAPLE_MISS_MS;
+    CHECK(find("x99.example") != NULL);
+    CHECK_EQ(pool.num_used, NUM_SETS);
+    teardown_names();
+}
+
 /* When the pool is full, the one that was asked for the longest ago goes; handshakes keep it. */
 static void test_oldest_goes(void)
 {
@@ -238,6 +268,7 @@ static const struct test_case cases[] = {
     {"found", test_found},
     {"missed", test_missed},
     {"flood", test_flood},
+    {"flood_when_full", test_flood_when_full},
     {"oldest_goes", test_oldest_goes},
     {"reload_of_names", test_reload_of_names},
     {"names_no_memory", test_names_no_memory},

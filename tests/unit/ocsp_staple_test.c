@@ -265,6 +265,7 @@ static void test_which_proof(void)
     struct slice lapsed = proof_of("20260612000000Z", "20260614000000Z", MAKE_GOOD);
     struct slice newer = proof_of("20260614000000Z", "20260621000000Z", MAKE_GOOD);
     struct slice later = proof_of("20260616000000Z", "20260623000000Z", MAKE_GOOD);
+    struct slice newest = proof_of("20260614000001Z", "20260621000000Z", MAKE_GOOD);
     struct slice short_lived = proof_of("20260614000000Z", "20260614120000Z", MAKE_GOOD);
     struct slice revoked = proof_of("20260614000000Z", "20260621000000Z", MAKE_REVOKED);
     struct slice unknown = proof_of("20260613000000Z", "20260621000000Z", MAKE_UNKNOWN);
@@ -298,7 +299,10 @@ static void test_which_proof(void)
         {short_lived, bad, OCSP_EXPIRED, NOTHING},
         {revoked, bad, OCSP_REVOKED, NOTHING},
         {revoked, good, OCSP_REVOKED, NOTHING},
-        {revoked, newer, OCSP_GOOD, newer},
+        {revoked, newer, OCSP_REVOKED, NOTHING}, /* as old, and better: that will not do */
+        {revoked, endless, OCSP_REVOKED, NOTHING},
+        {revoked, newest, OCSP_GOOD, newest},
+        {newer, revoked, OCSP_REVOKED, NOTHING},
         {unknown, older, OCSP_UNKNOWN, NOTHING},
         {unknown, newer, OCSP_GOOD, newer},
     };

@@ -33,6 +33,10 @@ static void test_arena(void)
     CHECK_EQ(a.used, 64);
     CHECK(arena_take(&a, 1) == NULL);
     CHECK(arena_take(&a, 0) != NULL);
+    a = (struct arena){memory.bytes + 1, 63, 0};
+    CHECK((uintptr_t)arena_take(&a, 1) % _Alignof(uint64_t) == 0);
+    CHECK((uintptr_t)arena_take(&a, 1) % _Alignof(void *) == 0);
+    CHECK(a.used <= 63 && arena_take(&a, 63 - a.used + 1) == NULL);
 }
 
 static void test_memory_len(void)

@@ -791,6 +791,11 @@ static void files_have_stamps(void)
 
 /* --- The outbox --- */
 
+static bool lets_another(const void *arg, uint32_t uid)
+{
+    return uid != *(const uint32_t *)arg;
+}
+
 static void outbox_gives_files(void)
 {
     const struct port_outbox *o = &port->outbox;
@@ -801,10 +806,11 @@ static void outbox_gives_files(void)
     CHECK_EQ(o->open(o->ctx, "/nonexistent/outbox", ""), ERR_ABSENT);
     CHECK_EQ(o->open(o->ctx, outbox_dir, ""), ERR_OK);
     CHECK_EQ(o->open(o->ctx, outbox_dir, ""), ERR_OK);
-    CHECK_EQ(o->take(o->ctx, &owner, &len), ERR_EOF);
+    CHECK_EQ(o->take(o->ctx, NULL, NULL, &owner, &len), ERR_EOF);
     leave("12345");
+    CHECK_EQ(o->take(o->ctx, lets_another, &own_uid, &owner, &len), ERR_EOF);
     for (int round = 0; round < 2; round++) {
-        CHECK_EQ(o->take(o->ctx, &owner, &len), ERR_OK);
+        CHECK_EQ(o->take(o->ctx, NULL, NULL, &owner, &len), ERR_OK);
         CHECK_EQ(owner.uid, own_uid);
         CHECK_EQ(len, 5);
         CHECK_EQ(o->read(o->ctx, &got, bytes, 3), ERR_OK);
@@ -815,7 +821,7 @@ static void outbox_gives_files(void)
         CHECK(o->read(o->ctx, &got, bytes, 1) != ERR_OK);
         CHECK_EQ(o->end(o->ctx, round == 1), ERR_OK);
     }
-    CHECK_EQ(o->take(o->ctx, &owner, &len), ERR_EOF);
+    CHECK_EQ(o->take(o->ctx, NULL, NULL, &owner, &len), ERR_EOF);
 }
 
 #define CASES(X)                            \

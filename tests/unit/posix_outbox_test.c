@@ -83,6 +83,12 @@ static void modes_are_as_stated(void)
     end();
 }
 
+static bool lets_another(const void *arg, uint32_t uid)
+{
+    (void)arg;
+    return uid != getuid();
+}
+
 static void files_are_taken_and_removed(void)
 {
     uint8_t bytes[8];
@@ -90,12 +96,12 @@ static void files_are_taken_and_removed(void)
     if (!start("")) {
         return;
     }
-    CHECK_EQ(port.take(port.ctx, &owner, &len), ERR_EOF);
+    CHECK_EQ(port.take(port.ctx, NULL, NULL, &owner, &len), ERR_EOF);
     put(own_name(7), "12345");
-    CHECK_EQ(port.take(port.ctx, &owner, &len), ERR_OK);
+    CHECK_EQ(port.take(port.ctx, NULL, NULL, &owner, &len), ERR_OK);
     CHECK_EQ(owner.uid, getuid());
     CHECK_EQ(len, 5);
-    CHECK_EQ(port.take(port.ctx, &owner, &len), ERR_WRONG_STATE);
+    CHECK_EQ(port.take(port.ctx, NULL, NULL, &owner, &len), ERR_WRONG_STATE);
     CHECK_EQ(port.read(port.ctx, &got, bytes, 3), ERR_OK);
     CHECK_TEXT(slice_make(bytes, got), "123");
     CHECK_EQ(port.read(port.ctx, &got, bytes, 2), ERR_OK);
@@ -103,7 +109,9 @@ static void files_are_taken_and_removed(void)
     CHECK_EQ(port.read(port.ctx, &got, bytes, 1), ERR_MALFORMED);
     CHECK_EQ(port.end(port.ctx, false), ERR_OK);
     CHECK(exists(own_name(7)));
-    CHECK_EQ(port.take(port.ctx, &owner, &len), ERR_OK);
+    CHECK_EQ(port.take(port.ctx, lets_another, NULL, &owner, &len), ERR_EOF);
+    CHECK(exists(own_name(7)));
+    CHECK_EQ(port.take(port.ctx, NULL, NULL, &owner, &len), ERR_OK);
     CHECK_EQ(port.end(port.ctx, true), ERR_OK);
     CHECK(!exists(own_name(7)));
     end();
@@ -130,7 +138,7 @@ static void other_files_do_not_count(void)
     put(".4711.0", "being written");
     put(own_name(4), "has two names");
     CHECK_EQ(link(path_of(own_name(4)), "build/posix_outbox_link"), 0);
-    CHECK_EQ(port.take(port.ctx, &owner, &len), ERR_EOF);
+    CHECK_EQ(port.take(port.ctx, NULL, NULL, &owner, &len), ERR_EOF);
     CHECK(!exists(other));
     for (uint32_t i = 1; i <= 3; i++) {
         CHECK(!exists(own_name(i)));
@@ -142,7 +150,7 @@ static void other_files_do_not_count(void)
     CHECK(exists(own_name(4)));
     make_old(".4711.0");
     make_old(own_name(4));
-    CHECK_EQ(port.take(port.ctx, &owner, &len), ERR_EOF);
+    CHECK_EQ(port.take(port.ctx, NULL, NULL, &owner, &len), ERR_EOF);
     CHECK(!exists(".4711.0"));
     CHECK(!exists(own_name(4)));
     CHECK_EQ(unlink("build/posix_outbox_link"), 0);

@@ -440,6 +440,7 @@ struct maker_response {
     struct slice extensions;
     struct maker_key *key;
     struct slice certs; /* certificates behind one another */
+    bool bare_serials;  /* they are what stands in the INTEGER, perhaps negative */
 };
 
 static inline struct slice maker_extensions(unsigned n, struct slice run)
@@ -447,12 +448,13 @@ static inline struct slice maker_extensions(unsigned n, struct slice run)
     return run.len == 0 ? NOTHING : TLV(DER_CONTEXT_CONSTRUCTED(n), SEQ(run));
 }
 
-static inline struct slice maker_one(const struct maker_single *s)
+static inline struct slice maker_one(const struct maker_single *s, bool bare_serial)
 {
     struct slice name = maker_hash(s->md, s->name);
     struct slice key = maker_hash(s->md, maker_key_bits(s->spki));
     struct slice status = TLV(DER_CONTEXT(0), NOTHING);
     struct slice next = NOTHING;
+    struct slice serial = bare_serial ? TLV(DER_INTEGER, s->serial) : maker_integer(s->serial);
     if (s->status == MAKE_UNKNOWN) {
         status = TLV(DER_CONTEXT(2), NOTHING);
     } else if (s->status == MAKE_REVOKED) {
@@ -465,7 +467,7 @@ static inline struct slice maker_one(const struct maker_single *s)
         next = TLV(DER_CONTEXT_CONSTRUCTED(0), maker_time(s->next_update));
     }
     return SEQ(SEQ(maker_hash_algorithm(s->md), TLV(DER_OCTET_STRING, name),
-                   TLV(DER_OCTET_STRING, key), maker_integer(s->serial)),
+                   TLV(DER_OCTET_STRING, key), serial),
                status, maker_time(s->this_update), next, maker_extensions(1, s->extensions));
 }
 
@@ -475,7 +477,7 @@ static inline struct slice maker_data(const struct maker_response *r)
     struct slice singles[4];
     struct slice version = NOTHING, responder;
     for (size_t i = 0; i < r->num_singles; i++) {
-        singles[i] = maker_one(&r->singles[i]);
+        singles[i] = maker_one(&r->singles[i], r->bare_serials);
     }
     if (r->version >= 0) {
         version = TLV(DER_CONTEXT_CONSTRUCTED(0), maker_u8(DER_INTEGER, (unsigned)r->version));

@@ -215,6 +215,52 @@ static inline struct slice scenario_delegate_missing(struct world *w, struct ocs
     return maker_proof(&r);
 }
 
+/* A refusal of 2026-06-14 by a delegate whose end is given. */
+static inline struct slice refused_by(struct world *w, const char *not_after,
+                                      enum maker_status status)
+{
+    struct maker_cert d = world_delegate(w);
+    struct maker_response r = world_delegated(w, &d);
+    d.not_after = not_after;
+    r.certs = maker_certificate(&d);
+    r.singles[0].status = status;
+    return maker_proof(&r);
+}
+
+#define REFUSAL(name, not_after, status)                                                 \
+    static inline struct slice scenario_##name(struct world *w, struct ocsp_question *q) \
+    {                                                                                    \
+        (void)q;                                                                         \
+        return refused_by(w, not_after, status);                                         \
+    }
+REFUSAL(revoked_by_delegate, "20260614000000Z", MAKE_REVOKED) /* who is past since */
+REFUSAL(revoked_by_expired, "20260613235959Z", MAKE_REVOKED)
+REFUSAL(unknown_by_expired, "20260613235959Z", MAKE_UNKNOWN)
+
+/* What it says of is older than its end, but not when it says so. */
+static inline struct slice scenario_revoked_late(struct world *w, struct ocsp_question *q)
+{
+    struct maker_cert d = world_delegate(w);
+    struct maker_response r = world_delegated(w, &d);
+    (void)q;
+    d.not_after = "20260614000000Z";
+    r.certs = maker_certificate(&d);
+    r.singles[0].status = MAKE_REVOKED;
+    r.produced_at = "20260614000001Z";
+    return maker_proof(&r);
+}
+
+/* -1 is another number than 255. */
+static inline struct slice scenario_negative_serial(struct world *w, struct ocsp_question *q)
+{
+    struct maker_response r = world_good(w);
+    q->leaf = NULL;
+    q->serial = SLICE_LITERAL("\xff");
+    r.singles[0].serial = SLICE_LITERAL("\xff");
+    r.bare_serials = true;
+    return maker_proof(&r);
+}
+
 /* The delegate is in order, but somebody else has signed. */
 static inline struct slice scenario_delegate_bad_signature(struct world *w, struct ocsp_question *q)
 {
@@ -419,6 +465,11 @@ static const struct scenario scenarios[] = {
     S(delegate_of_ancestor, SIGNER_NOT_AUTHORISED),
     S(delegate_of_sibling, SIGNER_NOT_AUTHORISED),
     S(delegate_of_namesake, SIGNER_NOT_AUTHORISED),
+    S(revoked_by_delegate, REVOKED),
+    S(revoked_by_expired, SIGNER_EXPIRED),
+    S(unknown_by_expired, SIGNER_EXPIRED),
+    S(revoked_late, SIGNER_EXPIRED),
+    S(negative_serial, WRONG_CERTIFICATE),
     S(delegate_critical_extension, SIGNER_NOT_AUTHORISED),
     S(delegate_not_named, NO_SIGNER),
     S(delegate_by_key, GOOD),

@@ -178,6 +178,26 @@ static void test_one_family(void)
     check_addr(7, "192.0.2.4");
 }
 
+/* Some name servers deny the name itself when they are asked for AAAA (RFC 4074 4.2). */
+static void test_denied_family(void)
+{
+    set_up("");
+    for (int i = 0; i < 2; i++) {
+        begin("a.example");
+        if (i == 0) {
+            CHECK_EQ(next(), LOOKUP_UDP);
+            answer(ANSWER, 1, 60, 1);
+            CHECK_EQ(next(), LOOKUP_UDP);
+            CHECK_EQ(query_type(), DNS_AAAA);
+            answer(NO_NAME, 0, 0, 0);
+        }
+        CHECK_EQ(next(), LOOKUP_DONE);
+        CHECK_EQ(l.result, DNS_OK);
+        CHECK_EQ(l.num_addrs, 1);
+        check_addr(0, "192.0.2.1");
+    }
+}
+
 static void test_cache(void)
 {
     set_up("");
@@ -484,6 +504,7 @@ static const struct test_case cases[] = {
     {"without_asking", test_without_asking},
     {"both_families", test_both_families},
     {"one_family", test_one_family},
+    {"denied_family", test_denied_family},
     {"cache", test_cache},
     {"cache_bound", test_cache_bound},
     {"silence", test_silence},

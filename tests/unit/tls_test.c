@@ -568,7 +568,29 @@ static void test_env(void)
     }
 }
 
+/* An address is not asked for by name, with a proof or without, after a HelloRetryRequest too. */
+static void test_address_as_name(void)
+{
+    static const char *const addresses[] = {"192.0.2.1", "2001:db8::1"};
+    for (size_t i = 0; i < 16; i++) {
+        struct link l;
+        world_open(i % 2 == 0 ? CIPHERS_12 : CIPHERS_13);
+        struct tls_set *set = world_set("ec", NULL);
+        if (i / 4 % 2 == 1) {
+            world_force_hrr();
+        }
+        CHECK_EQ(link_open(&l, set, addresses[i / 8], i / 2 % 2 == 1, NULL), ERR_OK);
+        CHECK(link_run(&l));
+        CHECK(slice_is_empty(tls_info(&l.server)->sni));
+        link_ping(&l);
+        link_free(&l);
+        tls_set_drop(set);
+        world_close();
+    }
+}
+
 static const struct test_case cases[] = {
+    {"address_as_name", test_address_as_name},
     {"combinations", test_combinations},
     {"proof_times", test_proof_times},
     {"lapsed_after_acknowledged", test_lapsed_after_acknowledged},

@@ -1,0 +1,74 @@
+# What boards share: Makefile includes this behind boards/NAME/board.mk, which is data alone.
+#
+#   LIBC = musl      a static program on musl, built from its source package (boards/lib/musl)
+#   CROSS_COMPILE    what the names of the compiler and its tools begin with
+#   BOARD_CPU        flags that say which processor; musl is built with them too
+#   BOARD_OPTIONS    -D flags for core/budget.h and core/conf.def
+#   BUDGET_FLASH     bytes of text and data that the stripped program may take (make size)
+#   BUDGET_RSS       bytes resident when idle; BUDGET_STACK: of each of its stacks (make boards)
+
+MUSL := $(BUILD)/$(BOARD)/musl
+
+ifeq ($(LIBC),musl)
+# A static program has one place in memory; code that could be anywhere would only be longer.
+MUSL_CC = $(CROSS_COMPILE)gcc $(BOARD_CPU) -fno-pie
+BOARD_CC = $(MUSL_CC) -specs=$(MUSL)/lib/musl-gcc.specs
+BOARD_CFLAGS += -fno-asynchronous-unwind-tables -fno-unwind-tables
+BOARD_LDFLAGS += -static
+MUSL_SPECS = $(MUSL)/lib/musl-gcc.specs
+endif
+BOARD_CFLAGS += $(BOARD_OPTIONS)
+
+$(MUSL)/lib/musl-gcc.specs: boards/lib/musl boards/lib/musl.versions boards/$(BOARD)/board.mk
+	@boards/lib/musl $(MUSL) $(MUSL_CC)
+	@touch $@
+
+# --- Images and machines --------------------------------------------------------------------------
+
+IMAGE = $(BUILD)/$(BOARD)/image
+OF_BOARD = CROSS_COMPILE=$(CROSS_COMPILE) boards/lib
+
+$(IMAGE)/init: boards/lib/init.c $(BUILD)/$(BOARD)/flags
+$(IMAGE)/agent: tests/boards/agent.c $(BUILD)/$(BOARD)/flags
+$(IMAGE)/init $(IMAGE)/agent:
+	@mkdir -p $(@D)
+	$(SAY) LINK $@
+	$(Q)$(LINK) $(WARN) -D_GNU_SOURCE -s -o $@ $<
+
+$(IMAGE)/postern: $(BUILD)/$(BOARD)/postern
+	@mkdir -p $(@D)
+	@$(STRIP) -o $@ $<
+
+.PHONY: image-parts image boot
+image-parts: $(IMAGE)/init $(IMAGE)/agent $(IMAGE)/postern
+	@$(OF_BOARD)/kernel $(BOARD) $(IMAGE)/kernel
+
+image: image-parts ## what goes onto BOARD's flash and disk, part by part; CONFIG=DIR: its configuration
+	@$(OF_BOARD)/image $(BOARD) $(IMAGE)
+
+boot: image ## boot BOARD's image in an emulated machine; port 2525 here is its port 25 (Ctrl-C ends it)
+	@$(OF_BOARD)/boot $(BOARD) $(IMAGE)
+
+# --- Tests that boot boards -----------------------------------------------------------------------
+
+# A server whose sync does nothing, which the tests of power cuts must find out.
+$(IMAGE)/nosync: tests/boards/nosync.c $(BUILD)/$(BOARD)/postern
+	@mkdir -p $(@D)
+	$(SAY) LINK $@
+	$(Q)$(LINK) $(WARN) -s -o $@ $< $(MAIN_OBJ) -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
+
+.PHONY: nosync test-boards test-power
+nosync: $(IMAGE)/nosync
+
+BOOTED = armv7 mips24kc vm-amd64
+test-boards: ## boot every board that has a machine, and see it serve
+	@tests/lib/need build test emulate image $(BOOTED)
+	@for board in $(BOOTED); do $(MAKE) --no-print-directory BOARD=$$board image-parts || exit 1; done
+	@BUILD=$(BUILD) BOARDS='$(BOOTED)' python3 -B tests/boards/boot_test.py
+
+CUTS = 100
+test-power: ## cut the power of two boards CUTS times each (100), and see that nothing is lost
+	@tests/lib/need build test emulate image armv7 mips24kc
+	@for board in armv7 mips24kc; do $(MAKE) --no-print-directory BOARD=$$board image-parts || exit 1; done
+	@$(MAKE) --no-print-directory BOARD=mips24kc BUILD=$(BUILD)/emulated BUDGET_FLASH= BOARD_OPTIONS= nosync
+	@BUILD=$(BUILD) CUTS=$(CUTS) python3 -B tests/boards/power_test.py

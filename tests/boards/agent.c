@@ -1,0 +1,160 @@
+/* The test's hand inside the machine: serves a TCP port (7) from which the test asks for files, and
+ * sets the clock. It is part of the images that tests boot, and of no other.
+ *
+ * One request a connection, a line: 'names DIRECTORY', 'file PATH', 'clock SECONDS',
+ * 'synchronised' (the kernel's clock is said to be), 'run PROGRAM ARGUMENT...' (its output),
+ * 'memory' (of each process, and of the machine). The answer is what was asked for, up to the end
+ * of the connection. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/timex.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PORT 7
+
+static void put(int fd, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, bytes, len);
+        if (n <= 0) {
+            return;
+        }
+        bytes += n;
+        len -= (size_t)n;
+    }
+}
+
+static void put_names(int to, const char *path)
+{
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        if (e->d_name[0] != '.') {
+            put(to, e->d_name, strlen(e->d_name));
+            put(to, "\n", 1);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+}
+
+static void put_file(int to, const char *path)
+{
+    char bytes[4096];
+    int fd = open(path, O_RDONLY);
+    for (ssize_t n; fd >= 0 && (n = read(fd, bytes, sizeof bytes)) > 0;) {
+        put(to, bytes, (size_t)n);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+static void run(int to, char *line)
+{
+    char *words[16];
+    size_t num = 0;
+    for (char *w = strtok(line, " "); w != NULL && num < 15; w = strtok(NULL, " ")) {
+        words[num++] = w;
+    }
+    words[num] = NULL;
+    if (num > 0 && fork() == 0) {
+        dup2(to, 1);
+        dup2(to, 2);
+        execv(words[0], words);
+        _exit(127);
+    }
+    wait(NULL);
+}
+
+static void set_clock(int to, const char *seconds)
+{
+    struct timespec t = {.tv_sec = (time_t)atoll(seconds)};
+    const char *said = clock_settime(CLOCK_REALTIME, &t) == 0 ? "ok" : strerror(errno);
+    put(to, said, strlen(said));
+}
+
+/* As a time daemon says that the clock is right. */
+static void synchronise(int to)
+{
+    struct timex t = {.modes = ADJ_STATUS | ADJ_MAXERROR | ADJ_ESTERROR, .status = 0};
+    const char *said = adjtimex(&t) >= 0 ? "ok" : strerror(errno);
+    put(to, said, strlen(said));
+}
+
+static void put_memory(int to)
+{
+    char path[64], line[256];
+    for (int pid = 2; pid < 400; pid++) {
+        snprintf(path, sizeof path, "/proc/%d/status", pid);
+        FILE *f = fopen(path, "r");
+        bool resident = false;
+        char name[64] = "";
+        while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+            sscanf(line, "Name: %63s", name);
+            resident = strncmp(line, "VmRSS:", 6) == 0 || strncmp(line, "VmHWM:", 6) == 0;
+            if (resident) {
+                put(to, name, strlen(name));
+                put(to, " ", 1);
+                put(to, line, strlen(line));
+            }
+        }
+        if (f != NULL) {
+            fclose(f);
+        }
+    }
+    put_file(to, "/proc/meminfo");
+}
+
+static void answer(int fd, char *line)
+{
+    char *rest = strchr(line, ' ');
+    if (rest != NULL) {
+        *rest++ = '\0';
+    } else {
+        rest = line + strlen(line);
+    }
+    if (strcmp(line, "names") == 0) {
+        put_names(fd, rest);
+    } else if (strcmp(line, "file") == 0) {
+        put_file(fd, rest);
+    } else if (strcmp(line, "clock") == 0) {
+        set_clock(fd, rest);
+    } else if (strcmp(line, "synchronised") == 0) {
+        synchronise(fd);
+    } else if (strcmp(line, "run") == 0) {
+        run(fd, rest);
+    } else if (strcmp(line, "memory") == 0) {
+        put_memory(fd);
+    }
+}
+
+int main(void)
+{
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(listener, (struct sockaddr *)&at, sizeof at) != 0 || listen(listener, 8) != 0) {
+        return 1;
+    }
+    for (;;) {
+        char line[1024];
+        size_t len = 0;
+        int fd = accept(listener, NULL, NULL);
+        while (len < sizeof line - 1 && read(fd, line + len, 1) == 1 && line[len] != '\n') {
+            len++;
+        }
+        line[len] = '\0';
+        answer(fd, line);
+        close(fd);
+    }
+}

@@ -1,0 +1,98 @@
+"""Boards that boot and serve: a proof under TLS 1.2 and 1.3, messages that arrive, in the least memory.
+
+BOARDS names them (armv7 and mips24kc unless given); their images' parts must have been built."""
+
+import os
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import machine as m  # noqa: E402
+
+h = m.h
+BOARDS = os.environ.get("BOARDS", "armv7 mips24kc").split()
+LEAST_MIB = {"armv7": 20, "mips24kc": 16, "vm-amd64": 24, "arm64": 40, "i386": 32}
+WITH_LOADER_MIB = {"armv7": 32}
+
+
+def check_staple(machine, pki, version):
+    status, text = h.run(
+        "openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{machine.port}", version, "-status",
+        "-servername", "localhost", "-CAfile", pki.root, "-verify_return_error", text="QUIT\n",
+    )  # fmt: skip
+    h.check(status == 0 and "OCSP Response Status: successful" in text and "Cert Status: good" in text, f"{version}: {text[-1500:]}")
+    h.check(re.search("Response Verify OK|Verify return code: 0", text), f"{version}: {text[-1500:]}")
+
+
+def check_serves(machine, pki, number=20):
+    """A proof in both versions of TLS; messages, one of them of 1 MiB, in TLS and without."""
+    check_staple(machine, pki, "-tls1_3")
+    check_staple(machine, pki, "-tls1_2")
+    bodies = [h.body_of(n, 1 << 20 if n == 0 else 3000) for n in range(number)]
+    client = h.hello(machine)
+    client.starttls()
+    client.cmd("EHLO client.example", 250)
+    for n, body in enumerate(bodies):
+        if n == number // 2:
+            client.quit()
+            client = h.hello(machine)
+        client.message(body)
+    client.quit()
+    arrived = machine.wait_messages("alice", number)
+    h.check("result=deferred" not in machine.console(), machine.console()[-1500:])
+    h.check_equal(len(arrived), number, "messages")
+    for n, body in enumerate(bodies):
+        h.check(any(h.same_body(one, body) for one in arrived), f"message {n} of {len(body)} bytes did not arrive whole")
+
+
+def check_board(board, ram, loader=False):
+    pki = h.Pki("ec")
+    machine = m.Machine(board, pki, pki.proof("good"))
+    seconds = machine.boot(ram=ram, loader=loader)
+    check_serves(machine, pki)
+    print(f"{board}: {ram} MiB{' with its boot loader' if loader else ''}, banner after {seconds:.1f} s")
+    print(machine.parts)
+    print(re.sub(r"(?m)^(?!postern|MemTotal|MemAvail|MemFree).*\n", "", machine.ask("memory").decode()))
+
+
+def staple(machine):
+    _, text = h.run("openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{machine.port}", "-tls1_3", "-status", text="QUIT\n")
+    h.check("OCSP response:" in text or "OCSP Response Data" in text, text[-1500:])
+    return "Cert Status: good" in text
+
+
+def check_clock(board, tell):
+    """A machine whose clock begins in 2001: no proof until it is told the time, and then at once."""
+    pki = h.Pki("ec")
+    machine = m.Machine(board, pki, pki.proof("good"), clock_trusted="auto", control_socket="/spool/control")
+    machine.boot(ram=32, arguments=("-rtc", "base=2001-01-01T00:00:00"))
+    h.check(not staple(machine), "a proof was stapled by a clock of 2001")
+    print(machine.wait_console(["staple", "reason=clock-not-set"]))
+    tell(machine)
+    h.wait_until(lambda: staple(machine), "a proof after the clock was set", 20)
+    h.check(machine.boots == 1, "it was booted again")
+
+
+def tell_by_command(machine):
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    print(machine.ask(f"run /sbin/postern clock -c /config/postern.conf --set {now}").decode())
+
+
+def tell_by_kernel(machine):
+    h.check_equal(machine.ask(f"clock {int(time.time())}"), b"ok", "setting the clock")
+    h.check_equal(machine.ask("synchronised"), b"ok", "saying that it is right")
+
+
+CASES = {}
+for one in BOARDS:
+    CASES["test_" + one] = lambda b=one: check_board(b, LEAST_MIB[b])
+    if one in WITH_LOADER_MIB:
+        CASES[f"test_{one}_cold"] = lambda b=one: check_board(b, WITH_LOADER_MIB[b], loader=True)
+
+if "armv7" in BOARDS:
+    CASES["test_clock_command"] = lambda: check_clock("armv7", tell_by_command)
+    CASES["test_clock_kernel"] = lambda: check_clock("armv7", tell_by_kernel)
+
+if __name__ == "__main__":
+    h.main(CASES)
