@@ -33,11 +33,19 @@ static uint32_t count_items(struct conf_value *v)
     return num;
 }
 
+/* Begins to go through the items, with room for as many of that size; NULL: the arena is used up.
+ */
+static void *take_room(struct conf_value *v, struct items *out, size_t item_len)
+{
+    *out = begin_items(v);
+    return arena_take(v->arena, count_items(v) * item_len);
+}
+
 enum err conf_value_hosts(struct conf_value *v, void *field)
 {
     struct hostlist *out = field;
-    struct items items = begin_items(v);
-    out->items = arena_take(v->arena, count_items(v) * sizeof *out->items);
+    struct items items;
+    out->items = take_room(v, &items, sizeof *out->items);
     out->num_items = 0;
     if (out->items == NULL) {
         return ERR_NO_MEMORY;
@@ -67,8 +75,8 @@ static bool copy_lower(struct arena *a, struct slice *name)
 enum err conf_value_peers(struct conf_value *v, void *field)
 {
     struct peerlist *out = field;
-    struct items items = begin_items(v);
-    out->items = arena_take(v->arena, count_items(v) * sizeof *out->items);
+    struct items items;
+    out->items = take_room(v, &items, sizeof *out->items);
     out->num_items = 0;
     if (out->items == NULL) {
         return ERR_NO_MEMORY;
@@ -88,8 +96,8 @@ enum err conf_value_peers(struct conf_value *v, void *field)
 enum err conf_value_domains(struct conf_value *v, void *field)
 {
     struct domainlist *out = field;
-    struct items items = begin_items(v);
-    out->items = arena_take(v->arena, count_items(v) * sizeof *out->items);
+    struct items items;
+    out->items = take_room(v, &items, sizeof *out->items);
     out->num_items = 0;
     if (out->items == NULL) {
         return ERR_NO_MEMORY;
@@ -137,8 +145,8 @@ static bool parse_interface(struct slice text, struct conf_interface *out)
 enum err conf_value_interfaces(struct conf_value *v, void *field)
 {
     struct conf_interfaces *out = field;
-    struct items items = begin_items(v);
-    out->items = arena_take(v->arena, count_items(v) * sizeof *out->items);
+    struct items items;
+    out->items = take_room(v, &items, sizeof *out->items);
     out->num_items = 0;
     if (out->items == NULL) {
         return ERR_NO_MEMORY;

@@ -144,6 +144,7 @@ struct remote_conn {
     bool is_outdated; /* let in under options or authorities that are no more: for no further job */
     bool in_tls;
     bool awaits_input; /* the handshake */
+    bool is_shaking;   /* counted in d->num_shaking */
     bool is_verified;
     uint8_t ocsp;        /* enum remote_ocsp */
     uint8_t ocsp_reason; /* enum ocsp_reason, of REMOTE_OCSP_FAILED */
@@ -155,7 +156,8 @@ struct remote_conn {
 
     /* The session. */
     struct smtp_client client;
-    uint64_t content_at; /* next byte of the message to be sent */
+    uint64_t content_at;    /* next byte of the message to be sent */
+    uint64_t content_by_ms; /* all of it is to be out by then */
     uint32_t num_mapped;
     uint8_t map[SMTP_JOB_RCPTS_MAX]; /* recipients of the transaction, as numbers of the job's */
     uint64_t later;                  /* bit n: the job's recipient n has to wait for another one */
@@ -174,8 +176,9 @@ struct deliver_smtp {
     struct remote_job *ended_first, *ended_last;
     struct tls_time now; /* of the last step */
     struct buf scratch;
-    bool may_shake;   /* public-key work may be done in this step */
-    bool wants_shake; /* some connection waits for that */
+    uint32_t num_shaking; /* handshakes that hold memory */
+    bool may_shake;       /* public-key work may be done in this step */
+    bool wants_shake;     /* some connection waits for that */
     bool is_stopping;
     struct resolver_cache cache;
 };

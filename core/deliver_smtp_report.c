@@ -160,7 +160,9 @@ void remote_report_job(struct deliver_smtp *d, const struct remote_conn *c)
     log_u64(&line, "failed", counts[SMTP_RCPT_FAILED]);
     if (job->host.len != 0) {
         put_server(&line, c);
-        put_tls(&line, c);
+        if (c->phase == REMOTE_SESSION) {
+            put_tls(&line, c);
+        }
     }
     if (shown->reply_code == 0) {
         log_word(&line, "reason", job->reason);

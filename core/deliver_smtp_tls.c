@@ -6,6 +6,8 @@
  * handshake that fails is followed by a connection without it. */
 #include "deliver_smtp_inside.h"
 
+#define HANDSHAKE_LEN (32u * 1024) /* of heap, at its peak */
+
 static bool is_listed(const struct peerlist *list, const struct remote_conn *c)
 {
     return peerlist_match(list, c->host.name, &c->addr);
@@ -69,7 +71,8 @@ static void tls_failed(struct deliver_smtp *d, struct remote_conn *c, enum deliv
     remote_try_again(d, c);
 }
 
-void remote_tls_begin(struct deliver_smtp *d, struct remote_conn *c)
+/* False: it has failed, and another try is under way. */
+static bool open_session(struct deliver_smtp *d, struct remote_conn *c)
 {
     bool verifies = c->policy.must_verify || c->policy.may_verify;
     struct tls_client_options options = {
@@ -78,6 +81,34 @@ void remote_tls_begin(struct deliver_smtp *d, struct remote_conn *c)
         .ask_proof = c->policy.asks_proof,
         .may_fail = !c->policy.must_verify,
     };
+    if (tls_open_client(&c->tls, d->tls, &options) != ERR_OK) {
+        remote_try_failed(d, c, DELIVER_NO_RESOURCES);
+        return false;
+    }
+    if (options.trust != NULL) {
+        c->trust = tls_trust_keep(d->trust);
+    }
+    c->is_shaking = true;
+    d->num_shaking++;
+    c->awaits_input = false;
+    return true;
+}
+
+/* Several handshakes that hold all memory between them would wait for each other. */
+static bool has_memory(const struct deliver_smtp *d)
+{
+    const struct heap *heap = d->tls->heap;
+    return heap->total_len - heap->used_len >= (d->num_shaking + 1u) * HANDSHAKE_LEN;
+}
+
+static void leave_handshake(struct deliver_smtp *d, struct remote_conn *c)
+{
+    d->num_shaking -= c->is_shaking;
+    c->is_shaking = false;
+}
+
+void remote_tls_begin(struct deliver_smtp *d, struct remote_conn *c)
+{
     if (d->tls == NULL || (c->policy.must_verify && d->trust == NULL)) {
         tls_failed(d, c, c->policy.must_verify ? DELIVER_UNVERIFIED : DELIVER_TLS_FAILED);
         return;
@@ -86,21 +117,14 @@ void remote_tls_begin(struct deliver_smtp *d, struct remote_conn *c)
         tls_failed(d, c, DELIVER_CLOCK_NOT_SET);
         return;
     }
-    if (tls_open_client(&c->tls, d->tls, &options) != ERR_OK) {
-        remote_try_failed(d, c, DELIVER_NO_RESOURCES);
-        return;
-    }
-    if (options.trust != NULL) {
-        c->trust = tls_trust_keep(d->trust);
-    }
     c->phase = REMOTE_HANDSHAKE;
-    c->awaits_input = false;
     remote_set_deadline(d, c, d->env.conf->tls_handshake_timeout_ms);
     remote_wake(d, c);
 }
 
 void remote_tls_end(struct deliver_smtp *d, struct remote_conn *c)
 {
+    leave_handshake(d, c);
     if (c->tls.env != NULL) {
         tls_free(&c->tls);
         tls_trust_drop(d->tls, c->trust);
@@ -155,6 +179,7 @@ static void judge_turn(struct deliver_smtp *d, struct remote_conn *c)
     c->is_verified = tls_client_is_verified(&c->tls);
     enum deliver_reason why = judge(d, c);
     tls_client_forget(&c->tls);
+    leave_handshake(d, c);
     if (why != DELIVER_NONE) {
         c->has_answer = false;
         remote_try_failed(d, c, why);
@@ -212,7 +237,14 @@ static enum err shake(struct deliver_smtp *d, struct remote_conn *c)
 void remote_tls_turn(struct deliver_smtp *d, struct remote_conn *c)
 {
     if (c->timed_out) {
-        tls_failed(d, c, DELIVER_TIMEOUT);
+        tls_failed(d, c, c->tls.env == NULL ? DELIVER_NO_RESOURCES : DELIVER_TIMEOUT);
+        return;
+    }
+    if (c->tls.env == NULL && !has_memory(d)) {
+        remote_pause(d, c);
+        return;
+    }
+    if (c->tls.env == NULL && !open_session(d, c)) {
         return;
     }
     enum err err = remote_flush_tls(d, c);

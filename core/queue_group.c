@@ -12,8 +12,13 @@
  *
  * A job's outcomes are recorded as fast as the spool reserves space for them, one job after the
  * other; one is reserved from the start. */
+#include "budget.h"
 #include "queue_inside.h"
 #include "route.h"
+
+/* What route_address makes stands behind what the round has read. */
+#define ROOM_AT (ENVELOPE_ENTRY_MAX + QUEUE_PIECE_LEN)
+_Static_assert(ROOM_AT + ROUTE_ROOM_LEN <= BUDGET_SCRATCH_LEN, "scratch is that long");
 
 #define LOOK_AHEAD 256 /* entries of the envelope that are searched for more of the group */
 
@@ -152,10 +157,29 @@ static bool ends_here(struct queue *q, struct queue_round *r, uint64_t at,
     return true;
 }
 
+/* It was for another machine when it came, and the options have changed: its user's now. */
+static bool start_here(struct queue *q, struct queue_round *r, uint64_t at, struct slice address,
+                       struct buf scratch)
+{
+    struct address a;
+    struct route_result result;
+    struct buf room = buf_make(scratch.ptr + ROOM_AT, ROUTE_ROOM_LEN);
+    bool is_one = address_parse(address, &a) == ADDRESS_OK &&
+                  route_address(q->conf, &a, true, room, &result) == ROUTE_LOCAL &&
+                  result.num_targets == 1 && result.targets[0].user.len != 0;
+    if (!is_one) {
+        defer(q, r, at, "no-user");
+        return true;
+    }
+    struct envelope_rcpt rcpt = {.user = result.targets[0].user, .address = address};
+    return queue_round_start_mail(q, r, at, &rcpt);
+}
+
 bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope_at,
-                       struct slice domain, struct buf scratch)
+                       struct slice address, struct buf scratch)
 {
     struct destination d;
+    struct slice domain = queue_domain_of(address);
     uint64_t until_ms;
     const char *reason = "unreachable";
     d.domain = slice_make(d.domain_bytes,
@@ -168,8 +192,7 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
         return true;
     }
     if (d.route->kind == ROUTE_TO_MAILDIR || q->env.remote == NULL) {
-        defer(q, r, envelope_at, "no-user"); /* it was for another machine when it came */
-        return true;
+        return start_here(q, r, envelope_at, address, scratch);
     }
     uint32_t hash = hash_of(q, &d);
     if (r->only_dest != QUEUE_NO_DEST && q->dest_hashes[r->only_dest] != hash) {

@@ -198,6 +198,9 @@ void queue_wake_each(struct queue *q);
 struct queue_round *queue_round_begin(struct queue *q, uint32_t entry);
 /* Bounded work; its amount in bytes, 0 if there is none now. */
 size_t queue_round_turn(struct queue *q, struct queue_round *r, struct buf scratch);
+/* A delivery to a Maildir for the recipient that the walk has come to. False: not now. */
+bool queue_round_start_mail(struct queue *q, struct queue_round *r, uint64_t at,
+                            const struct envelope_rcpt *rcpt);
 /* Reads the entry of the envelope at *at, which moves behind it. ERR_EOF behind the last one. The
  * views are into scratch, of which ENVELOPE_ENTRY_MAX bytes are used. */
 enum err queue_read_entry(struct queue *q, const struct queue_round *r, uint64_t *at,
@@ -223,6 +226,9 @@ void queue_log_id(struct log_line *line, const char *key, uint64_t id);
 /* What stands behind the last '@' of an address, which may be none. */
 struct slice queue_domain_of(struct slice address);
 
+/* What a round reads at once, behind ENVELOPE_ENTRY_MAX bytes of scratch. */
+#define QUEUE_PIECE_LEN 4096
+
 /* queue_mail.c */
 /* Begins a delivery. False: not now, and nothing has changed. */
 bool queue_mail_start(struct queue *q, struct queue_round *r, uint64_t envelope_at,
@@ -233,7 +239,7 @@ size_t queue_mail_turn(struct queue *q, struct queue_mail_job *job, struct buf s
 /* Begins a delivery for the recipient at envelope_at and those of the same destination behind it,
  * or says why not now. False: not now, and nothing has changed. */
 bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope_at,
-                       struct slice domain, struct buf scratch);
+                       struct slice address, struct buf scratch);
 /* The results of a job that has ended, as far as outcomes can be recorded. */
 size_t queue_group_turn(struct queue *q);
 

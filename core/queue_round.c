@@ -39,7 +39,7 @@
  * Called by the step; knows how deliveries are started, not how they are made. */
 #include "queue_inside.h"
 
-#define PIECE_LEN 4096 /* of an envelope or a header, read at once */
+#define PIECE_LEN QUEUE_PIECE_LEN /* of an envelope or a header, read at once */
 /* Those of a loop stand at the begin. */
 #define COUNT_MAX_LEN (512u * 1024)
 
@@ -246,6 +246,22 @@ static bool is_failing(const struct queue *q, const struct queue_round *r,
     return r->is_looping;
 }
 
+bool queue_round_start_mail(struct queue *q, struct queue_round *r, uint64_t at,
+                            const struct envelope_rcpt *rcpt)
+{
+    if (r->only_dest != QUEUE_NO_DEST) {
+        r->num_deferred++; /* not due yet */
+        return true;
+    }
+    if (!queue_mail_start(q, r, at, rcpt)) {
+        r->waits_for_mail = true;
+        return false;
+    }
+    queue_set_taken(r, r->rcpt_index);
+    r->num_started++;
+    return true;
+}
+
 /* False: not now, the recipient is to be met again. */
 static bool take_rcpt(struct queue *q, struct queue_round *r, uint64_t at,
                       const struct envelope_rcpt *rcpt, struct buf scratch)
@@ -263,19 +279,9 @@ static bool take_rcpt(struct queue *q, struct queue_round *r, uint64_t at,
         return true;
     }
     if (rcpt->user.len == 0) {
-        return queue_group_start(q, r, at, queue_domain_of(rcpt->address), scratch);
+        return queue_group_start(q, r, at, rcpt->address, scratch);
     }
-    if (r->only_dest != QUEUE_NO_DEST) {
-        r->num_deferred++; /* not due yet */
-        return true;
-    }
-    if (!queue_mail_start(q, r, at, rcpt)) {
-        r->waits_for_mail = true;
-        return false;
-    }
-    queue_set_taken(r, r->rcpt_index);
-    r->num_started++;
-    return true;
+    return queue_round_start_mail(q, r, at, rcpt);
 }
 
 /* False: not now, the entry is to be met again. */

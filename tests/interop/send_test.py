@@ -280,8 +280,9 @@ def test_several_destinations():
     outcome(s, name, "deferred")
     peer.messages(10)
     s.messages("bob", 10)
-    s.kill()
+    s.stop()
     s.start()
+    outcome(s, name, "deferred", 2)
     check_equal(len(peer.files()), 10, "copies after a restart")
     s.stop()
 

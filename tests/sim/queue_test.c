@@ -402,6 +402,29 @@ static void test_unreadable(void)
     world_free(w);
 }
 
+/* Mail that was for another machine when it came is its user's once the options say so. */
+static void test_route_changes(void)
+{
+    begin();
+    world_far(w, "far.example", FAR_DEAD);
+    world_start_ready(w);
+    uint64_t joe = world_put_to(w, "ann@example.org", "joe@far.example");
+    uint64_t nobody = world_put_to(w, "ann@example.org", "nobody@far.example");
+    CHECK(world_run(w, 1000, 1000));
+    CHECK(world_stop(w));
+    char *list = strstr(w->conf_text, "local_domains = example.org");
+    memcpy(list, "local_domains = far.example", 27);
+    world_start_ready(w);
+    CHECK(world_run(w, 1000, 1000));
+    CHECK_EQ(world_mails(w, "joe", NULL), 1);
+    CHECK_EQ(queue_retry_now(&w->queue, joe), ERR_ABSENT);
+    CHECK_EQ(state_of(nobody), QUEUE_STATE_WAITING);
+    CHECK_EQ(sim_log_count(w->host, "result=deferred reason=no-user"), 1);
+    CHECK_EQ(queue_remove(&w->queue, nobody, false), ERR_OK);
+    world_check_empty(w);
+    world_free(w);
+}
+
 static void test_retry_and_flush(void)
 {
     begin();
@@ -462,6 +485,7 @@ static const struct test_case cases[] = {
     {"held-file", test_held_file},
     {"remove", test_remove},
     {"unreadable", test_unreadable},
+    {"route-changes", test_route_changes},
     {"retry-and-flush", test_retry_and_flush},
 };
 

@@ -566,6 +566,45 @@ static void test_new_trust(void)
     world_end(&keys);
 }
 
+/* Where memory for TLS is short, for either side, mail waits, and then goes, with TLS. */
+static void test_little_memory(void)
+{
+    static const size_t left[] = {170000, 120000, 60000}; /* of which the server takes half */
+    for (size_t i = 0; i < 3; i++) {
+        make_keys();
+        struct setting s = {.ciphers = CIPHERS_13, .conf = "hosts_require_tls = *\n"};
+        struct rw_message m;
+        void *blocks[64];
+        size_t num_blocks = 0;
+        set_up(&s);
+        rw_put(&m, 1, NULL, rw_text);
+        while (num_blocks < 64 && heap_largest_free(&rw_heap) > left[i] + 65536) {
+            blocks[num_blocks++] = heap_alloc(&rw_heap, 1, 65536);
+        }
+        if (heap_largest_free(&rw_heap) > left[i]) {
+            blocks[num_blocks++] = heap_alloc(&rw_heap, 1, heap_largest_free(&rw_heap) - left[i]);
+        }
+        for (int k = 0; k < 5; k++) {
+            struct smtp_order order = {.id = 0};
+            CHECK(rw_start(&m, &order) != NULL);
+        }
+        for (int k = 0; k < 5; k++) {
+            struct smtp_job *job = rw_until_ended();
+            CHECK(job->rcpts[0].result == SMTP_RCPT_DELIVERED ||
+                  (i == 2 && job->rcpts[0].result == SMTP_RCPT_DEFERRED));
+            deliver_smtp_give(rw.d, job);
+        }
+        CHECK_EQ(sim_log_count(rw.h, "delivered=1"), rw.servers[0].num_messages);
+        CHECK(rw.servers[0].num_messages > 0);
+        CHECK_EQ(sim_log_count(rw.h, "tls=no"), 0);
+        while (num_blocks > 0) {
+            heap_free(&rw_heap, blocks[--num_blocks]);
+        }
+        rw_close();
+        world_end(&keys);
+    }
+}
+
 static const struct test_case cases[] = {
     {"table", test_table},
     {"no_clock", test_no_clock},
@@ -574,6 +613,7 @@ static const struct test_case cases[] = {
     {"names", test_names},
     {"validity", test_validity},
     {"crl", test_crl},
+    {"little_memory", test_little_memory},
     {"plaintext", test_plaintext},
     {"next_host", test_next_host},
     {"login", test_login},

@@ -38,7 +38,8 @@ static int test_failed_checks;
 #define CHECK_TEXT(got, want)                                                                \
     do {                                                                                     \
         const char *want_ = (want);                                                          \
-        if ((got).len != strlen(want_) || memcmp((got).ptr, want_, (got).len) != 0) {        \
+        if ((got).len != strlen(want_) ||                                                    \
+            ((got).len != 0 && memcmp((got).ptr, want_, (got).len) != 0)) {                  \
             test_failed_checks++;                                                            \
             fprintf(stderr, "%s:%d: %s is \"%.*s\", not \"%s\"\n", __FILE__, __LINE__, #got, \
                     (int)(got).len, (const char *)(got).ptr, want_);                         \
