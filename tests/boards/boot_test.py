@@ -12,7 +12,7 @@ import machine as m  # noqa: E402
 
 h = m.h
 BOARDS = os.environ.get("BOARDS", "armv7 mips24kc").split()
-LEAST_MIB = {"armv7": 20, "mips24kc": 16, "vm-amd64": 24, "arm64": 40, "i386": 32}
+LEAST_MIB = {"armv7": 20, "mips24kc": 16, "vm-amd64": 48}
 WITH_LOADER_MIB = {"armv7": 32}
 
 

@@ -59,6 +59,7 @@ class Machine:
             "local_interfaces": "0.0.0.0",
             "spool_directory": "/spool/queue",
             "spool_size": "16M",
+            "message_size_limit": "4M",
             "maildir": "/spool/$local_part",
             "log_file_path": "stderr",
             "clock_trusted": "yes",
