@@ -32,7 +32,7 @@ enum queue_place {
  * for which none is left. */
 #define QUEUE_DESTS_MAX   64
 #define QUEUE_DEST_OTHERS (QUEUE_DESTS_MAX - 1)
-#define NUM_QUEUE_LISTS (NUM_QUEUE_PLACES + QUEUE_DESTS_MAX)
+#define NUM_QUEUE_LISTS   (NUM_QUEUE_PLACES + QUEUE_DESTS_MAX)
 
 /* Flags of an entry. */
 #define QUEUE_LOOK_FIRST   1u   /* an earlier try may have put files there */
