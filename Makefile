@@ -67,8 +67,9 @@ POSIX_SRC := $(call with_without,$(sort $(wildcard port/posix/*.c)))
 SIM_SRC := $(sort $(wildcard port/sim/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c))
 # An emulator (RUNNER) takes minutes for those that try everything there is to try, and the same code
-# is tried by others too; a board may name more. T=name runs them all the same.
-UNIT_NOT := $(if $(RUNNER),smtpd tls_memory http) $(UNIT_NOT)
+# is tried by others too; conf_test knows the usual defaults, which BOARD_OPTIONS change. A board may
+# name more. T=name runs them all the same.
+UNIT_NOT := $(if $(RUNNER),smtpd tls_memory http) $(if $(BOARD_OPTIONS),conf) $(UNIT_NOT)
 SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
 VECTOR_SRC := $(sort $(wildcard tests/vectors/*_test.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
