@@ -21,6 +21,7 @@ endif
 include boards/$(BOARD)/board.mk
 include boards/common.mk
 include boards/flash.mk
+include boards/without.mk
 include core/layers.mk
 
 # --- Tools and flags ------------------------------------------------------------------------------
@@ -34,7 +35,7 @@ endif
 STRIP ?= $(CROSS_COMPILE)strip
 
 # Variants have objects of their own: SAN=1 for ASan and UBSan, COV=1 for coverage, FUZZ=1 for libFuzzer.
-O := $(BUILD)/$(BOARD)$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)
+O := $(BUILD)/$(BOARD)$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)$(WITHOUT_SUFFIX)
 SAN_FLAGS = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_FLAGS = $(SAN_FLAGS) -fsanitize=fuzzer-no-link
 VARIANT_FLAGS := $(if $(SAN),$(SAN_FLAGS)) $(if $(COV),-O0 --coverage) $(if $(FUZZ),$(FUZZ_FLAGS))
@@ -45,7 +46,7 @@ WARN = -Wall -Wextra -Wconversion -Wshadow -Wvla -Wmissing-prototypes -Werror \
     $(if $(findstring clang,$(CC)),,$(NO_ERROR:%=-Wno-error=%))
 NO_ERROR = maybe-uninitialized format-truncation missing-field-initializers
 COMMON = -std=c11 -g $(OPT) -ffunction-sections -fdata-sections -fstack-protector-strong \
-    $(BOARD_CFLAGS) $(VARIANT_FLAGS)
+    $(BOARD_CFLAGS) $(WITHOUT_FLAGS) $(VARIANT_FLAGS)
 DEPS = -MMD -MP
 
 # V=1 shows the commands themselves.
@@ -61,13 +62,14 @@ MBED_INC = $(MBED_PUBLIC:%=-isystem $(MBED)/%) $(MBED_CONFIG)
 
 # --- Sources --------------------------------------------------------------------------------------
 
-CORE_SRC := $(sort $(wildcard core/*.c))
-POSIX_SRC := $(sort $(wildcard port/posix/*.c))
+CORE_SRC := $(call with_without,$(sort $(wildcard core/*.c)))
+POSIX_SRC := $(call with_without,$(sort $(wildcard port/posix/*.c)))
 SIM_SRC := $(sort $(wildcard port/sim/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c))
 # An emulator (RUNNER) takes minutes for those that try everything there is to try, and the same code
-# is tried by others too; a board may name more. T=name runs them all the same.
-UNIT_NOT := $(if $(RUNNER),smtpd tls_memory http) $(UNIT_NOT)
+# is tried by others too; conf_test knows the usual defaults, which BOARD_OPTIONS change. A board may
+# name more. T=name runs them all the same.
+UNIT_NOT := $(if $(RUNNER),smtpd tls_memory http) $(if $(BOARD_OPTIONS),conf) $(UNIT_NOT)
 SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
 VECTOR_SRC := $(sort $(wildcard tests/vectors/*_test.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
@@ -120,6 +122,9 @@ $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
 	$(SAY) CC $<
 	$(Q)$(TOLERATE)$(CC) $(COMMON) $(WARN) $(INC) $(DEPS) $(CFLAGS) -c -o $@ $<
+
+# The .d files name the library's sources, which are not there while they are fetched again.
+$(MBED)/%: $(MBED_STAMP) ;
 
 # The library's own warnings are not ours. What makes handshakes slow is compiled for speed.
 $(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags
@@ -176,7 +181,7 @@ FORCE:
 .DELETE_ON_ERROR:
 .SECONDARY:
 
--include $(wildcard $(O)/core/*.d $(O)/port/*/*.d $(O)/tests/*/*.d $(MBED_OBJ:.o=.d))
+-include $(wildcard $(O)/core/*.d $(O)/core/*/*.d $(O)/port/*/*.d $(O)/port/*/*/*.d $(O)/tests/*/*.d $(MBED_OBJ:.o=.d))
 
 # --- Tests ----------------------------------------------------------------------------------------
 

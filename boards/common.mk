@@ -55,7 +55,7 @@ boot: image ## boot BOARD's image in an emulated machine; port 2525 here is its 
 $(IMAGE)/nosync: tests/boards/nosync.c $(BUILD)/$(BOARD)/postern
 	@mkdir -p $(@D)
 	$(SAY) LINK $@
-	$(Q)$(LINK) $(WARN) -s -o $@ $< $(MAIN_OBJ) -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
+	$(Q)$(LINK) $(WARN) -D_GNU_SOURCE -s -o $@ $< $(MAIN_OBJ) -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
 
 .PHONY: nosync test-boards test-power
 nosync: $(IMAGE)/nosync
@@ -70,5 +70,22 @@ CUTS = 100
 test-power: ## cut the power of two boards CUTS times each (100), and see that nothing is lost
 	@tests/lib/need build test emulate image armv7 mips24kc
 	@for board in armv7 mips24kc; do $(MAKE) --no-print-directory BOARD=$$board image-parts || exit 1; done
-	@$(MAKE) --no-print-directory BOARD=mips24kc BUILD=$(BUILD)/emulated BUDGET_FLASH= BOARD_OPTIONS= nosync
+	@$(MAKE) --no-print-directory BOARD=mips24kc nosync
 	@BUILD=$(BUILD) CUTS=$(CUTS) python3 -B tests/boards/power_test.py
+
+# --- Packages -------------------------------------------------------------------------------------
+
+VERSION = $(shell sed -n 's/^\#define POSTERN_VERSION "\(.*\)"/\1/p' port/posix/posix_main.c)
+.PHONY: deb ipk test-packages
+deb: $(BUILD)/$(BOARD)/postern ## a Debian package of BOARD's program, in build/packages
+	@rm -rf $(BUILD)/packages/debian
+	@$(MAKE) --no-print-directory install install-sendmail DESTDIR=$(BUILD)/packages/debian PREFIX=/usr >/dev/null
+	@STRIP=$(STRIP) packages/debian/build $(BUILD)/packages/debian $(VERSION) $(or $(DEB_ARCH),$(shell dpkg --print-architecture)) $(BUILD)/packages
+
+ipk: $(IMAGE)/postern ## a package for OpenWrt of BOARD's program, in build/packages
+	@packages/openwrt/build $< $(VERSION) $(or $(OPENWRT_ARCH),$(BOARD)) $(BUILD)/packages
+
+test-packages: ## install, run, upgrade and remove the Debian package in a bare root (needs root)
+	@tests/lib/need build fresh
+	@$(MAKE) --no-print-directory BOARD=host deb
+	@BUILD=$(BUILD) tests/packages/debian_root

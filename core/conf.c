@@ -1,6 +1,7 @@
 /* Reading a configuration: see conf.h. */
 #include "conf.h"
 
+#include "conf_build.h"
 #include "conf_nearest.h"
 #include "conf_parse.h"
 #include "conf_report.h"
@@ -120,6 +121,12 @@ static void report_memory(struct reader *r)
     r->is_out_of_memory = true;
 }
 
+static void put_lack(struct buf *b, const char *part)
+{
+    buf_put_string(b, "this build has no ");
+    buf_put_string(b, part);
+}
+
 static void report_value(struct reader *r, const struct option *o, uint32_t line_number,
                          const struct conf_value *v, enum err err)
 {
@@ -128,6 +135,9 @@ static void report_value(struct reader *r, const struct option *o, uint32_t line
     conf_report_quote(b, v->found);
     if (err == ERR_EXISTS) {
         buf_put_string(b, " a second time");
+    } else if (err == ERR_UNSUPPORTED) {
+        buf_put_string(b, ", but ");
+        put_lack(b, v->lacks);
     } else {
         buf_put_string(b, ", expected ");
         put_expected(b, o);
@@ -191,6 +201,12 @@ static void read_line(struct reader *r, const struct conf_line *line)
         struct buf *b = conf_report_begin(&r->report, line->line_number, options[i].name);
         buf_put_string(b, "set a second time, first in line ");
         text_put_u64(b, r->conf->lines[i]);
+        conf_report_end(&r->report);
+        return;
+    }
+    const char *lack = conf_lacks(line->name);
+    if (lack != NULL) {
+        put_lack(conf_report_begin(&r->report, line->line_number, options[i].name), lack);
         conf_report_end(&r->report);
         return;
     }

@@ -6,6 +6,7 @@
  *               / ("lmtp:" / "smtp:" / "smtps:") host *("," [scheme] host)
  *     host      = (domain / address / "[" address "]") [":" port] / socket-path ; of lmtp only */
 #include "address.h"
+#include "conf_build.h"
 #include "conf_parse.h"
 #include "conf_value.h"
 #include "text.h"
@@ -128,6 +129,10 @@ static enum err parse_item(struct conf_value *v, struct slice text, struct route
     const struct transport *by = take_transport(&rest);
     if (by == NULL) {
         return ERR_MALFORMED;
+    }
+    v->lacks = conf_lacks(slice_of_string(by->word));
+    if (v->lacks != NULL) {
+        return ERR_UNSUPPORTED;
     }
     out->kind = (enum route_kind)by->kind;
     bool has_hosts = out->kind == ROUTE_TO_LMTP || out->kind == ROUTE_TO_SMTP;

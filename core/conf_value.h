@@ -1,7 +1,8 @@
 /* The text of an option's value, made into what its type in struct conf holds.
  *
  * Called by conf. Each takes v->text and fills a field of that type. ERR_MALFORMED: v->found is the
- * part of the text that is wrong. ERR_NO_MEMORY: the arena is used up. */
+ * part of the text that is wrong. ERR_UNSUPPORTED: likewise, and v->lacks. ERR_NO_MEMORY: the arena
+ * is used up. */
 #ifndef POSTERN_CONF_VALUE_H
 #define POSTERN_CONF_VALUE_H
 
@@ -14,6 +15,7 @@ struct conf_value {
     uint64_t min, max; /* of the option's line in conf.def */
     uint8_t found_bytes[CONF_PATH_MAX];
     struct slice found;
+    const char *lacks; /* what the build has not, of ERR_UNSUPPORTED */
 };
 
 enum err conf_value_name(struct conf_value *v, void *field);

@@ -156,7 +156,8 @@ struct remote_conn {
 
     /* The session. */
     struct smtp_client client;
-    uint64_t content_at; /* next byte of the message to be sent */
+    uint64_t content_at;    /* next byte of the message to be sent */
+    uint64_t content_by_ms; /* all of it is to be out by then */
     uint32_t num_mapped;
     uint8_t map[SMTP_JOB_RCPTS_MAX]; /* recipients of the transaction, as numbers of the job's */
     uint64_t later;                  /* bit n: the job's recipient n has to wait for another one */

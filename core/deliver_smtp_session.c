@@ -5,7 +5,11 @@
 #define IDLE_MS     5000         /* a connection is kept that long for the next job */
 #define LEAVE_MS    5000         /* for the answer to QUIT */
 #define CONTENT_LEN (64u * 1024) /* in one turn */
-#define EVENTS_MAX  500          /* in one turn */
+/* How long a message may take until its content is out: a peer that reads next to nothing must not
+ * have the connection for ever. */
+#define MAIL_MS     (30u * 60 * 1000)
+#define MS_PER_BYTE 2
+#define EVENTS_MAX  500 /* in one turn */
 
 enum turn { TURN_ON, TURN_WAIT, TURN_OVER /* the session is another phase's, or gone */ };
 
@@ -114,6 +118,7 @@ static void begin_mail(struct deliver_smtp *d, struct remote_conn *c)
         .num_rcpts = c->num_mapped,
     };
     c->content_at = job->envelope_len;
+    c->content_by_ms = d->now.now_ms + MAIL_MS + mail.content_len * MS_PER_BYTE;
     smtp_client_mail(&c->client, &mail);
     remote_set_deadline(d, c, smtp_client_timeout_ms(&c->client)); /* it may have been idle */
 }

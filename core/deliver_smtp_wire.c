@@ -67,7 +67,10 @@ enum err remote_flush(struct deliver_smtp *d, struct remote_conn *c)
         enum err err = write_some(d, c, buf_slice(&c->client.out), &len);
         smtp_client_sent(&c->client, len);
         if (len != 0 && c->client.state == SMTP_CLIENT_STATE_CONTENT) {
-            remote_set_deadline(d, c, smtp_client_timeout_ms(&c->client));
+            uint64_t left_ms =
+                c->content_by_ms > d->now.now_ms ? c->content_by_ms - d->now.now_ms : 0;
+            uint64_t wait_ms = smtp_client_timeout_ms(&c->client);
+            remote_set_deadline(d, c, wait_ms < left_ms ? wait_ms : left_ms);
         }
         if (err != ERR_OK) {
             return err;

@@ -308,6 +308,26 @@ enum err mta_result(const struct mta *m)
     return m->result;
 }
 
+/* The server makes the directory, but not what it is to be in. */
+static void put_spool_check(const struct mta *m, struct buf *out)
+{
+    const struct port_files *files = &m->port->files;
+    const char *path = m->site->conf.spool_directory;
+    enum err err = files->can_replace(files->ctx, m->floor_path);
+    struct port_stamp stamp = {{0}};
+    bool exists = files->stamp(files->ctx, &stamp, path) == ERR_OK && stamp.words[3] != 0;
+    if (err == ERR_ABSENT && !exists) {
+        err = files->can_replace(files->ctx, path);
+    }
+    if (err != ERR_OK) {
+        buf_put_string(out, "spool_directory ");
+        text_put_escaped(out, slice_of_string(path), CONF_PATH_MAX);
+        buf_put_string(out, ": cannot be used: ");
+        buf_put_string(out, err_name(err));
+        buf_put_string(out, "\n");
+    }
+}
+
 enum err mta_check(struct arena *a, const struct port *port, const struct mta_start *start,
                    struct buf *out)
 {
@@ -320,6 +340,7 @@ enum err mta_check(struct arena *a, const struct port *port, const struct mta_st
     enum err err = open_site(m, a, out);
     if (err == ERR_OK) {
         site_put_check(m, out);
+        put_spool_check(m, out);
         site_close_tls(m);
     }
     return err;

@@ -2,6 +2,8 @@
  * proofs. */
 #include "mta_inside.h"
 
+#include "conf_build.h"
+
 #include "tls_client.h"
 
 #define STIR_MS (60u * 60 * 1000) /* fresh entropy for the generator */
@@ -19,7 +21,11 @@ static enum err explain_env(enum err err, struct slice bad_name, struct buf *err
     if (err == ERR_UNSUPPORTED) {
         buf_put_string(errors, "tls_require_ciphers: found '");
         text_put_escaped(errors, bad_name, 64);
-        buf_put_string(errors, "', expected names of cipher suites of TLS 1.2 or 1.3\n");
+        const char *lack = conf_lacks(bad_name);
+        buf_put_string(errors, lack != NULL ? "', but this build has no "
+                                            : "', expected names of cipher suites of TLS ");
+        buf_put_string(errors, lack != NULL ? lack : "1.2 or 1.3");
+        buf_put_string(errors, "\n");
     } else if (err != ERR_OK) {
         complain(errors, "tls", err_name(err));
     }

@@ -62,7 +62,8 @@ static void put_pair(const struct mta *m, const struct staple *s, size_t set, si
     if (fetch_next_s(m, set, pair, &next_s)) {
         put_time(out, "next-refresh", next_s);
     } else {
-        put_word(out, "next-refresh", "never");
+        bool waits = m->site->conf.ocsp_fetch.kind != CONF_FETCH_NO && !now.wall_set;
+        put_word(out, "next-refresh", waits ? ocsp_reason_name(OCSP_CLOCK_NOT_SET) : "never");
     }
 }
 

@@ -180,7 +180,9 @@ static enum err measure(struct queue *q, struct queue_round *r, struct buf scrat
     if (err != ERR_OK && err != ERR_EOF) {
         return err;
     }
-    bool is_asked = (r->params_flags & ENVELOPE_RET_FULL) != 0;
+    /* Anybody can write the fields of a loop, and a sender's name: content is not for him to hand
+     * on. */
+    bool is_asked = (r->params_flags & ENVELOPE_RET_FULL) != 0 && !r->is_looping;
     p->dsn.is_full = dsn_is_full(is_asked, p->dsn.actions, content_len);
     p->returned_len = dsn_returned_len(&p->dsn, begin, content_len);
     p->dsn.is_8bit = (r->meta.flags & ENVELOPE_CONTENT_8BIT) != 0;

@@ -3,6 +3,8 @@
 
 #include "text.h"
 
+#include <mbedtls/ssl_ciphersuites.h>
+
 struct cipher {
     int id;
     bool is_13;
@@ -27,6 +29,12 @@ static const struct cipher ciphers[] = {
 
 #define NUM_CIPHERS (sizeof ciphers / sizeof ciphers[0])
 _Static_assert(NUM_CIPHERS <= TLS_CIPHERS_MAX, "a list holds them all");
+
+/* Whether the library was built with it. */
+static bool is_there(const struct cipher *c)
+{
+    return mbedtls_ssl_ciphersuite_from_id(c->id) != NULL;
+}
 
 static void add(struct tls_ciphers *list, size_t *num, const struct cipher *c)
 {
@@ -80,7 +88,7 @@ bool tls_ciphers_parse(struct slice text, struct tls_ciphers *out, struct slice 
     *bad_name = slice_make(NULL, 0);
     while (name = next_name(&text), name.len != 0) {
         const struct cipher *c = find(name);
-        if (c == NULL) {
+        if (c == NULL || !is_there(c)) {
             *bad_name = name;
             return false;
         }
@@ -88,7 +96,9 @@ bool tls_ciphers_parse(struct slice text, struct tls_ciphers *out, struct slice 
     }
     if (num == 0) {
         for (size_t i = 0; i < NUM_CIPHERS; i++) {
-            add(out, &num, &ciphers[i]);
+            if (is_there(&ciphers[i])) {
+                add(out, &num, &ciphers[i]);
+            }
         }
     }
     return true;

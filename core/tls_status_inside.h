@@ -25,9 +25,29 @@ _Static_assert(MBEDTLS_SSL_HANDSHAKE_OVER == 27, "state numbers moved");
 #define STATUS_EXT_STATUS_REQUEST    5
 #define STATUS_TYPE_OCSP             1
 
+#ifdef MBEDTLS_SSL_PROTO_TLS1_2
 static inline bool status_is_13(const mbedtls_ssl_context *ssl)
 {
     return ssl->tls_version == MBEDTLS_SSL_VERSION_TLS1_3;
 }
+
+/* What the next ChangeCipherSpec would bring into force. */
+static inline mbedtls_ssl_transform **status_negotiated(mbedtls_ssl_context *ssl)
+{
+    return &ssl->transform_negotiate;
+}
+#else
+static inline bool status_is_13(const mbedtls_ssl_context *ssl)
+{
+    (void)ssl;
+    return true;
+}
+
+static inline mbedtls_ssl_transform **status_negotiated(mbedtls_ssl_context *ssl)
+{
+    (void)ssl;
+    return NULL;
+}
+#endif
 
 #endif

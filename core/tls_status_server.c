@@ -389,10 +389,11 @@ void tls_status_finish(mbedtls_ssl_context *ssl)
         mbedtls_free(ssl->handshake);
         ssl->handshake = NULL;
     }
-    if (ssl->transform_negotiate != NULL) {
-        mbedtls_ssl_transform_free(ssl->transform_negotiate);
-        mbedtls_free(ssl->transform_negotiate);
-        ssl->transform_negotiate = NULL;
+    mbedtls_ssl_transform **negotiated = status_negotiated(ssl);
+    if (negotiated != NULL && *negotiated != NULL) {
+        mbedtls_ssl_transform_free(*negotiated);
+        mbedtls_free(*negotiated);
+        *negotiated = NULL;
     }
 }
 

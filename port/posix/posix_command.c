@@ -37,6 +37,12 @@ void posix_complain(const char *what, const char *why)
     posix_put(STDERR_FILENO, buf_slice(&b));
 }
 
+int posix_is_missing(const char *command)
+{
+    posix_complain(command, "this build has no such command");
+    return EX_UNAVAILABLE;
+}
+
 int posix_exit_status(enum err e)
 {
     switch (e) {

@@ -17,6 +17,9 @@ void posix_complain(const char *what, const char *why);
 /* The lines of errors, or a complaint if there are none. */
 void posix_put_errors(const char *what, enum err e, const struct buf *errors);
 
+/* Says that this build has no such command; the exit status. */
+int posix_is_missing(const char *command);
+
 /* As in sysexits.h. */
 int posix_exit_status(enum err e);
 

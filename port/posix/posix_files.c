@@ -8,11 +8,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h> /* rename */
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define NEW_SUFFIX ".new"
+#define LINKS_MAX  40 /* as the kernel follows */
 #define PATH_CAP   (PATH_MAX + sizeof NEW_SUFFIX)
 
 /* Reads until the end or until into is full. */
@@ -119,20 +119,35 @@ static enum err write_new(const char *path, struct slice bytes, const struct sta
     return e;
 }
 
-/* A symbolic link stays; the file that it leads to is replaced. */
+/* A symbolic link stays; the file that it leads to is replaced. One that leads to nothing is
+ * replaced itself. */
 static enum err find_target(const char *path, char *out)
 {
-    if (realpath(path, out) != NULL) {
-        return ERR_OK;
-    }
-    if (errno != ENOENT) {
-        return posix_err(errno);
-    }
-    if (strlen(path) >= PATH_MAX) {
+    struct stat info;
+    char link[PATH_MAX];
+    size_t path_len = strlen(path);
+    if (path_len >= PATH_MAX) {
         return ERR_TOO_BIG;
     }
-    memcpy(out, path, strlen(path) + 1);
-    return ERR_OK;
+    memcpy(out, path, path_len + 1);
+    if (stat(path, &info) != 0) {
+        return errno == ENOENT ? ERR_OK : posix_err(errno);
+    }
+    for (unsigned i = 0; i < LINKS_MAX; i++) {
+        ssize_t len = readlink(out, link, sizeof link);
+        if (len < 0) {
+            return ERR_OK;
+        }
+        const char *slash = strrchr(out, '/');
+        size_t dir_len =
+            len == 0 || link[0] == '/' || slash == NULL ? 0 : (size_t)(slash - out) + 1;
+        if ((size_t)len >= PATH_MAX - dir_len) {
+            return ERR_TOO_BIG;
+        }
+        memcpy(out + dir_len, link, (size_t)len);
+        out[dir_len + (size_t)len] = '\0';
+    }
+    return posix_err(ELOOP);
 }
 
 static enum err files_can_replace(void *ctx, const char *path)
@@ -140,12 +155,14 @@ static enum err files_can_replace(void *ctx, const char *path)
     char target[PATH_CAP];
     (void)ctx;
     enum err e = find_target(path, target);
-    char *slash = e == ERR_OK ? strrchr(target, '/') : NULL;
-    if (slash == NULL) {
-        return e == ERR_OK ? ERR_ABSENT : e; /* paths are absolute */
+    if (e != ERR_OK) {
+        return e;
     }
-    slash[slash == target] = '\0';
-    return access(target, W_OK | X_OK) == 0 ? ERR_OK : posix_err(errno);
+    char *slash = strrchr(target, '/');
+    if (slash != NULL) {
+        slash[slash == target] = '\0';
+    }
+    return access(slash == NULL ? "." : target, W_OK | X_OK) == 0 ? ERR_OK : posix_err(errno);
 }
 
 static enum err files_replace(void *ctx, const char *path, struct slice bytes)

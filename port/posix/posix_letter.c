@@ -23,9 +23,9 @@ enum err letter_add(struct letter *l, struct slice list)
     enum err e, worst = ERR_OK;
     while ((e = mail_address_next(&list, l->conf->primary_hostname, bytes, &a, &bad)) != ERR_EOF) {
         if (e != ERR_OK) {
-            uint8_t shown[512];
+            uint8_t shown[101];
             struct buf b = buf_make(shown, sizeof shown);
-            text_put_escaped(&b, bad, 100);
+            buf_put(&b, slice_make(bad.ptr, bad.len < 100 ? bad.len : 100));
             buf_end_string(&b);
             posix_complain((const char *)shown, "is no address");
             worst = ERR_MALFORMED;

@@ -142,7 +142,8 @@ static enum err read_first(struct first_conf *out, const char *path, const char 
 #define FDS_MAX 65536
 
 /* As many descriptors as the options need, if they can be had; returns how many there are. They may
- * be more: options read again may need them. */
+ * be more: options read again may need them. By prlimit: setrlimit of musl stops all threads first,
+ * which the kernel does not ask for. */
 static uint32_t raise_fd_limit(uint64_t num_wanted)
 {
     struct rlimit limit;
@@ -153,10 +154,10 @@ static uint32_t raise_fd_limit(uint64_t num_wanted)
         rlim_t soft = limit.rlim_cur, hard = limit.rlim_max;
         limit.rlim_cur = (rlim_t)num_wanted;
         limit.rlim_max = hard > limit.rlim_cur ? hard : limit.rlim_cur;
-        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) { /* only root gets more than hard */
+        if (prlimit(0, RLIMIT_NOFILE, &limit, NULL) != 0) { /* only root gets more than hard */
             limit.rlim_cur = hard;
             limit.rlim_max = hard;
-            if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+            if (prlimit(0, RLIMIT_NOFILE, &limit, NULL) != 0) {
                 limit.rlim_cur = soft;
             }
         }

@@ -79,9 +79,11 @@ static enum err put_file(int dir_fd, const char *name, struct slice head, const 
     }
     bool is_written =
         fchmod(fd, mode) == 0 && write_all(fd, head) && write_all(fd, l->content) && fsync(fd) == 0;
-    enum err e = close(fd) == 0 && is_written ? publish(dir_fd, name) : ERR_IO;
+    enum err e = is_written ? publish(dir_fd, name) : ERR_IO;
     (void)unlinkat(dir_fd, name, 0);
-    return e;
+    /* Its new name as well, and that it has no other: the directory is not a user's to flush. */
+    bool is_named = fsync(fd) == 0;
+    return close(fd) != 0 || (e == ERR_OK && !is_named) ? ERR_IO : e;
 }
 
 int posix_outbox_put(const struct letter *l)

@@ -286,6 +286,12 @@ static void store_close_segment(void *ctx, uint32_t handle)
     close((int)handle);
 }
 
+static bool is_there(const struct posix_store *s, const char *name)
+{
+    struct stat info;
+    return fstatat(s->dir_fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static enum err store_quarantine(void *ctx, uint32_t id)
 {
     const struct posix_store *s = ctx;
@@ -293,7 +299,7 @@ static enum err store_quarantine(void *ctx, uint32_t id)
     segment_name(from, id, "");
     segment_name(to, id, DAMAGED_SUFFIX);
     /* An earlier one of the same id stays as well: evidence is not overwritten. */
-    for (char digit = '1'; faccessat(s->dir_fd, to, F_OK, 0) == 0 && digit <= '9'; digit++) {
+    for (char digit = '1'; is_there(s, to) && digit <= '9'; digit++) {
         char suffix[] = DAMAGED_SUFFIX ".0";
         suffix[sizeof suffix - 2] = digit;
         segment_name(to, id, suffix);

@@ -5,8 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -136,10 +136,15 @@ static void close_wake(struct posix_worker *w)
     }
 }
 
+/* What a system wants beside a signal's frame. */
+#define STACK_MIN 16384
+
 static size_t stack_len(void)
 {
-    long system_min = sysconf(_SC_THREAD_STACK_MIN);
-    size_t need = system_min > 0 ? (size_t)system_min + POSIX_WORKER_STACK_LEN / 2 : 0;
+    size_t need = POSIX_WORKER_STACK_LEN / 2 + STACK_MIN;
+#ifdef AT_MINSIGSTKSZ
+    need += getauxval(AT_MINSIGSTKSZ); /* processors with many registers have large frames */
+#endif
     return need > POSIX_WORKER_STACK_LEN ? need : POSIX_WORKER_STACK_LEN;
 }
 

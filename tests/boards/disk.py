@@ -2,7 +2,8 @@
 
 An NBD server on a Unix socket, for one client (QEMU with cache=writeback). Writes stay in memory until
 the client flushes, or writes with FUA. The Nth write may be the last: then the power is cut, and of
-what was not flushed each sector of 512 bytes survives or not, by a seeded lot, as with a real disk.
+what was not flushed each sector of 4 KiB survives or not, by a seeded lot, as with a real disk (ext4's own
+superblock has a checksum over 1 KiB, and does not bear to be torn).
 
 NOR flash has no cache: each write is there when it is done, but of the last one only so many bytes as the
 lot says.
@@ -14,7 +15,7 @@ import socket
 import struct
 import threading
 
-SECTOR = 512
+SECTOR = 4096
 REQUEST, REPLY = 0x25609513, 0x67446698
 READ, WRITE, CLOSE, FLUSH = 0, 1, 2, 3
 FUA = 1 << 0  # of a command's flags
@@ -121,8 +122,7 @@ class Disk:
                     self._cut()
                     return False
             elif kind == WRITE:
-                for at in range(0, length, SECTOR):
-                    self.cache[(offset + at) // SECTOR] = data[at : at + SECTOR]
+                self._keep(offset, data)
                 self.writes += 1
                 if self.cut_at is not None and self.writes >= self.cut_at:
                     self._cut()
@@ -137,10 +137,20 @@ class Disk:
         self.peer.sendall(struct.pack(">IIQ", REPLY, 0, handle) + answer)
         return True
 
+    def _sector(self, number):
+        kept = self.cache.get(number)
+        return kept if kept is not None else os.pread(self.file, SECTOR, number * SECTOR)
+
+    def _keep(self, offset, data):
+        while data:
+            number, begin = divmod(offset, SECTOR)
+            part = data[: SECTOR - begin]
+            whole = bytearray(self._sector(number))
+            whole[begin : begin + len(part)] = part
+            self.cache[number] = bytes(whole)
+            offset, data = offset + len(part), data[len(part) :]
+
     def _read(self, offset, length):
-        data = bytearray(os.pread(self.file, length, offset))
-        for at in range(0, length, SECTOR):
-            sector = self.cache.get((offset + at) // SECTOR)
-            if sector is not None:
-                data[at : at + SECTOR] = sector
-        return bytes(data)
+        first, last = offset // SECTOR, (offset + length - 1) // SECTOR
+        data = b"".join(self._sector(n) for n in range(first, last + 1))
+        return data[offset - first * SECTOR :][:length]

@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import harness as h  # noqa: E402
 
 LIB = os.path.join(h.TOP, "boards/lib")
+IMAGES = os.path.abspath(os.environ.get("IMAGES", h.BUILD))  # where the boards were built
 BOOT_S = int(os.environ.get("BOOT_S", "90"))  # for machines that share theirs with others
 PARTS = ("init", "postern", "kernel")
 
@@ -45,7 +46,7 @@ class Machine:
     def _make(self, pki, proof, postern, options):
         config = os.path.join(self.dir, "config")
         os.makedirs(config)
-        parts = os.path.join(h.BUILD, self.board, "image")
+        parts = os.path.join(IMAGES, self.board, "image")
         for name in PARTS:
             os.symlink(os.path.join(parts, name), os.path.join(self.dir, name))
         if postern:

@@ -38,6 +38,26 @@ def test_check():
     check("tls_certificate /nowhere/chain.pem: there is no such file\n" in out, out)
 
 
+def test_check_spool():
+    """So is a directory for the spool that the server could not make; the folder above it must be there."""
+    s = Server(Pki(), start=False)
+    where = os.path.join(case_dir(), "spool-of-check")
+    s.configure(spool_directory=where)
+    check("spool_directory" not in postern_check(s)[1], "a directory that is yet to be made")
+    check(not os.path.exists(where), "checking makes nothing")
+    s.configure(spool_directory=where + "/deeper")
+    status, out = postern_check(s)
+    check_equal(status, 0, out)
+    check(f"spool_directory {where}/deeper: cannot be used: absent\n" in out, out)
+    with open(where, "wb"):
+        s.configure(spool_directory=where)
+    check(f"spool_directory {where}: cannot be used: " in postern_check(s)[1], "a file")
+    os.unlink(where)
+    os.mkdir(where)
+    s.configure(spool_directory=where + "/deeper")
+    check("spool_directory" not in postern_check(s)[1], "the folder is there")
+
+
 def test_sha1():
     """ocsp_allow_sha1 is taken; it does not make other proofs better."""
     p = Pki()

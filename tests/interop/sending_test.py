@@ -155,7 +155,7 @@ def test_other_name():
 def test_authorities_change():
     """Their file is read again when it has changed, without a signal."""
     path = os.path.join(harness.case_dir(), "authorities.pem")
-    shutil.copy(Pki(name="pki-other").root, path)
+    shutil.copy(Pki(name="pki-changing").root, path)
     there, here = proved(remote_tls_verify_certificates=path, remote_tls_verify_hosts="*", retry_max="2s")
     send(here)
     here.wait_log("relay-try", "reason=certificate-unverified")

@@ -255,6 +255,7 @@ def test_refusals():
             (("-t",), "Subject: x\n\nx\n", 64, "there are none"),
             (("-t",), "To: a b c\n\nx\n", 65, "a b c: is no address"),
             (("not an address",), "\nx\n", 65, "is no address"),
+            (("alice@test.example\r\nDATA",), "\nx\n", 65, "example\\x0d\\x0aDATA: is no address"),
             (("-f", "a b", "alice@test.example"), "\nx\n", 64, "is no address"),
             (("-f",), "\nx\n", 64, "not understood"),
             (("-bd",), "", 64, "not understood"),

@@ -476,6 +476,7 @@ static void test_clock_unset(void)
     CHECK_EQ(fw.num_requests, 0);
     CHECK_EQ(shown().len, 0);
     CHECK(sim_log_count(site.host, "ocsp=none:") == 1);
+    CHECK(status_has("reason: no-file\nnext-refresh: clock-not-set\n"));
     sim_host_set_wall(site.host, fw_true_s(), true);
     run(2 * FETCH_LOOK_MS);
     CHECK_EQ(fw.num_requests, 1);

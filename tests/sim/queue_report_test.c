@@ -194,12 +194,16 @@ static void test_no_way(void)
     }
     strcat(header, "Subject: round\r\n\r\nReceived: not one\r\n");
     const char *const local = "joe@example.org";
-    struct put p = {
-        .sender = "ann@example.org", .rcpts = &local, .num_rcpts = 1, .content = header};
+    struct put p = {.sender = "ann@example.org",
+                    .rcpts = &local,
+                    .num_rcpts = 1,
+                    .content = header,
+                    .flags = ENVELOPE_RET_FULL};
     CHECK(world_put(w, &p) != 0);
     CHECK(world_run(w, MINUTE_MS, 10000));
     CHECK_EQ(world_mails(w, "joe", NULL), 0);
     CHECK_EQ(world_mails(w, "ann", "Status: 5.4.6\n"), 1);
+    CHECK_EQ(world_mails(w, "ann", "Received: not one\n"), 0);
     p.content = strchr(header, '\n') + 1; /* one less */
     CHECK(world_put(w, &p) != 0);
     CHECK(world_run(w, MINUTE_MS, 10000));

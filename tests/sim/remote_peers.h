@@ -26,6 +26,7 @@ enum rw_how {
     RW_LINES,   /* 64 KiB of continued lines */
     RW_LATE,    /* script.answer, a minute later */
     RW_DEAF,    /* script.answer and 64 KiB more, and reads nothing any more */
+    RW_SLOW,    /* script.answer, and reads 100 bytes a minute from then on */
     RW_CUT      /* half an answer, then the end */
 };
 
@@ -68,9 +69,10 @@ struct rw_peer {
     size_t got_len;
     char out[70000];
     size_t out_len;
-    bool in_content, closes, is_mute, dribbles, has_sender, is_deaf;
+    bool in_content, closes, is_mute, dribbles, has_sender, is_deaf, is_slow;
     uint64_t late_ms; /* when script.answer is due; 0: it is not */
     uint64_t next_ms;
+    uint64_t read_ms; /* one that is slow reads then */
     size_t content_len, chunk_left;
     uint32_t num_rcpts;
     bool in_tls, in_chunk;
@@ -312,6 +314,10 @@ static inline bool rw_scripted(struct rw_peer *p, const char *verb)
         rw_flood(p, "250-and more\r\n");
         p->is_deaf = true;
         break;
+    case RW_SLOW:
+        rw_say(p, s->answer);
+        p->is_slow = true;
+        break;
     case RW_CLOSE:
         p->closes = true;
         break;
@@ -535,6 +541,11 @@ static inline bool rw_serve_peer(struct rw_peer *p)
     size_t len = 0;
     bool uses_tls = p->in_tls && p->out_len == 0;
     size_t cap = p->tls.env != NULL ? tls_room(&p->tls) : sizeof bytes;
+    if (p->is_slow) {
+        bool is_due = sim_world_now_ms(rw.w) >= p->read_ms;
+        cap = is_due ? 100 : 0;
+        p->read_ms = is_due ? sim_world_now_ms(rw.w) + 60000 : p->read_ms;
+    }
     enum err err =
         cap == 0 || p->is_deaf
             ? ERR_AGAIN

@@ -609,6 +609,28 @@ static void test_deaf(void)
     }
 }
 
+/* One that reads next to nothing, but never stops. */
+static void test_slow_reader(void)
+{
+    static char text[300001];
+    struct rw_script script = {.verb = "DATA", .how = RW_SLOW, .answer = "354 go\r\n"};
+    struct rw_message m;
+    struct smtp_order order = {.id = 0};
+    memset(text, 'x', sizeof text - 1);
+    for (size_t i = 0; i < 60; i++) {
+        memcpy(text + i * 5000, "\r\n", 2);
+    }
+    open_one("", &script);
+    rw_put(&m, 1, NULL, text);
+    uint64_t begin_ms = sim_world_now_ms(rw.w);
+    CHECK(rw_start(&m, &order) != NULL);
+    struct smtp_job *job = rw_until_ended();
+    check_ended(job, SMTP_RCPT_DEFERRED, "timeout");
+    CHECK(sim_world_now_ms(rw.w) - begin_ms < 60 * 60 * 1000);
+    deliver_smtp_give(rw.d, job);
+    rw_close();
+}
+
 static void test_concurrency(void)
 {
     struct rw_script script = {.verb = ".", .how = RW_SILENT};
@@ -756,6 +778,7 @@ static const struct test_case cases[] = {
     {"stale_reuse", test_stale_reuse},
     {"late_answers", test_late_answers},
     {"deaf", test_deaf},
+    {"slow_reader", test_slow_reader},
     {"concurrency", test_concurrency},
     {"backoff", test_backoff},
     {"many_destinations", test_many_destinations},

@@ -296,6 +296,36 @@ static void files_keep_mode_and_links(void)
     posix_port_close(&port);
 }
 
+static void files_are_found_through_links(void)
+{
+    if (!open_port(&port)) {
+        return;
+    }
+    const struct port_files *f = &port.files;
+    struct stat st;
+    CHECK_EQ(mkdir(at("links"), 0700), 0);
+    CHECK_EQ(symlink("../far", at("links/one")), 0);
+    CHECK_EQ(symlink(at("links/one"), at("two")), 0);
+    make_file(at("far"), "a");
+    CHECK_EQ(f->can_replace(f->ctx, at("two")), ERR_OK);
+    CHECK_EQ(f->replace(f->ctx, at("two"), SLICE_LITERAL("bb")), ERR_OK);
+    CHECK_EQ(lstat(at("two"), &st), 0);
+    CHECK(S_ISLNK(st.st_mode));
+    CHECK_EQ(lstat(at("far"), &st), 0);
+    CHECK_EQ(st.st_size, 2);
+
+    CHECK_EQ(symlink("gone", at("dangling")), 0);
+    CHECK_EQ(f->replace(f->ctx, at("dangling"), SLICE_LITERAL("c")), ERR_OK);
+    CHECK_EQ(lstat(at("dangling"), &st), 0);
+    CHECK(S_ISREG(st.st_mode));
+
+    CHECK_EQ(symlink("loop", at("loop")), 0);
+    CHECK(f->replace(f->ctx, at("loop"), SLICE_LITERAL("d")) != ERR_OK);
+    CHECK_EQ(lstat(at("loop"), &st), 0);
+    CHECK(S_ISLNK(st.st_mode));
+    posix_port_close(&port);
+}
+
 static void files_that_are_none_are_refused(void)
 {
     uint8_t bytes[8];
@@ -359,6 +389,7 @@ static const struct test_case cases[] = {
     {"mail_replaces_what_is_left_in_tmp", mail_replaces_what_is_left_in_tmp},
     {"mail_survives_what_users_do", mail_survives_what_users_do},
     {"files_keep_mode_and_links", files_keep_mode_and_links},
+    {"files_are_found_through_links", files_are_found_through_links},
     {"files_that_are_none_are_refused", files_that_are_none_are_refused},
     {"files_with_secrets_are_private", files_with_secrets_are_private},
 };

@@ -1,6 +1,7 @@
 /* In which order the port to Linux flushes and renames, and what a flush that fails becomes: fsync,
  * fdatasync and rename are this program's own, noted and then done. */
 #include "posix/posix.h"
+#include "posix/posix_outbox.h"
 #include "test.h"
 
 #include <errno.h>
@@ -62,6 +63,12 @@ int rename(const char *from, const char *to)
 {
     note("rename", to);
     return (int)syscall(SYS_renameat2, -100, from, -100, to, 0u); /* -100: AT_FDCWD */
+}
+
+int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
+{
+    note("link", "posix_durable./");
+    return (int)syscall(SYS_linkat, from_fd, from, to_fd, to, flags);
 }
 
 static size_t count(const char *text)
@@ -195,6 +202,25 @@ static void failed_flushes_are_told(void)
     posix_port_close(&port);
 }
 
+static void a_letter_is_flushed_with_its_name(void)
+{
+    static struct conf conf;
+    static struct letter letter;
+    char path[sizeof root + 8];
+    snprintf(path, sizeof path, "%s/out", root);
+    CHECK_EQ(mkdir(path, 0700), 0);
+    conf.outbox_directory = path;
+    conf.submit_socket_group = "";
+    letter.conf = &conf;
+    letter.content = SLICE_LITERAL("x\r\n");
+    num_notes = 0;
+    CHECK_EQ(posix_outbox_put(&letter), 0);
+    CHECK_EQ(num_notes, 3);
+    CHECK(strncmp(notes[0], "sync out/.", 10) == 0);
+    CHECK(strncmp(notes[1], "link ", 5) == 0);
+    CHECK(strncmp(notes[2], "sync out/.", 10) == 0);
+}
+
 static void files_are_flushed_in_order(void)
 {
     if (!start()) {
@@ -245,6 +271,7 @@ static const struct test_case cases[] = {
     {"commits_share_directory_flushes", commits_share_directory_flushes},
     {"failed_flushes_are_told", failed_flushes_are_told},
     {"files_are_flushed_in_order", files_are_flushed_in_order},
+    {"a_letter_is_flushed_with_its_name", a_letter_is_flushed_with_its_name},
     {"waiting_syncs_of_a_segment_are_one", waiting_syncs_of_a_segment_are_one},
 };
 
