@@ -75,9 +75,9 @@
 #endif
 
 /* Bytes of one file of certificates, options, users or aliases; a proof of 64 KiB and its text form
- * fit as well. */
+ * fit as well, and all authorities that a system believes in. What no file fills costs nothing. */
 #ifndef BUDGET_FILE_LEN
-#define BUDGET_FILE_LEN (96u * 1024)
+#define BUDGET_FILE_LEN (512u * 1024)
 #endif
 
 #ifndef BUDGET_LISTENERS
@@ -118,6 +118,10 @@
 /* Read here, used at once, and forgotten. */
 #define BUDGET_SCRATCH_LEN BUDGET_FILE_LEN
 
+/* Of that, what mail and replies on their way use at once. */
+#define BUDGET_PIECE_LEN (96u * 1024)
+
+_Static_assert(BUDGET_SCRATCH_LEN >= BUDGET_PIECE_LEN, "a piece fits, and a proof in text form");
 _Static_assert(BUDGET_DESTINATIONS > BUDGET_REMOTE_CONNECTIONS, "one without connections is there");
 _Static_assert(BUDGET_ROUNDS > BUDGET_DELIVERIES + BUDGET_REMOTE_CONNECTIONS,
                "mail to other machines never takes all rounds");

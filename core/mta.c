@@ -233,7 +233,7 @@ bool mta_step(struct mta *m)
     login_run(m);
     fetch_step(m);
     m->more_to_do = outbox_step(m) || m->more_to_do;
-    struct buf scratch = buf_make(m->scratch, BUDGET_SCRATCH_LEN);
+    struct buf scratch = buf_make(m->scratch, BUDGET_PIECE_LEN);
     if (queue_step(&m->queue, m->now_ms, scratch)) {
         m->more_to_do = true;
     }

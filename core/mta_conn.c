@@ -426,7 +426,7 @@ static bool drain(struct mta *m, struct conn *c)
     for (int i = 0; i < FILLS_PER_TURN; i++) {
         size_t len = 0;
         enum err err =
-            m->port->net.read(m->port->net.ctx, &len, c->handle, m->scratch, BUDGET_SCRATCH_LEN);
+            m->port->net.read(m->port->net.ctx, &len, c->handle, m->scratch, BUDGET_PIECE_LEN);
         if (err != ERR_OK) {
             return err != ERR_AGAIN;
         }

@@ -79,6 +79,6 @@ bool remote_step(struct mta *m, bool may_shake)
     struct tls_time now = mta_tls_time(m);
     bring_up_tls(m);
     look_at_trust(m);
-    return deliver_smtp_step(m->remote, &now, buf_make(m->scratch, BUDGET_SCRATCH_LEN), may_shake,
+    return deliver_smtp_step(m->remote, &now, buf_make(m->scratch, BUDGET_PIECE_LEN), may_shake,
                              &m->remote_shook);
 }

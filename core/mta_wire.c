@@ -70,7 +70,7 @@ enum err wire_feed_tls(struct mta *m, struct conn *c)
         return ERR_AGAIN;
     }
     enum err err = m->port->net.read(m->port->net.ctx, &len, c->handle, m->scratch,
-                                     room < BUDGET_SCRATCH_LEN ? room : BUDGET_SCRATCH_LEN);
+                                     room < BUDGET_PIECE_LEN ? room : BUDGET_PIECE_LEN);
     if (err == ERR_OK) {
         struct slice in = slice_make(m->scratch, len);
         tls_feed(c->tls, &in);

@@ -3,7 +3,7 @@
 
 #define WORK_PER_STEP_LEN \
     (256u * 1024)         /* content bytes copied in one step, all deliveries together */
-#define DUE_PER_STEP  256 /* messages whose time has come */
+#define DUE_PER_STEP  256 /* messages whose time has come, and those that a flush looks at */
 #define WAKE_EVERY_MS 1000
 
 /* --- Open --- */
@@ -114,15 +114,31 @@ static void take_due(struct queue *q)
 {
     for (int i = 0; i < DUE_PER_STEP && q->heap_num != 0; i++) {
         uint32_t entry = queue_entry_soonest(q);
-        if (queue_entry_at(q, entry)->due_ms > q->now_ms && q->num_flush == 0) {
+        if (queue_entry_at(q, entry)->due_ms > q->now_ms) {
             return;
         }
-        q->num_flush -= q->num_flush != 0;
         queue_entry_move(q, entry, QUEUE_READY);
         q->counts.num_ops++;
     }
-    if (q->heap_num == 0) {
-        q->num_flush = 0; /* some were held or removed meanwhile */
+}
+
+/* Goes once over all that there are. Which of them wait is seen then: one that was tried meanwhile
+ * and waits again is behind, or is tried once more. */
+static void take_flushed(struct queue *q)
+{
+    for (int i = 0; i < DUE_PER_STEP && q->flush_next != 0; i++) {
+        uint32_t entry = q->flush_next;
+        if (entry > q->num_fresh_used) {
+            q->flush_next = 0;
+            return;
+        }
+        struct queue_entry *e = queue_entry_at(q, entry);
+        e->flags &= (uint16_t)~QUEUE_IS_WOKEN; /* for all its recipients, that is */
+        if (e->place == QUEUE_WAITING || e->place == QUEUE_BLOCKED) {
+            queue_entry_move(q, entry, QUEUE_READY);
+        }
+        q->flush_next++;
+        q->counts.num_ops++;
     }
 }
 
@@ -217,6 +233,7 @@ bool queue_step(struct queue *q, uint64_t now_ms, struct buf scratch)
         running_time_step(q->env.running, now_ms);
     }
     take_due(q);
+    take_flushed(q);
     wake_orphans(q);
     while (worked && done_len < WORK_PER_STEP_LEN) {
         size_t len = start_rounds(q, scratch);
@@ -232,7 +249,7 @@ bool queue_step(struct queue *q, uint64_t now_ms, struct buf scratch)
     if (ops > q->counts.step_ops_max) {
         q->counts.step_ops_max = ops;
     }
-    bool has_more = worked || q->num_flush != 0 || q->has_committed;
+    bool has_more = worked || q->flush_next != 0 || q->has_committed;
     q->has_committed = false;
     return has_more;
 }

@@ -119,8 +119,8 @@ struct queue {
     uint64_t wake_ms;      /* of blocked messages although no job is under way */
     struct timer timer;    /* when queue_step has something to do at last */
     uint64_t now_ms;
-    uint32_t turn;      /* whose turn is first, and fresh or ready */
-    uint32_t num_flush; /* that wait and are to be ready */
+    uint32_t turn;       /* whose turn is first, and fresh or ready */
+    uint32_t flush_next; /* the entry that a flush comes to next; 0: none is under way */
     uint32_t num_held;
     bool is_begun; /* the spool is ready */
     bool is_stopping;

@@ -153,8 +153,8 @@ enum err queue_remove(struct queue *q, uint64_t id, bool with_report)
 uint32_t queue_flush(struct queue *q)
 {
     hurry(q);
-    q->num_flush = q->heap_num;
-    return q->num_flush;
+    q->flush_next = 1;
+    return q->heap_num;
 }
 
 /* --- The file --- */

@@ -156,15 +156,15 @@ static uint32_t dest_num(const struct queue *q, uint32_t dest)
     return q->lists[NUM_QUEUE_PLACES + dest].num;
 }
 
-/* The list of that destination, or a free one; QUEUE_DESTS_MAX: none is left. */
+/* The list of that destination, or a free one; QUEUE_DEST_OTHERS: none is left. */
 static uint32_t dest_of(const struct queue *q, uint32_t hash)
 {
-    uint32_t free_dest = QUEUE_DESTS_MAX;
-    for (uint32_t dest = 0; dest < QUEUE_DESTS_MAX; dest++) {
+    uint32_t free_dest = QUEUE_DEST_OTHERS;
+    for (uint32_t dest = 0; dest < QUEUE_DEST_OTHERS; dest++) {
         if (dest_num(q, dest) != 0 && q->dest_hashes[dest] == hash) {
             return dest;
         }
-        if (dest_num(q, dest) == 0 && free_dest == QUEUE_DESTS_MAX) {
+        if (dest_num(q, dest) == 0 && free_dest == QUEUE_DEST_OTHERS) {
             free_dest = dest;
         }
     }
@@ -176,7 +176,8 @@ void queue_entry_block(struct queue *q, uint32_t entry, uint64_t due_ms, uint32_
     struct queue_entry *e = &q->entries[entry];
     uint32_t dest = dest_of(q, dest_hash);
     queue_entry_wait(q, entry, due_ms);
-    if (dest < QUEUE_DESTS_MAX) {
+    /* Woken from the list of many, its other recipients would be asked too. */
+    if (dest != QUEUE_DEST_OTHERS || (e->flags & QUEUE_IS_MIXED) == 0) {
         q->dest_hashes[dest] = dest_hash;
         e->dest = (uint8_t)dest;
         e->place = QUEUE_BLOCKED;
@@ -196,9 +197,8 @@ static void wake_first(struct queue *q, uint32_t dest)
 
 void queue_wake(struct queue *q, uint32_t dest_hash)
 {
-    uint32_t dest = q->num_blocked != 0 ? dest_of(q, dest_hash) : QUEUE_DESTS_MAX;
-    if (dest < QUEUE_DESTS_MAX) {
-        wake_first(q, dest);
+    if (q->num_blocked != 0) {
+        wake_first(q, dest_of(q, dest_hash));
     }
 }
 

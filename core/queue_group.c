@@ -18,7 +18,7 @@
 
 /* What route_address makes stands behind what the round has read. */
 #define ROOM_AT (ENVELOPE_ENTRY_MAX + QUEUE_PIECE_LEN)
-_Static_assert(ROOM_AT + ROUTE_ROOM_LEN <= BUDGET_SCRATCH_LEN, "scratch is that long");
+_Static_assert(ROOM_AT + ROUTE_ROOM_LEN <= BUDGET_PIECE_LEN, "scratch is that long");
 
 #define LOOK_AHEAD 256 /* entries of the envelope that are searched for more of the group */
 

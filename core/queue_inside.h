@@ -28,9 +28,11 @@ enum queue_place {
     NUM_QUEUE_PLACES
 };
 
-/* Lists: one for each place, then one for each destination that is full. */
-#define QUEUE_DESTS_MAX 64
-#define NUM_QUEUE_LISTS (NUM_QUEUE_PLACES + QUEUE_DESTS_MAX)
+/* Lists: one for each place, then one for each destination that is full; the last one is for all
+ * for which none is left. */
+#define QUEUE_DESTS_MAX   64
+#define QUEUE_DEST_OTHERS (QUEUE_DESTS_MAX - 1)
+#define NUM_QUEUE_LISTS   (NUM_QUEUE_PLACES + QUEUE_DESTS_MAX)
 
 /* Flags of an entry. */
 #define QUEUE_LOOK_FIRST   1u   /* an earlier try may have put files there */

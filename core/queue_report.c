@@ -22,7 +22,7 @@
 #define ROOM_AT    (PIECE_AT + SPOOL_APPEND_MAX) /* and behind that, what route_address makes */
 #define POSTMASTER "postmaster"
 
-_Static_assert(ROOM_AT + ROUTE_ROOM_LEN <= BUDGET_SCRATCH_LEN, "scratch is that long");
+_Static_assert(ROOM_AT + ROUTE_ROOM_LEN <= BUDGET_PIECE_LEN, "scratch is that long");
 _Static_assert(DSN_HEADERS_MAX <= COPY_LEN, "the header is looked at in scratch");
 
 enum report_step {

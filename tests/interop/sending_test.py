@@ -4,6 +4,7 @@ proof required, and with a login. Other people's servers are in sending_peers_te
 
 import os
 import shutil
+import subprocess
 
 import harness
 from harness import Pki, Server, check, check_equal
@@ -160,6 +161,33 @@ def test_authorities_change():
     here.wait_log("relay-try", "reason=certificate-unverified")
     shutil.copy(Pki().root, path + ".new")
     os.rename(path + ".new", path)
+    there.messages("bob", 1)
+    check("certificate=verified" in only_line(here, "relay", "delivered=1"), here.log())
+
+
+def bundle(number, last):
+    """A file of so many authorities that are none of ours, and the last one."""
+    where = harness.case_dir()
+    key, path = os.path.join(where, "authority.key"), os.path.join(where, "bundle.pem")
+    subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+    with open(path, "wb") as out:
+        for i in range(number):
+            subject = f"/O=Tests/CN=Authority {i}"
+            made = ["openssl", "req", "-x509", "-new", "-key", key, "-subj", subject, "-days", "30"]
+            out.write(f"# Authority {i}\n".encode() + subprocess.run(made, check=True, capture_output=True).stdout)
+        with open(last, "rb") as file:
+            out.write(file.read())
+    check(os.path.getsize(path) > 200 * 1024, "the bundle is as long as a system's")
+    return path
+
+
+def test_many_authorities():
+    """As many as a system believes in, in one file."""
+    path = bundle(199, Pki().root)
+    there, here = proved(remote_tls_verify_certificates=path, remote_tls_verify_hosts="*")
+    status, out = harness.run(harness.POSTERN, "check", "-c", here.conf_path)
+    check(status == 0 and "configuration: ok" in out, out)
+    send(here)
     there.messages("bob", 1)
     check("certificate=verified" in only_line(here, "relay", "delivered=1"), here.log())
 

@@ -52,7 +52,7 @@ static inline void rw_open(const char *conf)
     rw_conf(conf);
     size_t len = 8u << 20;
     rw.memory = calloc(1, len);
-    rw.scratch = malloc(BUDGET_SCRATCH_LEN);
+    rw.scratch = malloc(BUDGET_PIECE_LEN);
     struct arena a = {rw.memory, len, 0};
     CHECK_EQ(
         spool_open(&rw.spool, &spool_conf, &rw.port->store, &rw.port->entropy, &rw.port->log, &a),
@@ -156,7 +156,7 @@ static inline void rw_step(void)
         deliver_smtp_timer(rw.d, t);
     }
     struct tls_time now = rw_now();
-    (void)deliver_smtp_step(rw.d, &now, buf_make(rw.scratch, BUDGET_SCRATCH_LEN), !rw.may_not_shake,
+    (void)deliver_smtp_step(rw.d, &now, buf_make(rw.scratch, BUDGET_PIECE_LEN), !rw.may_not_shake,
                             &shook);
     CHECK(!shook || !rw.may_not_shake);
     rw.num_steps_with_shakes += shook;
