@@ -124,7 +124,7 @@ $(O)/%.o: %.c $(O)/flags
 	$(Q)$(TOLERATE)$(CC) $(COMMON) $(WARN) $(INC) $(DEPS) $(CFLAGS) -c -o $@ $<
 
 # The .d files name the library's sources, which are not there while they are fetched again.
-$(MBED)/%: $(MBED_STAMP) ;
+$(MBED)/%: | $(MBED_STAMP) ;
 
 # The library's own warnings are not ours. What makes handshakes slow is compiled for speed.
 $(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags
