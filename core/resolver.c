@@ -202,6 +202,10 @@ void lookup_begin(struct lookup *l, struct slice name, struct slice hosts,
         return;
     }
     l->num_addrs = resolv_conf_find_host(hosts, name, l->addrs, LOOKUP_ADDRS_MAX);
+    if (l->num_addrs == 0) { /* nobody is asked who this machine is (RFC 6761 6.3) */
+        l->num_addrs = resolv_conf_find_host(SLICE_LITERAL("127.0.0.1 localhost\n::1 localhost\n"),
+                                             name, l->addrs, LOOKUP_ADDRS_MAX);
+    }
     if (l->num_addrs != 0) {
         finish(l, DNS_OK);
         return;

@@ -126,6 +126,10 @@ static void test_without_asking(void)
     CHECK_EQ(next(), LOOKUP_DONE);
     CHECK_EQ(l.result, DNS_NO_NAME);
     CHECK_EQ(l.num_addrs, 0);
+    begin("localhost");
+    CHECK_EQ(next(), LOOKUP_DONE);
+    CHECK_EQ(l.result, DNS_OK);
+    CHECK_EQ(l.num_addrs, 2);
 }
 
 static void test_both_families(void)
