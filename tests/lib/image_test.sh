@@ -1,0 +1,64 @@
+#!/bin/sh
+# An image that would not fit into its board's flash or disk is refused, by what and by how much is
+# said, and nothing is left that could be written to a device (boards/lib/image).
+set -u
+. tests/lib/cases
+WORK=${WORK:-${BUILD:-build}/work/image_test}
+rm -rf "$WORK"
+mkdir -p "$WORK"
+WORK=$(cd "$WORK" && pwd)
+tests/lib/need image || exit 1
+mkdir -p "$WORK/tests"
+cp -r boards "$WORK/boards"
+cp -r tests/lib "$WORK/tests/lib"
+
+# fresh BOARD: its parts, each of some bytes that cannot be packed.
+fresh() {
+    dir=$WORK/$1
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    head -c 300000 /dev/urandom >"$dir/postern"
+    head -c 20000 /dev/urandom >"$dir/init"
+    head -c 100000 /dev/urandom >"$dir/kernel"
+}
+image() { "$WORK/boards/lib/image" "$1" "$WORK/$1" >"$WORK/out" 2>&1; }
+refused() { # board, file, words
+    ! image "$1" && grep -q -- "$3" "$WORK/out" && [ ! -e "$WORK/$1/$2" ] || { cat "$WORK/out" && return 1; }
+    [ -z "$(find "$WORK/$1" -name 'image.*')" ]
+}
+fits() { # board, file
+    fresh "$1"
+    image "$1" && [ -s "$WORK/$1/$2" ] && grep -q '^[a-z]* *root *[0-9]* of *1048576 bytes$' "$WORK/out" || {
+        cat "$WORK/out"
+        return 1
+    }
+}
+# The root is 300 KiB and more too long: it says so, whatever squashfs adds.
+large_program() {
+    head -c 1400000 /dev/urandom >"$WORK/mips24kc/postern"
+    refused mips24kc nor "mips24kc: root takes 14[0-9]* bytes, 3[0-9]* more than the 1048576 of its part of nor"
+}
+large_kernel() { # 64 bytes are the loader's header
+    fresh armv7
+    head -c 3145728 /dev/urandom >"$WORK/armv7/kernel"
+    refused armv7 nor "armv7: kernel takes 3145792 bytes, 64 more than the 3145728 of its part of nor"
+}
+large_parts() { # one block more than there is
+    fresh mips24kc
+    sed -i 's/rest:2048/rest:2112/' "$WORK/boards/mips24kc/machine"
+    refused mips24kc nor "the parts of nor take 4259840 bytes, 65536 more than the 4194304 that it has"
+}
+large_disk_part() {
+    fresh vm-amd64
+    head -c 1400000 /dev/urandom >"$WORK/vm-amd64/postern"
+    refused vm-amd64 disk "vm-amd64: root takes 14[0-9]* bytes, 3[0-9]* more than the 1048576 of its part of disk"
+}
+
+check "NOR flash and a disk: fits" fits mips24kc nor
+check "the program is too large" large_program
+check "NOR flash alone: fits" fits armv7 nor
+check "the kernel is 64 bytes too large" large_kernel
+check "a disk: fits" fits vm-amd64 disk
+check "the program is too large for its part of a disk" large_disk_part
+check "the parts are more than the flash" large_parts
+finish
