@@ -249,7 +249,7 @@ coverage: ## lines and branches that the unit and simulation tests reach, per fi
 	@$(MAKE) --no-print-directory COV=1 unit sim >$(BUILD)/coverage.log || tail $(BUILD)/coverage.log
 	@tests/lib/coverage $(BUILD)/$(BOARD)-cov
 
-.PHONY: demo bench
+.PHONY: demo bench soak
 demo: ## a throwaway certificate and proof, a server, a message: see it work
 	@tests/lib/need build demo
 	@$(MAKE) --no-print-directory BOARD=host all
@@ -260,6 +260,13 @@ bench: ## memory, syncs and CPU time per message, per handshake and per proof
 	@$(MAKE) --no-print-directory BOARD=host all
 	@$(MAKE) --no-print-directory BOARD=vm-amd64 all
 	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern tests/bench/run
+
+MINUTES ?= 10
+soak: ## hostile peers with large figures, then MINUTES of mixed load; curves in build/soak
+	@tests/lib/need build demo
+	@$(MAKE) --no-print-directory BOARD=host all
+	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern python3 -B tests/soak/abuse_test.py --full
+	@BUILD=$(BUILD) POSTERN=$(BUILD)/host/postern python3 -B tests/soak/mixed.py $(MINUTES)
 
 .PHONY: deps
 deps: ## install what building for BOARD needs, as root or with sudo

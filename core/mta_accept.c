@@ -226,7 +226,7 @@ static void refuse(struct mta *m, uint32_t handle, const struct net_addr *peer, 
     report_addr(&line, "peer", peer);
     log_word(&line, "result", "refused");
     log_word(&line, "reason", is_clients_fault ? "smtp_accept_max_per_host" : "smtp_accept_max");
-    report_line(m, LOG_WARNING, &line);
+    report_stranger(m, peer, LOG_WARNING, &line);
 }
 
 static void admit_local(struct mta *m, const struct listener *l, uint32_t handle)

@@ -38,7 +38,11 @@ static void report(struct mta *m, const struct conn *c, const char *result, cons
     if (name.len != 0) {
         log_peer_text(&line, "user", name);
     }
-    report_line(m, reason == NULL ? LOG_INFO : LOG_WARNING, &line);
+    if (reason == NULL) {
+        report_line(m, LOG_INFO, &line);
+    } else {
+        report_stranger(m, &c->peer, LOG_WARNING, &line);
+    }
 }
 
 void login_offer(struct mta *m, struct conn *c)

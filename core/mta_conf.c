@@ -145,6 +145,7 @@ void site_use(struct mta *m, struct site *site)
         .text_line_max = SMTP_TEXT_LINE_MAX,
         .synprot_errors_max = (uint16_t)conf->smtp_max_synprot_errors,
         .unknown_commands_max = (uint16_t)conf->smtp_max_unknown_commands,
+        .refused_rcpts_max = (uint16_t)conf->smtp_max_refused_recipients,
         .nonmail_commands_max = (uint16_t)conf->smtp_accept_max_nonmail,
     };
     m->smtp_env.starttls_offered = false;

@@ -310,6 +310,7 @@ static bool lingers(const struct conn *c)
     case SMTPD_REASON_SYNPROT_ERRORS:
     case SMTPD_REASON_UNKNOWN_COMMANDS:
     case SMTPD_REASON_NONMAIL_COMMANDS:
+    case SMTPD_REASON_REFUSED_RCPTS:
     case SMTPD_REASON_AUTH_FAILURES:
         return !c->peer_ended;
     case SMTPD_REASON_NONE:

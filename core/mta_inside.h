@@ -61,7 +61,25 @@ enum timer_kind {
 #define ACCEPT_PAUSE_MS 1000 /* after running out of descriptors */
 
 /* What is counted in rates. */
-enum rate_kind { RATE_LOCAL_MESSAGES, RATE_FAILED_LOGINS, RATE_HOST, RATE_USER };
+enum rate_kind {
+    RATE_LOCAL_MESSAGES,
+    RATE_FAILED_LOGINS,
+    RATE_HOST,
+    RATE_USER,
+    RATE_LOG_HOST,
+    RATE_LOG_ALL
+};
+
+#define LOG_PEERS 32 /* whose lines are counted; the rest counts among all */
+
+/* Lines about peers that were left out; see report_stranger. */
+struct log_limit {
+    struct rates rates;
+    struct rate items[LOG_PEERS];
+    uint64_t told_ms;
+    uint32_t num_left_out; /* since then */
+    bool has_told;
+};
 
 /* Who has logged in. */
 struct mta_user {
@@ -258,6 +276,7 @@ struct mta {
     struct conn_list run;        /* each gets a turn */
     struct login *working_first; /* each gets a turn, one a step */
     struct rates rates;
+    struct log_limit log_limit;
     struct dovecot dovecot;
     struct conn *shaking_first; /* each gets a turn, one a step */
     struct conn *shaking_last;
@@ -505,6 +524,9 @@ enum err control_flush(struct mta *m, struct control_conn *c);
 
 /* mta_report.c */
 void report_line(struct mta *m, enum log_level level, struct log_line *line);
+/* The same, about a peer that costs itself nothing by it: bounded by log_host_rate. */
+void report_stranger(struct mta *m, const struct net_addr *peer, enum log_level level,
+                     struct log_line *line);
 /* A line for each line of text, under that event's name. */
 void report_text(struct mta *m, enum log_level level, const char *event, struct slice text);
 void report_addr(struct log_line *line, const char *key, const struct net_addr *addr);

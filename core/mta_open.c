@@ -111,6 +111,7 @@ static enum err open_memory(struct mta *m, struct arena *a)
 #include "budget.def"
 #undef POOL
     m->scratch = arena_take(a, BUDGET_SCRATCH_LEN);
+    m->log_limit.rates = (struct rates){.items = m->log_limit.items, .num_items = LOG_PEERS};
     m->rates.num_items = BUDGET_RATES;
     m->rates.items = arena_take(a, BUDGET_RATES * sizeof *m->rates.items);
     fits = fits && m->rates.items != NULL;

@@ -18,7 +18,7 @@ static void report(struct mta *m, const struct conn *c, const char *reason)
     report_addr(&line, "peer", &c->peer);
     log_word(&line, "result", "refused");
     log_word(&line, "reason", reason);
-    report_line(m, LOG_WARNING, &line);
+    report_stranger(m, &c->peer, LOG_WARNING, &line);
 }
 
 /* Reads what the header still lacks. ERR_OK: more of it is there. */

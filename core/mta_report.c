@@ -6,6 +6,49 @@ void report_line(struct mta *m, enum log_level level, struct log_line *line)
     m->port->log.line(m->port->log.ctx, level, log_end(line));
 }
 
+#define LIMIT_TOLD_MS (10u * 60 * 1000)
+
+/* Counts the line, if it may still be written. */
+static bool count_line(struct mta *m, const struct net_addr *peer)
+{
+    struct rates *r = &m->log_limit.rates;
+    uint32_t per_hour = m->site->conf.log_host_rate;
+    const uint64_t keys[] = {rate_key_of_peer(m, RATE_LOG_HOST, peer),
+                             rate_key(&m->rates, RATE_LOG_ALL, slice_make(NULL, 0))};
+    if (per_hour == 0) {
+        return true;
+    }
+    if (rate_level(r, keys[0], per_hour, m->now_ms) >= per_hour ||
+        rate_level(r, keys[1], 10 * per_hour, m->now_ms) >= 10 * per_hour) {
+        return false;
+    }
+    rate_count(r, keys[0], per_hour, m->now_ms);
+    rate_count(r, keys[1], 10 * per_hour, m->now_ms);
+    return true;
+}
+
+void report_stranger(struct mta *m, const struct net_addr *peer, enum log_level level,
+                     struct log_line *line)
+{
+    struct log_limit *l = &m->log_limit;
+    if (level > m->site->conf.log_level || count_line(m, peer)) {
+        report_line(m, level, line);
+        return;
+    }
+    l->num_left_out++;
+    if (l->has_told && m->now_ms - l->told_ms < LIMIT_TOLD_MS) {
+        return;
+    }
+    struct log_line told;
+    log_begin(&told, "log-limit");
+    report_addr(&told, "peer", peer);
+    log_u64(&told, "left_out", l->num_left_out);
+    report_line(m, LOG_WARNING, &told);
+    l->has_told = true;
+    l->told_ms = m->now_ms;
+    l->num_left_out = 0;
+}
+
 void report_addr(struct log_line *line, const char *key, const struct net_addr *addr)
 {
     uint8_t bytes[48];
@@ -87,7 +130,11 @@ void report_connection(struct mta *m, const struct conn *c)
     log_u64(&line, "messages", c->num_messages);
     log_u64(&line, "ms", m->now_ms - c->opened_ms);
     log_word(&line, "end", smtpd_reason_name(c->end_reason));
-    report_line(m, LOG_INFO, &line);
+    if (c->num_messages != 0 || c->user != NULL || c->local != NULL) {
+        report_line(m, LOG_INFO, &line);
+    } else {
+        report_stranger(m, &c->peer, LOG_INFO, &line);
+    }
 }
 
 static void put_user(struct log_line *line, const struct conn *c)
@@ -140,7 +187,7 @@ void report_refusal(struct mta *m, const struct conn *c, enum err err)
     log_word(&line, "result", "failed");
     log_word(&line, "reason", err_name(err));
     put_sender(&line, c->txn);
-    report_line(m, LOG_WARNING, &line);
+    report_stranger(m, &c->peer, LOG_WARNING, &line);
 }
 
 void report_rcpt(struct mta *m, const struct conn *c, enum log_level level, const char *reason,
@@ -153,7 +200,7 @@ void report_rcpt(struct mta *m, const struct conn *c, enum log_level level, cons
     log_word(&line, "reason", reason);
     log_peer_text(&line, "to", address);
     put_sender(&line, c->txn);
-    report_line(m, level, &line);
+    report_stranger(m, &c->peer, level, &line);
 }
 
 void report_text(struct mta *m, enum log_level level, const char *event, struct slice text)

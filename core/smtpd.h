@@ -39,6 +39,7 @@ struct smtpd_limits {
     uint32_t text_line_max;      /* bytes of a line of a message, with CRLF; SMTP_TEXT_LINE_MAX */
     uint16_t synprot_errors_max; /* wrong syntax or order; the next one is answered 421 */
     uint16_t unknown_commands_max;
+    uint16_t refused_rcpts_max;    /* between two messages; then see smtpd_commands.c */
     uint16_t nonmail_commands_max; /* HELO, NOOP, RSET, VRFY... between two messages */
 };
 
@@ -111,6 +112,7 @@ enum smtpd_verdict {
     REASON(SYNPROT_ERRORS, "too-many-errors")             \
     REASON(UNKNOWN_COMMANDS, "too-many-unknown-commands") \
     REASON(NONMAIL_COMMANDS, "too-many-nonmail-commands") \
+    REASON(REFUSED_RCPTS, "too-many-refused-recipients")  \
     REASON(AUTH_FAILURES, "too-many-auth-failures")       \
     REASON(MAILS, "too-many-mails")
 
@@ -155,6 +157,7 @@ struct smtpd {
     uint16_t num_synprot_errors;
     uint16_t num_unknown_commands;
     uint16_t num_nonmail_commands;
+    uint16_t num_refused_rcpts;
     uint8_t state;      /* enum smtpd_state: what the session has come to */
     uint8_t next;       /* enum smtpd_state that the command at hand leads to */
     uint8_t phase;      /* enum smtpd_phase: what is read or waited for now */

@@ -3,6 +3,8 @@
 
 #include "text.h"
 
+#define PUT_OFF_MAX 10000 /* recipients that are refused and put off in one go; nobody has more */
+
 static void put_ehlo_line(struct buf *out, const char *keyword, const char *value)
 {
     buf_put_string(out, "250-");
@@ -69,6 +71,24 @@ static enum smtpd_event refuse_mail(struct turn *t, enum smtp_reply reply)
     return smtpd_say(t, reply);
 }
 
+/* Whoever tries names learns nothing more: the next ones are told to come later whoever they are,
+ * so that a client with a stale list sends to the others first and to the rest another time; and
+ * that is another connection. */
+static bool is_trying_names(const struct smtpd *s)
+{
+    uint16_t max = s->env->limits.refused_rcpts_max;
+    return max != 0 && s->num_refused_rcpts >= max;
+}
+
+static enum smtpd_event put_rcpt_off(struct turn *t)
+{
+    uint16_t max = t->s->env->limits.refused_rcpts_max != 0 ? PUT_OFF_MAX : 0;
+    if (smtpd_is_over(&t->s->num_refused_rcpts, max)) {
+        return smtpd_hang_up(t, SMTP_REPLY_REFUSED_LIMIT, SMTPD_REASON_REFUSED_RCPTS);
+    }
+    return smtpd_say(t, SMTP_REPLY_RCPTS_LIMIT);
+}
+
 static enum smtpd_event do_mail(struct turn *t, struct slice args)
 {
     struct smtpd *s = t->s;
@@ -80,6 +100,9 @@ static enum smtpd_event do_mail(struct turn *t, struct slice args)
     }
     if (limits->mails_max != 0 && s->num_mails >= limits->mails_max) {
         return smtpd_hang_up(t, SMTP_REPLY_MAILS_LIMIT, SMTPD_REASON_MAILS);
+    }
+    if (is_trying_names(s)) {
+        return smtpd_hang_up(t, SMTP_REPLY_REFUSED_LIMIT, SMTPD_REASON_REFUSED_RCPTS);
     }
     if (limits->message_size_limit != 0 && mail.size > limits->message_size_limit) {
         return refuse_mail(t, SMTP_REPLY_TOO_BIG);
@@ -106,8 +129,9 @@ static enum smtpd_event do_rcpt(struct turn *t, struct slice args)
     if (reply != SMTP_REPLY_NONE) {
         return smtpd_say(t, reply);
     }
-    if (s->env->limits.recipients_max != 0 && s->num_rcpts >= s->env->limits.recipients_max) {
-        return smtpd_say(t, SMTP_REPLY_RCPTS_LIMIT);
+    if (is_trying_names(s) ||
+        (s->env->limits.recipients_max != 0 && s->num_rcpts >= s->env->limits.recipients_max)) {
+        return put_rcpt_off(t);
     }
     t->ask->address = rcpt.address;
     t->ask->notify = rcpt.notify;

@@ -27,6 +27,7 @@ static const struct smtpd_env plain_env = {
                .text_line_max = SMTP_TEXT_LINE_MAX,
                .synprot_errors_max = 5,
                .unknown_commands_max = 5,
+               .refused_rcpts_max = 4,
                .nonmail_commands_max = 20},
     .starttls_offered = true,
 };

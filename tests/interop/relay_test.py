@@ -76,6 +76,7 @@ def relay(pki=None, **options):
         route_list=f"* smtp:127.0.0.1:{free_port()}",
         smtp_max_synprot_errors="0",
         smtp_accept_max_nonmail="0",
+        smtp_max_refused_recipients="0",
         **options,
     )
 

@@ -399,6 +399,37 @@ static void what_is_refused_does_not_count(void)
     CHECK_SAYS(&one, TO, "452 4.5.3 Too many recipients\r\n");
 }
 
+/* Who tries names is told the same about all that come behind the limit, and is let go in the end.
+ */
+static void refused_recipients_have_a_limit(void)
+{
+    static const char last[] = "421 4.7.0 mx.example.org too many refused recipients\r\n";
+    caller_open(&one);
+    one.env.limits.refused_rcpts_max = 4;
+    one.env.limits.recipients_max = 100;
+    say(&one, HELLO FROM TO);
+    say_times(&one, "RCPT TO:<nobody@example.org>\r\n", 3);
+    CHECK_SAYS(&one, TO, "250 2.1.5 Recipient OK\r\n");
+    CHECK_SAYS(&one, "RCPT TO:<nobody@example.org>\r\n", "550 5.1.1 No such user here\r\n");
+    CHECK_SAYS(&one, TO, "452 4.5.3 Too many recipients\r\n");
+    CHECK_SAYS(&one, "RCPT TO:<nobody@example.org>\r\n", "452 4.5.3 Too many recipients\r\n");
+    /* A message for those that were taken goes through, and sets the count back. */
+    CHECK_SAYS(&one, "DATA\r\n.\r\n", "354 End with CRLF.CRLF\r\n250 2.0.0 Queued as id1\r\n");
+    say(&one, FROM);
+    say_times(&one, "RCPT TO:<nobody@example.org>\r\n", 4);
+    say(&one, "RSET\r\n");
+    CHECK_SAYS(&one, FROM, last);
+    CHECK_EQ(one.reason, SMTPD_REASON_REFUSED_RCPTS);
+    caller_open(&one);
+    one.env.limits.refused_rcpts_max = 4;
+    say(&one, HELLO FROM);
+    say_times(&one, "RCPT TO:<nobody@example.org>\r\n", 10000);
+    CHECK_EQ(one.reason, SMTPD_REASON_NONE);
+    CHECK_SAYS(&one, "RCPT TO:<nobody@example.org>\r\n", last);
+    CHECK_EQ(one.reason, SMTPD_REASON_REFUSED_RCPTS);
+    CHECK_EQ(one.num_open, 0);
+}
+
 static void sizes_have_limits(void)
 {
     char text[1200];
@@ -662,6 +693,7 @@ static const struct test_case cases[] = {
     CASE(what_a_refused_mail_pulls_down_is_not_counted),
     CASE(a_session_has_its_share_of_mails),
     CASE(what_is_refused_does_not_count),
+    CASE(refused_recipients_have_a_limit),
     CASE(sizes_have_limits),
     CASE(long_lines_are_refused_in_short_messages_too),
     CASE(a_long_line_hides_no_bare_lf),

@@ -1,0 +1,107 @@
+/* What one peer may cost others: lines of the log, places, time. Floods against the real port are
+ * in tests/soak. */
+#include "mta_site.h"
+
+static struct test_site site;
+
+static void open_site(const char *more)
+{
+    char text[2048];
+    site_open(&site, 41, NULL);
+    snprintf(text, sizeof text, "%s%s", site_conf, more);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    site_start(&site);
+    site_settle(&site, 1000);
+    sim_log_clear(site.host);
+}
+
+static struct net_addr address(uint32_t number)
+{
+    struct net_addr from = {.family = NET_IPV4, .bytes = {10, 0, 0, 0}, .port = 4000};
+    from.bytes[2] = (uint8_t)(number >> 8);
+    from.bytes[3] = (uint8_t)number;
+    return from;
+}
+
+/* Says all of that, which ends in QUIT, and goes when it is answered: no time passes. */
+static void visit(uint32_t number, const char *text)
+{
+    struct net_addr at = site_address(), from = address(number);
+    struct sim_client *peer = sim_connect(site.world, &at, &from);
+    uint8_t reply[512];
+    size_t len;
+    CHECK(peer != NULL);
+    sim_client_write(peer, slice_of_string(text));
+    enum err err = ERR_AGAIN;
+    for (int i = 0; i < 10 && err != ERR_EOF; i++) {
+        mta_step(site.mta);
+        while ((err = sim_client_read(peer, &len, reply, sizeof reply)) == ERR_OK) {
+        }
+    }
+    CHECK_EQ(err, ERR_EOF);
+    sim_client_close(peer);
+}
+
+static uint32_t num_lines_about(uint32_t number, const char *event)
+{
+    char text[64];
+    struct net_addr from = address(number);
+    snprintf(text, sizeof text, "%s peer=10.0.%u.%u ", event, from.bytes[2], from.bytes[3]);
+    return (uint32_t)sim_log_count(site.host, text);
+}
+
+/* A syslog on flash dies of a line for each connection of somebody who has nothing to send. */
+static void test_lines_about_one_peer_are_bounded(void)
+{
+    open_site("log_host_rate = 20\n");
+    for (int i = 0; i < 500; i++) {
+        visit(1, "EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<x@elsewhere.example>\r\nQUIT\r\n");
+    }
+    uint32_t num = num_lines_about(1, "connection") + num_lines_about(1, "recipient");
+    CHECK(num >= 20 && num <= 22);
+    CHECK_EQ(num_lines_about(1, "log-limit"), 1);
+    visit(2, "QUIT\r\n"); /* others have their lines */
+    CHECK_EQ(num_lines_about(2, "connection"), 1);
+    /* Whoever hands in mail does not spend them: these lines are always there. */
+    struct site_client client;
+    client_connect(&site, &client, 1, 3, 100);
+    CHECK(site_run(&site, &client, 1, 5000));
+    CHECK_EQ(sim_log_count(site.host, "result=accepted"), 3);
+    site_close(&site);
+}
+
+/* Many addresses share ten times as many; what was left out is told. */
+static void test_lines_about_all_peers_are_bounded(void)
+{
+    open_site("log_host_rate = 20\n");
+    for (uint32_t i = 0; i < 1000; i++) {
+        visit(i, "QUIT\r\n");
+    }
+    size_t num = sim_log_count(site.host, "connection peer=10.");
+    CHECK(num >= 200 && num <= 202);
+    CHECK_EQ(sim_log_count(site.host, "log-limit peer=10."), 1);
+    for (int minute = 0; minute < 20; minute++) {
+        sim_world_advance(site.world, 60000);
+        visit(5000, "QUIT\r\n");
+    }
+    CHECK(num_lines_about(5000, "connection") > 10);
+    site_close(&site);
+}
+
+static void test_no_limit(void)
+{
+    open_site("log_host_rate = 0\n");
+    for (int i = 0; i < 300; i++) {
+        visit(1, "QUIT\r\n");
+    }
+    CHECK_EQ(num_lines_about(1, "connection"), 300);
+    site_close(&site);
+}
+
+static const struct test_case cases[] = {
+    {"lines-about-one-peer", test_lines_about_one_peer_are_bounded},
+    {"lines-about-all-peers", test_lines_about_all_peers_are_bounded},
+    {"no-limit", test_no_limit},
+};
+
+TEST_MAIN(cases)
