@@ -34,11 +34,13 @@ AR = $(CROSS_COMPILE)ar
 endif
 STRIP ?= $(CROSS_COMPILE)strip
 
-# Variants have objects of their own: SAN=1 for ASan and UBSan, COV=1 for coverage, FUZZ=1 for libFuzzer.
-O := $(BUILD)/$(BOARD)$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)$(WITHOUT_SUFFIX)
+# Variants have objects of their own: SAN=1 for ASan and UBSan, COV=1 for coverage, FUZZ=1 for libFuzzer,
+# TEETH=1 for what breaks on purpose (core/teeth.h), which has the library from the plain build.
+O := $(BUILD)/$(BOARD)$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)$(if $(TEETH),-teeth)$(WITHOUT_SUFFIX)
 SAN_FLAGS = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_FLAGS = $(SAN_FLAGS) -fsanitize=fuzzer-no-link
-VARIANT_FLAGS := $(if $(SAN),$(SAN_FLAGS)) $(if $(COV),-O0 --coverage) $(if $(FUZZ),$(FUZZ_FLAGS))
+VARIANT_FLAGS := $(if $(SAN),$(SAN_FLAGS)) $(if $(COV),-O0 --coverage) $(if $(FUZZ),$(FUZZ_FLAGS)) \
+    $(if $(TEETH),-DPOSTERN_TEETH)
 
 # What gcc makes of the flow of values depends on its release, on -O and on the sanitizers, and gcc 11
 # counts designated initializers wrongly: that stays a warning.
@@ -86,6 +88,7 @@ SIMTEST_OBJ := $(SIMTEST_SRC:%.c=$(O)/%.o)
 VECTOR_OBJ := $(VECTOR_SRC:%.c=$(O)/%.o)
 FUZZ_OBJ := $(FUZZ_SRC:%.c=$(O)/%.o)
 TEST_OBJ := $(UNIT_OBJ) $(SIMTEST_OBJ) $(VECTOR_OBJ) $(FUZZ_OBJ)
+TEETH_OBJ := $(if $(TEETH),$(O)/tests/teeth/switch.o)
 MBED_OBJ := $(MBED_SRC:%=$(O)/mbedtls/%.o)
 MBED_USER_OBJ := $(patsubst %.c,$(O)/%.o,$(call core_files,$(MBEDTLS_USERS))) $(POSIX_OBJ) \
     $(SIM_OBJ) $(TEST_OBJ)
@@ -94,8 +97,9 @@ MBED_INSIDE_OBJ := $(patsubst %.c,$(O)/%.o,$(call core_files,$(MBEDTLS_INTERNALS
 # Tests link against all of it and take what they name.
 PROGRAM := $(O)/postern
 MAIN_OBJ := $(O)/port/posix/posix_main.o
-LIBS := $(O)/libcore.a $(O)/libposix.a $(O)/libmbed.a
-TEST_LIBS := $(O)/libcore.a $(O)/libsim.a $(O)/libposix.a $(O)/libmbed.a
+MBED_LIB := $(if $(TEETH),$(BUILD)/$(BOARD),$(O))/libmbed.a
+LIBS := $(TEETH_OBJ) $(O)/libcore.a $(O)/libposix.a $(MBED_LIB)
+TEST_LIBS := $(TEETH_OBJ) $(O)/libcore.a $(O)/libsim.a $(O)/libposix.a $(MBED_LIB)
 UNIT_BIN := $(filter-out $(UNIT_NOT:%=$(O)/tests/unit/%_test),$(UNIT_OBJ:.o=))
 SIMTEST_BIN := $(SIMTEST_OBJ:.o=)
 VECTOR_BIN := $(VECTOR_OBJ:.o=)
@@ -141,6 +145,11 @@ $(O)/lib%.a:
 	$(SAY) AR $@
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $(if $(KEEP),$(wildcard $^),$^)
+
+ifdef TEETH
+$(MBED_LIB):
+	@$(MAKE) --no-print-directory TEETH= $@
+endif
 
 $(PROGRAM): $(MAIN_OBJ) $(LIBS)
 	$(SAY) LINK $@
@@ -205,6 +214,16 @@ fuzz: ## fuzz each parser for T seconds, 10 unless given (F=name: one of them)
 	@tests/fuzz/run $(O)-fuzz/tests/fuzz $(BUILD)/fuzz $(or $(T),10) $(F)
 
 fuzz-programs: $(if $(F),$(F:%=$(O)/tests/fuzz/%_fuzz) $(O)/tests/fuzz/seeds,$(FUZZ_BIN))
+
+# T=NAME takes one breakage only.
+.PHONY: test-teeth teeth-programs
+test-teeth: all ## break what core/teeth.def lists, one by one: each must be noticed (T=NAME: one of them)
+	@$(MAKE) --no-print-directory TEETH=1 T= teeth-programs
+	@tests/teeth/run $(O)-teeth $(T)
+
+ifdef TEETH
+teeth-programs: $(patsubst %,$(O)/tests/%_test,$(shell tests/teeth/run --programs))
+endif
 
 .PHONY: test
 test: ## install what is missing, then run every test

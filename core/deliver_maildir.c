@@ -2,6 +2,7 @@
 #include "deliver_maildir.h"
 
 #include "header.h"
+#include "teeth.h"
 
 /* TIME.PID.RCPT.postern, in the form that Maildir readers expect of a unique name; every part
  * stands in the spool. */
@@ -117,7 +118,7 @@ size_t maildir_work(struct maildir_job *job, const struct port_mailbox *mailbox,
         err = copy_piece(job, mailbox, spool, scratch, &done_len);
     }
     if (err == ERR_OK && job->read_offset == job->end_offset) {
-        job->state = MAILDIR_COMMITTING;
+        job->state = BROKEN(MAILDIR_BEFORE_SYNC) ? MAILDIR_DELIVERED : MAILDIR_COMMITTING;
         err = mailbox->commit(mailbox->ctx, job->handle, job->tag);
     }
     if (err != ERR_OK) {

@@ -14,6 +14,7 @@
 #include "lookup_io.h"
 #include "ocsp_check.h"
 #include "smtp_client.h"
+#include "teeth.h"
 #include "tls_client.h"
 
 enum deliver_reason {

@@ -41,6 +41,10 @@ void remote_decide(struct deliver_smtp *d, struct remote_conn *c)
                     (c->without_tls || c->host.is_socket || is_listed(&conf->hosts_avoid_tls, c));
     p->may_verify = is_listed(&conf->remote_tls_try_verify_hosts, c);
     p->asks_proof = p->requires_proof || is_listed(&conf->hosts_request_ocsp, c);
+    if (BROKEN(PLAINTEXT_AFTER_TLS_FAILS) && c->without_tls) {
+        p->requires_tls = false;
+        p->avoids_tls = true;
+    }
     session.tls = c->host.implicit_tls              ? SMTP_CLIENT_TLS_ON
                   : p->requires_tls                 ? SMTP_CLIENT_TLS_REQUIRED
                   : p->avoids_tls || d->tls == NULL ? SMTP_CLIENT_TLS_NEVER
@@ -62,7 +66,8 @@ static void tls_failed(struct deliver_smtp *d, struct remote_conn *c, enum deliv
 {
     c->why = (uint8_t)why;
     c->has_answer = false;
-    if (c->policy.requires_tls || why == DELIVER_NO_RESOURCES) {
+    if ((c->policy.requires_tls && !BROKEN(PLAINTEXT_AFTER_TLS_FAILS)) ||
+        why == DELIVER_NO_RESOURCES) {
         remote_try_failed(d, c, why);
         return;
     }
@@ -79,7 +84,7 @@ static bool open_session(struct deliver_smtp *d, struct remote_conn *c)
         .server_name = c->host.name,
         .trust = verifies ? d->trust : NULL,
         .ask_proof = c->policy.asks_proof,
-        .may_fail = !c->policy.must_verify,
+        .may_fail = !c->policy.must_verify || BROKEN(CHAIN_UNVERIFIED),
     };
     if (tls_open_client(&c->tls, d->tls, &options) != ERR_OK) {
         remote_try_failed(d, c, DELIVER_NO_RESOURCES);
@@ -149,7 +154,7 @@ static enum deliver_reason judge(struct deliver_smtp *d, struct remote_conn *c)
 {
     struct ocsp_options options = judging(d->env.conf);
     struct ocsp_verdict verdict;
-    bool is_required = c->policy.requires_proof;
+    bool is_required = c->policy.requires_proof && !BROKEN(PROOF_NOT_REQUIRED);
     enum ocsp_reason reason = tls_client_judge(&c->tls, &options, &d->now, &verdict);
     c->ocsp_reason = (uint8_t)reason;
     switch (reason) {
@@ -167,9 +172,10 @@ static enum deliver_reason judge(struct deliver_smtp *d, struct remote_conn *c)
                                               : DELIVER_PROOF_FAILED;
     default:
         c->ocsp = REMOTE_OCSP_FAILED;
-        return reason == OCSP_REVOKED && verdict.verified ? DELIVER_PROOF_REVOKED
-               : is_required                              ? DELIVER_PROOF_FAILED
-                                                          : DELIVER_NONE;
+        return reason == OCSP_REVOKED && verdict.verified && !BROKEN(REVOKED_PEER_ACCEPTED)
+                   ? DELIVER_PROOF_REVOKED
+               : is_required ? DELIVER_PROOF_FAILED
+                             : DELIVER_NONE;
     }
 }
 

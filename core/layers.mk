@@ -2,7 +2,7 @@
 # rest. An include may point to the same layer or down, never up (make check-deps).
 LAYERS = base codecs engines services mta
 
-LAYER_base = slice buf text pool heap arena timer err log crc32c net_addr budget rate
+LAYER_base = teeth slice buf text pool heap arena timer err log crc32c net_addr budget rate
 LAYER_codecs = base64 xtext scram submission proxy_header dovecot_auth der der_write pem x509 ocsp_response ocsp_request http url dns \
     resolv_conf smtp_answer mail_text mail_header peerlist \
     outbox smtp_line smtp_command smtp_reply address header envelope hostlist ocsp_reason mime dsn

@@ -1,6 +1,8 @@
 /* Log lines: see log.h. */
 #include "log.h"
 
+#include "teeth.h"
+
 /* Kept free for the mark of a cut line. */
 #define TAIL_LEN 4
 
@@ -66,7 +68,11 @@ void log_peer_text(struct log_line *l, const char *key, struct slice text)
     size_t before_len = l->text.len;
     if (begin_word(l, key)) {
         buf_put_u8(&l->text, '"');
-        text_put_escaped(&l->text, text, 256);
+        if (BROKEN(LOG_UNESCAPED)) {
+            buf_put(&l->text, text);
+        } else {
+            text_put_escaped(&l->text, text, 256);
+        }
         buf_put_u8(&l->text, '"');
         keep_whole(l, before_len);
     }

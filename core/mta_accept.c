@@ -201,7 +201,7 @@ static uint32_t num_from(const struct mta *m, const struct net_addr *peer)
 bool mta_has_too_many(const struct mta *m, const struct net_addr *peer, uint32_t num)
 {
     uint32_t max = m->site->conf.smtp_accept_max_per_host;
-    return max != 0 && num_from(m, peer) >= max + num;
+    return max != 0 && num_from(m, peer) >= max + num && !BROKEN(CONNECTIONS_UNLIMITED);
 }
 
 /* Says why in plain SMTP where that can be understood; the reply is short enough for any socket's

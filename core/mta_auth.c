@@ -48,6 +48,10 @@ static void report(struct mta *m, const struct conn *c, const char *result, cons
 void login_offer(struct mta *m, struct conn *c)
 {
     uint8_t exporter[TLS_EXPORTER_LEN];
+    if (BROKEN(LOGIN_IN_PLAINTEXT) && c->tls == NULL) {
+        smtpd_offer_auth(&c->smtp, mechanisms[0]);
+        return;
+    }
     if (m->site->conf.auth_dovecot_socket[0] != 0 && c->tls != NULL) {
         dovecot_wake(m);
         smtpd_offer_auth(&c->smtp, dovecot_mechanisms(m));
@@ -102,6 +106,10 @@ static void deny(struct mta *m, struct conn *c, struct slice name)
     uint32_t level = rate_count(&m->rates, key, FAILURES_PER_HOUR, m->now_ms) - 1;
     report(m, c, "denied", "wrong", name);
     c->login->is_denied = true;
+    if (BROKEN(DENIAL_AT_ONCE)) {
+        timer_set(&m->timers, &c->login->timer, m->now_ms);
+        return;
+    }
     timer_set(&m->timers, &c->login->timer,
               m->now_ms + (DELAY_MS << (level < DELAY_MAX_SHIFT ? level : DELAY_MAX_SHIFT)));
 }
@@ -214,7 +222,8 @@ static bool begin(struct mta *m, struct conn *c, struct slice mechanism,
         answer(m, c, SMTPD_AUTH_MECHANISM);
         return false;
     }
-    if (rate_level(&m->rates, key, FAILURES_PER_HOUR, m->now_ms) >= FAILURES_MAX) {
+    if (rate_level(&m->rates, key, FAILURES_PER_HOUR, m->now_ms) >= FAILURES_MAX &&
+        !BROKEN(FAILURES_UNLIMITED)) {
         refuse(m, c, "too-many-failures");
         return false;
     }

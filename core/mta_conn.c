@@ -60,6 +60,9 @@ void conn_begin(struct mta *m, struct conn *c)
     c->phase = CONN_SMTP;
     c->progressed = true;
     smtpd_open(&c->smtp, conn_smtp_env(m, c), c->tls_on_connect);
+    if (BROKEN(LOGIN_IN_PLAINTEXT)) {
+        login_offer(m, c);
+    }
     if (c->tls_on_connect && !handshake_begin(m, c)) {
         conn_lose(m, c);
     }
@@ -75,7 +78,9 @@ static void free_conn(struct mta *m, struct conn *c)
     login_drop(m, c);
     pool_give(&m->users, c->user);
     handshake_end(m, c);
-    pool_give(&m->in_slots, c->in);
+    if (!BROKEN(SLOT_LEAKED) || !c->peer_ended) {
+        pool_give(&m->in_slots, c->in);
+    }
     pool_give(&m->out_slots, c->out);
     pool_give(&m->locals, c->local);
     m->port->net.close(m->port->net.ctx, c->handle);

@@ -31,6 +31,7 @@
 #include "smtpd.h"
 #include "spool.h"
 #include "submission.h"
+#include "teeth.h"
 #include "tls.h"
 #include "wall_time.h"
 

@@ -3,6 +3,7 @@
 #include "der.h"
 #include "ocsp_check_signature.h"
 #include "ocsp_check_signer.h"
+#include "teeth.h"
 
 static const struct {
     const char *name;
@@ -75,7 +76,7 @@ static bool all_understood(struct slice run)
 {
     struct x509_extension extension;
     while (x509_next_extension(&run, &extension)) {
-        bool known = !extension.critical;
+        bool known = !extension.critical || BROKEN(CRITICAL_IGNORED);
         for (size_t i = 0; i < sizeof understood / sizeof understood[0] && !known; i++) {
             known = slice_equal(extension.oid, understood[i]);
         }
@@ -120,7 +121,13 @@ static void add_single(const struct ocsp_question *q, const struct ocsp_single *
         }
     }
     begin_no_earlier(v, s->this_update_s - q->options.skew_s, OCSP_NOT_YET_VALID);
-    end_no_later(v, s->has_next_update ? s->next_update_s - q->options.margin_s : INT64_MIN,
+    if (BROKEN(NEXT_UPDATE_IGNORED)) {
+        return;
+    }
+    end_no_later(v,
+                 s->has_next_update
+                     ? s->next_update_s - (BROKEN(MARGIN_FORGOTTEN) ? 0 : q->options.margin_s)
+                     : INT64_MIN,
                  s->has_next_update ? OCSP_EXPIRED : OCSP_NO_NEXT_UPDATE);
     if (q->options.max_age_s > 0) {
         end_no_later(v, s->this_update_s + q->options.max_age_s + 1, OCSP_TOO_OLD);
@@ -136,7 +143,7 @@ static enum ocsp_reason match(const struct ocsp_question *q, const struct ocsp_r
     enum ocsp_reason reason = OCSP_WRONG_CERTIFICATE;
     bool is_first = true;
     while (ocsp_single_next(&run, &single)) {
-        if (!is_our_serial(q, single.serial)) {
+        if (!is_our_serial(q, single.serial) && !BROKEN(SERIAL_NOT_COMPARED)) {
             continue;
         }
         mbedtls_md_type_t md = ocsp_hash_of(&single.hash);
@@ -144,8 +151,9 @@ static enum ocsp_reason match(const struct ocsp_question *q, const struct ocsp_r
             reason = OCSP_UNKNOWN_HASH;
             continue;
         }
-        if (!ocsp_hash_is(q->issuer->subject, md, single.issuer_name_hash) ||
-            !ocsp_hash_is(q->issuer->key_bits, md, single.issuer_key_hash)) {
+        if ((!ocsp_hash_is(q->issuer->subject, md, single.issuer_name_hash) ||
+             !ocsp_hash_is(q->issuer->key_bits, md, single.issuer_key_hash)) &&
+            !BROKEN(ISSUER_NOT_COMPARED)) {
             continue;
         }
         if (!all_understood(single.extensions)) {
@@ -220,6 +228,9 @@ static enum ocsp_reason judge(const struct ocsp_question *q, const struct ocsp_r
         return OCSP_SIGNER_EXPIRED;
     }
     v->verified = true;
+    if (BROKEN(REVOKED_IS_GOOD)) {
+        v->status = OCSP_CERT_GOOD;
+    }
     switch (v->status) {
     case OCSP_CERT_REVOKED:
         return OCSP_REVOKED;

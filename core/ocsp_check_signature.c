@@ -1,6 +1,7 @@
 #include "ocsp_check_signature.h"
 
 #include "der.h"
+#include "teeth.h"
 
 #include <mbedtls/error.h>
 #include <mbedtls/oid.h>
@@ -149,7 +150,7 @@ static enum ocsp_reason verify(const struct x509_signed *sealed, const struct sc
     int ret = mbedtls_pk_verify_ext(
         scheme->type, scheme->type == MBEDTLS_PK_RSASSA_PSS ? &scheme->pss : NULL, key, scheme->md,
         hash, mbedtls_md_get_size(info), sealed->signature.ptr, sealed->signature.len);
-    if (ret != 0) {
+    if (ret != 0 && !BROKEN(SIGNATURE_UNCHECKED)) {
         return is_out_of_memory(ret) ? OCSP_NO_MEMORY : OCSP_BAD_SIGNATURE;
     }
     return OCSP_GOOD;
@@ -165,7 +166,7 @@ enum ocsp_reason ocsp_signature_check(const struct x509_signed *sealed,
         return OCSP_SIGNATURE_UNSUPPORTED;
     }
     *out_hash = ocsp_hash_name(scheme.md);
-    if (!allow_sha1 &&
+    if (!allow_sha1 && !BROKEN(SHA1_BELIEVED) &&
         (scheme.md == MBEDTLS_MD_SHA1 ||
          (scheme.type == MBEDTLS_PK_RSASSA_PSS && scheme.pss.mgf1_hash_id == MBEDTLS_MD_SHA1))) {
         return OCSP_SIGNATURE_SHA1;

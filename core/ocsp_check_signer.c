@@ -2,6 +2,7 @@
 
 #include "der.h"
 #include "ocsp_check_signature.h"
+#include "teeth.h"
 
 /* A response needs one delegate; more candidates than this are not tried. */
 #define MAX_CANDIDATES 4
@@ -28,6 +29,9 @@ static bool is_for_ocsp(const struct x509_cert *cert)
 {
     struct slice value = x509_find_extension(cert, OID_SLICE(id_ce_ext_key_usage)), run, purpose;
     bool named = false;
+    if (BROKEN(EKU_UNCHECKED)) {
+        return true;
+    }
     if (!der_get(&value, DER_SEQUENCE, &run) || !der_end(value)) {
         return false;
     }
@@ -71,6 +75,9 @@ static enum ocsp_reason check_delegate(const struct ocsp_question *q, const stru
     if (!slice_equal(cert->issuer, q->issuer->subject) || !is_for_ocsp(cert) || !may_sign(cert) ||
         !all_understood(cert)) {
         return OCSP_SIGNER_NOT_AUTHORISED;
+    }
+    if (BROKEN(DELEGATE_OF_ANYBODY)) {
+        return OCSP_GOOD;
     }
     enum ocsp_reason reason =
         ocsp_signature_check(&cert->sealed, q->issuer, q->options.allow_sha1, &hash);

@@ -1,6 +1,7 @@
 #include "ocsp_staple.h"
 
 #include "ocsp_staple_files.h"
+#include "teeth.h"
 
 /* --- Which of two proofs --------------------------------------------------------------------- */
 
@@ -25,7 +26,7 @@ bool staple_replaces(const struct ocsp_verdict *new, const struct ocsp_verdict *
     }
     bool is_older = new->this_update_s < old->this_update_s;
     if (is_refusal(new)) {
-        return !is_older;
+        return !is_older && !BROKEN(REVOCATION_FORGOTTEN);
     }
     if (old->reason != OCSP_GOOD) {
         return is_refusal(old) ? new->this_update_s > old->this_update_s : !is_older;

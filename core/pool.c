@@ -1,6 +1,8 @@
 /* Pools: see pool.h. */
 #include "pool.h"
 
+#include "teeth.h"
+
 #include <string.h>
 
 struct head {
@@ -123,7 +125,7 @@ void *pool_find(const struct pool *p, uint64_t handle)
     uint32_t index = (uint32_t)handle;
     uint32_t generation = (uint32_t)(handle >> 32);
     if (index >= p->num_fresh_used || (generation & 1) == 0 ||
-        head_at(p, index)->generation != generation) {
+        (head_at(p, index)->generation != generation && !BROKEN(STALE_HANDLE_FOUND))) {
         return NULL;
     }
     return item_at(p, index);

@@ -15,6 +15,7 @@
 #include "log.h"
 #include "queue.h"
 #include "running_time.h"
+#include "teeth.h"
 
 /* Where an entry is. */
 enum queue_place {

@@ -86,7 +86,7 @@ static void defer(struct queue *q, struct queue_round *r, enum err err)
         return;
     }
     log_report(q, r, "deferred", err_name(err));
-    while (r->items_first != NULL) {
+    while (r->items_first != NULL && !BROKEN(REPORT_FORGOTTEN)) {
         queue_drop_item(q, r);
     }
     r->num_deferred++;
@@ -99,6 +99,9 @@ static bool is_wanted(const struct queue *q, const struct queue_round *r,
                       const struct queue_item *item, uint8_t notify)
 {
     bool is_failure = item->action == DSN_FAILED;
+    if (BROKEN(BOUNCE_BOUNCED) && r->sender.len == 0) {
+        return is_failure;
+    }
     if ((r->meta.flags & ENVELOPE_NO_REPORT) != 0 ||
         (item->code == QUEUE_REMOVED && (queue_entry_of(q, r)->flags & QUEUE_IS_SILENT) != 0)) {
         return false;

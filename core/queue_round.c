@@ -164,7 +164,7 @@ static size_t count(struct queue *q, struct queue_round *r, struct buf scratch)
     bool is_end = len == 0 || count_received(r, slice_make(scratch.ptr, len)) ||
                   r->counted_at - r->meta.envelope_len >= COUNT_MAX_LEN;
     if (is_end || r->num_received > most) {
-        r->is_looping = r->num_received > most;
+        r->is_looping = r->num_received > most && !BROKEN(HOPS_UNLIMITED);
         r->phase = ROUND_WALKING;
         if (!r->is_looping) {
             queue_entry_of(q, r)->flags |= QUEUE_HOPS_COUNTED;
@@ -405,7 +405,7 @@ static void end_round(struct queue *q, struct queue_round *r)
     struct queue_entry *e = queue_entry_of(q, r);
     r->phase = ROUND_FREE;
     q->num_active--;
-    if (!is_left(q, r)) {
+    if (!is_left(q, r) || BROKEN(DEFERRED_FORGOTTEN)) {
         queue_entry_release(q, r->entry);
         queue_entry_give(q, r->entry);
         return;

@@ -1,5 +1,7 @@
 #include "resolver.h"
 
+#include "teeth.h"
+
 enum at {
     AT_ASK,  /* a query is to be sent */
     AT_WAIT, /* for its answer */
@@ -277,8 +279,9 @@ bool lookup_query(const struct lookup *l, struct buf *out)
 void lookup_datagram(struct lookup *l, const struct net_addr *from, struct slice bytes,
                      uint64_t now_ms)
 {
-    if (l->at == AT_WAIT && !l->over_tcp && net_addr_same_host(from, &l->server) &&
-        from->port == l->server.port) {
+    if (l->at == AT_WAIT && !l->over_tcp &&
+        ((net_addr_same_host(from, &l->server) && from->port == l->server.port) ||
+         BROKEN(DNS_ANY_SERVER))) {
         take_answer(l, bytes, now_ms);
     }
 }

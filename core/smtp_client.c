@@ -4,6 +4,7 @@
 
 #include "smtp_client_say.h"
 #include "smtp_client_table.h"
+#include "teeth.h"
 #include "text.h"
 
 static bool offers(const struct smtp_client *c, enum smtp_offer offer)
@@ -96,7 +97,7 @@ static enum smtp_client_event go_on(struct smtp_client *c)
             enter(c, SMTP_CLIENT_STATE_STARTTLS);
             return SMTP_CLIENT_AGAIN;
         }
-        if (c->conf.tls == SMTP_CLIENT_TLS_REQUIRED) {
+        if (c->conf.tls == SMTP_CLIENT_TLS_REQUIRED && !BROKEN(PLAINTEXT_IF_NOT_OFFERED)) {
             return end(c, "tls-not-offered");
         }
     }
@@ -110,7 +111,7 @@ static enum smtp_client_event go_on(struct smtp_client *c)
 /* A peer that puts words behind its 220 wants them to be taken for an answer inside TLS. */
 static enum smtp_client_event begin_tls(struct smtp_client *c, const struct slice *in)
 {
-    if (!slice_is_empty(*in)) {
+    if (!slice_is_empty(*in) && !BROKEN(CLIENT_KEEPS_PLAINTEXT)) {
         return end(c, "plaintext-behind-starttls");
     }
     enter(c, SMTP_CLIENT_STATE_TLS);

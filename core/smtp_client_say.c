@@ -2,6 +2,7 @@
 #include "smtp_client_say.h"
 
 #include "envelope.h"
+#include "teeth.h"
 #include "text.h"
 
 void smtp_say(struct buf *b, const char *word, struct slice argument)
@@ -154,7 +155,7 @@ size_t smtp_say_content(struct buf *b, struct slice content, bool *at_line_begin
 {
     const uint8_t *from = content.ptr, *end = content.ptr + content.len;
     while (from < end) {
-        bool has_dot = *at_line_begin && *from == '.';
+        bool has_dot = *at_line_begin && *from == '.' && !BROKEN(DOTS_NOT_DOUBLED);
         size_t room = buf_room(b);
         if (room < 2) {
             break;

@@ -1,6 +1,8 @@
 /* The one framer: see smtp_line.h. */
 #include "smtp_line.h"
 
+#include "teeth.h"
+
 enum body_at {
     AT_BEGIN,  /* of a line */
     AT_MIDDLE, /* of a line */
@@ -44,7 +46,11 @@ enum smtp_line_result smtp_line_take(struct slice *in, size_t line_max, struct s
     struct slice window = slice_make(in->ptr, in->len < line_max ? in->len : line_max);
     size_t i = find_special(window, 0);
     enum smtp_line_result result = i < window.len ? judge_special(window, i) : SMTP_LINE_MORE;
-    if (result == SMTP_LINE_OK) {
+    if (result == SMTP_LINE_BARE_LF && BROKEN(BARE_LF_ENDS_LINE)) {
+        slice_take(in, i, out);
+        slice_skip(in, 1);
+        result = SMTP_LINE_OK;
+    } else if (result == SMTP_LINE_OK) {
         slice_take(in, i, out);
         slice_skip(in, 2);
     } else if (result == SMTP_LINE_MORE && window.len == line_max) {
@@ -111,6 +117,10 @@ static enum smtp_body_result take_run(struct smtp_body *b, struct slice *in, uin
             skipped = 1;
             break;
         }
+        if (BROKEN(LF_DOT_LF_ENDS_DATA) && r == SMTP_LINE_BARE_LF) {
+            i--; /* one byte, not two, is the end of this line */
+            r = SMTP_LINE_OK;
+        }
         if (r != SMTP_LINE_OK) {
             return body_error(r);
         }
@@ -162,6 +172,14 @@ enum smtp_body_result smtp_body_take(struct smtp_body *b, struct slice *in, uint
     }
     if (b->at == AT_DOT && in->len != 0) {
         b->at = AT_MIDDLE;
+        if (BROKEN(LF_DOT_LF_ENDS_DATA) && in->ptr[0] == '\n') {
+            slice_skip(in, 1);
+            return SMTP_BODY_END;
+        }
+        if (BROKEN(DOTS_LEFT_IN) && in->ptr[0] != '\r') {
+            *out_run = SLICE_LITERAL(".");
+            return SMTP_BODY_MORE;
+        }
         if (in->ptr[0] == '\r') {
             slice_skip(in, 1);
             b->at = AT_DOT_CR;

@@ -174,7 +174,7 @@ static enum smtpd_event begin_body(struct turn *t, enum smtp_reply refusal)
 static enum smtpd_event begin_tls(struct turn *t)
 {
     struct smtpd *s = t->s;
-    if (t->in->len != 0) {
+    if (t->in->len != 0 && !BROKEN(STARTTLS_KEEPS_PLAINTEXT)) {
         return smtpd_hang_up(t, SMTP_REPLY_STARTTLS_DATA, SMTPD_REASON_STARTTLS_DATA);
     }
     smtpd_put(t, SMTP_REPLY_STARTTLS);
@@ -223,7 +223,7 @@ static enum smtpd_event answered(struct turn *t)
         s->num_mails += is_ok;
     } else if (question == SMTPD_RCPT) {
         thanks = SMTP_REPLY_RCPT;
-        s->num_rcpts += is_ok;
+        s->num_rcpts += is_ok && !BROKEN(RCPTS_UNCOUNTED);
         if (!is_ok) {
             smtpd_is_over(&s->num_refused_rcpts, 0);
         }
@@ -376,10 +376,11 @@ void smtpd_tls_started(struct smtpd *s)
     s->in_tls = true;
     s->mechanisms = NULL;
     s->is_authenticated = false;
-    s->is_esmtp = false;
+    s->is_esmtp = s->is_esmtp && BROKEN(HELLO_OUTLIVES_STARTTLS);
     s->mail_refused = false;
     s->helo_len = 0;
-    smtpd_enter(s, SMTPD_STATE_START, SMTPD_PHASE_COMMAND);
+    smtpd_enter(s, BROKEN(HELLO_OUTLIVES_STARTTLS) ? SMTPD_STATE_READY : SMTPD_STATE_START,
+                SMTPD_PHASE_COMMAND);
 }
 
 void smtpd_end(struct smtpd *s, enum smtpd_reason reason)

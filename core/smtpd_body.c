@@ -15,7 +15,7 @@ enum smtpd_event smtpd_abandon(struct smtpd *s)
 
 bool smtpd_is_too_big(const struct smtpd *s, uint64_t len)
 {
-    uint64_t limit = s->env->limits.message_size_limit;
+    uint64_t limit = BROKEN(SIZE_UNLIMITED) ? 0 : s->env->limits.message_size_limit;
     return limit != 0 && (s->message_len > limit || len > limit - s->message_len);
 }
 

@@ -180,7 +180,7 @@ static enum smtpd_event do_starttls(struct turn *t)
     if (!t->s->env->starttls_offered) {
         return smtpd_say(t, SMTP_REPLY_NOT_OFFERED);
     }
-    if (t->in->len != 0) {
+    if (t->in->len != 0 && !BROKEN(STARTTLS_KEEPS_PLAINTEXT)) {
         return smtpd_hang_up(t, SMTP_REPLY_STARTTLS_DATA, SMTPD_REASON_STARTTLS_DATA);
     }
     return smtpd_ask(t, SMTPD_STARTTLS);

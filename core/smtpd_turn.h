@@ -8,6 +8,7 @@
 
 #include "smtpd.h"
 #include "smtpd_table.h"
+#include "teeth.h"
 
 /* One call of smtpd_next(). */
 struct turn {

@@ -151,7 +151,7 @@ static enum err copy_place(struct spool *sp, struct spool_place *place, uint64_t
 {
     struct spool_compact *c = &sp->compact;
     const struct spool_seg *sg = &sp->segs[place->seg];
-    if (!must_move(sp, place)) {
+    if (!must_move(sp, place) || BROKEN(COPY_FORGOTTEN)) {
         return ERR_OK;
     }
     if (sg->is_data) {
@@ -210,12 +210,13 @@ static enum err copy_commit(struct spool *sp, uint32_t entry)
                                     .version = r.commit.version};
     for (uint16_t i = 0; i < v->num_places; i++) {
         const struct spool_seg *sg = &sp->segs[v->places[i].seg];
-        if (!sg->is_data && sg->generation < sp->segs[copied->first_seg].generation) {
+        if (!sg->is_data && !BROKEN(COPY_FORGOTTEN) &&
+            sg->generation < sp->segs[copied->first_seg].generation) {
             copied->first_seg = v->places[i].seg;
         }
     }
     entry_at(sp, entry)->flags |= ENTRY_COPYING;
-    if (SPOOL_BROKEN(BREAK_COPY_UNSYNCED)) {
+    if (BROKEN(COPY_UNSYNCED)) {
         apply(sp, &c->copied[--c->num_copied]);
     }
     return ERR_OK;

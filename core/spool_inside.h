@@ -15,7 +15,7 @@
 
 #include "spool.h"
 #include "spool_record.h"
-#include "spool_teeth.h"
+#include "teeth.h"
 
 #define SPOOL_NONE 0xffffu /* no segment */
 
@@ -23,7 +23,7 @@
 #define SPOOL_RESERVE 3
 /* Messages up to this length live in the log. */
 #define SPOOL_SHARED_MAX 65536
-#ifdef SPOOL_TEETH
+#ifdef POSTERN_TEETH
 #define SPOOL_SHARED_EXTENTS 150
 #else
 #define SPOOL_SHARED_EXTENTS 20

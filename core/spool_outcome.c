@@ -51,7 +51,7 @@ enum err spool_outcome(struct spool *sp, uint64_t id, uint32_t rcpt, uint16_t co
     if (sp->num_queued++ == 0) {
         sp->outcome_due_ms = sp->now_ms + sp->conf.outcome_delay_ms;
     }
-    if (SPOOL_BROKEN(BREAK_OUTCOME_EARLY)) {
+    if (BROKEN(OUTCOME_EARLY)) {
         sp->num_queued--;
         item->state = OUTCOME_ENDED;
     }
@@ -76,7 +76,9 @@ void spool_outcome_write(struct spool *sp)
             sp->outcome_due_ms = sp->now_ms + sp->conf.outcome_delay_ms;
             return;
         }
-        spool_log_outcome(sp, item->id, item->rcpt, item->code);
+        if (!BROKEN(OUTCOME_UNWRITTEN)) {
+            spool_log_outcome(sp, item->id, item->rcpt, item->code);
+        }
         item->state = OUTCOME_WRITTEN;
         item->batch = sp->batch_open;
         sp->num_queued--;

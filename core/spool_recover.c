@@ -383,6 +383,10 @@ static void step_scan(struct spool *sp)
             give_up(sp, err);
             return;
         }
+        if (BROKEN(RECOVERY_ENDS_EARLY) && sp->segs[rc->seg].first_bad < rc->page) {
+            rc->seg = SPOOL_NONE;
+            break;
+        }
         if (rc->page >= sp->segs[rc->seg].num_pages - 1) {
             rc->generation = sp->segs[rc->seg].generation;
             rc->seg = next_to_scan(sp);
@@ -547,14 +551,14 @@ static void step_judge(struct spool *sp)
         struct spool_seg *sg = &sp->segs[i];
         if (sg->state == SEG_DATA && sg->owner == 0) {
             sg->state = SEG_FREE;
-        } else if (sg->state == SEG_DATA && sg->is_suspect && !SPOOL_BROKEN(BREAK_TRUST_READ)) {
+        } else if (sg->state == SEG_DATA && sg->is_suspect && !BROKEN(READ_BELIEVED)) {
             sg->state = SEG_BAD;
         } else if (sg->state == SEG_LOG && sg->is_one_headed && sg->num_first != 0) {
             log_page(sp, sg->id, 0);
             sg->state = SEG_BAD;
             sg->is_damaged = true;
         } else if (sg->state == SEG_LOG && sg->num_sealed < sg->num_written &&
-                   !is_settled(sp, sg) && !SPOOL_BROKEN(BREAK_TRUST_READ)) {
+                   !is_settled(sp, sg) && !BROKEN(READ_BELIEVED)) {
             sg->state = SEG_BAD;
             sg->is_suspect = true;
         }

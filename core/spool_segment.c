@@ -57,12 +57,12 @@ uint32_t spool_segs_at_hand(const struct spool *sp)
 
 bool spool_mail_may_write(const struct spool *sp)
 {
-    return SPOOL_BROKEN(BREAK_NO_RESERVE) || spool_segs_at_hand(sp) >= SPOOL_RESERVE;
+    return BROKEN(RESERVE_TAKEN) || spool_segs_at_hand(sp) >= SPOOL_RESERVE;
 }
 
 bool spool_mail_may_grow(const struct spool *sp)
 {
-    return SPOOL_BROKEN(BREAK_NO_RESERVE) || spool_segs_at_hand(sp) > SPOOL_RESERVE;
+    return BROKEN(RESERVE_TAKEN) || spool_segs_at_hand(sp) > SPOOL_RESERVE;
 }
 
 uint16_t spool_seg_take(struct spool *sp, bool for_data)
@@ -98,7 +98,7 @@ uint16_t spool_seg_find(const struct spool *sp, uint64_t generation)
     return SPOOL_NONE;
 }
 
-#ifdef SPOOL_TEETH
+#ifdef POSTERN_TEETH
 /* The newest segment with nothing live in it, as if order did not matter. */
 static uint16_t any_dead(struct spool *sp)
 {
@@ -325,8 +325,8 @@ static uint16_t reusable(struct spool *sp)
             return i;
         }
     }
-#ifdef SPOOL_TEETH
-    if (SPOOL_BROKEN(BREAK_RECYCLE_ORDER)) {
+#ifdef POSTERN_TEETH
+    if (BROKEN(RECYCLED_OUT_OF_ORDER)) {
         return any_dead(sp);
     }
 #endif

@@ -28,7 +28,7 @@ static void enter(struct spool *sp, struct spool_txn *t, enum txn_state state)
 
 static uint32_t shared_max(void)
 {
-    return SPOOL_BROKEN(BREAK_LARGE_SHARED) ? (SPOOL_SHARED_EXTENTS - 5) * 4000u : SPOOL_SHARED_MAX;
+    return BROKEN(LARGE_IN_LOG) ? (SPOOL_SHARED_EXTENTS - 5) * 4000u : SPOOL_SHARED_MAX;
 }
 
 static uint64_t seg_payload(const struct spool *sp)
@@ -60,8 +60,7 @@ static bool is_too_big(const struct spool *sp, uint64_t len)
 /* Whether that much more is over the limit. */
 static bool is_over(const struct spool *sp, bool is_report, uint32_t cost)
 {
-    return (uint64_t)sp->live_cost + cost > cost_max(sp, is_report) &&
-           !SPOOL_BROKEN(BREAK_NO_RESERVE);
+    return (uint64_t)sp->live_cost + cost > cost_max(sp, is_report) && !BROKEN(RESERVE_TAKEN);
 }
 
 /* Forgets what the transaction has on disk and in the accounts; its state is the caller's. */
@@ -123,7 +122,7 @@ static enum err begin(struct spool *sp, uint64_t *out_txn, uint64_t declared_len
         return ERR_TOO_BIG;
     }
     uint32_t cost = spool_cost(sp, declared_len);
-    bool has_margin = sp->store->overwrites_in_place || SPOOL_BROKEN(BREAK_IGNORE_WRITE_ERROR) ||
+    bool has_margin = sp->store->overwrites_in_place || BROKEN(WRITE_ERROR_IGNORED) ||
                       sp->store->free_len(sp->store->ctx) / sp->page_len / 4 >= sp->seg_pages;
     if (is_over(sp, is_report, cost) || !has_margin ||
         sp->stats.num_messages + sp->txns.num_used >= sp->conf.max_messages) {
@@ -369,7 +368,7 @@ void spool_abort(struct spool *sp, uint64_t txn)
 
 static void annul(struct spool *sp, struct spool_txn *t)
 {
-    if (SPOOL_BROKEN(BREAK_NO_ANNUL)) {
+    if (BROKEN(ANNUL_SKIPPED)) {
         end(sp, t, t->err);
     } else if (spool_log_room(sp, 2, false) == ERR_OK) {
         spool_log_annul(sp, t->id);
@@ -536,8 +535,21 @@ enum err spool_txn_move(struct spool *sp, uint16_t seg)
     return ERR_OK;
 }
 
+static void tell_before_sync(struct spool *sp)
+{
+    uint32_t cursor = 0;
+    for (struct spool_txn *t; (t = each(sp, &cursor)) != NULL;) {
+        if (t->state == TXN_WRITTEN && t->err == ERR_OK) {
+            written_ok(sp, t);
+        }
+    }
+}
+
 bool spool_txn_next_event(struct spool *sp, struct spool_event *out)
 {
+    if (BROKEN(REPLY_BEFORE_SYNC)) {
+        tell_before_sync(sp);
+    }
     while (sp->num_ended != 0) {
         struct spool_txn *t = each(sp, &sp->event_cursor);
         if (t == NULL) {

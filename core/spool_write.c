@@ -26,7 +26,7 @@ static void log_flush(struct spool *sp)
     enum err err =
         sp->store->write_at(sp->store->ctx, sg->handle, (uint64_t)sp->gather_page * sp->page_len,
                             slice_make(sp->gather, len));
-    if (err != ERR_OK && !SPOOL_BROKEN(BREAK_IGNORE_WRITE_ERROR)) {
+    if (err != ERR_OK && !BROKEN(WRITE_ERROR_IGNORED)) {
         sg->err = err;
     }
     sg->is_dirty = true;
@@ -231,7 +231,7 @@ enum err spool_data_page(struct spool *sp, uint16_t seg, uint8_t *page, uint32_t
     enum err err =
         sp->store->write_at(sp->store->ctx, sg->handle, (uint64_t)sg->num_written * sp->page_len,
                             slice_make(page, sp->page_len));
-    if (SPOOL_BROKEN(BREAK_IGNORE_WRITE_ERROR)) {
+    if (BROKEN(WRITE_ERROR_IGNORED)) {
         err = ERR_OK;
     }
     sg->num_written++;
@@ -291,6 +291,10 @@ static enum err sync_segment(struct spool *sp, uint16_t seg)
     }
     sp->stats.num_syncs++;
     sg->num_syncing = sg->num_written;
+    if (BROKEN(SYNC_SKIPPED)) {
+        sg->is_dirty = sg->is_wanted = false;
+        return ERR_OK;
+    }
     enum err err = sp->store->sync(sp->store->ctx, sg->handle, spool_tag(OP_SYNC, seg));
     if (err == ERR_OK) {
         sg->is_dirty = sg->is_wanted = false;
@@ -302,7 +306,7 @@ static enum err sync_segment(struct spool *sp, uint16_t seg)
     return err;
 }
 
-#ifdef SPOOL_TEETH
+#ifdef POSTERN_TEETH
 /* Law 1 broken: the page is written, yet goes on being filled, and will be written again. */
 static void keep_page_open(struct spool *sp)
 {
@@ -323,8 +327,8 @@ static void write_all(struct spool *sp)
     if (sp->head == SPOOL_NONE) {
         return;
     }
-#ifdef SPOOL_TEETH
-    if (SPOOL_BROKEN(BREAK_NO_PADDING) && sp->head_used > SPOOL_PAGE_HEAD_LEN &&
+#ifdef POSTERN_TEETH
+    if (BROKEN(PAGE_REWRITTEN) && sp->head_used > SPOOL_PAGE_HEAD_LEN &&
         sp->head_used + 1000 < sp->page_len) {
         keep_page_open(sp);
         return;
@@ -376,7 +380,7 @@ void spool_batch_done(struct spool *sp, uint16_t seg, enum err result)
     struct spool_seg *sg = &sp->segs[seg];
     sg->is_syncing = false;
     sp->num_batch_syncs--;
-    if (result != ERR_OK && SPOOL_BROKEN(BREAK_RETRY_SYNC)) {
+    if (result != ERR_OK && BROKEN(SYNC_TRIED_AGAIN)) {
         sg->is_dirty = true;
         if (sync_segment(sp, seg) == ERR_OK) {
             return;

@@ -3,6 +3,7 @@
 
 #include "net_addr.h"
 #include "ocsp_check_signature.h"
+#include "teeth.h"
 #include "tls_inside.h"
 #include "tls_trust_inside.h"
 
@@ -23,6 +24,9 @@ static int check_cert(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *fl
     }
     if (depth == 0 && !mbedtls_x509_crt_has_ext_type(cert, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME)) {
         *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+    }
+    if (depth == 0 && BROKEN(NAME_UNCHECKED)) {
+        *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH;
     }
     return tls_trust_judge(t, cert, flags);
 }
@@ -122,15 +126,16 @@ enum ocsp_reason tls_client_judge(const struct tls *t, const struct ocsp_options
         return OCSP_NO_ISSUER;
     }
     q.leaf = &leaf;
-    if (t->trust != NULL ? x509_parse_cert(t->issuer, &issuer)
-                         : find_issuer(chain, &leaf, &issuer)) {
+    if (t->trust != NULL && !BROKEN(ISSUER_OF_PEERS_CHOICE) ? x509_parse_cert(t->issuer, &issuer)
+                                                            : find_issuer(chain, &leaf, &issuer)) {
         q.issuer = &issuer;
     }
     enum ocsp_reason reason = ocsp_check(&q, tls_client_proof(t), out);
     if (reason != OCSP_GOOD) {
         return reason;
     }
-    return now->wall_set ? ocsp_verdict_at(out, now->wall_s) : OCSP_CLOCK_NOT_SET;
+    return now->wall_set || BROKEN(UNSET_CLOCK_BELIEVED) ? ocsp_verdict_at(out, now->wall_s)
+                                                         : OCSP_CLOCK_NOT_SET;
 }
 
 void tls_client_forget(struct tls *t)

@@ -1,5 +1,7 @@
 #include "wall_time.h"
 
+#include "teeth.h"
+
 #define LOOK_EVERY_MS 100
 #define SAVE_EVERY_S  86400
 #define SAVE_AGAIN_MS 3600000
@@ -91,7 +93,7 @@ static void look(struct wall_time *w)
     enum wall_state before = w->state;
     read_clock(w);
     bool has_evidence = w->is_by_hand || w->is_synchronised || w->trust == WALL_TRUST_YES;
-    if (w->now_s >= w->floor_s && has_evidence) {
+    if ((w->now_s >= w->floor_s || BROKEN(FLOOR_IGNORED)) && has_evidence) {
         w->state = WALL_SET;
     } else {
         w->state = w->floor_s == INT64_MIN ? WALL_UNSET : WALL_FLOOR;

@@ -53,6 +53,29 @@ static void say_plain(struct tls_peer *p, const char *password)
     peer_say(p, (const char *)line_bytes);
 }
 
+/* Outside TLS no login is offered or taken; and who has not logged in may not relay. */
+static void test_plaintext(void)
+{
+    struct tls_peer p;
+    open_auth_site(4);
+    peer_connect(&p);
+    CHECK(peer_hears(&p, "220 "));
+    peer_say(&p, "EHLO plain.example\r\n");
+    CHECK(peer_hears(&p, "250 "));
+    CHECK(strstr(p.text, "STARTTLS") != NULL && strstr(p.text, "AUTH") == NULL);
+    say_plain(&p, "secret");
+    CHECK(peer_hears(&p, "538 5.7.11"));
+    peer_say(&p, "MAIL FROM:<joe@example.org>\r\n");
+    CHECK(peer_hears(&p, "250 2.1.0"));
+    peer_say(&p, "RCPT TO:<ann@elsewhere.example>\r\n");
+    CHECK(peer_hears(&p, "550 5.7.1 Relaying denied"));
+    peer_say(&p, "RCPT TO:<ann@example.org>\r\n");
+    CHECK(peer_hears(&p, "250 2.1.5"));
+    peer_close(&p);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 /* How long a failure takes: 1 s, 2 s, 4 s... and 32 s at most, in whatever session; when that
  * address has failed too often, 454 at once, until it is forgiven. */
 static void test_failures_cost_time(void)
@@ -197,6 +220,7 @@ static void test_waiting_wakes_nobody(void)
 
 static const struct test_case cases[] = {
     {"waiting-wakes-nobody", test_waiting_wakes_nobody},
+    {"plaintext", test_plaintext},
     {"failures-cost-time", test_failures_cost_time},
     {"hashing-holds-nobody-up", test_hashing_holds_nobody_up},
     {"places", test_places},

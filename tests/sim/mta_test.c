@@ -366,6 +366,37 @@ static void test_refused_sender_reads_why(void)
     site_close(&site);
 }
 
+/* A host that holds as many connections as one may is told so, and others are not kept out. */
+static void test_one_host_has_a_limit(void)
+{
+    struct net_addr at = site_address(), greedy, other;
+    struct sim_client *peers[4];
+    char text[2048], reply[512];
+    CHECK(net_addr_parse(SLICE_LITERAL("192.0.2.7"), &greedy));
+    CHECK(net_addr_parse(SLICE_LITERAL("192.0.2.8"), &other));
+    site_open(&site, 33, NULL);
+    snprintf(text, sizeof text, "%ssmtp_accept_max_per_host = 2\n", site_conf);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    site_start(&site);
+    for (int i = 0; i < 4; i++) {
+        size_t len = 0;
+        peers[i] = sim_connect(site.world, &at, i < 3 ? &greedy : &other);
+        enum err err = ERR_AGAIN;
+        for (int k = 0; k < 50 && err == ERR_AGAIN; k++) {
+            mta_step(site.mta);
+            err = sim_client_read(peers[i], &len, (uint8_t *)reply, sizeof reply);
+        }
+        CHECK_EQ(err, ERR_OK);
+        CHECK(len > 4 && memcmp(reply, i == 2 ? "421 " : "220 ", 4) == 0);
+    }
+    CHECK_EQ(sim_log_count(site.host, "reason=smtp_accept_max_per_host"), 1);
+    for (int i = 0; i < 4; i++) {
+        sim_client_close(peers[i]);
+    }
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 /* SIGTERM: a message on its way to be durable is answered 250; then the server leaves. */
 static void test_terminate_keeps_promises(void)
 {
@@ -417,6 +448,7 @@ static const struct test_case cases[] = {
     {"single-bytes", test_single_bytes},
     {"timeout", test_timeout},
     {"refused-sender", test_refused_sender_reads_why},
+    {"one-host", test_one_host_has_a_limit},
     {"terminate", test_terminate_keeps_promises},
 };
 

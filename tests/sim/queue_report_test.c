@@ -260,6 +260,23 @@ static void test_returned_content(void)
     }
 }
 
+/* While a report cannot be written, what it is about is not final: it fails again, and is told. */
+static void test_no_report_now(void)
+{
+    begin();
+    world_start_ready(w);
+    sim_host_set_entropy_failing(w->host, true);
+    CHECK(put("ann@example.org", 0, 1, "a@bad.example") != 0);
+    CHECK(world_run(w, HOUR_MS, 10000));
+    CHECK(sim_log_count(w->host, "result=deferred reason=no-entropy") >= 2);
+    CHECK_EQ(world_num_live(w), 1);
+    CHECK_EQ(world_mails(w, "ann", NULL), 0);
+    sim_host_set_entropy_failing(w->host, false);
+    CHECK(world_run(w, 2 * HOUR_MS, 10000));
+    CHECK_EQ(world_mails(w, "ann", "a@bad.example"), 1);
+    end();
+}
+
 static const struct test_case cases[] = {
     {"failure-to-local-sender", test_failure_to_local_sender},
     {"failure-to-remote-sender", test_failure_to_remote_sender},
@@ -270,6 +287,7 @@ static const struct test_case cases[] = {
     {"no-way", test_no_way},
     {"more-failures-than-items", test_more_failures_than_items},
     {"returned-content", test_returned_content},
+    {"no-report-now", test_no_report_now},
 };
 
 TEST_MAIN(cases)
