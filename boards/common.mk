@@ -60,11 +60,18 @@ $(IMAGE)/nosync: tests/boards/nosync.c $(BUILD)/$(BOARD)/postern
 .PHONY: nosync test-boards test-power
 nosync: $(IMAGE)/nosync
 
-BOOTED = armv7 mips24kc vm-amd64
-test-boards: ## boot three boards, as they are shipped, and see them serve
+BOOTED = armv7 mips24kc vm-amd64 arm64 i386
+.PHONY: booted
+booted:
 	@tests/lib/need build test emulate image $(BOOTED)
 	@for board in $(BOOTED); do $(MAKE) --no-print-directory BOARD=$$board image-parts || exit 1; done
+
+test-boards: booted ## boot all boards but the host, as they are shipped, and see them serve
 	@BUILD=$(BUILD) BOARDS='$(BOOTED)' python3 -B tests/boards/boot_test.py
+
+.PHONY: boards
+boards: booted ## build every board; a table of what each takes, with the least RAM (BOOTED="NAME...": these)
+	@BUILD=$(BUILD) BOARDS='$(BOOTED)' python3 -B tests/boards/boards_table.py
 
 CUTS = 100
 test-power: ## cut the power of two boards CUTS times each (100), and see that nothing is lost

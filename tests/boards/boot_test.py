@@ -12,8 +12,16 @@ import machine as m  # noqa: E402
 
 h = m.h
 BOARDS = os.environ.get("BOARDS", "armv7 mips24kc").split()
-LEAST_MIB = {"armv7": 20, "mips24kc": 16, "vm-amd64": 48}
-WITH_LOADER_MIB = {"armv7": 32}
+
+
+def ways(board):
+    """How it boots: by its loader (True) as well as with the kernel handed over (False), if it has one."""
+    return (False, True) if m.value_of(board, "loader") else (False,)
+
+
+def least_mib(board, loader=False):
+    """The RAM that is to suffice."""
+    return int(m.value_of(board, "least_cold_mib" if loader else "least_mib"))
 
 
 def check_staple(machine, pki, version):
@@ -86,9 +94,8 @@ def tell_by_kernel(machine):
 
 CASES = {}
 for one in BOARDS:
-    CASES["test_" + one] = lambda b=one: check_board(b, LEAST_MIB[b])
-    if one in WITH_LOADER_MIB:
-        CASES[f"test_{one}_cold"] = lambda b=one: check_board(b, WITH_LOADER_MIB[b], loader=True)
+    for way in ways(one):
+        CASES[f"test_{one}{'_cold' if way else ''}"] = lambda b=one, w=way: check_board(b, least_mib(b, w), loader=w)
 
 if "armv7" in BOARDS:
     CASES["test_clock_command"] = lambda: check_clock("armv7", tell_by_command)

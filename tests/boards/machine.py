@@ -79,8 +79,9 @@ class Machine:
         h.check(done.returncode == 0, done.stdout.decode())
         self.parts = done.stdout.decode()
 
-    def boot(self, ram=None, loader=False, storage=None, arguments=(), limit_s=BOOT_S):
-        """Until the banner; the seconds that it took. storage: what boards/lib/boot takes as DISK or NOR."""
+    def boot(self, ram=None, loader=False, storage=None, arguments=(), limit_s=BOOT_S, limit_cpu_s=None):
+        """Until the banner; the seconds that it took. storage: what boards/lib/boot takes as DISK or NOR.
+        limit_cpu_s: as many seconds of the emulator's own, however busy this machine is."""
         self.port, self.agent_port = h.free_port(), h.free_port()
         env = {**os.environ, "FORWARD": f"{self.port}:25 {self.agent_port}:7"}
         env.update({"RAM": str(ram)} if ram else {}, **({"LOADER": "1"} if loader else {}), **(storage or {}))
@@ -101,8 +102,19 @@ class Machine:
                 raise h.Failed(f"the machine left\n{self.console()[-1500:]}")
             if self._banner():
                 return time.monotonic() - began
+            if limit_cpu_s and self.cpu_s() > limit_cpu_s:
+                raise h.Failed(f"no banner within {limit_cpu_s} s of CPU time\n{self.console()[-1500:]}")
             time.sleep(0.1)
         raise h.Failed(f"no banner within {limit_s} s\n{self.console()[-1500:]}")
+
+    def cpu_s(self):
+        """CPU time that the emulator has used; 0 when it has left."""
+        try:
+            with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
+                words = f.read().rsplit(")", 1)[1].split()
+        except OSError:
+            return 0
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
     def _banner(self):
         """QEMU accepts before the guest is up, and then closes."""

@@ -78,7 +78,7 @@ class Cutter:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(120)
+            thread.join(600)
         h.check(self.disk.is_off, "the power was not cut")
 
     def take_up(self):
@@ -123,6 +123,8 @@ def check_cuts(board):
             cutter.send_until_cut()
         cutter.power_off()
         cuts += 1
+        if cuts % 10 == 0:
+            print(f"# {board}: {cuts} cuts, {early} of them while it came up; {len(cutter.acknowledged)} messages acknowledged", flush=True)
     h.check(cutter.power_on(), "it does not come up")
     left = cutter.missing()
     h.check(not left, f"{len(left)} of {len(cutter.acknowledged)} acknowledged messages are lost: {left[:5]}")
