@@ -8,7 +8,7 @@ WORK=${WORK:-$BUILD/work/without_test}
 make="${MAKE:-make} BUILD=$BUILD"
 
 built() { # parts: unoptimised, as it is the choice of files that is tried
-    $make -s -j2 OPT=-O0 WITHOUT="$1" all
+    $make -s -j2 OPT="-O0 -g0" WITHOUT="$1" all
 }
 tried() { # parts
     program=$BUILD/host-without-$(echo "$1" | tr ' ' -)/postern
