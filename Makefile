@@ -229,6 +229,11 @@ endif
 test: ## install what is missing, then run every test
 	@BUILD=$(BUILD) MAKE=$(MAKE) tests/run
 
+.PHONY: test-crash
+test-crash: all ## kill -9, ENOSPC and EIO at every system call of a real server (an hour)
+	@tests/lib/need test
+	@CRASH=all SUITE_SECONDS=14400 BUILD=$(BUILD) MAKE=$(MAKE) tests/run crash
+
 .PHONY: objects
 objects: $(CORE_OBJ) $(POSIX_OBJ) $(SIM_OBJ) $(TEST_OBJ) ## compile all of our own, link nothing
 

@@ -18,6 +18,7 @@
 #define EVENTS_PER_STEP 64
 #define TIMERS_PER_STEP 64
 #define STOP_WITHIN_MS  30000 /* what was promised must be done by then */
+#define PROBE_EVERY_MS  5000
 
 static void take_signal(struct mta *m, enum port_signal signal)
 {
@@ -148,6 +149,26 @@ static bool run_spool(struct mta *m)
     return more;
 }
 
+/* A spool that has failed is whole again only after a recovery, which is what a start begins with:
+ * once the disk takes files again, we leave to be started anew. Until then mail is answered 451. */
+static void probe_storage(struct mta *m)
+{
+    if (!spool_has_failed(m->spool) || m->stopping || m->now_ms < m->probe_ms) {
+        return;
+    }
+    if (m->probe_ms != 0) {
+        m->running.save_ms = m->now_ms;
+        running_time_step(&m->running, m->now_ms);
+        if (m->running.saved_s == running_time_s(&m->running, m->now_ms)) {
+            report_text(m, LOG_ERROR, "spool",
+                        SLICE_LITERAL("the disk takes files again: leaving, to be started anew"));
+            m->result = ERR_IO;
+            mta_stop(m);
+        }
+    }
+    m->probe_ms = m->now_ms + PROBE_EVERY_MS;
+}
+
 static uint64_t wait_ms(const struct mta *m, bool more)
 {
     if (more || m->run.first != NULL || m->shaking_first != NULL || m->working_first != NULL) {
@@ -164,6 +185,9 @@ static uint64_t wait_ms(const struct mta *m, bool more)
     }
     if (m->stopping && m->stop_by_ms < at_ms) {
         at_ms = m->stop_by_ms;
+    }
+    if (m->probe_ms != 0 && !m->stopping && m->probe_ms < at_ms) {
+        at_ms = m->probe_ms;
     }
     if (at_ms == TIMER_NEVER) {
         return UINT64_MAX;
@@ -226,6 +250,7 @@ bool mta_step(struct mta *m)
     take_timers(m);
     conn_run_all(m);
     m->more_to_do = run_spool(m);
+    probe_storage(m);
     /* Those that are answered now may at once give the spool more. */
     m->more_to_do = m->more_to_do || m->run.first != NULL;
     conn_run_all(m);

@@ -325,7 +325,8 @@ struct mta {
     bool more_to_do;
     bool stopping;
     uint64_t stop_by_ms;
-    uint8_t *scratch; /* BUDGET_SCRATCH_LEN bytes, nobody's between two calls */
+    uint64_t probe_ms; /* of a spool that has failed: when to look at the disk next; else 0 */
+    uint8_t *scratch;  /* BUDGET_SCRATCH_LEN bytes, nobody's between two calls */
     uint8_t reply_bytes[BUDGET_REPLY_LEN];
 };
 

@@ -246,6 +246,11 @@ void spool_stop(struct spool *sp)
     sp->is_stopping = true;
 }
 
+bool spool_has_failed(const struct spool *sp)
+{
+    return sp->is_failed;
+}
+
 bool spool_idle(const struct spool *sp)
 {
     bool is_busy = sp->is_syncing || sp->is_sync_wanted || sp->num_queued != 0 ||

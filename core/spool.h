@@ -174,6 +174,10 @@ enum err spool_read(struct spool *sp, size_t *out_len, uint64_t id, uint64_t off
 /* The meta of a live message. Errors as spool_read. */
 enum err spool_meta_of(struct spool *sp, uint64_t id, struct spool_meta *out);
 
+/* No segment took what had to be written: no more mail is taken until a new spool_open, and nothing
+ * is under way. */
+bool spool_has_failed(const struct spool *sp);
+
 /* For an orderly end: begin says ERR_BUSY from now on, no new segment is prepared; what was
  * promised is finished. */
 void spool_stop(struct spool *sp);

@@ -79,7 +79,8 @@ static enum err make_dir(const char *path)
     return posix_err(errno);
 }
 
-/* Every directory on the way, then tmp, new and cur. */
+/* Every directory on the way, then cur, new and tmp: where tmp stands, nothing is missing, whenever
+ * the one who made it was killed. */
 static enum err make_maildir(const char *maildir)
 {
     char path[POSIX_MAIL_PATH_CAP];
@@ -94,7 +95,7 @@ static enum err make_maildir(const char *maildir)
         }
     }
     enum err e = make_dir(path);
-    static const char *const subs[] = {"tmp", "new", "cur"};
+    static const char *const subs[] = {"cur", "new", "tmp"};
     for (size_t i = 0; i < 3 && e == ERR_OK; i++) {
         posix_maildir_path(path, maildir, subs[i], NULL);
         e = make_dir(path);

@@ -3,6 +3,7 @@
 #include "envelope.h"
 #include "outbox.h"
 #include "posix_command.h"
+#include "posix_err.h"
 #include "posix_outbox.h"
 
 #include <errno.h>
@@ -63,7 +64,7 @@ static enum err publish(int dir_fd, const char *from)
             return ERR_OK;
         }
         if (errno != EEXIST) {
-            return ERR_IO;
+            return posix_err(errno);
         }
     }
     return ERR_FULL;
@@ -75,15 +76,20 @@ static enum err put_file(int dir_fd, const char *name, struct slice head, const 
     mode_t mode = l->conf->submit_socket_group[0] != '\0' ? 0600 : 0640;
     int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0) {
-        return errno == EACCES || errno == EPERM ? ERR_DENIED : ERR_IO;
+        return posix_err(errno);
     }
     bool is_written =
         fchmod(fd, mode) == 0 && write_all(fd, head) && write_all(fd, l->content) && fsync(fd) == 0;
-    enum err e = is_written ? publish(dir_fd, name) : ERR_IO;
-    (void)unlinkat(dir_fd, name, 0);
+    enum err e = is_written ? publish(dir_fd, name) : posix_err(errno);
+    if (unlinkat(dir_fd, name, 0) != 0 && e == ERR_OK) {
+        e = posix_err(errno); /* a file with two names is taken for none of ours */
+    }
     /* Its new name as well, and that it has no other: the directory is not a user's to flush. */
-    bool is_named = fsync(fd) == 0;
-    return close(fd) != 0 || (e == ERR_OK && !is_named) ? ERR_IO : e;
+    if (fsync(fd) != 0 && e == ERR_OK) {
+        e = posix_err(errno);
+    }
+    close(fd);
+    return e;
 }
 
 int posix_outbox_put(const struct letter *l)
@@ -113,5 +119,5 @@ int posix_outbox_put(const struct letter *l)
         return EX_OK;
     }
     posix_complain(path, e == ERR_FULL ? "too many messages of yours wait there" : err_name(e));
-    return e == ERR_IO ? EX_IOERR : EX_TEMPFAIL;
+    return EX_TEMPFAIL;
 }

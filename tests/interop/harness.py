@@ -203,6 +203,9 @@ READY = re.compile(rb"^220[ -]", re.M)
 class Server:
     """Postern with a configuration of its own. Options are those of postern.conf; None leaves one out."""
 
+    preexec = staticmethod(die_with_parent)  # what runs in the child before the program does
+    prefix = ()  # what the program is run by
+
     def __init__(self, pki=None, proof=None, start=True, **options):
         self.dir = tempfile.mkdtemp(prefix="server-", dir=case_dir())
         self.port, self.tls_port = free_port(), free_port()
@@ -250,11 +253,11 @@ class Server:
         for _ in range(5):
             with open(self.log_path, "ab") as log:
                 self.process = subprocess.Popen(
-                    [POSTERN, "-c", self.conf_path],
+                    [*self.prefix, POSTERN, "-c", self.conf_path],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    preexec_fn=die_with_parent,
+                    preexec_fn=self.preexec,
                 )
             if wait_until(self._ready, "the server's banner") == "ready":
                 return
@@ -640,8 +643,9 @@ def fork_case(name, function):
     return pid
 
 
-def main(names):
-    """Runs every test_* of names, or those given on the command line, and prints 'N passed, N failed'."""
+def main(names, num_skipped=0):
+    """Runs every test_* of names, or those given on the command line, and prints 'N passed, N failed'. Cases that
+    could not run, for reasons that have been told, are counted as skipped."""
     wanted = sys.argv[1:]
     cases = [(n[5:], f) for n, f in names.items() if n.startswith("test_") and callable(f)]
     cases = [(n, f) for n, f in cases if not wanted or n in wanted]
@@ -655,5 +659,5 @@ def main(names):
         running.discard(pid)
         passed += status == 0
         failed += status != 0
-    print(f"{passed} passed, {failed} failed")
+    print(f"{passed} passed, {failed} failed" + (f", {num_skipped} skipped" if num_skipped else ""))
     sys.exit(1 if failed else 0)

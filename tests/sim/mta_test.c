@@ -191,6 +191,52 @@ static void test_failed_sync(void)
 }
 
 /* No space in the Maildir: the message is kept and delivered once there is. */
+/* Steps for a minute or until the server leaves; whether it has. */
+static bool leaves_within_a_minute(void)
+{
+    uint64_t end_ms = sim_world_now_ms(site.world) + 60000;
+    sim_world_set_horizon(site.world, end_ms);
+    bool left = false;
+    for (uint32_t i = 0; i < 20000 && !left && sim_world_now_ms(site.world) < end_ms; i++) {
+        left = !mta_step(site.mta);
+    }
+    sim_world_set_horizon(site.world, UINT64_MAX);
+    return left;
+}
+
+/* Every sync fails: mail is answered 451 for as long as the disk takes nothing; then the server
+ * leaves by itself, with an error, and the next start has all that was acknowledged. */
+static void test_dead_disk_that_comes_back(void)
+{
+    static const char running[] = "/var/spool/postern/running-time";
+    struct sim_store_conf conf = {.sync_ms = 5};
+    site_open(&site, 13, &conf);
+    site_start(&site);
+    client_connect(&site, &clients[0], 0, 1, 100);
+    CHECK(site_run(&site, clients, 1, 5000));
+    sim_store_fail_sync(sim_host_store(site.host), 1, 1000000);
+    sim_files_fail(site.host, running, ERR_IO);
+    for (uint32_t i = 1; i < 4; i++) {
+        client_connect(&site, &clients[0], i, 1, 100);
+        CHECK(site_run(&site, clients, 1, 5000));
+        CHECK(!leaves_within_a_minute());
+    }
+    CHECK_EQ(site.num_refused, 3);
+    sim_files_fail(site.host, running, ERR_OK);
+    CHECK(leaves_within_a_minute());
+    CHECK_EQ(mta_result(site.mta), ERR_IO);
+    sim_store_fail_sync(sim_host_store(site.host), 0, 0);
+    site_drop(&site);
+    sim_store_kill(sim_host_store(site.host));
+    site_start(&site);
+    client_connect(&site, &clients[0], 4, 1, 100);
+    CHECK(site_run(&site, clients, 1, 5000));
+    CHECK(site.acked[0] && site.acked[400]);
+    CHECK(site_settle(&site, 20000));
+    check_copies(5, 1, "dead disk", 0);
+    site_close(&site);
+}
+
 static void test_failed_delivery_is_retried(void)
 {
     site_open(&site, 13, NULL);
@@ -441,6 +487,7 @@ static const struct test_case cases[] = {
     {"group-commit", test_group_commit},
     {"slow-sync", test_slow_sync_holds_nobody_up},
     {"failed-sync", test_failed_sync},
+    {"dead-disk-that-comes-back", test_dead_disk_that_comes_back},
     {"failed-delivery", test_failed_delivery_is_retried},
     {"unknown-commit", test_unknown_commit_is_looked_for},
     {"kill", test_kill},

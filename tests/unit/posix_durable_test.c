@@ -1,5 +1,5 @@
-/* In which order the port to Linux flushes and renames, and what a flush that fails becomes: fsync,
- * fdatasync and rename are this program's own, noted and then done. */
+/* In which order the port to Linux flushes and renames, and what a call that fails becomes: fsync,
+ * fdatasync, rename, mkdir and unlinkat are this program's own, noted and then done. */
 #include "posix/posix.h"
 #include "posix/posix_outbox.h"
 #include "test.h"
@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #define MAX_NOTES 256
@@ -69,6 +70,25 @@ int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
     note("link", "posix_durable./");
     return (int)syscall(SYS_linkat, from_fd, from, to_fd, to, flags);
+}
+
+int unlinkat(int fd, const char *name, int flags)
+{
+    if (failing != NULL && strstr(name, failing) != NULL) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_unlinkat, fd, name, flags);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+    size_t len = strlen(path), fail_len = failing != NULL ? strlen(failing) : 0;
+    if (failing != NULL && len >= fail_len && strcmp(path + len - fail_len, failing) == 0) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return (int)syscall(SYS_mkdirat, -100, path, mode);
 }
 
 static size_t count(const char *text)
@@ -202,6 +222,28 @@ static void failed_flushes_are_told(void)
     posix_port_close(&port);
 }
 
+/* Where making one ended half-way, by a full disk or by a kill, the next delivery makes the rest.
+ */
+static void half_a_maildir_is_made_whole(void)
+{
+    const struct port_mailbox *m = &port.mailbox;
+    char box_c[sizeof root + 8];
+    static const char *const subs[] = {"c/cur", "c/new", "c/tmp"};
+    uint32_t handle = 0;
+    if (!start()) {
+        return;
+    }
+    snprintf(box_c, sizeof box_c, "%s/c", root);
+    for (size_t i = 0; i < 3; i++) {
+        failing = subs[i];
+        CHECK_EQ(m->begin(m->ctx, &handle, box_c, "50"), ERR_NO_SPACE);
+        failing = NULL;
+    }
+    commit(box_c, "51", 51);
+    CHECK_EQ(done(51), ERR_OK);
+    posix_port_close(&port);
+}
+
 static void a_letter_is_flushed_with_its_name(void)
 {
     static struct conf conf;
@@ -219,6 +261,10 @@ static void a_letter_is_flushed_with_its_name(void)
     CHECK(strncmp(notes[0], "sync out/.", 10) == 0);
     CHECK(strncmp(notes[1], "link ", 5) == 0);
     CHECK(strncmp(notes[2], "sync out/.", 10) == 0);
+    /* One that keeps two names is never taken: not to be promised. */
+    failing = ".";
+    CHECK_EQ(posix_outbox_put(&letter), EX_TEMPFAIL);
+    failing = NULL;
 }
 
 static void files_are_flushed_in_order(void)
@@ -270,6 +316,7 @@ static const struct test_case cases[] = {
     {"mail_is_flushed_before_it_is_told", mail_is_flushed_before_it_is_told},
     {"commits_share_directory_flushes", commits_share_directory_flushes},
     {"failed_flushes_are_told", failed_flushes_are_told},
+    {"half_a_maildir_is_made_whole", half_a_maildir_is_made_whole},
     {"files_are_flushed_in_order", files_are_flushed_in_order},
     {"a_letter_is_flushed_with_its_name", a_letter_is_flushed_with_its_name},
     {"waiting_syncs_of_a_segment_are_one", waiting_syncs_of_a_segment_are_one},
