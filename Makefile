@@ -53,7 +53,8 @@ DEPS = -MMD -MP
 
 # V=1 shows the commands themselves.
 Q := $(if $(V),,@)
-SAY = @$(if $(V),:,printf '  %-5s %s\n')
+EMPTY =
+say = $(if $(V),,$(info $(EMPTY)  $1 $2))
 LINK = $(CC) $(COMMON) $(CFLAGS) -Wl,--gc-sections $(BOARD_LDFLAGS) $(LDFLAGS)
 
 DOCS := $(BUILD)/docs
@@ -122,18 +123,19 @@ $(MBED_INSIDE_OBJ): INC += -isystem $(MBED)/library
 $(POSIX_OBJ): INC += -D_GNU_SOURCE
 $(TEST_OBJ): INC += -Itests/unit -Iport/sim -Iport/posix -D_GNU_SOURCE
 
-$(O)/%.o: %.c $(O)/flags
-	@mkdir -p $(@D)
-	$(SAY) CC $<
+# A process for each object counts where starting one is dear: no mkdir, no printf.
+OBJ_DIRS := $(sort $(dir $(CORE_OBJ) $(POSIX_OBJ) $(SIM_OBJ) $(TEST_OBJ) $(TEETH_OBJ) $(MBED_OBJ)))
+
+$(O)/%.o: %.c $(O)/flags | $(OBJ_DIRS)
+	$(call say,CC   ,$<)
 	$(Q)$(TOLERATE)$(CC) $(COMMON) $(WARN) $(INC) $(DEPS) $(CFLAGS) -c -o $@ $<
 
 # The .d files name the library's sources, which are not there while they are fetched again.
 $(MBED)/%: | $(MBED_STAMP) ;
 
 # The library's own warnings are not ours. What makes handshakes slow is compiled for speed.
-$(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags
-	@mkdir -p $(@D)
-	$(SAY) CC mbedtls/$*.c
+$(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags | $(OBJ_DIRS)
+	$(call say,CC   ,mbedtls/$*.c)
 	$(Q)$(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2 $(BOARD_FAST)) -w $(MBED_PUBLIC:%=-I$(MBED)/%) \
 	    $(MBED_PRIVATE:%=-I$(MBED)/%) $(MBED_CONFIG) $(DEPS) $(CFLAGS) -c -o $@ $(MBED)/$*.c
 
@@ -142,7 +144,7 @@ $(O)/libposix.a: $(filter-out $(MAIN_OBJ),$(POSIX_OBJ))
 $(O)/libsim.a: $(SIM_OBJ)
 $(O)/libmbed.a: $(MBED_OBJ)
 $(O)/lib%.a:
-	$(SAY) AR $@
+	$(call say,AR   ,$@)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $(if $(KEEP),$(wildcard $^),$^)
 
@@ -152,12 +154,12 @@ $(MBED_LIB):
 endif
 
 $(PROGRAM): $(MAIN_OBJ) $(LIBS)
-	$(SAY) LINK $@
+	$(call say,LINK ,$@)
 	$(Q)$(LINK) -Wl,-Map=$@.map -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
 
 $(filter %_fuzz,$(FUZZ_BIN)): LDFLAGS += -fsanitize=fuzzer
 $(TEST_OBJ:.o=): %: %.o $(TEST_LIBS)
-	$(SAY) LINK $@
+	$(call say,LINK ,$@)
 	$(Q)$(LINK) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -pthread
 
 # What the objects were made with: when it differs from what is asked for now, all are made again.
@@ -182,7 +184,7 @@ $(MBED_STAMP): port/mbedtls/fetch port/mbedtls/versions $(BUILD)/mbedtls.from
 	@port/mbedtls/fetch $(MBED)
 	@touch $@
 
-$(BUILD)/ $(O)/ $(DOCS)/:
+$(sort $(BUILD)/ $(O)/ $(DOCS)/ $(OBJ_DIRS)):
 	@mkdir -p $@
 
 .PHONY: FORCE
@@ -315,7 +317,7 @@ $(DOCS)/README: README $(TABLES) core/doc.awk | $(DOCS)/
 	@$(TABLES_TEXT) | awk -v form=list -f core/doc.awk - README >$@
 
 $(DOCS)/%: port/posix/%.in $(TABLES) core/doc.awk | $(DOCS)/
-	$(SAY) DOC $@
+	$(call say,DOC  ,$@)
 	@$(TABLES_TEXT) | awk -v form=$(if $(filter %.conf,$@),sample,man) -f core/doc.awk - $< >$@
 
 # --- The rest -------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ $(IMAGE)/init: boards/lib/init.c $(BUILD)/$(BOARD)/flags
 $(IMAGE)/agent: tests/boards/agent.c $(BUILD)/$(BOARD)/flags
 $(IMAGE)/init $(IMAGE)/agent:
 	@mkdir -p $(@D)
-	$(SAY) LINK $@
+	$(call say,LINK ,$@)
 	$(Q)$(LINK) $(WARN) -D_GNU_SOURCE -s -o $@ $<
 
 $(IMAGE)/postern: $(BUILD)/$(BOARD)/postern
@@ -54,7 +54,7 @@ boot: image ## boot BOARD's image in an emulated machine; port 2525 here is its 
 # A server whose sync does nothing, which the tests of power cuts must find out.
 $(IMAGE)/nosync: tests/boards/nosync.c $(BUILD)/$(BOARD)/postern
 	@mkdir -p $(@D)
-	$(SAY) LINK $@
+	$(call say,LINK ,$@)
 	$(Q)$(LINK) $(WARN) -D_GNU_SOURCE -s -o $@ $< $(MAIN_OBJ) -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
 
 .PHONY: nosync test-boards test-power

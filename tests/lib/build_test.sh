@@ -10,7 +10,7 @@ mkdir -p "$WORK"
 
 # would_compile ARGUMENTS...: the sources that a build would compile, if make were run with these.
 would_compile() {
-    $make -n "$@" | sed -n "s/^printf .* CC \(.*\)/\1/p"
+    $make -n "$@" | sed -n "s/^  CC  *//p"
 }
 up_to_date() { $make all && $make -q all; }
 only_the_source() { [ "$(would_compile -W core/text.c all)" = core/text.c ]; }
