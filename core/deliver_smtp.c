@@ -1,6 +1,8 @@
 /* The service that sends mail on: its contract with the queue, and the step. See deliver_smtp.h. */
 #include "deliver_smtp_inside.h"
 
+#define SLOW_MS 30000 /* a job that takes longer has a slow destination */
+
 size_t deliver_smtp_memory_len(void)
 {
     return pool_memory_len(sizeof(struct deliver_smtp), 1) +
@@ -231,6 +233,18 @@ static bool has_room(const struct pool *p)
     return p->num_used < p->num_items;
 }
 
+/* How many connections a destination may have now: never more than are left for others, so that
+ * some that are slow share what there is and leave some of it; and of the last quarter none if it
+ * was slow the last time, so that those alone never hold everything. */
+static uint32_t share_of(const struct deliver_smtp *d, const struct remote_dest *dest)
+{
+    uint32_t num_left = d->jobs.num_items - d->jobs.num_used;
+    uint32_t limit = remote_dest_limit(d, dest);
+    uint32_t num_kept = dest->was_slow ? d->jobs.num_items / 4 : 0;
+    num_left = num_left > num_kept ? num_left - num_kept : 0;
+    return limit < num_left ? limit : num_left;
+}
+
 static enum deliver_smtp_may may_start(const struct deliver_smtp *d, const struct remote_dest *dest,
                                        uint64_t now_ms)
 {
@@ -243,7 +257,7 @@ static enum deliver_smtp_may may_start(const struct deliver_smtp *d, const struc
     if (find_idle(d, dest) != NULL) {
         return DELIVER_SMTP_YES;
     }
-    if (dest != NULL && dest->num_conns >= remote_dest_limit(d, dest)) {
+    if (dest != NULL && dest->num_conns >= share_of(d, dest)) {
         return DELIVER_SMTP_FULL;
     }
     return has_room(&d->conns) || longest_idle(d) != NULL ? DELIVER_SMTP_YES : DELIVER_SMTP_FULL;
@@ -339,6 +353,7 @@ struct smtp_job *deliver_smtp_start(struct deliver_smtp *d, const struct smtp_or
     struct remote_job *job = make_job(d, order);
     d->now.now_ms = now_ms;
     dest->used_ms = now_ms;
+    job->begun_ms = now_ms;
     struct remote_conn *c = find_idle(d, dest);
     if (c != NULL) {
         remote_session_assign(d, c, job);
@@ -356,6 +371,7 @@ void remote_end_job(struct deliver_smtp *d, struct remote_conn *c)
     struct remote_job *job = c->job;
     remote_fail_pending(c);
     remote_report_job(d, c);
+    c->dest->was_slow = d->now.now_ms - job->begun_ms > SLOW_MS;
     c->job = NULL;
     job->next_ended = NULL;
     if (d->ended_last == NULL) {

@@ -48,6 +48,7 @@ struct remote_dest {
     uint64_t until_ms;     /* not tried before that */
     uint64_t used_ms;
     uint8_t reason; /* enum deliver_reason, of the last failure */
+    bool was_slow;  /* the last job took long */
 };
 
 struct remote_host {
@@ -61,6 +62,7 @@ struct remote_job {
     struct smtp_job shown; /* first, so that the one is the other */
     struct remote_job *next_ended;
     uint32_t envelope_len;
+    uint64_t begun_ms;
     uint64_t end_offset;
     bool is_8bit, is_smtputf8;
     uint8_t ret; /* enum smtp_ret */

@@ -10,7 +10,7 @@
 #include "test.h"
 
 #define RW_TAG       (UINT64_C(9) << 56)
-#define RW_MAX_PEERS 24
+#define RW_MAX_PEERS 40
 #define RW_MAX_ZONE  16
 #define RW_STEPS_MAX 400000
 #define RW_HEAP_LEN  (2u << 20)
@@ -101,7 +101,7 @@ static struct remote_world {
     bool wall_set;
     uint8_t *memory, *scratch;
     uint8_t conf_memory[CONF_MEMORY_LEN];
-    struct rw_server servers[8];
+    struct rw_server servers[RW_MAX_PEERS];
     size_t num_servers;
     struct rw_peer peers[RW_MAX_PEERS];
     struct rw_record zone[RW_MAX_ZONE];
