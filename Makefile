@@ -74,6 +74,8 @@ UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c))
 # name more. T=name runs them all the same.
 UNIT_NOT := $(if $(RUNNER),smtpd tls_memory http) $(if $(BOARD_OPTIONS),conf) $(UNIT_NOT)
 SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
+# One test of several files: see tests/sim/site.h.
+SITE_SRC := $(filter-out $(SIMTEST_SRC),$(sort $(wildcard tests/sim/site_*.c)))
 VECTOR_SRC := $(sort $(wildcard tests/vectors/*_test.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
 include port/mbedtls/sources.mk
@@ -86,9 +88,10 @@ POSIX_OBJ := $(POSIX_SRC:%.c=$(O)/%.o)
 SIM_OBJ := $(SIM_SRC:%.c=$(O)/%.o)
 UNIT_OBJ := $(UNIT_SRC:%.c=$(O)/%.o)
 SIMTEST_OBJ := $(SIMTEST_SRC:%.c=$(O)/%.o)
+SITE_OBJ := $(SITE_SRC:%.c=$(O)/%.o)
 VECTOR_OBJ := $(VECTOR_SRC:%.c=$(O)/%.o)
 FUZZ_OBJ := $(FUZZ_SRC:%.c=$(O)/%.o)
-TEST_OBJ := $(UNIT_OBJ) $(SIMTEST_OBJ) $(VECTOR_OBJ) $(FUZZ_OBJ)
+TEST_OBJ := $(UNIT_OBJ) $(SIMTEST_OBJ) $(SITE_OBJ) $(VECTOR_OBJ) $(FUZZ_OBJ)
 TEETH_OBJ := $(if $(TEETH),$(O)/tests/teeth/switch.o)
 MBED_OBJ := $(MBED_SRC:%=$(O)/mbedtls/%.o)
 MBED_USER_OBJ := $(patsubst %.c,$(O)/%.o,$(call core_files,$(MBEDTLS_USERS))) $(POSIX_OBJ) \
@@ -158,9 +161,11 @@ $(PROGRAM): $(MAIN_OBJ) $(LIBS)
 	$(Q)$(LINK) -Wl,-Map=$@.map -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
 
 $(filter %_fuzz,$(FUZZ_BIN)): LDFLAGS += -fsanitize=fuzzer
+$(O)/tests/sim/site_test: $(SITE_OBJ)
+$(O)/tests/sim/site_test: LDFLAGS += -Wl,--wrap=pool_take,--wrap=arena_take,--wrap=heap_alloc
 $(TEST_OBJ:.o=): %: %.o $(TEST_LIBS)
 	$(call say,LINK ,$@)
-	$(Q)$(LINK) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -pthread
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -pthread
 
 # What the objects were made with: when it differs from what is asked for now, all are made again.
 FLAGS_TEXT = $(CC) $(COMMON) $(WARN) $(MBED_INC) $(CFLAGS) $(BOARD_LDFLAGS) $(LDFLAGS) \
@@ -201,8 +206,8 @@ FORCE:
 unit: $(if $(T),$(T:%=$(O)/tests/unit/%_test),$(UNIT_BIN)) ## run the unit tests (T=name: one of them)
 	@RUNNER='$(RUNNER)' tests/lib/programs $^
 
-sim: $(if $(T),$(T:%=$(O)/tests/sim/%_test),$(SIMTEST_BIN)) ## run the simulated worlds (T=name: one)
-	@RUNNER='$(RUNNER)' tests/lib/programs $^
+sim: $(if $(SEEDS),$(O)/tests/sim/site_test,$(if $(T),$(T:%=$(O)/tests/sim/%_test),$(SIMTEST_BIN))) ## run the simulated worlds (T=name: one; SEEDS=n: n whole sites, from SEED on)
+	@$(if $(SEEDS),$(RUNNER) $^ --table --seeds $(SEEDS) --first $(or $(SEED),1),RUNNER='$(RUNNER)' tests/lib/programs $^)
 
 .PHONY: vectors
 vectors: $(VECTOR_BIN) $(PROGRAM) ## judge whole OCSP responses, our own and others'

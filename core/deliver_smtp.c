@@ -193,7 +193,7 @@ bool deliver_smtp_wants_shake(const struct deliver_smtp *d)
 
 bool deliver_smtp_has_turns(const struct deliver_smtp *d)
 {
-    return d->ready_first != NULL || d->ended_first != NULL;
+    return d->ready_first != NULL; /* jobs that have ended wait for their owner */
 }
 
 /* --- Jobs ------------------------------------------------------------------------------------- */
@@ -350,7 +350,10 @@ struct smtp_job *deliver_smtp_start(struct deliver_smtp *d, const struct smtp_or
         return NULL;
     }
     struct remote_dest *dest = remote_dest_take(d, &key);
-    struct remote_job *job = make_job(d, order);
+    struct remote_job *job = dest != NULL ? make_job(d, order) : NULL;
+    if (job == NULL) {
+        return NULL;
+    }
     d->now.now_ms = now_ms;
     dest->used_ms = now_ms;
     job->begun_ms = now_ms;
@@ -360,6 +363,10 @@ struct smtp_job *deliver_smtp_start(struct deliver_smtp *d, const struct smtp_or
         return &job->shown;
     }
     c = make_conn(d, dest);
+    if (c == NULL) {
+        pool_give(&d->jobs, job);
+        return NULL;
+    }
     c->job = job;
     c->phase = REMOTE_START;
     remote_wake(d, c);

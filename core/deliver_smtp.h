@@ -153,7 +153,7 @@ void deliver_smtp_timer(struct deliver_smtp *d, struct timer *t);
  * *out_shook: such work was done. True if there is more to do at once. */
 bool deliver_smtp_step(struct deliver_smtp *d, const struct tls_time *now, struct buf scratch,
                        bool may_shake, bool *out_shook);
-/* Public-key work was held up in the last step; a turn, or a job that has ended, waits. */
+/* Public-key work was held up in the last step; a turn waits. */
 bool deliver_smtp_wants_shake(const struct deliver_smtp *d);
 bool deliver_smtp_has_turns(const struct deliver_smtp *d);
 

@@ -205,8 +205,11 @@ bool spool_step(struct spool *sp, uint64_t now_ms)
     spool_seg_prepare(sp);
     uint32_t batch = sp->batch_open;
     spool_batch_start(sp);
-    /* A batch that had nothing to sync has ended at once: others may go on for it. */
-    has_more = has_more || (sp->batch_open != batch && !sp->is_syncing);
+    /* A batch that had nothing to sync has ended at once: others may go on for it. If all that
+     * comes of that is another such batch, they wait for something else. */
+    bool is_empty = sp->batch_open != batch && !sp->is_syncing;
+    has_more = has_more || (is_empty && !sp->was_empty);
+    sp->was_empty = is_empty;
     sp->is_stuck = sp->recover.stage == RECOVER_DONE && is_stuck(sp, has_more);
     sp->is_room = sp->is_room || (sp->is_stuck && sp->has_waiter);
     return has_more || (sp->batch_err != ERR_OK && !sp->is_syncing);

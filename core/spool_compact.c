@@ -232,8 +232,11 @@ static enum err copy_step(struct spool *sp)
         return ERR_OK;
     }
     if (spool_entry_count_bits(sp, entry) == entry_at(sp, entry)->num_rcpts) {
-        c->is_copying =
-            false; /* as good as gone: nothing is left to copy once its outcomes are durable */
+        /* As good as gone: nothing is left to copy once its outcomes are durable. */
+        if (spool_log_room(sp, 1, false) != ERR_OK) {
+            return ERR_AGAIN; /* they wait for room; asking for a sync again brings none */
+        }
+        c->is_copying = false;
         sp->outcome_due_ms = sp->now_ms;
         sp->is_sync_wanted = true;
         return ERR_OK;
@@ -341,14 +344,19 @@ static bool move_txns(struct spool *sp)
 static bool copy_records(struct spool *sp)
 {
     struct spool_compact *c = &sp->compact;
-    const struct spool_seg *sg = &sp->segs[c->victim];
+    struct spool_seg *sg = &sp->segs[c->victim];
     for (uint32_t n = 0; n < STEP_PAGES && c->cursor < sg->num_written; n++, c->cursor++) {
         struct slice page;
         struct spool_record r;
         if (spool_log_room(sp, 2, false) != ERR_OK) {
             return false;
         }
-        if (spool_page_load(sp, 1, c->victim, c->cursor, &page) != ERR_OK) {
+        enum err err = spool_page_load(sp, 1, c->victim, c->cursor, &page);
+        if (err != ERR_OK) {
+            if (err != ERR_DAMAGED) { /* it may have said of messages that they are over */
+                spool_log_page(sp, sg->id, c->cursor);
+                sg->is_damaged = sg->is_damaged || !sg->is_suspect;
+            }
             continue;
         }
         slice_skip(&page, SPOOL_PAGE_HEAD_LEN);
@@ -369,7 +377,8 @@ static bool copy_records(struct spool *sp)
     return true;
 }
 
-static void finish(struct spool *sp)
+/* False if nothing has come of it: the segment can be recycled only later. */
+static bool finish(struct spool *sp)
 {
     struct spool_compact *c = &sp->compact;
     uint16_t seg = c->victim;
@@ -388,6 +397,7 @@ static void finish(struct spool *sp)
         spool_seg_recycle(sp, seg);
     }
     sp->is_room = sp->is_room || sp->has_waiter;
+    return sp->segs[seg].state != SEG_LOG || sp->segs[seg].is_suspect;
 }
 
 bool spool_compact_step(struct spool *sp)
@@ -412,8 +422,7 @@ bool spool_compact_step(struct spool *sp)
     case COMPACT_FLUSH:
         return false;
     case COMPACT_FINISH:
-        finish(sp);
-        return true;
+        return finish(sp);
     }
     return false;
 }

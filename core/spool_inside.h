@@ -208,6 +208,7 @@ struct spool_compact {
 enum recover_stage {
     RECOVER_OPEN,
     RECOVER_SCAN,
+    RECOVER_NAME,
     RECOVER_JUDGE,
     RECOVER_EVACUATE,
     RECOVER_TELL,
@@ -223,7 +224,7 @@ struct spool_recover {
     uint32_t *ids; /* of the segments found */
     uint32_t cursor;
     uint32_t page;
-    uint16_t seg;        /* being scanned */
+    uint16_t seg;        /* being scanned, or named */
     uint64_t generation; /* of the segment scanned last */
 };
 
@@ -246,6 +247,7 @@ struct spool {
     bool is_stopping;
     bool has_waiter;     /* somebody was told ERR_AGAIN */
     bool is_room;        /* SPOOL_ROOM is due */
+    bool was_empty;      /* the last step's batch had nothing to sync */
     bool is_stuck;       /* mail has no segment, and none will come free by itself */
     bool is_dir_doubted; /* a removal of an earlier run may not be durable: until a create has ended
                           */
@@ -417,5 +419,6 @@ bool spool_compact_is_evacuating(
 bool spool_recover_step(struct spool *sp);
 bool spool_recover_next_event(struct spool *sp, struct spool_event *out);
 void spool_log_lost(struct spool *sp, uint64_t id, uint16_t seg, uint32_t page, const char *word);
+void spool_log_page(struct spool *sp, uint32_t id, uint32_t page); /* that is damaged */
 
 #endif

@@ -18,13 +18,12 @@ enum err spool_page_load(struct spool *sp, int which, uint16_t seg, uint32_t pag
     size_t len;
     enum err err = sp->store->read_at(sp->store->ctx, &len, sg->handle,
                                       (uint64_t)page * sp->page_len, c->bytes, sp->page_len);
-    if (err != ERR_OK) {
-        return err;
+    if (err != ERR_OK || len != sp->page_len) {
+        return err != ERR_OK ? err : ERR_IO;
     }
     struct spool_page_head head;
     struct slice records;
-    if (len != sp->page_len ||
-        !spool_page_open(*out_page, sg->nonce, sg->generation, page, &head, &records)) {
+    if (!spool_page_open(*out_page, sg->nonce, sg->generation, page, &head, &records)) {
         return ERR_DAMAGED;
     }
     /* What is behind the used bytes is no record. */

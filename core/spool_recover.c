@@ -38,7 +38,7 @@ void spool_log_lost(struct spool *sp, uint64_t id, uint16_t seg, uint32_t page, 
     sp->log->line(sp->log->ctx, LOG_ERROR, log_end(&line));
 }
 
-static void log_page(struct spool *sp, uint32_t id, uint32_t page)
+void spool_log_page(struct spool *sp, uint32_t id, uint32_t page)
 {
     struct log_line line;
     log_begin(&line, "spool");
@@ -127,7 +127,7 @@ static enum err open_one(struct spool *sp, uint32_t id)
     } else if (is_blank(sp, sg)) {
         sg->is_damaged = false; /* its making was cut off: perhaps not even its name is durable */
     } else {
-        log_page(sp, id, 0);
+        spool_log_page(sp, id, 0);
     }
     if (sg->generation >= sp->next_generation) {
         sp->next_generation = sg->generation + 1;
@@ -235,9 +235,14 @@ static enum err scan_page(struct spool *sp, uint16_t seg, uint32_t page)
     sp->cache[0].generation = 0;
     size_t len;
     struct slice bytes = page_slice(sp, 0);
-    if (sp->store->read_at(sp->store->ctx, &len, sg->handle, (uint64_t)page * sp->page_len,
-                           sp->cache[0].bytes, sp->page_len) != ERR_OK ||
-        len != sp->page_len ||
+    enum err read =
+        sp->store->read_at(sp->store->ctx, &len, sg->handle, (uint64_t)page * sp->page_len,
+                           sp->cache[0].bytes, sp->page_len);
+    if (read != ERR_OK || len != sp->page_len) {
+        spool_log_page(sp, sg->id, page); /* proved or not: nobody knows what is in it */
+        sg->is_damaged = true;
+    }
+    if (read != ERR_OK || len != sp->page_len ||
         !spool_page_open(bytes, sg->nonce, sg->generation, page, &head, &records)) {
         sg->first_bad = page < sg->first_bad ? page : sg->first_bad;
         return ERR_OK;
@@ -305,16 +310,17 @@ static void name_page(struct spool *sp, uint16_t seg, uint32_t page, bool was_du
     struct spool_page_head head;
     struct spool_record r;
     struct slice records;
-    bool is_read = raw_read(sp, sg->handle, page);
-    if (is_read &&
-        spool_page_open(page_slice(sp, 1), sg->nonce, sg->generation, page, &head, &records)) {
+    if (!raw_read(sp, sg->handle, page)) {
+        return; /* told by the scan */
+    }
+    if (spool_page_open(page_slice(sp, 1), sg->nonce, sg->generation, page, &head, &records)) {
         return;
     }
-    bool has_head = is_read && spool_page_guess(page_slice(sp, 1), &head, &records);
+    bool has_head = spool_page_guess(page_slice(sp, 1), &head, &records);
     if (!was_durable && (!has_head || head.generation != sg->generation || head.number != page)) {
         return; /* never written in this generation, as far as anything tells */
     }
-    log_page(sp, sg->id, page);
+    spool_log_page(sp, sg->id, page);
     uint64_t last_id = 0;
     while (has_head && spool_record_take(&records, &r)) {
         if ((r.type == SPOOL_CHUNK || r.type == SPOOL_COMMIT) && r.id != last_id) {
@@ -323,6 +329,11 @@ static void name_page(struct spool *sp, uint16_t seg, uint32_t page, bool was_du
             last_id = r.id;
         }
     }
+}
+
+static uint32_t num_proved(const struct spool_seg *sg)
+{
+    return sg->num_durable > sg->num_sealed ? sg->num_durable : sg->num_sealed;
 }
 
 /* What the scan has found out about each segment. Segments of the log keep their place in its order
@@ -335,11 +346,8 @@ static void judge_segments(struct spool *sp)
         if (sg->state != SEG_LOG) {
             continue;
         }
-        uint32_t num_durable = sg->num_durable > sg->num_sealed ? sg->num_durable : sg->num_sealed;
-        for (uint32_t page = sg->first_bad; page + 1 < sg->num_pages; page++) {
-            name_page(sp, i, page, page < num_durable);
-        }
-        if (sg->first_bad < num_durable) {
+        uint32_t num_durable = num_proved(sg);
+        if (sg->first_bad < num_durable || sg->is_damaged) {
             sg->is_damaged = true;
             sg->state = SEG_BAD;
             sg->num_written = sg->num_written > num_durable ? sg->num_written : num_durable;
@@ -395,6 +403,28 @@ static void step_scan(struct spool *sp)
     }
     if (rc->seg == SPOOL_NONE) {
         apply_seals(sp);
+        rc->stage = RECOVER_NAME;
+        rc->seg = 0;
+        rc->page = 0;
+    }
+}
+
+/* Pages from the first on that does not count, of each segment. */
+static void step_name(struct spool *sp)
+{
+    struct spool_recover *rc = &sp->recover;
+    for (uint32_t n = 0; n < SCAN_PAGES && rc->seg < sp->num_segs; n++) {
+        const struct spool_seg *sg = &sp->segs[rc->seg];
+        rc->page = rc->page < sg->first_bad ? sg->first_bad : rc->page;
+        if (sg->state != SEG_LOG || rc->page + 1 >= sg->num_pages) {
+            rc->seg++;
+            rc->page = 0;
+            continue;
+        }
+        name_page(sp, rc->seg, rc->page, rc->page < num_proved(sg));
+        rc->page++;
+    }
+    if (rc->seg == sp->num_segs) {
         judge_segments(sp);
         sp->cache[0].generation = sp->cache[1].generation = 0;
         rc->stage = RECOVER_JUDGE;
@@ -554,7 +584,7 @@ static void step_judge(struct spool *sp)
         } else if (sg->state == SEG_DATA && sg->is_suspect && !BROKEN(READ_BELIEVED)) {
             sg->state = SEG_BAD;
         } else if (sg->state == SEG_LOG && sg->is_one_headed && sg->num_first != 0) {
-            log_page(sp, sg->id, 0);
+            spool_log_page(sp, sg->id, 0);
             sg->state = SEG_BAD;
             sg->is_damaged = true;
         } else if (sg->state == SEG_LOG && sg->num_sealed < sg->num_written &&
@@ -575,6 +605,9 @@ bool spool_recover_step(struct spool *sp)
         return true;
     case RECOVER_SCAN:
         step_scan(sp);
+        return true;
+    case RECOVER_NAME:
+        step_name(sp);
         return true;
     case RECOVER_JUDGE:
         step_judge(sp);

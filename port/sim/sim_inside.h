@@ -92,6 +92,7 @@ void sim_net_add_host(struct sim_host *h);
 void sim_net_drop_host(struct sim_host *h); /* all its connections and listeners */
 void sim_net_free_host(struct sim_host *h);
 size_t sim_net_poll(struct sim_host *h, struct port_event *events, size_t cap);
+bool sim_net_has_event(struct sim_host *h);
 /* When bytes under way to anybody become readable, later than now; UINT64_MAX: none are. */
 uint64_t sim_net_next_ms(const struct sim_world *w);
 uint64_t sim_net_delay_ms(const struct sim_world *w);

@@ -1,5 +1,5 @@
 /* The simulated network: see sim_net.h and sim_net_inside.h. Local connections begin in
- * sim_local.c. */
+ * sim_local.c; what is ready, and when, is in sim_net_ready.c. */
 #include "sim_net_inside.h"
 
 #include <stdlib.h>
@@ -18,6 +18,9 @@ struct sim_net {
     struct blackhole *blackholes;
     uint16_t next_port;
     uint8_t num_hosts;
+    sim_net_draw draw;
+    void *draw_ctx;
+    uint64_t num_cut;
 };
 
 struct sim_net *sim_net_new(void)
@@ -63,6 +66,30 @@ uint64_t sim_net_delay_ms(const struct sim_world *w)
 void sim_net_set_link(struct sim_world *w, const struct sim_link *link)
 {
     w->net->link = *link;
+}
+
+void sim_net_set_draw(struct sim_world *w, sim_net_draw draw, void *ctx)
+{
+    w->net->draw = draw;
+    w->net->draw_ctx = ctx;
+}
+
+uint64_t sim_net_num_cut(const struct sim_world *w)
+{
+    return w->net->num_cut;
+}
+
+static enum sim_fate draw_fate(struct sim_net *n, const struct net_addr *from,
+                               const struct net_addr *to, struct sim_link *out, struct sim_link *in)
+{
+    *out = *in = n->link;
+    return n->draw != NULL ? n->draw(n->draw_ctx, from, to, out, in) : SIM_FATE_OPEN;
+}
+
+static uint16_t take_port(struct sim_net *n)
+{
+    n->next_port = n->next_port < FIRST_FREE_PORT ? FIRST_FREE_PORT : n->next_port;
+    return n->next_port++;
 }
 
 /* --- Ends --- */
@@ -145,7 +172,13 @@ static enum err write_end(struct sim_world *w, struct sim_client *c, size_t *out
         *out_len = bytes.len;
         return ERR_OK;
     }
-    *out_len = sim_pipe_write(&c->peer->in, w, bytes);
+    struct sim_pipe *pipe = &c->peer->in;
+    *out_len = sim_pipe_write(pipe, w, bytes);
+    pipe->written_len += *out_len;
+    if (pipe->link.cut_after_len != 0 && pipe->written_len >= pipe->link.cut_after_len) {
+        c->reset = c->peer->reset = true;
+        w->net->num_cut++;
+    }
     return *out_len > 0 ? ERR_OK : ERR_AGAIN;
 }
 
@@ -170,6 +203,11 @@ static bool answers(const struct sim_listener *l, const struct net_addr *to,
         return false;
     }
     return is_any(&l->at) || net_addr_same_host(&l->at, to);
+}
+
+struct sim_client *sim_net_ends(const struct sim_world *w)
+{
+    return w->net->ends;
 }
 
 struct sim_listener *sim_net_listeners(const struct sim_world *w)
@@ -215,17 +253,20 @@ static void remove_listener(struct sim_world *w, struct sim_listener *l)
     free_listener(l);
 }
 
-struct sim_client *sim_net_connect_to(struct sim_world *w, struct sim_listener *l,
-                                      const struct net_addr *to, const struct net_addr *from)
+static struct sim_client *connect_over(struct sim_world *w, struct sim_listener *l,
+                                       const struct net_addr *to, const struct net_addr *from,
+                                       const struct sim_link *out, const struct sim_link *in)
 {
     struct sim_client *near = new_end(w), *far = new_end(w);
+    near->in.link = *in;
+    far->in.link = *out;
     near->peer = far;
     far->peer = near;
     near->local = *from;
     near->remote = *to;
     far->local = *to;
     far->remote = *from;
-    near->connected_at_ms = w->now_ms + w->net->link.delay_ms;
+    near->connected_at_ms = w->now_ms + out->delay_ms;
     far->connected_at_ms = near->connected_at_ms;
     near->accepted = true;
     struct sim_client **last = &l->waiting;
@@ -234,6 +275,12 @@ struct sim_client *sim_net_connect_to(struct sim_world *w, struct sim_listener *
     }
     *last = far;
     return near;
+}
+
+struct sim_client *sim_net_connect_to(struct sim_world *w, struct sim_listener *l,
+                                      const struct net_addr *to, const struct net_addr *from)
+{
+    return connect_over(w, l, to, from, &w->net->link, &w->net->link);
 }
 
 struct sim_client *sim_net_take_waiting(struct sim_world *w, struct sim_listener *l)
@@ -257,10 +304,14 @@ struct sim_client *sim_connect(struct sim_world *w, const struct net_addr *to,
         own = *from;
     }
     if (own.port == 0) {
-        own.port = w->net->next_port++;
+        own.port = take_port(w->net);
     }
+    struct sim_link out, in;
     struct sim_listener *l = find_listener(w->net, to, NULL);
-    return l != NULL ? sim_net_connect_to(w, l, to, &own) : NULL;
+    if (l == NULL || draw_fate(w->net, &own, to, &out, &in) != SIM_FATE_OPEN) {
+        return NULL;
+    }
+    return connect_over(w, l, to, &own, &out, &in);
 }
 
 void sim_listen(struct sim_world *w, const struct net_addr *at)
@@ -272,6 +323,13 @@ struct sim_client *sim_accept(struct sim_world *w, const struct net_addr *at)
 {
     struct sim_listener *l = find_listener(w->net, at, NULL);
     return l != NULL && l->host == NULL ? sim_net_take_waiting(w, l) : NULL;
+}
+
+bool sim_has_waiting(const struct sim_world *w, const struct net_addr *at)
+{
+    const struct sim_listener *l = find_listener(w->net, at, NULL);
+    return l != NULL && l->host == NULL && l->waiting != NULL &&
+           l->waiting->connected_at_ms <= w->now_ms;
 }
 
 void sim_blackhole(struct sim_world *w, const struct net_addr *at)
@@ -291,6 +349,40 @@ size_t sim_client_write(struct sim_client *c, struct slice bytes)
 enum err sim_client_read(struct sim_client *c, size_t *out_len, uint8_t *into, size_t cap)
 {
     return read_end(c->world, c, out_len, into, cap);
+}
+
+size_t sim_client_unread_len(const struct sim_client *c)
+{
+    if (c->peer == NULL || c->peer->closed || c->peer->reset) {
+        return c->peer != NULL && c->peer->in.len == 0 ? 0 : SIZE_MAX;
+    }
+    return c->peer->in.len;
+}
+
+void sim_client_remote(const struct sim_client *c, struct net_addr *out)
+{
+    *out = c->remote;
+}
+
+bool sim_net_break(struct sim_world *w, uint64_t which)
+{
+    uint64_t num = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        uint64_t at = 0;
+        for (struct sim_client *c = w->net->ends; c != NULL; c = c->next) {
+            bool is_open = c->peer != NULL && !c->closed && !c->reset && !c->peer->closed;
+            if (is_open && pass == 1 && at == which % num) {
+                c->reset = c->peer->reset = true;
+                return true;
+            }
+            at += is_open;
+        }
+        num = at;
+        if (num == 0) {
+            return false;
+        }
+    }
+    return false;
 }
 
 void sim_client_shutdown(struct sim_client *c)
@@ -319,11 +411,6 @@ bool sim_client_is_accepted(const struct sim_client *c)
 
 /* --- A host's handles --- */
 
-static bool is_used(const struct sim_net_slot *s)
-{
-    return s->listener != NULL || s->end != NULL || s->datagrams != NULL;
-}
-
 struct sim_net_slot *sim_net_slot_of(struct sim_host *h, uint32_t handle)
 {
     struct sim_net_host *n = h->net;
@@ -331,7 +418,7 @@ struct sim_net_slot *sim_net_slot_of(struct sim_host *h, uint32_t handle)
         return NULL;
     }
     struct sim_net_slot *s = &n->slots[handle - 1];
-    return is_used(s) ? s : NULL;
+    return sim_net_is_used(s) ? s : NULL;
 }
 
 uint32_t sim_net_take_handle(struct sim_host *h)
@@ -341,7 +428,7 @@ uint32_t sim_net_take_handle(struct sim_host *h)
         return 0;
     }
     uint32_t i = 0;
-    while (i < n->num_slots && is_used(&n->slots[i])) {
+    while (i < n->num_slots && sim_net_is_used(&n->slots[i])) {
         i++;
     }
     if (i == n->num_slots) {
@@ -361,7 +448,7 @@ static enum err net_listen(void *ctx, uint32_t *out_handle, const struct net_add
         return ERR_UNSUPPORTED;
     }
     if (wanted.port == 0) {
-        wanted.port = h->world->net->next_port++;
+        wanted.port = take_port(h->world->net);
     }
     for (const struct sim_listener *l = h->world->net->listeners; l != NULL; l = l->next) {
         if (l->host == h && l->at.port == wanted.port && l->at.family == wanted.family &&
@@ -437,27 +524,24 @@ static enum err net_connect(void *ctx, uint32_t *out_handle, const struct net_ad
         return ERR_NO_HANDLE;
     }
     struct net_addr own = h->net->addr;
-    own.port = w->net->next_port++;
+    own.port = take_port(w->net);
     struct sim_listener *l = find_listener(w->net, to, h);
-    bool blackhole = is_blackhole(w->net, to);
+    struct sim_link out, in;
+    enum sim_fate fate = draw_fate(w->net, &own, to, &out, &in);
+    bool blackhole = is_blackhole(w->net, to) || fate == SIM_FATE_SILENT;
     struct sim_client *end;
-    if (l != NULL && !blackhole) {
-        end = sim_net_connect_to(w, l, to, &own);
+    if (l != NULL && !blackhole && fate == SIM_FATE_OPEN) {
+        end = connect_over(w, l, to, &own, &out, &in);
     } else {
         end = new_end(w);
         end->local = own;
         end->remote = *to;
         end->connect_result = ERR_REFUSED;
-        end->connected_at_ms = blackhole ? UINT64_MAX : w->now_ms + w->net->link.delay_ms;
+        end->connected_at_ms = blackhole ? UINT64_MAX : w->now_ms + out.delay_ms;
     }
     h->net->slots[handle - 1].end = end;
     *out_handle = handle;
     return ERR_OK;
-}
-
-static bool is_connected(const struct sim_host *h, const struct sim_client *end)
-{
-    return end->connected_at_ms <= h->world->now_ms;
 }
 
 static enum err net_connect_result(void *ctx, uint32_t handle)
@@ -470,7 +554,7 @@ static enum err net_connect_result(void *ctx, uint32_t handle)
     if (s->end->reset) {
         return ERR_RESET;
     }
-    return is_connected(h, s->end) ? s->end->connect_result : ERR_AGAIN;
+    return sim_net_is_connected(h->world, s->end) ? s->end->connect_result : ERR_AGAIN;
 }
 
 static enum err net_read(void *ctx, size_t *out_len, uint32_t handle, uint8_t *into, size_t cap)
@@ -492,7 +576,8 @@ static enum err net_write(void *ctx, size_t *out_len, uint32_t handle, struct sl
     if (s == NULL || s->end == NULL) {
         return ERR_WRONG_STATE;
     }
-    return is_connected(h, s->end) ? write_end(h->world, s->end, out_len, bytes) : ERR_AGAIN;
+    return sim_net_is_connected(h->world, s->end) ? write_end(h->world, s->end, out_len, bytes)
+                                                  : ERR_AGAIN;
 }
 
 static enum err net_open_datagram(void *ctx, uint32_t *out_handle, enum net_family family)
@@ -505,7 +590,7 @@ static enum err net_open_datagram(void *ctx, uint32_t *out_handle, enum net_fami
     if (handle == 0) {
         return ERR_NO_HANDLE;
     }
-    struct net_addr at = {.family = (uint8_t)family, .port = h->world->net->next_port++};
+    struct net_addr at = {.family = (uint8_t)family, .port = take_port(h->world->net)};
     h->net->slots[handle - 1].datagrams = sim_udp_new(h->world, h, &at);
     *out_handle = handle;
     return ERR_OK;
@@ -564,81 +649,6 @@ static void net_close(void *ctx, uint32_t handle)
     h->net->num_used--;
 }
 
-/* --- What is ready --- */
-
-static bool is_readable(struct sim_host *h, const struct sim_net_slot *s)
-{
-    if (s->listener != NULL) {
-        const struct sim_client *c = s->listener->waiting;
-        return c != NULL && is_connected(h, c);
-    }
-    if (s->datagrams != NULL) {
-        return sim_udp_has_any(s->datagrams, h->world->now_ms);
-    }
-    return s->end->reset || sim_pipe_has_bytes(&s->end->in, h->world->now_ms) ||
-           sim_pipe_is_at_end(&s->end->in, h->world->now_ms);
-}
-
-static bool is_writable(const struct sim_host *h, const struct sim_net_slot *s)
-{
-    if (s->listener != NULL || s->datagrams != NULL) {
-        return s->datagrams != NULL;
-    }
-    const struct sim_client *end = s->end;
-    if (end->reset || end->lost_write) {
-        return true;
-    }
-    if (!is_connected(h, end)) {
-        return false;
-    }
-    return end->peer == NULL || end->peer->closed || sim_pipe_has_room(&end->peer->in);
-}
-
-size_t sim_net_poll(struct sim_host *h, struct port_event *events, size_t cap)
-{
-    struct sim_net_host *n = h->net;
-    size_t num = 0;
-    for (uint32_t i = 0; i < n->num_slots && num < cap; i++) {
-        uint32_t index = (n->turn + i) % n->num_slots;
-        struct sim_net_slot *s = &n->slots[index];
-        if (!is_used(s)) {
-            continue;
-        }
-        bool readable = s->readable && is_readable(h, s);
-        bool writable = s->writable && is_writable(h, s);
-        if (readable && writable && cap - num == 1) {
-            /* Room for one: either, at random. */
-            readable = (sim_world_random(h->world) & 1) != 0;
-            writable = !readable;
-        }
-        if (readable) {
-            events[num++] = (struct port_event){PORT_READABLE, ERR_OK, s->tag};
-        }
-        if (writable) {
-            events[num++] = (struct port_event){PORT_WRITABLE, ERR_OK, s->tag};
-        }
-        if (num == cap) {
-            n->turn = index + 1;
-        }
-    }
-    return num;
-}
-
-uint64_t sim_net_next_ms(const struct sim_world *w)
-{
-    uint64_t at_ms = sim_udp_next_ms(w);
-    for (const struct sim_client *c = w->net->ends; c != NULL; c = c->next) {
-        uint64_t next_ms = sim_pipe_next_ms(&c->in, w->now_ms);
-        if (c->connected_at_ms > w->now_ms && c->connected_at_ms < next_ms) {
-            next_ms = c->connected_at_ms;
-        }
-        if (!c->closed && next_ms < at_ms) {
-            at_ms = next_ms;
-        }
-    }
-    return at_ms;
-}
-
 /* --- Hosts on the network --- */
 
 void sim_net_add_host(struct sim_host *h)
@@ -673,7 +683,7 @@ void sim_net_drop_host(struct sim_host *h)
         if (s->end != NULL) {
             reset_peer_of(s->end);
         }
-        if (is_used(s)) {
+        if (sim_net_is_used(s)) {
             net_close(h, i + 1);
         }
     }

@@ -12,13 +12,28 @@ struct sim_client;
 
 /* For connections made from now on, both ways. */
 struct sim_link {
-    uint64_t delay_ms;  /* from write to readability; 0: at once */
-    size_t chunk_len;   /* most that one read or write moves; 0: no limit */
-    size_t queue_len;   /* most under way in one direction; 0: 64 KiB */
-    bool random_chunks; /* each read and write moves 1 to chunk_len bytes at random */
+    uint64_t delay_ms;      /* from write to readability; 0: at once */
+    size_t chunk_len;       /* most that one read or write moves; 0: no limit */
+    size_t queue_len;       /* most under way in one direction; 0: 64 KiB */
+    bool random_chunks;     /* each read and write moves 1 to chunk_len bytes at random */
+    uint64_t jitter_ms;     /* what is added to delay_ms at most, at random; order is kept */
+    uint64_t cut_after_len; /* the connection breaks once so many bytes were written; 0: never */
 };
 
 void sim_net_set_link(struct sim_world *w, const struct sim_link *link);
+
+/* Instead of that: what becomes of each new connection, and its two directions, seen from the one
+ * who connects. NULL: no longer. */
+enum sim_fate { SIM_FATE_OPEN, SIM_FATE_REFUSED, SIM_FATE_SILENT };
+typedef enum sim_fate (*sim_net_draw)(void *ctx, const struct net_addr *from,
+                                      const struct net_addr *to, struct sim_link *out,
+                                      struct sim_link *in);
+void sim_net_set_draw(struct sim_world *w, sim_net_draw draw, void *ctx);
+/* Breaks the so-many-th connection of those that are open, modulo how many; false: there is none.
+ */
+bool sim_net_break(struct sim_world *w, uint64_t which);
+/* Connections that broke where their link said so. */
+uint64_t sim_net_num_cut(const struct sim_world *w);
 
 /* The host's own address, port 0. Its listeners at any address, and those at this one, are reached
  * through it from everywhere; those at a loopback address from the host itself and from the test,
@@ -34,6 +49,8 @@ struct sim_client *sim_connect(struct sim_world *w, const struct net_addr *to,
  * NULL if there is none. */
 void sim_listen(struct sim_world *w, const struct net_addr *at);
 struct sim_client *sim_accept(struct sim_world *w, const struct net_addr *at);
+/* Whether sim_accept would return one. */
+bool sim_has_waiting(const struct sim_world *w, const struct net_addr *at);
 /* Connecting to this address gets no answer, ever. */
 void sim_blackhole(struct sim_world *w, const struct net_addr *at);
 
@@ -62,6 +79,10 @@ struct sim_client *sim_accept_local(struct sim_world *w, const char *path);
 size_t sim_client_write(struct sim_client *c, struct slice bytes);
 /* ERR_OK with at least one byte, ERR_AGAIN, ERR_EOF, ERR_RESET. */
 enum err sim_client_read(struct sim_client *c, size_t *out_len, uint8_t *into, size_t cap);
+/* Bytes that were written and that the other side has not read; SIZE_MAX: it never will. */
+size_t sim_client_unread_len(const struct sim_client *c);
+/* Where it comes from. */
+void sim_client_remote(const struct sim_client *c, struct net_addr *out);
 /* No more bytes from the client: the host reads EOF after what is under way. */
 void sim_client_shutdown(struct sim_client *c);
 /* Breaks the connection; bytes under way are lost. */

@@ -52,7 +52,12 @@ struct sim_net_host {
     uint32_t turn; /* where polling begins, so that all get theirs */
 };
 
+/* sim_net_ready.c */
+bool sim_net_is_used(const struct sim_net_slot *s);
+bool sim_net_is_connected(const struct sim_world *w, const struct sim_client *end);
+
 /* sim_net.c */
+struct sim_client *sim_net_ends(const struct sim_world *w);
 struct sim_listener *sim_net_listeners(const struct sim_world *w);
 struct sim_listener *sim_net_add_listener(struct sim_world *w, struct sim_host *h,
                                           const struct net_addr *at);

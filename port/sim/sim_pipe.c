@@ -50,6 +50,19 @@ static void add_arrival(struct sim_pipe *p, uint64_t at_ms, size_t len)
     p->num_arrivals++;
 }
 
+static uint64_t arrival_ms(const struct sim_pipe *p, struct sim_world *w)
+{
+    uint64_t at_ms = sim_world_now_ms(w) + p->link.delay_ms;
+    if (p->link.jitter_ms != 0) {
+        at_ms += sim_world_random(w) % (p->link.jitter_ms + 1);
+    }
+    if (p->num_arrivals > 0) {
+        uint64_t last_ms = p->arrivals[p->first_arrival + p->num_arrivals - 1].at_ms;
+        at_ms = at_ms < last_ms ? last_ms : at_ms;
+    }
+    return at_ms;
+}
+
 size_t sim_pipe_write(struct sim_pipe *p, struct sim_world *w, struct slice bytes)
 {
     size_t room = limit_of(p) - p->len;
@@ -70,7 +83,7 @@ size_t sim_pipe_write(struct sim_pipe *p, struct sim_world *w, struct slice byte
     }
     memcpy(p->bytes + p->begin + p->len, bytes.ptr, len);
     p->len += len;
-    add_arrival(p, sim_world_now_ms(w) + p->link.delay_ms, len);
+    add_arrival(p, arrival_ms(p, w), len);
     return len;
 }
 
@@ -91,7 +104,7 @@ void sim_pipe_end(struct sim_pipe *p, struct sim_world *w)
 {
     if (!p->ended) {
         p->ended = true;
-        p->end_at_ms = sim_world_now_ms(w) + p->link.delay_ms;
+        p->end_at_ms = arrival_ms(p, w);
     }
 }
 

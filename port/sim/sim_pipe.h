@@ -16,6 +16,7 @@ struct sim_pipe {
     size_t begin, len, cap, ready_len;
     struct sim_arrival *arrivals; /* of the others, in order */
     size_t first_arrival, num_arrivals, arrivals_cap;
+    uint64_t written_len;
     bool ended; /* nothing more is written */
     uint64_t end_at_ms;
 };

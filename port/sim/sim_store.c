@@ -192,21 +192,23 @@ static enum err store_create(void *ctx, uint32_t *out_handle, uint32_t id, uint6
     if (err == ERR_OK && store_free_len(st) < len) {
         err = ERR_NO_SPACE;
     }
+    st->counts.num_create_faults += err != ERR_OK;
     struct segment *grown = realloc(st->segments, (st->num_segments + 1) * sizeof *grown);
     if (grown == NULL) {
         return ERR_NO_MEMORY;
     }
     st->segments = grown;
     struct segment *sg = &st->segments[st->num_segments++];
-    *sg = (struct segment){.id = id, .is_open = true, .name = NAME_LIVE, .len = len};
-    sg->seen = calloc(1, (size_t)len);
-    sg->durable = calloc(1, (size_t)len);
-    if (sg->seen == NULL || sg->durable == NULL) {
-        abort();
-    }
-    if (err != ERR_OK) {
-        sg->name = NAME_ABSENT;
-        sg->is_open = false;
+    *sg = (struct segment){.id = id, .name = NAME_ABSENT};
+    if (err == ERR_OK) {
+        sg->is_open = true;
+        sg->name = NAME_LIVE;
+        sg->len = len;
+        sg->seen = calloc(1, (size_t)len);
+        sg->durable = calloc(1, (size_t)len);
+        if (sg->seen == NULL || sg->durable == NULL) {
+            abort();
+        }
     }
     *out_handle = (uint32_t)st->num_segments;
     struct op op = {.kind = OP_CREATE, .tag = tag, .segment = st->num_segments - 1, .err = err};
@@ -238,6 +240,7 @@ static enum err store_write_at(void *ctx, uint32_t handle, uint64_t offset, stru
     enum err err = holds ? ERR_OK : ERR_IO;
     if (holds && fault_hits(&st->write_fault)) {
         err = st->write_fault.with;
+        st->counts.num_write_faults++;
     }
     /* The write at which the power goes, or that fails, may have got anywhere: it is kept like any
      * unsynced one. */
@@ -309,6 +312,7 @@ static enum err store_sync(void *ctx, uint32_t handle, uint64_t tag)
                     .segment = (size_t)(sg - st->segments),
                     .up_to = st->write_number,
                     .err = fault_hits(&st->sync_fault) ? ERR_IO : ERR_OK};
+    st->counts.num_sync_faults += op.err != ERR_OK;
     add_op(st, &op, st->conf.sync_ms);
     return ERR_OK;
 }
@@ -552,9 +556,22 @@ static void settle_writes(struct sim_store *st, struct segment *sg, enum sim_cra
         uint64_t dice = random_next(st) % 3;
         if (how == SIM_CRASH_KEEP || (how == SIM_CRASH_MIXED && dice == 0)) {
             memcpy(sg->durable + p->offset, p->bytes, p->len);
+            st->counts.num_kept++;
         } else if (how == SIM_CRASH_MIXED && dice == 1) {
             tear(st, sg, p);
+            st->counts.num_torn++;
+        } else {
+            st->counts.num_lost++;
         }
+    }
+    /* What is seen is what the medium has, wherever the two may differ: whole units around writes.
+     */
+    uint64_t unit = st->conf.write_unit_len;
+    for (struct pending *p = sg->first; p != NULL; p = p->next) {
+        uint64_t begin = p->offset / unit * unit;
+        uint64_t end = (p->offset + p->len + unit - 1) / unit * unit;
+        end = end < sg->len ? end : sg->len;
+        memcpy(sg->seen + begin, sg->durable + begin, (size_t)(end - begin));
     }
     drop_pending(sg);
 }
@@ -582,8 +599,13 @@ void sim_store_crash(struct sim_store *st, enum sim_crash how)
         struct segment *sg = &st->segments[i];
         settle_writes(st, sg, how);
         settle_name(st, sg, how);
-        memcpy(sg->seen, sg->durable, (size_t)sg->len);
         sg->is_open = false;
+        if (sg->name == NAME_ABSENT) {
+            free(sg->seen);
+            free(sg->durable);
+            sg->seen = sg->durable = NULL;
+            sg->len = 0;
+        }
     }
     st->is_off = false;
     st->off_at_op = 0;

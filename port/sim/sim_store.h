@@ -37,6 +37,8 @@ struct sim_store_counts {
     uint64_t num_creates;
     uint64_t written_len;
     uint64_t num_quarantined;
+    uint64_t num_sync_faults, num_write_faults, num_create_faults; /* that were had */
+    uint64_t num_kept, num_lost, num_torn;                         /* unsynced writes, at crashes */
 };
 
 /* NULL if out of memory. */

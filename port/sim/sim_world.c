@@ -162,6 +162,19 @@ static size_t poll_all(struct sim_host *h, struct port_event *events, size_t cap
     return num;
 }
 
+bool sim_host_is_due(struct sim_host *h)
+{
+    const struct sim_world *w = h->world;
+    return !h->waits || h->waits_until_ms <= w->now_ms || h->num_signals[PORT_TERMINATE] != 0 ||
+           h->num_signals[PORT_RELOAD] != 0 || sim_store_next_ms(h->store) <= w->now_ms ||
+           sim_mailbox_next_ms(h) <= w->now_ms || sim_net_has_event(h);
+}
+
+void sim_world_move_on(struct sim_world *w)
+{
+    advance_to_next(w);
+}
+
 static size_t loop_wait(void *ctx, struct port_event *events, size_t cap, uint64_t timeout_ms)
 {
     struct sim_host *h = ctx;
@@ -220,6 +233,9 @@ static void log_write(void *ctx, enum log_level level, struct slice text)
         [LOG_DEBUG] = "debug ",
     };
     struct sim_host *h = ctx;
+    if (sim_host_is_off(h)) {
+        return; /* whoever still runs in this step runs no more */
+    }
     size_t name_len = strlen(names[level]);
     char *line = sim_alloc(name_len + text.len + 1);
     memcpy(line, names[level], name_len);
@@ -350,7 +366,8 @@ static void forget_process(struct sim_host *h)
     sim_net_drop_host(h);
     h->num_signals[PORT_TERMINATE] = 0;
     h->num_signals[PORT_RELOAD] = 0;
-    h->waits = false;
+    h->waits = true; /* nobody holds the clock up until there is a process again */
+    h->waits_until_ms = UINT64_MAX;
 }
 
 void sim_host_crash(struct sim_host *h, enum sim_crash how)

@@ -28,6 +28,12 @@ uint64_t sim_world_now_ms(const struct sim_world *w);
 void sim_world_advance(struct sim_world *w, uint64_t ms);
 /* The clock never goes past this time by itself; UINT64_MAX (the start): no limit. */
 void sim_world_set_horizon(struct sim_world *w, uint64_t at_ms);
+/* For a driver of several servers that are stepped only when they have something to do: whether
+ * this one's next wait() would report something or is over, and the clock's next move, to whatever
+ * comes first, at most the horizon. With the horizon at the present, wait() itself never moves it.
+ */
+bool sim_host_is_due(struct sim_host *h);
+void sim_world_move_on(struct sim_world *w);
 /* A number from the world's seed. */
 uint64_t sim_world_random(struct sim_world *w);
 

@@ -77,6 +77,8 @@ struct rw_peer {
     uint32_t num_rcpts;
     bool in_tls, in_chunk;
     struct tls tls;
+    bool keeps_script; /* that its server had when it connected */
+    struct rw_script script;
 };
 
 /* NAME TYPE VALUE; for MX "10 host". "fail": the server cannot say. */
@@ -113,6 +115,13 @@ static struct remote_world {
     bool may_not_shake;
     struct route_item route;
     struct route_host hosts[4];
+    bool peers_keep_scripts;
+    /* What somebody wants to hear of peers, or NULL: after each command; content as it comes, and
+     * at its end, before the script decides what it is answered; before a connection goes. */
+    void (*on_line)(struct rw_peer *p, const char *line);
+    void (*on_content)(struct rw_peer *p, const char *bytes, size_t len);
+    void (*on_end)(struct rw_peer *p);
+    void (*on_close)(struct rw_peer *p);
 } rw;
 
 static const struct net_addr rw_names = {NET_IPV4, {192, 0, 2, 53}, 53};
@@ -127,6 +136,9 @@ static inline struct net_addr rw_addr(const char *text, uint16_t port)
 
 static inline void rw_end_peer(struct rw_peer *p)
 {
+    if (rw.on_close != NULL) {
+        rw.on_close(p);
+    }
     tls_free(&p->tls);
     sim_client_close(p->client);
     p->server->num_open--;
@@ -284,10 +296,15 @@ static inline void rw_flood(struct rw_peer *p, const char *line)
     }
 }
 
+static inline const struct rw_script *rw_script_of(const struct rw_peer *p)
+{
+    return p->keeps_script ? &p->script : &p->server->script;
+}
+
 /* The script's own answer to this verb; false: all goes well. */
 static inline bool rw_scripted(struct rw_peer *p, const char *verb)
 {
-    const struct rw_script *s = &p->server->script;
+    const struct rw_script *s = rw_script_of(p);
     if (s->verb == NULL || strcmp(s->verb, verb) != 0 ||
         (s->from != 0 && ++p->server->num_seen != s->from)) {
         return false;
@@ -336,8 +353,11 @@ static inline bool rw_scripted(struct rw_peer *p, const char *verb)
 
 static inline void rw_take_message(struct rw_peer *p)
 {
-    const struct rw_script *s = &p->server->script;
+    const struct rw_script *s = rw_script_of(p);
     p->in_content = p->in_chunk = false;
+    if (rw.on_end != NULL) {
+        rw.on_end(p);
+    }
     if (rw_scripted(p, ".")) {
         return;
     }
@@ -349,7 +369,7 @@ static inline void rw_take_message(struct rw_peer *p)
 
 static inline void rw_rcpt(struct rw_peer *p, const char *line)
 {
-    const struct rw_script *s = &p->server->script;
+    const struct rw_script *s = rw_script_of(p);
     if (s->rcpt_refused != NULL && strstr(line, s->rcpt_refused) != NULL) {
         rw_say(p, s->rcpt_answer);
         return;
@@ -376,9 +396,9 @@ static inline void rw_obey(struct rw_peer *p, const char *line)
     if (strcmp(verb, "RCPT") == 0) {
         rw_rcpt(p, line);
     } else if (rw_scripted(p, verb)) {
-        p->has_sender = strcmp(verb, "MAIL") == 0 ? s->script.how == RW_LATE : p->has_sender;
+        p->has_sender = strcmp(verb, "MAIL") == 0 ? rw_script_of(p)->how == RW_LATE : p->has_sender;
     } else if (strcmp(verb, "EHLO") == 0 || strcmp(verb, "LHLO") == 0) {
-        rw_say(p, s->script.ehlo != NULL ? s->script.ehlo : rw_ehlo);
+        rw_say(p, rw_script_of(p)->ehlo != NULL ? rw_script_of(p)->ehlo : rw_ehlo);
     } else if (strcmp(verb, "STARTTLS") == 0) {
         s->num_starttls++;
         rw_say(p, "220 go\r\n");
@@ -423,6 +443,9 @@ static inline bool rw_take_content(struct rw_peer *p)
         p->server->content[p->content_len++] = p->got[i];
     }
     p->server->content[p->content_len] = 0;
+    if (rw.on_content != NULL) {
+        rw.on_content(p, p->got, len);
+    }
     memmove(p->got, p->got + len, p->got_len - len);
     p->got_len -= len;
     if (p->in_chunk ? p->chunk_left == 0 : end != NULL) {
@@ -454,6 +477,9 @@ static inline void rw_take_bytes(struct rw_peer *p)
         p->got_len -= len + 2;
         bool was_in_tls = p->in_tls;
         rw_obey(p, line);
+        if (rw.on_line != NULL) {
+            rw.on_line(p, line);
+        }
         if (p->in_tls != was_in_tls) {
             return;
         }
@@ -488,7 +514,7 @@ static inline void rw_tls_turn(struct rw_peer *p, struct slice in)
         if (event == TLS_NEED_SET) {
             tls_give_set(&p->tls, p->server->set);
         }
-        if (event == TLS_ESTABLISHED && p->server->script.implicit_tls) {
+        if (event == TLS_ESTABLISHED && rw_script_of(p)->implicit_tls) {
             rw_say(p, "220 mx.example\r\n");
         }
         struct slice plain = tls_peek(&p->tls);
@@ -523,7 +549,7 @@ static inline void rw_write(struct rw_peer *p)
     }
     if (p->late_ms != 0 && sim_world_now_ms(rw.w) >= p->late_ms) {
         p->late_ms = 0;
-        rw_say(p, p->server->script.answer);
+        rw_say(p, rw_script_of(p)->answer);
     }
     size_t len = sim_client_write(p->client, slice_make(p->out, p->out_len));
     memmove(p->out, p->out + len, p->out_len - len);
@@ -585,6 +611,8 @@ static inline void rw_accept(struct rw_server *s)
             s->num_accepted++;
             s->num_open++;
             s->num_open_max = s->num_open > s->num_open_max ? s->num_open : s->num_open_max;
+            p->keeps_script = rw.peers_keep_scripts;
+            p->script = s->script;
             p->in_tls = s->script.implicit_tls;
             if (!rw_scripted(p, "CONNECT") && !p->in_tls) {
                 rw_say(p, "220 mx.example ESMTP\r\n");

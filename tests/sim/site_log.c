@@ -1,0 +1,168 @@
+/* What the log says, held against what the world saw. See site.h.
+ *
+ *   message ... result=accepted     the spool has it, and its client had sent all of it
+ *   delivery ... result=delivered   the file stands in the Maildir and is that message
+ *   delivery ... result=relayed     somebody took it, as often as that is said
+ *   report ... result=written       the spool has a report of that message
+ *   report ... result=dropped       nobody is told; the message has come to its end
+ *   spool message= state=lost...    damage took it, where there was damage */
+#include "site.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The value of a word, without quotes; false: the line has no such word. */
+static bool word(const char *line, const char *key, char *out, size_t cap)
+{
+    char text[32];
+    snprintf(text, sizeof text, " %s=", key);
+    const char *at = strstr(line, text);
+    if (at == NULL) {
+        return false;
+    }
+    at += strlen(text);
+    bool is_quoted = *at == '"';
+    at += is_quoted;
+    snprintf(out, cap, "%.*s", (int)strcspn(at, is_quoted ? "\"" : " "), at);
+    return true;
+}
+
+static void read_message(struct sim_site *s, uint32_t server, const char *line)
+{
+    char id[32], result[32];
+    if (word(line, "result", result, sizeof result) && strcmp(result, "accepted") == 0 &&
+        word(line, "id", id, sizeof id)) {
+        site_custody_take_up(s, server, id);
+    }
+}
+
+static void read_relayed(struct sim_site *s, uint32_t server, const char *id, uint32_t rcpt)
+{
+    const struct site_custody *c = site_custody_find(s, server, id);
+    if (c == NULL) {
+        site_fail(s, SITE_LOG, "%s passes on %s, which it never had", site_hostnames[server], id);
+        return;
+    }
+    if (c->is_report) {
+        return;
+    }
+    uint32_t custody = (uint32_t)(c - s->custodies);
+    for (uint32_t i = s->num_takes; i > 0; i--) {
+        struct site_take *t = &s->takes[i - 1];
+        if (t->custody == custody && t->rcpt == rcpt && !t->logged && t->fate != FATE_LOST) {
+            t->logged = true;
+            t->logged_ms = site_now_ms(s);
+            return;
+        }
+    }
+    site_fail(s, SITE_LOG, "%s says that %s (message %u) was passed on to %s, and nobody took it",
+              site_hostnames[server], id, c->mark, rcpt < c->num_rcpts ? c->rcpts[rcpt] : "?");
+}
+
+static void read_delivery(struct sim_site *s, uint32_t server, const char *line)
+{
+    char id[32], result[32], user[64], file[256], rcpt[16];
+    if (!word(line, "id", id, sizeof id) || !word(line, "result", result, sizeof result)) {
+        return;
+    }
+    if (strcmp(result, "lost") == 0) {
+        site_custody_lost(s, server, id);
+        return;
+    }
+    if (!word(line, "rcpt", rcpt, sizeof rcpt)) {
+        return;
+    }
+    if (strcmp(result, "delivered") == 0) {
+        if (word(line, "user", user, sizeof user) && word(line, "file", file, sizeof file)) {
+            site_delivered(s, server, id, user, file);
+        } else {
+            read_relayed(s, server, id, (uint32_t)atoi(rcpt));
+        }
+    } else if (strcmp(result, "relayed") == 0) {
+        read_relayed(s, server, id, (uint32_t)atoi(rcpt));
+    }
+}
+
+static void read_report_line(struct sim_site *s, uint32_t server, const char *line)
+{
+    char id[32], of[32], result[32];
+    if (!word(line, "of", of, sizeof of) || !word(line, "result", result, sizeof result)) {
+        return;
+    }
+    struct site_custody *c = site_custody_find(s, server, of);
+    if (c == NULL) {
+        site_fail(s, SITE_LOG, "%s reports about %s, which it never had", site_hostnames[server],
+                  of);
+        return;
+    }
+    uint32_t mark = c->mark;
+    if (strcmp(result, "dropped") == 0) {
+        s->msgs[mark].dropped = true;
+    } else if (strcmp(result, "written") == 0 && word(line, "id", id, sizeof id)) {
+        site_custody_take_up(s, server, id);
+        c = site_custody_find(s, server, id);
+        if (c != NULL && (!c->is_report || c->mark != mark)) {
+            site_fail(s, SITE_LOG, "%s calls %s a report of %s, which it is not",
+                      site_hostnames[server], id, of);
+        }
+    }
+}
+
+static void read_spool(struct sim_site *s, uint32_t server, const char *line)
+{
+    char id[32], state[64];
+    if (strstr(line, " state=damaged-page ") != NULL) {
+        site_page_lost(s, server);
+    } else if (strstr(line, " state=failed ") != NULL) {
+        s->servers[server].failed_ms = site_now_ms(s);
+    } else if (word(line, "message", id, sizeof id) && word(line, "state", state, sizeof state) &&
+               strcmp(state, "unfinished-or-lost") != 0) {
+        site_custody_lost(s, server, id);
+    }
+}
+
+/* What an earlier run had taken in, and had not the time to tell. */
+static void read_start(struct sim_site *s, uint32_t server)
+{
+    const struct queue *q = &s->servers[server].mta->queue;
+    struct queue_info info;
+    uint32_t cursor = 0;
+    while (queue_each(q, &cursor, &info) && !s->result.failed) {
+        char text[SPOOL_ID_TEXT_LEN + 1] = {0};
+        struct buf id = buf_make(text, SPOOL_ID_TEXT_LEN);
+        spool_id_put(&id, info.id);
+        if (site_custody_find(s, server, text) == NULL) {
+            site_custody_take_up(s, server, text);
+        }
+    }
+}
+
+void site_log_read(struct sim_site *s, uint32_t server)
+{
+    struct site_server *at = &s->servers[server];
+    size_t num = sim_log_num(at->host);
+    while (at->num_lines_seen < num && !s->result.failed) {
+        const char *line = sim_log_line(at->host, at->num_lines_seen++);
+        site_digest(s, line, strlen(line));
+        if (s->is_traced) {
+            fprintf(stderr, "%10.3f %s: %s\n", (double)(site_now_ms(s) - s->begin_ms) / 1000,
+                    site_hostnames[server], line);
+        }
+        const char *event = strchr(line, ' ') + 1;
+        if (strncmp(event, "message ", 8) == 0) {
+            read_message(s, server, line);
+        } else if (strncmp(event, "delivery ", 9) == 0) {
+            read_delivery(s, server, line);
+        } else if (strncmp(event, "report ", 7) == 0) {
+            read_report_line(s, server, line);
+        } else if (strncmp(event, "start ", 6) == 0) {
+            read_start(s, server);
+        } else if (strncmp(event, "spool ", 6) == 0) {
+            read_spool(s, server, line);
+        }
+    }
+    if (at->num_lines_seen == num && num > 1000) {
+        sim_log_clear(at->host);
+        at->num_lines_seen = 0;
+    }
+}

@@ -1,0 +1,101 @@
+/* Memory that runs out: see site_memory.h. */
+#include "site_memory.h"
+
+#include "heap.h"
+#include "pool.h"
+
+static struct {
+    uint64_t nth, num; /* nth 0: none */
+    uint64_t num_takes, num_failures;
+} kinds[NUM_SITE_MEMORIES];
+
+void *__real_pool_take(struct pool *p);
+void *__real_arena_take(struct arena *a, size_t len);
+void *__real_heap_alloc(struct heap *h, size_t num, size_t size);
+void *__wrap_pool_take(struct pool *p);
+void *__wrap_arena_take(struct arena *a, size_t len);
+void *__wrap_heap_alloc(struct heap *h, size_t num, size_t size);
+
+static bool fails(enum site_memory kind)
+{
+    kinds[kind].num_takes++;
+    if (kinds[kind].nth == 0) {
+        return false;
+    }
+    if (kinds[kind].nth > 1) {
+        kinds[kind].nth--;
+        return false;
+    }
+    kinds[kind].nth = --kinds[kind].num > 0 ? 1 : 0;
+    kinds[kind].num_failures++;
+    return true;
+}
+
+#define RESERVED_MAX 4
+static const struct pool *reserved[RESERVED_MAX];
+static unsigned num_reserved;
+
+void site_memory_reserved(const struct pool *p)
+{
+    reserved[num_reserved++ % RESERVED_MAX] = p;
+}
+
+static bool is_reserved(const struct pool *p)
+{
+    for (unsigned i = 0; i < RESERVED_MAX; i++) {
+        if (reserved[i] == p) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void *__wrap_pool_take(struct pool *p)
+{
+    if (is_reserved(p)) {
+        return __real_pool_take(p);
+    }
+    return fails(SITE_MEMORY_POOL) ? NULL : __real_pool_take(p);
+}
+
+void *__wrap_arena_take(struct arena *a, size_t len)
+{
+    return fails(SITE_MEMORY_ARENA) ? NULL : __real_arena_take(a, len);
+}
+
+void *__wrap_heap_alloc(struct heap *h, size_t num, size_t size)
+{
+    return fails(SITE_MEMORY_HEAP) ? NULL : __real_heap_alloc(h, num, size);
+}
+
+void site_memory_fail(enum site_memory kind, uint64_t nth, uint64_t num)
+{
+    kinds[kind].nth = nth;
+    kinds[kind].num = num;
+}
+
+void site_memory_forget(void)
+{
+    for (int i = 0; i < NUM_SITE_MEMORIES; i++) {
+        kinds[i].nth = 0;
+    }
+}
+
+uint64_t site_memory_num_takes(enum site_memory kind)
+{
+    return kinds[kind].num_takes;
+}
+
+uint64_t site_memory_num_failures(enum site_memory kind)
+{
+    return kinds[kind].num_failures;
+}
+
+uint64_t site_memory_num_failed(void)
+{
+    uint64_t num = 0;
+    for (int i = 0; i < NUM_SITE_MEMORIES; i++) {
+        num += kinds[i].num_failures;
+    }
+    return num;
+}

@@ -1,0 +1,19 @@
+/* Memory that runs out: the linker puts these in front of pool_take, arena_take and heap_alloc
+ * (--wrap). Of one kind the nth take from now fails, and num - 1 behind it. */
+#ifndef POSTERN_SITE_MEMORY_H
+#define POSTERN_SITE_MEMORY_H
+
+#include <stdint.h>
+
+enum site_memory { SITE_MEMORY_POOL, SITE_MEMORY_ARENA, SITE_MEMORY_HEAP, NUM_SITE_MEMORIES };
+
+void site_memory_fail(enum site_memory kind, uint64_t nth, uint64_t num);
+void site_memory_forget(void); /* none fails any more */
+struct pool;
+/* What is taken of that pool was reserved before, so it is there. */
+void site_memory_reserved(const struct pool *p);
+uint64_t site_memory_num_takes(enum site_memory kind);
+uint64_t site_memory_num_failures(enum site_memory kind);
+uint64_t site_memory_num_failed(void); /* of all kinds */
+
+#endif
