@@ -144,7 +144,8 @@ struct sim_site {
     uint32_t num_servers;
     struct site_server servers[SITE_SERVERS_MAX];
     uint64_t begin_ms, day_end_ms;
-    bool is_quiet; /* no more faults */
+    bool is_quiet;     /* no more faults */
+    bool requires_tls; /* of mx2.example, which never comes to have any */
     bool is_traced;
     uint32_t num_msgs;
     struct site_msg msgs[SITE_MSGS_MAX];

@@ -86,6 +86,20 @@ static const char *const ehlos[] = {
     "250-mx.example\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=1 MAILMAX=2\r\n",
 };
 
+/* It offers TLS, and nothing ever comes of that. */
+static const struct rw_script without_tls[] = {
+    {.verb = "STARTTLS", .how = RW_ANSWER, .answer = "454 4.7.0 not now\r\n"},
+    {.verb = "STARTTLS", .how = RW_ANSWER, .answer = "250 2.0.0 what for?\r\n"},
+    {.verb = "STARTTLS", .how = RW_CLOSE},
+    {.verb = "STARTTLS", .how = RW_RESET},
+    {.verb = NULL},
+};
+
+static bool must_have_tls(const struct rw_server *server)
+{
+    return site->requires_tls && server == &rw.servers[2];
+}
+
 static void draw_script(struct rw_server *server)
 {
     struct sim_site *s = site;
@@ -101,6 +115,10 @@ static void draw_script(struct rw_server *server)
         }
     }
     script.ehlo = ehlos[site_draw(s, sizeof ehlos / sizeof ehlos[0])];
+    if (must_have_tls(server)) {
+        script = without_tls[site_draw(s, sizeof without_tls / sizeof without_tls[0])];
+        script.ehlo = script.verb != NULL ? "250-mx.example\r\n250 STARTTLS\r\n" : NULL;
+    }
     server->script = script;
     server->num_seen = 0;
 }
@@ -110,6 +128,9 @@ static void draw_script(struct rw_server *server)
 static void on_line(struct rw_peer *p, const char *line)
 {
     struct extra *x = extra_of(p);
+    if (strncmp(line, "MAIL", 4) == 0 && must_have_tls(p->server)) {
+        site_fail(site, SITE_PLAINTEXT, "mail comes to 192.0.2.32 without TLS: %s", line);
+    }
     if (strncmp(line, "MAIL", 4) == 0 || strncmp(line, "RSET", 4) == 0 ||
         strncmp(line, "EHLO", 4) == 0) {
         x->num_rcpts = 0;

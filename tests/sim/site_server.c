@@ -48,11 +48,12 @@ void site_server_conf(struct sim_site *s, uint32_t index)
              "retry_give_up = %us\n"
              "delay_warning = %s\n"
              "%s"
-             "smtp_receive_timeout = %us\n",
+             "smtp_receive_timeout = %us\n%s",
              site_hostnames[index], site_hostnames[index], index + 1, users[index],
              index == 0 && s->num_servers > 1 ? "relay_to_domains = inner.example\n" : "",
              routes(s, index), s->retry_give_up_s, warnings[site_draw(s, 3)],
-             retries[site_draw(s, 3)], site_chance(s, 50) ? 300u : 60u);
+             retries[site_draw(s, 3)], site_chance(s, 50) ? 300u : 60u,
+             s->requires_tls ? "hosts_require_tls = 192.0.2.32\n" : "");
     sim_files_put_string(server->host, CONF_PATH, server->conf);
     sim_files_put_string(server->host, "/etc/resolv.conf", "nameserver 192.0.2.53\n");
 }

@@ -128,6 +128,7 @@ static void make(struct sim_site *s)
     s->world = sim_world_new(s->seed + 77);
     s->begin_ms = site_now_ms(s);
     s->day_end_ms = s->begin_ms + SITE_DAY_MS;
+    s->requires_tls = s->seed % 7 == 3;
     s->retry_give_up_s = give_ups_s[site_draw(s, 3)];
     uint64_t dice = site_draw(s, 10);
     s->num_servers = dice < 4 ? 1 : dice < 7 ? 2 : 3;

@@ -242,10 +242,42 @@ static void forged_records_in_the_log(void)
     world_free(w);
 }
 
+/* The page that the last sync wrote, which nothing yet proves, and which the device does not give
+ * any more: it is told, and the segment kept for a person, although no id can be named. */
+static void unreadable_last_page(void)
+{
+    struct world *w = with_history();
+    struct model *m = world_send(w, 500, 1);
+    struct sim_store_counts counts;
+    CHECK(m != NULL);
+    world_settle(w);
+    for (size_t s = 0; m != NULL && s < sim_store_num_segments(w->store); s++) {
+        uint8_t *bytes;
+        uint64_t len;
+        uint32_t id = sim_store_segment(w->store, s, &bytes, &len);
+        for (uint64_t page = 1; (page + 1) * PAGE < len; page++) {
+            if (holds_id(bytes + page * PAGE, m->id)) {
+                m->may_be_lost = true;
+                sim_store_fail_read(w->store, id, page * PAGE + 100);
+            }
+        }
+    }
+    w->is_lenient = true;
+    w->lines_len = 0;
+    CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+    CHECK_EQ(w->ready_err, ERR_OK);
+    CHECK(strstr(w->lines, "damaged-page") != NULL);
+    world_turns(w, 300);
+    sim_store_counts_of(w->store, &counts);
+    CHECK(counts.num_quarantined != 0);
+    world_free(w);
+}
+
 static const struct test_case cases[] = {
     {"a_byte_of_each_page", a_byte_of_each_page},
     {"heads_of_segments", heads_of_segments},
     {"pages_that_cannot_be_read", pages_that_cannot_be_read},
+    {"unreadable_last_page", unreadable_last_page},
     {"rubbish", rubbish},
     {"forged_records", forged_records},
     {"forged_records_in_the_log", forged_records_in_the_log},
