@@ -8,6 +8,10 @@
  *     CONTENT   so does what follows
  *     COMMIT    it is about to be durable; then the file goes
  *
+ * Before COMMIT the file is marked with the id that the message has in the spool. A server that was
+ * killed before the file went finds it there at the next start, sees whose it is before anything of
+ * the queue is delivered, and takes it no second time.
+ *
  * What is wrong for now (the spool is full) leaves the file for later; what is wrong for good is
  * logged, and the file goes. What a user has left beyond submit_rate stays for later as well, and
  * holds up nobody else's. A recipient that is none fails in the queue, which tells the sender.
@@ -90,6 +94,12 @@ static enum err look(struct mta *m)
             report(m, "unreadable", err);
         }
         wait_for_next(m);
+        return ERR_OK;
+    }
+    struct spool_meta meta;
+    uint64_t mark = m->port->outbox.marked(m->port->outbox.ctx);
+    if (mark != 0 && spool_meta_of(m->spool, mark, &meta) == ERR_OK) {
+        end_file(m, true);
         return ERR_OK;
     }
     local_name_user(&o->owner);
@@ -255,6 +265,11 @@ static enum err finish(struct mta *m)
         return ERR_MALFORMED; /* our own command ends every line, and breaks long ones */
     }
     enum err err = submission_store(m, o->txn, &none, true);
+    const struct port_outbox *port = &m->port->outbox;
+    uint64_t id = spool_txn_id(m->spool, o->txn->spool_txn);
+    if (err == ERR_OK && port->marked(port->ctx) != id) {
+        err = port->mark(port->ctx, id);
+    }
     if (err == ERR_OK) {
         err = txn_commit(m, o->txn);
     }

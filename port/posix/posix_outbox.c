@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h> /* renameat */
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -66,13 +67,33 @@ static enum err outbox_open(void *ctx, const char *path, const char *group)
     return ERR_OK;
 }
 
-/* UID.NUMBER */
-static bool parse_name(struct slice name, uint32_t *out_uid)
+#define MARK_LEN 17 /* a dot and 8 bytes in hexadecimal */
+
+/* Takes the mark off the end; 0: there is none. */
+static uint64_t take_mark(struct slice *name)
 {
+    uint8_t bytes[8];
+    uint64_t mark = 0;
+    if (name->len <= MARK_LEN || name->ptr[name->len - MARK_LEN] != '.' ||
+        !text_parse_hex(slice_make(name->ptr + name->len - MARK_LEN + 1, MARK_LEN - 1), bytes,
+                        sizeof bytes)) {
+        return 0;
+    }
+    name->len -= MARK_LEN;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        mark = mark << 8 | bytes[i];
+    }
+    return mark;
+}
+
+/* UID.NUMBER, perhaps with a mark behind it. */
+static bool parse_name(struct slice name, uint32_t *out_uid, uint64_t *out_mark)
+{
+    *out_mark = take_mark(&name);
     const uint8_t *dot = memchr(name.ptr, '.', name.len);
     struct slice uid_text, number_text = name;
     uint64_t uid, number;
-    if (dot == NULL || name.len >= POSIX_OUTBOX_NAME_CAP) {
+    if (dot == NULL || name.len + MARK_LEN >= POSIX_OUTBOX_NAME_CAP) {
         return false;
     }
     (void)slice_take(&number_text, (size_t)(dot - name.ptr), &uid_text);
@@ -90,6 +111,7 @@ struct search {
     bool (*may)(const void *arg, uint32_t uid);
     const void *arg;
     enum err err;
+    bool marked_only;
 };
 
 /* ERR_OK: taken. ERR_AGAIN: not yet a whole one, or not its turn. ERR_MALFORMED: nobody's. */
@@ -98,12 +120,12 @@ static enum err take_file(const struct search *s, const char *name, const struct
     struct posix_outbox *o = s->o;
     struct slice text = slice_of_string(name);
     bool is_new = time(NULL) - st->st_mtime < NEW_S;
-    if (!S_ISREG(st->st_mode) || !parse_name(text, &o->uid) || st->st_uid != o->uid ||
+    if (!S_ISREG(st->st_mode) || !parse_name(text, &o->uid, &o->mark) || st->st_uid != o->uid ||
         st->st_nlink != 1) {
         bool may_become = S_ISREG(st->st_mode) && is_new && (name[0] == '.' || st->st_nlink == 2);
         return may_become ? ERR_AGAIN : ERR_MALFORMED;
     }
-    if (s->may != NULL && !s->may(s->arg, o->uid)) {
+    if (s->marked_only ? o->mark == 0 : o->mark == 0 && s->may != NULL && !s->may(s->arg, o->uid)) {
         return ERR_AGAIN;
     }
     struct stat opened;
@@ -143,11 +165,15 @@ static enum err outbox_take(void *ctx, bool (*may)(const void *arg, uint32_t uid
                             struct port_user *out_owner, uint64_t *out_len)
 {
     struct posix_outbox *o = ctx;
-    struct search s = {o, may, arg, ERR_EOF};
+    struct search s = {o, may, arg, ERR_EOF, true};
     if (o->dir_fd == 0 || o->fd != 0) {
         return ERR_WRONG_STATE;
     }
     enum err e = posix_dir_each(o->dir_fd, look_at, &s);
+    if (e == ERR_OK && s.err == ERR_EOF) {
+        s.marked_only = false;
+        e = posix_dir_each(o->dir_fd, look_at, &s);
+    }
     out_owner->uid = o->uid;
     if (s.err == ERR_OK) {
         posix_id_name(out_owner->name, POSIX_USERS_FILE, o->uid);
@@ -175,6 +201,34 @@ static enum err outbox_read(void *ctx, size_t *out_len, uint8_t *into, size_t ca
     return ERR_OK;
 }
 
+static enum err outbox_mark(void *ctx, uint64_t number)
+{
+    struct posix_outbox *o = ctx;
+    char name[POSIX_OUTBOX_NAME_CAP];
+    uint8_t bytes[8];
+    struct buf b = buf_make(name, sizeof name);
+    struct buf number_bytes = buf_make(bytes, sizeof bytes);
+    struct slice stem = slice_of_string(o->name);
+    (void)take_mark(&stem);
+    buf_put_be(&number_bytes, sizeof bytes, number);
+    buf_put(&b, stem);
+    buf_put_u8(&b, '.');
+    text_put_hex(&b, buf_slice(&number_bytes));
+    buf_end_string(&b); /* the caps add up */
+    if (renameat(o->dir_fd, o->name, o->dir_fd, name) != 0) {
+        return posix_err(errno);
+    }
+    memcpy(o->name, name, sizeof name);
+    o->mark = number;
+    return fsync(o->dir_fd) == 0 ? ERR_OK : posix_err(errno);
+}
+
+static uint64_t outbox_marked(void *ctx)
+{
+    const struct posix_outbox *o = ctx;
+    return o->mark;
+}
+
 static enum err outbox_end(void *ctx, bool removes)
 {
     struct posix_outbox *o = ctx;
@@ -194,6 +248,8 @@ void posix_outbox_port(struct posix_outbox *o, struct port_outbox *out)
         .open = outbox_open,
         .take = outbox_take,
         .read = outbox_read,
+        .mark = outbox_mark,
+        .marked = outbox_marked,
         .end = outbox_end,
     };
 }

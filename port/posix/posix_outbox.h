@@ -5,13 +5,14 @@
 #include "posix_letter.h"
 #include "port.h"
 
-#define POSIX_OUTBOX_NAME_CAP 32
+#define POSIX_OUTBOX_NAME_CAP 40
 
 struct posix_outbox {
     int dir_fd; /* 0: not opened */
     int fd;     /* of the file that was taken */
     uint32_t uid;
     uint64_t len;
+    uint64_t mark;
     char name[POSIX_OUTBOX_NAME_CAP];
 };
 

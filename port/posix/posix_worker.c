@@ -8,7 +8,10 @@
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
+
+#define STOP_WITHIN_S 5
 
 static void queue_append(struct posix_queue *q, struct posix_job *job)
 {
@@ -108,6 +111,8 @@ static void *worker_main(void *ctx)
         run_lane(w, w->turn);
         w->turn = w->turn == POSIX_LANE_BATCH ? POSIX_LANE_SLOW : POSIX_LANE_BATCH;
     }
+    w->ended = true;
+    pthread_cond_signal(&w->work);
     pthread_mutex_unlock(&w->lock);
     return NULL;
 }
@@ -155,6 +160,7 @@ enum err posix_worker_start(struct posix_worker *w)
         return e;
     }
     w->turn = POSIX_LANE_BATCH;
+    w->ended = false;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->work, NULL);
     pthread_attr_t attr;
@@ -185,12 +191,24 @@ void posix_worker_stop(struct posix_worker *w)
     pthread_mutex_lock(&w->lock);
     w->stop = true;
     pthread_cond_signal(&w->work);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += STOP_WITHIN_S;
+    int waited = 0;
+    while (!w->ended && waited == 0) {
+        waited = pthread_cond_timedwait(&w->work, &w->lock, &until);
+    }
+    bool hangs = !w->ended;
     pthread_mutex_unlock(&w->lock);
+    w->running = false;
+    if (hangs) { /* a disk that answers no more: the thread ends with the process */
+        pthread_detach(w->thread);
+        return;
+    }
     pthread_join(w->thread, NULL);
     pthread_cond_destroy(&w->work);
     pthread_mutex_destroy(&w->lock);
     close_wake(w);
-    w->running = false;
 }
 
 void posix_worker_submit(struct posix_worker *w, enum posix_lane lane, struct posix_job *job)

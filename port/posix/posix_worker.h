@@ -53,13 +53,14 @@ struct posix_worker {
     struct posix_queue queues[POSIX_NUM_LANES];
     struct posix_queue done;
     enum posix_lane turn;
-    bool stop, idle, signalled;
+    bool stop, idle, signalled, ended;
 };
 
 /* Starts the thread; the lanes are set before. */
 enum err posix_worker_start(struct posix_worker *w);
 
-/* Finishes what is queued and ends the thread. Completions not taken are lost. */
+/* Finishes what is queued and ends the thread; one that a disk keeps for more than a few seconds is
+ * left to itself, and may use what w and its lanes hold. Completions not taken are lost. */
 void posix_worker_stop(struct posix_worker *w);
 
 void posix_worker_submit(struct posix_worker *w, enum posix_lane lane, struct posix_job *job);

@@ -6,6 +6,7 @@
 struct sim_left {
     struct sim_left *next;
     struct port_user owner;
+    uint64_t mark;
     size_t len;
     uint8_t bytes[];
 };
@@ -44,7 +45,13 @@ static enum err outbox_take(void *ctx, bool (*may)(const void *arg, uint32_t uid
 {
     struct sim_host *h = ctx;
     struct sim_left **at = &h->outbox.first;
-    while (*at != NULL && may != NULL && !may(arg, (*at)->owner.uid)) {
+    while (*at != NULL && (*at)->mark == 0) {
+        at = &(*at)->next;
+    }
+    if (*at == NULL) {
+        at = &h->outbox.first;
+    }
+    while (*at != NULL && (*at)->mark == 0 && may != NULL && !may(arg, (*at)->owner.uid)) {
         at = &(*at)->next;
     }
     if (*at == NULL) {
@@ -71,6 +78,19 @@ static enum err outbox_read(void *ctx, size_t *out_len, uint8_t *into, size_t ca
     return ERR_OK;
 }
 
+static enum err outbox_mark(void *ctx, uint64_t number)
+{
+    struct sim_host *h = ctx;
+    (*h->outbox.taken)->mark = number;
+    return ERR_OK;
+}
+
+static uint64_t outbox_marked(void *ctx)
+{
+    const struct sim_host *h = ctx;
+    return (*h->outbox.taken)->mark;
+}
+
 static enum err outbox_end(void *ctx, bool removes)
 {
     struct sim_host *h = ctx;
@@ -89,6 +109,8 @@ void sim_outbox_add_host(struct sim_host *h)
         .open = outbox_open,
         .take = outbox_take,
         .read = outbox_read,
+        .mark = outbox_mark,
+        .marked = outbox_marked,
         .end = outbox_end,
     };
 }

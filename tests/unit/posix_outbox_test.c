@@ -157,10 +157,44 @@ static void other_files_do_not_count(void)
     end();
 }
 
+/* One that is marked is taken first, whoever may not now, and can be marked anew. */
+static void marks_stay(void)
+{
+    char first[64], second[64];
+    if (!start("")) {
+        return;
+    }
+    put(own_name(1), "1");
+    put(own_name(2), "22");
+    put(own_name(3), "333");
+    snprintf(first, sizeof first, "%s.0000000000000abc", own_name(2));
+    snprintf(second, sizeof second, "%s.fedcba9876543210", own_name(2));
+    CHECK_EQ(rename(path_of(own_name(2)), "build/posix_outbox_away"), 0);
+    CHECK_EQ(rename("build/posix_outbox_away", path_of(first)), 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(port.take(port.ctx, lets_another, NULL, &owner, &len), ERR_OK);
+        CHECK_EQ(len, 2);
+        CHECK_EQ(port.marked(port.ctx), i == 0 ? 0xabc : UINT64_C(0xfedcba9876543210));
+        CHECK_EQ(port.mark(port.ctx, UINT64_C(0xfedcba9876543210)), ERR_OK);
+        CHECK_EQ(port.marked(port.ctx), UINT64_C(0xfedcba9876543210));
+        CHECK(exists(second) && !exists(first));
+        CHECK_EQ(port.end(port.ctx, i == 1), ERR_OK);
+    }
+    CHECK(!exists(second));
+    CHECK_EQ(port.take(port.ctx, lets_another, NULL, &owner, &len), ERR_EOF);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(port.take(port.ctx, NULL, NULL, &owner, &len), ERR_OK);
+        CHECK_EQ(port.marked(port.ctx), 0);
+        CHECK_EQ(port.end(port.ctx, true), ERR_OK);
+    }
+    end();
+}
+
 static const struct test_case cases[] = {
     {"modes_are_as_stated", modes_are_as_stated},
     {"files_are_taken_and_removed", files_are_taken_and_removed},
     {"other_files_do_not_count", other_files_do_not_count},
+    {"marks_stay", marks_stay},
 };
 
 TEST_MAIN(cases)

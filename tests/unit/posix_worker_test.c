@@ -210,11 +210,23 @@ static void stopping_finishes_what_is_queued(void)
     posix_worker_stop(&worker); /* again: nothing */
 }
 
+/* A flush that does not return: the end does not wait for it. Last, as its thread goes on. */
+static void stopping_leaves_a_hung_disk(void)
+{
+    start(run_batch);
+    pthread_mutex_lock(&gate);
+    submit(0, POSIX_LANE_BATCH);
+    posix_worker_stop(&worker);
+    CHECK_EQ(num_run, 0);
+    pthread_mutex_unlock(&gate);
+}
+
 static const struct test_case cases[] = {
     {"every_job_is_told_once", every_job_is_told_once},
     {"waiting_jobs_share_a_batch", waiting_jobs_share_a_batch},
     {"urgent_jobs_overtake", urgent_jobs_overtake},
     {"slow_jobs_do_not_hold_up_batches", slow_jobs_do_not_hold_up_batches},
     {"stopping_finishes_what_is_queued", stopping_finishes_what_is_queued},
+    {"stopping_leaves_a_hung_disk", stopping_leaves_a_hung_disk},
 };
 TEST_MAIN(cases)
