@@ -72,6 +72,9 @@ test-boards: booted ## boot all boards but the host, as they are shipped, and se
 .PHONY: boards
 boards: booted ## build every board; a table of what each takes, with the least RAM (BOOTED="NAME...": these)
 	@BUILD=$(BUILD) BOARDS='$(BOOTED)' python3 -B tests/boards/boards_table.py
+	@grown=; for board in $(filter $(SIZES_OF),$(BOOTED)); do \
+	    $(MAKE) --no-print-directory BOARD=$$board size-of-board >$(BUILD)/$$board/size || grown=$$board; \
+	    echo "$$board: $$(tail -n 2 $(BUILD)/$$board/size | head -n 1)"; done; [ -z "$$grown" ]
 
 CUTS = 100
 test-power: ## cut the power of two boards CUTS times each (100), and see that nothing is lost

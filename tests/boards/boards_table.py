@@ -105,16 +105,20 @@ def row(board, loader):
 
 
 def main():
-    rows = []
+    rows, failed = [], []
+    os.makedirs(h.WORK, exist_ok=True)
     for number, (board, loader) in enumerate((b, l) for b in BOARDS for l in boot_test.ways(b)):
         try:
             h.set_case(f"{number}")
             shutil.rmtree(h.case_dir(), ignore_errors=True)
-            rows.append(row(board, loader))
+            rows.append(ROW.format(*row(board, loader)))
+            print("# " + rows[-1], flush=True)
+        except (h.Failed, OSError, subprocess.SubprocessError) as e:  # the other boards still count
+            failed.append(f"{board}{', cold' if loader else ''}: {e}")
         finally:
             h.end_all()
-    for one in (HEAD, *rows):
-        print(ROW.format(*one))
+    print("\n".join(["bytes; RAM in MiB", ROW.format(*HEAD), *rows, *failed]))
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
