@@ -2,7 +2,7 @@
  *
  * A port is a struct of function pointers with a context each; it is passed once, so several
  * servers fit in one process and a fault is a decorator around a port. core/ knows the machine
- * through nothing else. tests/unit/port_conformance_test.c holds every port to what stands here.
+ * through nothing else. tests/unit/port_conformance*_test.c hold every port to what stands here.
  *
  * Laws
  * - One thread calls; no function calls back. Nothing blocks for longer than a copy into the

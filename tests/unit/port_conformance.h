@@ -27,13 +27,13 @@ static void (*leave)(const char *text);                        /* a file in the 
 
 /* --- Helpers --- */
 
-static size_t wait_events(struct port_event *events, size_t cap, uint64_t timeout_ms)
+static inline size_t wait_events(struct port_event *events, size_t cap, uint64_t timeout_ms)
 {
     return port->loop.wait(port->loop.ctx, events, cap, timeout_ms);
 }
 
 /* Waits for an event of that kind and tag; others are dropped. */
-static bool wait_for(enum port_event_kind kind, uint64_t tag, enum err *out_err)
+static inline bool wait_for(enum port_event_kind kind, uint64_t tag, enum err *out_err)
 {
     for (int round = 0; round < ROUNDS; round++) {
         struct port_event events[EVENTS];
@@ -50,7 +50,7 @@ static bool wait_for(enum port_event_kind kind, uint64_t tag, enum err *out_err)
     return false;
 }
 
-static enum err done(uint64_t tag)
+static inline enum err done(uint64_t tag)
 {
     enum err e = ERR_AGAIN;
     CHECK(wait_for(PORT_DONE, tag, &e));
@@ -58,7 +58,7 @@ static enum err done(uint64_t tag)
 }
 
 /* Whether an event with that tag comes within a short time. */
-static bool is_reported(uint64_t tag)
+static inline bool is_reported(uint64_t tag)
 {
     for (int round = 0; round < 4; round++) {
         struct port_event events[EVENTS];
@@ -146,6 +146,37 @@ static void on_sim(void (*run)(void))
     CHECK_EQ(port->store.open(port->store.ctx), ERR_OK);
     run();
     sim_world_free(w);
+}
+
+/* --- The cases, on both --- */
+
+#define DEFINE(name)               \
+    static void posix_##name(void) \
+    {                              \
+        on_posix(name);            \
+    }                              \
+    static void sim_##name(void)   \
+    {                              \
+        on_sim(name);              \
+    }
+
+#define LIST(name) {"posix " #name, posix_##name}, {"sim " #name, sim_##name},
+
+/* Runs them in a directory of their own, which goes with them. */
+static int conformance_main(const struct test_case *cases, size_t num_cases, int argc, char **argv)
+{
+    snprintf(posix_dir, sizeof posix_dir, "build/port_conformance.%ld", (long)getpid());
+    snprintf(posix_spool, sizeof posix_spool, "%s/spool", posix_dir);
+    snprintf(posix_mail, sizeof posix_mail, "%s/users/a/mail", posix_dir);
+    snprintf(posix_local, sizeof posix_local, "%s/socket", posix_dir);
+    snprintf(posix_outbox_dir, sizeof posix_outbox_dir, "%s/outbox", posix_dir);
+    snprintf(posix_conf_file, sizeof posix_conf_file, "%s/conf", posix_dir);
+    (void)mkdir("build", 0777);
+    (void)mkdir(posix_dir, 0700);
+    int status = test_main(cases, num_cases, argc, argv);
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", posix_dir);
+    return system(command) == 0 ? status : EXIT_FAILURE;
 }
 
 #endif
