@@ -102,8 +102,8 @@ MBED_INSIDE_OBJ := $(patsubst %.c,$(O)/%.o,$(call core_files,$(MBEDTLS_INTERNALS
 PROGRAM := $(O)/postern
 MAIN_OBJ := $(O)/port/posix/posix_main.o
 MBED_LIB := $(if $(TEETH),$(BUILD)/$(BOARD),$(O))/libmbed.a
-LIBS := $(TEETH_OBJ) $(O)/libcore.a $(O)/libposix.a $(MBED_LIB)
-TEST_LIBS := $(TEETH_OBJ) $(O)/libcore.a $(O)/libsim.a $(O)/libposix.a $(MBED_LIB)
+LIBS := $(O)/libcore.a $(O)/libposix.a $(MBED_LIB)
+TEST_LIBS := $(O)/libcore.a $(O)/libsim.a $(O)/libposix.a $(MBED_LIB)
 UNIT_BIN := $(filter-out $(UNIT_NOT:%=$(O)/tests/unit/%_test),$(UNIT_OBJ:.o=))
 SIMTEST_BIN := $(SIMTEST_OBJ:.o=)
 VECTOR_BIN := $(VECTOR_OBJ:.o=)
@@ -142,7 +142,7 @@ $(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags | $(OBJ_DIRS)
 	$(Q)$(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2 $(BOARD_FAST)) -w $(MBED_PUBLIC:%=-I$(MBED)/%) \
 	    $(MBED_PRIVATE:%=-I$(MBED)/%) $(MBED_CONFIG) $(DEPS) $(CFLAGS) -c -o $@ $(MBED)/$*.c
 
-$(O)/libcore.a: $(CORE_OBJ)
+$(O)/libcore.a: $(CORE_OBJ) $(TEETH_OBJ)
 $(O)/libposix.a: $(filter-out $(MAIN_OBJ),$(POSIX_OBJ))
 $(O)/libsim.a: $(SIM_OBJ)
 $(O)/libmbed.a: $(MBED_OBJ)
