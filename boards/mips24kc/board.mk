@@ -13,7 +13,7 @@ BUDGET_FLASH = 430080
 BUDGET_RSS = 921600
 BUDGET_STACK = 24576
 # The emulator gives a socket's error the number that it has on this machine, not the board's.
-UNIT_NOT = port_conformance
+UNIT_NOT = port_conformance port_conformance_storage
 # Pools for 16 to 32 MiB of RAM in the whole machine.
 BOARD_OPTIONS = -DBUDGET_CONNECTIONS=48 -DBUDGET_TRANSACTIONS=24 -DBUDGET_ENVELOPE_BLOCKS=256 \
     -DBUDGET_MESSAGES=1000 -DBUDGET_DELIVERIES=4 -DBUDGET_TLS_HEAP_LEN=524288 -DBUDGET_TLS_SETS=2 \
