@@ -280,6 +280,19 @@ static void pass_on(struct mta *m, struct conn *c, enum auth_mechanism which,
     }
 }
 
+/* Nothing but base64 gets into a reply. */
+static bool keep_challenge(struct login *l, struct slice text)
+{
+    struct buf decoded = buf_make(l->challenge, sizeof l->challenge);
+    if (text.len > sizeof l->challenge || !base64_take(text, &decoded)) {
+        return false;
+    }
+    if (text.len != 0) {
+        memcpy(l->challenge, text.ptr, text.len);
+    }
+    return true;
+}
+
 void login_answered(struct mta *m, struct login *l, enum login_answer what, struct slice value)
 {
     struct conn *c = pool_find(&m->conns, l->conn);
@@ -289,10 +302,9 @@ void login_answered(struct mta *m, struct login *l, enum login_answer what, stru
     }
     switch (what) {
     case LOGIN_CHALLENGE:
-        if (value.len > sizeof l->challenge) {
+        if (!keep_challenge(l, value)) {
             break;
         }
-        memcpy(l->challenge, value.ptr, value.len);
         l->is_clients_turn = true;
         smtpd_challenge(&c->smtp, slice_make(l->challenge, value.len));
         conn_queue(m, c);

@@ -36,7 +36,7 @@ bool spool_head_decode(struct slice page, struct spool_head *out)
         !slice_be32(&in, &out->page_len) || !slice_be32(&in, &out->num_pages) ||
         !slice_be64(&in, &out->generation) || !slice_take(&in, SPOOL_NONCE_LEN, &nonce) ||
         !slice_be32(&in, &zero) || !slice_be32(&in, &crc) || crc != want || zero != 0 ||
-        out->generation == 0) {
+        out->generation == 0 || out->generation > SPOOL_GENERATION_MAX) {
         return false;
     }
     memcpy(out->nonce, nonce.ptr, SPOOL_NONCE_LEN);
@@ -152,7 +152,7 @@ bool spool_record_take(struct slice *records, struct spool_record *out)
         good = slice_be64(&in, &out->chunk.offset) && slice_take(&in, in.len, &out->chunk.payload);
         break;
     case SPOOL_COMMIT:
-        good = commit_take(&in, out);
+        good = out->id != 0 && commit_take(&in, out); /* no message has 0: it means none */
         break;
     case SPOOL_OUTCOME:
         good = slice_be32(&in, &out->outcome.rcpt) && slice_be16(&in, &out->outcome.code);

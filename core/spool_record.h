@@ -19,8 +19,10 @@
 #define SPOOL_EXTENT_LEN      18
 #define SPOOL_EXTENTS_MAX     160
 #define SPOOL_BITMAP_MAX      1024
-#define SPOOL_PAGE_MIN        4096
-#define SPOOL_PAGE_MAX        32768
+/* What no run of ours gets to, so that one more is always higher. */
+#define SPOOL_GENERATION_MAX (UINT64_C(1) << 62)
+#define SPOOL_PAGE_MIN       4096
+#define SPOOL_PAGE_MAX       32768
 
 struct spool_head {
     uint32_t page_len;
@@ -84,7 +86,7 @@ struct spool_record {
 
 /* Writes a whole page: the head and zeros. page has head->page_len bytes. */
 void spool_head_encode(uint8_t *page, const struct spool_head *head);
-/* From the front of a page; false if it is none: magic, CRC, lengths. */
+/* From the front of a page; false if it is none: magic, CRC, generation. */
 bool spool_head_decode(struct slice page, struct spool_head *out);
 
 /* Completes a page whose records stand behind the head already: writes the head, zeros what is

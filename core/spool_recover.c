@@ -243,7 +243,8 @@ static enum err scan_page(struct spool *sp, uint16_t seg, uint32_t page)
         sg->is_damaged = true;
     }
     if (read != ERR_OK || len != sp->page_len ||
-        !spool_page_open(bytes, sg->nonce, sg->generation, page, &head, &records)) {
+        !spool_page_open(bytes, sg->nonce, sg->generation, page, &head, &records) ||
+        (sg->num_written > 1 && sg->is_data != (head.kind == SPOOL_PAGE_DATA))) {
         sg->first_bad = page < sg->first_bad ? page : sg->first_bad;
         return ERR_OK;
     }

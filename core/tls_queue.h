@@ -18,7 +18,7 @@ void tls_queue_put(struct tls_queue *q, const uint8_t *bytes, size_t len);
 
 static inline struct slice tls_queue_bytes(const struct tls_queue *q)
 {
-    return slice_make(q->ptr + q->begin, q->end - q->begin);
+    return slice_make(q->ptr == NULL ? NULL : q->ptr + q->begin, q->end - q->begin);
 }
 
 /* Drops the first len bytes, at most as many as there are. */

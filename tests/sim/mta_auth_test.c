@@ -218,10 +218,59 @@ static void test_waiting_wakes_nobody(void)
     site_close(&site);
 }
 
+/* Dovecot's words get into a reply as base64 or not at all. */
+static void test_dovecots_challenge(void)
+{
+    static const struct {
+        const char *value, *reply;
+    } challenges[] = {{"VXNlcm5hbWU6", "334 VXNlcm5hbWU6\r\n"},
+                      {"", "334 \r\n"},
+                      {"VXNl\033[2J", "454 4.7.0"},
+                      {"AAAA\r250 x", "454 4.7.0"}};
+    for (size_t i = 0; i < sizeof challenges / sizeof challenges[0]; i++) {
+        struct tls_peer p;
+        char text[2048], heard[512];
+        size_t len = 0;
+        open_tls_site(5, 5);
+        sim_listen_local(site.world, "/run/auth");
+        snprintf(text, sizeof text, "%s%sauth_dovecot_socket = /run/auth\n", site_conf, TLS_CONF);
+        sim_files_put_string(site.host, SITE_CONF, text);
+        sim_host_signal(site.host, PORT_RELOAD);
+        struct sim_client *dovecot = NULL;
+        for (int k = 0; k < 100 && dovecot == NULL; k++) {
+            mta_step(site.mta);
+            dovecot = sim_accept_local(site.world, "/run/auth");
+        }
+        CHECK(dovecot != NULL);
+        sim_client_write(dovecot, SLICE_LITERAL("VERSION\t1\t2\nMECH\tLOGIN\nDONE\n"));
+        peer_connect(&p);
+        CHECK(peer_starttls(&p));
+        peer_say(&p, "EHLO tls.example\r\n");
+        CHECK(peer_hears(&p, "AUTH LOGIN"));
+        peer_say(&p, "AUTH LOGIN\r\n");
+        enum err err = ERR_AGAIN;
+        for (int k = 0; k < 100 && memmem(heard, len, "AUTH\t", 5) == NULL; k++) {
+            mta_step(site.mta);
+            peer_turn(&p);
+            err = sim_client_read(dovecot, &len, (uint8_t *)heard, sizeof heard);
+            len = err == ERR_OK ? len : 0;
+        }
+        CHECK_EQ(err, ERR_OK);
+        snprintf(text, sizeof text, "CONT\t1\t%s\n", challenges[i].value);
+        sim_client_write(dovecot, slice_of_string(text));
+        CHECK(peer_hears(&p, challenges[i].reply));
+        peer_close(&p);
+        sim_client_close(dovecot);
+        CHECK(site_stop(&site, 1000));
+        site_close(&site);
+    }
+}
+
 static const struct test_case cases[] = {
     {"waiting-wakes-nobody", test_waiting_wakes_nobody},
     {"plaintext", test_plaintext},
     {"failures-cost-time", test_failures_cost_time},
+    {"dovecots-challenge", test_dovecots_challenge},
     {"hashing-holds-nobody-up", test_hashing_holds_nobody_up},
     {"places", test_places},
 };

@@ -1,5 +1,6 @@
 /* Bytes that go bad, and bytes that pretend: a damaged spool starts, loses only what the damage
  * touches, names it and puts the segment aside; a record inside a message's body never counts. */
+#include "spool_record.h"
 #include "spool_world.h"
 
 #define PAGE 4096u
@@ -273,6 +274,47 @@ static void unreadable_last_page(void)
     world_free(w);
 }
 
+/* Behind the last page of a segment of the log one of the other kind, with a right sum: the segment
+ * stays one of the log, and its messages are there. */
+static void a_page_of_another_kind(void)
+{
+    struct spool_conf conf = world_small_conf();
+    struct world *w = world_new(3, &conf, NULL);
+    uint8_t *bytes;
+    uint64_t len;
+    CHECK(world_boot(w));
+    CHECK(world_send(w, 5000, 1) != NULL);
+    CHECK(world_settle(w));
+    uint32_t num_forged = 0;
+    for (size_t s = 0; s < sim_store_num_segments(w->store); s++) {
+        struct spool_head head;
+        struct spool_page_head page = {.kind = SPOOL_PAGE_DATA, .used = SPOOL_PAGE_HEAD_LEN};
+        struct slice records;
+        (void)sim_store_segment(w->store, s, &bytes, &len);
+        CHECK(spool_head_decode(slice_make(bytes, PAGE), &head));
+        uint32_t number = 1;
+        while (spool_page_open(slice_make(bytes + number * PAGE, PAGE), head.nonce, head.generation,
+                               number, &page, &records)) {
+            number++;
+        }
+        if (number > 1) {
+            page = (struct spool_page_head){.kind = SPOOL_PAGE_DATA,
+                                            .used = SPOOL_PAGE_HEAD_LEN,
+                                            .generation = head.generation,
+                                            .number = number};
+            spool_page_seal(bytes + number * PAGE, PAGE, head.nonce, &page);
+            num_forged++;
+        }
+    }
+    CHECK_EQ(num_forged, 1);
+    sim_store_kill(w->store);
+    CHECK(world_boot(w));
+    CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
+    CHECK(world_settle(w));
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
 static const struct test_case cases[] = {
     {"a_byte_of_each_page", a_byte_of_each_page},
     {"heads_of_segments", heads_of_segments},
@@ -281,6 +323,7 @@ static const struct test_case cases[] = {
     {"rubbish", rubbish},
     {"forged_records", forged_records},
     {"forged_records_in_the_log", forged_records_in_the_log},
+    {"a_page_of_another_kind", a_page_of_another_kind},
 };
 
 TEST_MAIN(cases)

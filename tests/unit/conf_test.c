@@ -341,6 +341,7 @@ static void test_wrong_values(void)
          "recipients_max: found '18446744073709551716', expected a number from 100 to 8192"},
         {"message_size_limit = 50MB",
          "message_size_limit: found '50MB', expected a size from 64K to 1T"},
+        {"spool_size = 7M", "spool_size: found '7M', expected a size from 8M to 16T"},
         {"message_size_limit = 1K",
          "message_size_limit: found '1K', expected a size from 64K to 1T"},
         {"smtp_data_timeout = 0",

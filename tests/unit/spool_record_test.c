@@ -30,6 +30,13 @@ static void segment_head_as_in_the_table(void)
         }
         CHECK(!spool_head_decode(slice_make(page, at), &back));
     }
+    /* None behind which there is room for no other. */
+    head.generation = SPOOL_GENERATION_MAX;
+    spool_head_encode(page, &head);
+    CHECK(spool_head_decode(slice_make(page, PAGE), &back));
+    head.generation++;
+    spool_head_encode(page, &head);
+    CHECK(!spool_head_decode(slice_make(page, PAGE), &back));
 }
 
 static uint32_t make_page(uint8_t *page, struct spool_page_head *head)
@@ -95,9 +102,9 @@ static void records_come_back(void)
     CHECK(!spool_record_take(&in, &r));
 }
 
-static size_t put_commit(struct buf *b)
+static size_t put_commit(struct buf *b, uint64_t id)
 {
-    struct spool_record r = {.type = SPOOL_COMMIT, .id = 42};
+    struct spool_record r = {.type = SPOOL_COMMIT, .id = id};
     r.commit.version = 2;
     r.commit.num_extents = 2;
     r.commit.total_len = 5000;
@@ -120,7 +127,7 @@ static void commit_comes_back(void)
     struct buf b = buf_make(bytes, sizeof bytes);
     struct spool_record r;
     struct spool_extent x;
-    size_t len = put_commit(&b);
+    size_t len = put_commit(&b, 42);
     CHECK_EQ(len, spool_commit_len(2, 2));
     struct slice in = buf_slice(&b);
     CHECK(spool_record_take(&in, &r) && r.type == SPOOL_COMMIT && r.id == 42);
@@ -132,13 +139,25 @@ static void commit_comes_back(void)
     CHECK_TEXT(r.commit.bitmap, "\x0f\x04");
 }
 
+/* 0 stands for "no message": recovery copied such a one until the disk was full. */
+static void nobody_commits(void)
+{
+    uint8_t bytes[200];
+    struct buf b = buf_make(bytes, sizeof bytes);
+    struct spool_record r;
+    put_commit(&b, 0);
+    struct slice in = buf_slice(&b);
+    CHECK(!spool_record_take(&in, &r));
+    CHECK_EQ(in.len, b.len);
+}
+
 /* A record that is cut, or whose length says something else, is none, and the cursor stays. */
 static void nothing_half_is_taken(void)
 {
     uint8_t bytes[200];
     struct buf b = buf_make(bytes, sizeof bytes);
     struct spool_record r;
-    size_t len = put_commit(&b);
+    size_t len = put_commit(&b, 42);
     for (size_t cut = 0; cut < len; cut++) {
         struct slice in = slice_make(bytes, cut);
         CHECK(!spool_record_take(&in, &r));
@@ -176,6 +195,7 @@ static const struct test_case cases[] = {
     {"page_counts_only_in_its_place", page_counts_only_in_its_place},
     {"records_come_back", records_come_back},
     {"commit_comes_back", commit_comes_back},
+    {"nobody_commits", nobody_commits},
     {"nothing_half_is_taken", nothing_half_is_taken},
     {"no_room_writes_nothing", no_room_writes_nothing},
 };
