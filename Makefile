@@ -39,6 +39,8 @@ STRIP ?= $(CROSS_COMPILE)strip
 O := $(BUILD)/$(BOARD)$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)$(if $(TEETH),-teeth)$(WITHOUT_SUFFIX)
 SAN_FLAGS = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_FLAGS = $(SAN_FLAGS) -fsanitize=fuzzer-no-link
+# Numbers in which no input decides where to read: as fast as they can be.
+FUZZ_MATH = -O2 -fno-sanitize=fuzzer-no-link,address,undefined
 VARIANT_FLAGS := $(if $(SAN),$(SAN_FLAGS)) $(if $(COV),-O0 --coverage) $(if $(FUZZ),$(FUZZ_FLAGS)) \
     $(if $(TEETH),-DPOSTERN_TEETH)
 
@@ -125,6 +127,7 @@ $(MBED_USER_OBJ): $(MBED_STAMP) $(wildcard port/mbedtls/*.h)
 $(MBED_INSIDE_OBJ): INC += -isystem $(MBED)/library
 $(POSIX_OBJ): INC += -D_GNU_SOURCE
 $(TEST_OBJ): INC += -Itests/unit -Iport/sim -Iport/posix -D_GNU_SOURCE
+$(FUZZ_OBJ): INC += -isystem $(MBED)/library
 
 # A process for each object counts where starting one is dear: no mkdir, no printf.
 OBJ_DIRS := $(sort $(dir $(CORE_OBJ) $(POSIX_OBJ) $(SIM_OBJ) $(TEST_OBJ) $(TEETH_OBJ) $(MBED_OBJ)))
@@ -139,7 +142,8 @@ $(MBED)/%: | $(MBED_STAMP) ;
 # The library's own warnings are not ours. What makes handshakes slow is compiled for speed.
 $(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags | $(OBJ_DIRS)
 	$(call say,CC   ,mbedtls/$*.c)
-	$(Q)$(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2 $(BOARD_FAST)) -w $(MBED_PUBLIC:%=-I$(MBED)/%) \
+	$(Q)$(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2 $(BOARD_FAST)) \
+	    $(if $(FUZZ),$(if $(filter $(MBED_MATH),$*),$(FUZZ_MATH))) -w $(MBED_PUBLIC:%=-I$(MBED)/%) \
 	    $(MBED_PRIVATE:%=-I$(MBED)/%) $(MBED_CONFIG) $(DEPS) $(CFLAGS) -c -o $@ $(MBED)/$*.c
 
 $(O)/libcore.a: $(CORE_OBJ) $(TEETH_OBJ)
@@ -163,6 +167,7 @@ $(PROGRAM): $(MAIN_OBJ) $(LIBS)
 $(filter %_fuzz,$(FUZZ_BIN)): LDFLAGS += -fsanitize=fuzzer
 $(O)/tests/sim/site_test: $(SITE_OBJ)
 $(O)/tests/sim/site_test: LDFLAGS += -Wl,--wrap=pool_take,--wrap=arena_take,--wrap=heap_alloc
+$(O)/tests/fuzz/tls_fuzz: LDFLAGS += -Wl,--wrap=mbedtls_cipher_auth_encrypt_ext
 $(TEST_OBJ:.o=): %: %.o $(TEST_LIBS)
 	$(call say,LINK ,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -pthread
@@ -215,10 +220,10 @@ vectors: $(VECTOR_BIN) $(PROGRAM) ## judge whole OCSP responses, our own and oth
 
 # F=der takes one target only: tests/fuzz/der_fuzz.c.
 .PHONY: fuzz fuzz-programs
-fuzz: ## fuzz each parser for T seconds, 10 unless given (F=name: one of them)
+fuzz: ## fuzz each target for T seconds, 60 unless given (F=name: one of them)
 	@tests/lib/need build fuzz
 	@$(MAKE) --no-print-directory CC=clang FUZZ=1 fuzz-programs
-	@tests/fuzz/run $(O)-fuzz/tests/fuzz $(BUILD)/fuzz $(or $(T),10) $(F)
+	@tests/fuzz/run $(O)-fuzz/tests/fuzz $(BUILD)/fuzz $(or $(T),60) $(F)
 
 fuzz-programs: $(if $(F),$(F:%=$(O)/tests/fuzz/%_fuzz) $(O)/tests/fuzz/seeds,$(FUZZ_BIN))
 

@@ -1,6 +1,6 @@
 /* Writes the seeds that are better made than written down: every scenario of the proofs.
  *
- *     seeds DIRECTORY      (the folders der, ocsp_response and ocsp_check in it are there)
+ *     seeds DIRECTORY      (the folders der, files, ocsp_response and ocsp_check in it are there)
  *
  * Called by tests/fuzz/run. */
 #include "proof_scenarios.h"
@@ -59,6 +59,11 @@ int main(int argc, char **argv)
         }
     }
     write_seed("ocsp_response", "certificate", "", w.leaf.whole);
+    write_seed("files", "certificate", "\3", w.leaf.whole);
+    write_seed("files", "certificates", "\3", maker_pem("CERTIFICATE", w.leaf.whole));
+    write_seed("files", "chain", "\4", maker_pem("CERTIFICATE", w.leaf.whole));
+    write_seed("files", "der", "\4", w.leaf.whole);
+    write_seed("files", "key", "\5", maker_pem("EC PRIVATE KEY", maker_private(&w.leaf_key)));
     world_end(&w);
     return EXIT_SUCCESS;
 }
