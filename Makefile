@@ -74,7 +74,7 @@ UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c))
 # An emulator (RUNNER) takes minutes for those that try everything there is to try, and the same code
 # is tried by others too; conf_test knows the usual defaults, which BOARD_OPTIONS change. A board may
 # name more. T=name runs them all the same.
-UNIT_NOT := $(if $(RUNNER),smtpd tls_memory http) $(if $(BOARD_OPTIONS),conf) $(UNIT_NOT)
+UNIT_NOT := $(if $(RUNNER),smtpd tls_memory http exhaustive) $(if $(BOARD_OPTIONS),conf) $(UNIT_NOT)
 SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
 # One test of several files: see tests/sim/site.h.
 SITE_SRC := $(filter-out $(SIMTEST_SRC),$(sort $(wildcard tests/sim/site_*.c)))
