@@ -349,3 +349,24 @@ enum err conf_read(struct conf *out, struct arena *a, struct slice text, const s
     }
     return ERR_OK;
 }
+
+enum conf_reach conf_reach(const struct conf *c)
+{
+    bool is_local = c->log_file_path == CONF_LOG_SYSLOG || c->auth_dovecot_socket[0] != '\0';
+    if (c->ocsp_fetch.kind != CONF_FETCH_NO) {
+        return CONF_REACH_ALL;
+    }
+    for (uint32_t i = 0; i < c->route_list.num_items; i++) {
+        const struct route_item *item = &c->route_list.items[i];
+        if (item->kind == ROUTE_TO_MX) {
+            return CONF_REACH_ALL;
+        }
+        for (uint32_t k = 0; k < item->num_hosts; k++) {
+            if (!item->hosts[k].is_socket) {
+                return CONF_REACH_ALL;
+            }
+            is_local = true;
+        }
+    }
+    return is_local ? CONF_REACH_LOCAL : CONF_REACH_NOBODY;
+}

@@ -170,6 +170,11 @@ enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf
 /* Whether name is a user, without regard to case; *out is then the name as it was configured. */
 bool conf_find_user(const struct conf *c, struct slice name, struct slice *out);
 
+/* Whom the options let the server connect to: nobody, sockets of this machine, or other machines.
+ */
+enum conf_reach { CONF_REACH_NOBODY, CONF_REACH_LOCAL, CONF_REACH_ALL };
+enum conf_reach conf_reach(const struct conf *c);
+
 /* The option's name, as conf.def has it. */
 const char *conf_option_name(enum conf_option option);
 

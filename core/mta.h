@@ -18,6 +18,7 @@ struct mta_start {
     int64_t build_time_s;         /* no true clock is before it */
     const char *resolv_conf_path; /* of the system's resolver, NULL: there is none */
     const char *hosts_path;
+    bool is_root; /* of mta_check: whoever starts the server can make its directories anywhere */
 };
 
 /* Bytes of arena that mta_open takes with that spool_size and the store's write unit; and the table

@@ -179,6 +179,18 @@ static const char *fixed_change(const struct conf *now, const struct conf *next)
     if (strcmp(now->control_socket, next->control_socket) != 0) {
         return "control_socket";
     }
+    if (strcmp(now->user, next->user) != 0 || strcmp(now->group, next->group) != 0) {
+        return "user";
+    }
+    if (now->sandbox != next->sandbox) {
+        return "sandbox";
+    }
+    if (now->sandbox && strcmp(now->maildir, next->maildir) != 0) {
+        return "maildir";
+    }
+    if (now->sandbox && conf_reach(now) < conf_reach(next)) {
+        return "route_list";
+    }
     if (now->log_level != next->log_level) {
         return "log_level";
     }
@@ -201,6 +213,10 @@ void mta_reload(struct mta *m)
         }
     }
     if (err != ERR_OK) {
+        if (err == ERR_DENIED) { /* the rights to open them are gone */
+            buf_put_string(&errors, "new ports below 1024, and files in directories that no option "
+                                    "named before, need a restart\n");
+        }
         report_text(m, LOG_ERROR, "reload", buf_slice(&errors));
         report_text(m, LOG_ERROR, "reload", SLICE_LITERAL("the options stay as they were"));
         return;

@@ -1,4 +1,5 @@
 /* From options to a running server, and back: memory, services in their order, the end. */
+#include "deliver_maildir.h"
 #include "mta_inside.h"
 
 #define NUM_TIMERS \
@@ -309,6 +310,18 @@ enum err mta_result(const struct mta *m)
     return m->result;
 }
 
+static void put_unusable(struct buf *out, const char *option, const char *path, enum err err)
+{
+    if (err != ERR_OK) {
+        buf_put_string(out, option);
+        buf_put_string(out, " ");
+        text_put_escaped(out, slice_of_string(path), CONF_PATH_MAX);
+        buf_put_string(out, ": cannot be used: ");
+        buf_put_string(out, err_name(err));
+        buf_put_string(out, "\n");
+    }
+}
+
 /* The server makes the directory, but not what it is to be in. */
 static void put_spool_check(const struct mta *m, struct buf *out)
 {
@@ -319,14 +332,51 @@ static void put_spool_check(const struct mta *m, struct buf *out)
     bool exists = files->stamp(files->ctx, &stamp, path) == ERR_OK && stamp.words[3] != 0;
     if (err == ERR_ABSENT && !exists) {
         err = files->can_replace(files->ctx, path);
+        err = err == ERR_DENIED && m->start->is_root ? ERR_OK : err;
     }
-    if (err != ERR_OK) {
-        buf_put_string(out, "spool_directory ");
-        text_put_escaped(out, slice_of_string(path), CONF_PATH_MAX);
-        buf_put_string(out, ": cannot be used: ");
-        buf_put_string(out, err_name(err));
-        buf_put_string(out, "\n");
+    put_unusable(out, "spool_directory", path, err);
+}
+
+/* Whether a file could be made in new/ of a Maildir, or in the nearest directory above it that is
+ * there. Those above made_len bytes are there when the server runs. */
+static enum err check_maildir(const struct port_files *files, char *path, size_t made_len)
+{
+    size_t len = strlen(path);
+    enum err err = files->can_replace(files->ctx, path);
+    while (err == ERR_ABSENT) {
+        while (len > 0 && path[len - 1] != '/') {
+            len--;
+        }
+        if (len <= 1) {
+            break;
+        }
+        path[--len] = '\0';
+        if (len < made_len) {
+            return ERR_OK;
+        }
+        err = files->can_replace(files->ctx, path);
     }
+    return err;
+}
+
+/* The first user whose mail would have to wait. */
+static void put_maildir_check(const struct mta *m, struct buf *out)
+{
+    const struct conf *conf = &m->site->conf;
+    size_t made_len = 0;
+    char path[MAILDIR_PATH_CAP + sizeof "/new/x"];
+    enum err err = ERR_OK;
+    while (m->start->is_root && conf->maildir[made_len] != '\0' && conf->maildir[made_len] != '$') {
+        made_len++;
+    }
+    for (uint32_t i = 0; i < conf->local_users.num_items && err == ERR_OK; i++) {
+        struct buf b = buf_make(path, sizeof path);
+        if (route_put_maildir(&b, conf, conf->local_users.items[i], conf->primary_hostname) &&
+            buf_put_string(&b, "/new/x") && buf_end_string(&b)) {
+            err = check_maildir(&m->port->files, path, made_len);
+        }
+    }
+    put_unusable(out, "maildir", path, err);
 }
 
 enum err mta_check(struct arena *a, const struct port *port, const struct mta_start *start,
@@ -342,6 +392,7 @@ enum err mta_check(struct arena *a, const struct port *port, const struct mta_st
     if (err == ERR_OK) {
         site_put_check(m, out);
         put_spool_check(m, out);
+        put_maildir_check(m, out);
         site_close_tls(m);
     }
     return err;

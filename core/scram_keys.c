@@ -149,6 +149,7 @@ bool scram_proof_is_good(const uint8_t proof[SCRAM_KEY_LEN],
     memcpy(client_key, proof, sizeof client_key);
     xor_signature(client_key, stored_key, auth_message, num_parts);
     (void)mbedtls_sha256(client_key, sizeof client_key, found, 0);
+    scram_wipe(client_key, sizeof client_key); /* with it one logs in */
     return scram_equal(found, stored_key, SCRAM_KEY_LEN);
 }
 

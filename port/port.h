@@ -184,7 +184,7 @@ struct port_files {
     /* ERR_TOO_BIG if the file is longer than cap; ERR_ABSENT; ERR_DENIED. */
     enum err (*read)(void *ctx, size_t *out_len, const char *path, uint8_t *into, size_t cap);
     /* The same for a file that holds secrets: ERR_NOT_ALLOWED if it is not the server's user's or
-     * root's, or if anybody else may read it. */
+     * root's, or if anybody else may read it, but for the server's group if it is root's. */
     enum err (*read_private)(void *ctx, size_t *out_len, const char *path, uint8_t *into,
                              size_t cap);
     /* Replaces the file whole, or not at all: temporary file beside it, sync, rename, sync of the

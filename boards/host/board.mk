@@ -1,2 +1,9 @@
 # The machine that builds: its own compiler and C library.
 OPT = -O2
+# A program that can be anywhere, with its tables closed before main, on a C library that checks
+# lengths. Those that are made for a look inside do without the latter.
+BOARD_CFLAGS = -fPIE -fstack-clash-protection -U_FORTIFY_SOURCE \
+    $(if $(SAN)$(COV)$(FUZZ),,-D_FORTIFY_SOURCE=3) \
+    $(if $(filter x86_64,$(HOST_MACHINE)),-fcf-protection)
+BOARD_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack
+HOST_MACHINE := $(shell uname -m)

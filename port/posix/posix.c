@@ -60,6 +60,7 @@ static enum err start(struct posix_port *p, struct port *out, const struct posix
     posix_clock_port(&p->clock, &out->clock);
     posix_entropy_port(&out->entropy);
     posix_log_port(&p->log, conf->log_sink, conf->log_level, &out->log);
+    p->worker.gives_up = conf->worker_gives_up;
     e = posix_worker_start(&p->worker);
     if (e == ERR_OK) {
         e = posix_loop_add_worker(&p->loop, &p->worker);

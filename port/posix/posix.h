@@ -13,6 +13,8 @@ struct posix_conf {
     uint32_t num_fds;            /* descriptors from 0 to num_fds - 1 are used */
     enum posix_log_sink log_sink;
     enum log_level log_level; /* the least important lines that are wanted */
+    bool
+        worker_gives_up; /* the second thread has no rights beyond its user's (posix_privilege.h) */
     bool take_signals; /* SIGTERM, SIGINT and SIGHUP become events, SIGPIPE is ignored: for one port
                           of a process, opened before it has other threads */
 };

@@ -84,3 +84,27 @@ enum err posix_dir_sync_parent(const char *path)
     parent[len] = '\0';
     return posix_dir_sync(parent);
 }
+
+enum err posix_dir_sync_up(const char *path)
+{
+    char up[PATH_MAX];
+    size_t len = strlen(path);
+    if (len >= sizeof up) {
+        return ERR_TOO_BIG;
+    }
+    memcpy(up, path, len + 1);
+    while (len > 0) {
+        enum err e = posix_dir_sync(up);
+        if (e != ERR_OK && e != ERR_DENIED) {
+            return e;
+        }
+        while (len > 0 && up[len - 1] == '/') {
+            len--;
+        }
+        while (len > 0 && up[len - 1] != '/') {
+            len--;
+        }
+        up[len] = '\0';
+    }
+    return path[0] == '/' ? ERR_OK : posix_dir_sync(".");
+}

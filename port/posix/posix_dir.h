@@ -18,4 +18,8 @@ enum err posix_dir_sync(const char *path);
 /* The same for the directory that path is an entry of. */
 enum err posix_dir_sync_parent(const char *path);
 
+/* The same for the directory and all above it, so that the path itself survives. One that may not
+ * be read is not one that was made here. */
+enum err posix_dir_sync_up(const char *path);
+
 #endif

@@ -13,7 +13,7 @@
 
 #define NEW_SUFFIX ".new"
 #define LINKS_MAX  40 /* as the kernel follows */
-#define PATH_CAP   (PATH_MAX + sizeof NEW_SUFFIX)
+#define PATH_CAP   (POSIX_FILES_TARGET_CAP + sizeof NEW_SUFFIX)
 
 /* Reads until the end or until into is full. */
 static enum err read_up_to(int fd, uint8_t *into, size_t cap, size_t *out_len)
@@ -35,9 +35,12 @@ static enum err read_up_to(int fd, uint8_t *into, size_t cap, size_t *out_len)
     return ERR_OK;
 }
 
+/* Root's may be read by the server's group, as otherwise it could read none of them. */
 static bool is_private(const struct stat *st)
 {
-    return (st->st_uid == geteuid() || st->st_uid == 0) && (st->st_mode & 077) == 0;
+    const uid_t uid = geteuid();
+    const bool by_group = uid != 0 && st->st_uid == 0 && st->st_gid == getegid();
+    return (st->st_uid == uid || st->st_uid == 0) && (st->st_mode & (by_group ? 037 : 077)) == 0;
 }
 
 static enum err read_file(size_t *out_len, const char *path, uint8_t *into, size_t cap,
@@ -121,7 +124,7 @@ static enum err write_new(const char *path, struct slice bytes, const struct sta
 
 /* A symbolic link stays; the file that it leads to is replaced. One that leads to nothing is
  * replaced itself. */
-static enum err find_target(const char *path, char *out)
+enum err posix_files_target(const char *path, char *out)
 {
     struct stat info;
     char link[PATH_MAX];
@@ -154,7 +157,7 @@ static enum err files_can_replace(void *ctx, const char *path)
 {
     char target[PATH_CAP];
     (void)ctx;
-    enum err e = find_target(path, target);
+    enum err e = posix_files_target(path, target);
     if (e != ERR_OK) {
         return e;
     }
@@ -169,7 +172,7 @@ static enum err files_replace(void *ctx, const char *path, struct slice bytes)
 {
     (void)ctx;
     char target[PATH_CAP], beside[PATH_CAP];
-    enum err e = find_target(path, target);
+    enum err e = posix_files_target(path, target);
     if (e != ERR_OK) {
         return e;
     }

@@ -4,6 +4,14 @@
 
 #include "port.h"
 
+#include <limits.h>
+
+#define POSIX_FILES_TARGET_CAP PATH_MAX /* with its NUL */
+
+/* The file that a path leads to over symbolic links of its last name; itself if it is none, or
+ * leads to nothing. */
+enum err posix_files_target(const char *path, char *out);
+
 void posix_files_port(struct port_files *out);
 
 #endif

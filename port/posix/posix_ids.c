@@ -13,6 +13,7 @@ struct line {
     char name[PORT_USER_NAME_CAP];
     size_t name_len; /* over the cap: too long to be kept */
     uint64_t number;
+    uint64_t group; /* of a user: his first group; UINT32_MAX or more: none */
     uint32_t num_digits;
     uint32_t field;
     bool is_odd; /* something else than digits stands where the number belongs */
@@ -43,6 +44,9 @@ static void take_byte(struct line *l, char c)
         l->is_odd = l->is_odd || c < '0' || c > '9' || l->num_digits >= 10;
         l->number = l->number * 10 + (uint64_t)(c - '0');
         l->num_digits++;
+    } else if (l->field == 3) { /* of a group its members stand here */
+        bool is_digit = c >= '0' && c <= '9' && l->group < UINT32_MAX;
+        l->group = is_digit ? l->group * 10 + (uint64_t)(c - '0') : UINT32_MAX;
     }
 }
 
@@ -103,5 +107,16 @@ bool posix_id_number(uint32_t *out, const char *file, const char *name)
         return false;
     }
     *out = (uint32_t)(is_number ? number : l.number);
+    return true;
+}
+
+bool posix_id_of_user(uint32_t *out_uid, uint32_t *out_gid, const char *name)
+{
+    struct line l;
+    if (!posix_id_number(out_uid, POSIX_USERS_FILE, name)) {
+        return false;
+    }
+    bool found = find(&l, POSIX_USERS_FILE, NULL, out_uid) && l.group < UINT32_MAX;
+    *out_gid = found ? (uint32_t)l.group : *out_uid;
     return true;
 }

@@ -15,4 +15,7 @@ void posix_id_name(char out[PORT_USER_NAME_CAP], const char *file, uint32_t id);
 /* The number of the first line with that name; a name all of digits is its own number. */
 bool posix_id_number(uint32_t *out, const char *file, const char *name);
 
+/* The same for a user, with his first group; of a number that no line has, that is its own. */
+bool posix_id_of_user(uint32_t *out_uid, uint32_t *out_gid, const char *name);
+
 #endif

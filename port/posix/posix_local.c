@@ -122,8 +122,8 @@ static enum err take_path(int fd, const struct port_local *at)
 enum err posix_listen_local(void *ctx, uint32_t *out_handle, const struct port_local *at)
 {
     struct posix_net *n = ctx;
-    int *place = n->local_listeners, *end = place + POSIX_LOCAL_LISTENERS;
-    while (place < end && *place != 0) {
+    struct posix_local_listener *place = n->local_listeners, *end = place + POSIX_LOCAL_LISTENERS;
+    while (place < end && place->fd != 0) {
         place++;
     }
     int fd = -1;
@@ -140,7 +140,7 @@ enum err posix_listen_local(void *ctx, uint32_t *out_handle, const struct port_l
         }
         return e;
     }
-    *place = fd;
+    *place = (struct posix_local_listener){fd, at->access == PORT_OWNER};
     *out_handle = (uint32_t)fd;
     return ERR_OK;
 }
@@ -170,6 +170,23 @@ enum err posix_dial_local(int *out_fd, const char *path, int within_s)
     return e;
 }
 
+static bool read_peer(struct ucred *out, int fd)
+{
+    socklen_t len = sizeof *out;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, out, &len) == 0;
+}
+
+bool posix_local_admits(const struct posix_net *n, int listener, int fd)
+{
+    struct ucred peer;
+    for (int i = 0; i < POSIX_LOCAL_LISTENERS; i++) {
+        if (n->local_listeners[i].fd == listener && n->local_listeners[i].is_owners) {
+            return read_peer(&peer, fd) && (peer.uid == 0 || peer.uid == geteuid());
+        }
+    }
+    return true;
+}
+
 enum err posix_peer_user(void *ctx, struct port_user *out, uint32_t handle)
 {
     (void)ctx;
@@ -182,8 +199,7 @@ enum err posix_peer_user(void *ctx, struct port_user *out, uint32_t handle)
     if (own.ss_family != AF_UNIX) {
         return ERR_UNSUPPORTED;
     }
-    len = sizeof peer;
-    if (getsockopt((int)handle, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0) {
+    if (!read_peer(&peer, (int)handle)) {
         return posix_err(errno);
     }
     out->uid = peer.uid;
@@ -194,14 +210,14 @@ enum err posix_peer_user(void *ctx, struct port_user *out, uint32_t handle)
 void posix_local_close(struct posix_net *n, int fd)
 {
     for (int i = 0; i < POSIX_LOCAL_LISTENERS; i++) {
-        if (n->local_listeners[i] == fd) {
+        if (n->local_listeners[i].fd == fd) {
             struct sockaddr_un own;
             socklen_t len = sizeof own;
             memset(&own, 0, sizeof own);
             if (getsockname(fd, (struct sockaddr *)&own, &len) == 0) {
                 (void)unlink(own.sun_path);
             }
-            n->local_listeners[i] = 0;
+            n->local_listeners[i].fd = 0;
         }
     }
 }

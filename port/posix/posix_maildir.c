@@ -31,29 +31,6 @@ static enum err sync_sub(const char *maildir, const char *sub)
     return posix_dir_sync(path);
 }
 
-/* The Maildir and every directory above it, so that the path itself survives. One that may not be
- * read is not one that was made here. */
-static enum err sync_path(const char *maildir)
-{
-    char path[POSIX_MAIL_PATH_CAP];
-    size_t len = strlen(maildir);
-    memcpy(path, maildir, len + 1);
-    while (len > 0) {
-        enum err e = posix_dir_sync(path);
-        if (e != ERR_OK && e != ERR_DENIED) {
-            return e;
-        }
-        while (len > 0 && path[len - 1] == '/') {
-            len--;
-        }
-        while (len > 0 && path[len - 1] != '/') {
-            len--;
-        }
-        path[len] = '\0';
-    }
-    return maildir[0] == '/' ? ERR_OK : posix_dir_sync(".");
-}
-
 /* A directory that has gone meanwhile may come back: mail waits for it. */
 static void fail(struct posix_mail *mail, enum err e)
 {
@@ -104,7 +81,7 @@ static void sync_dirs(struct posix_job **jobs, size_t num_jobs, size_t first)
     }
     enum err e = sync_sub(one->maildir, "new");
     if (e == ERR_OK && path_too) {
-        e = sync_path(one->maildir);
+        e = posix_dir_sync_up(one->maildir);
     }
     for (size_t i = first; i < num_jobs; i++) {
         struct posix_mail *mail = commit_of(jobs[i]);
@@ -182,7 +159,7 @@ static enum err find(const struct posix_mail *mail)
         e = search_dir(mail, "cur");
     }
     if (e == ERR_OK && mail->sync_path) {
-        e = sync_path(mail->maildir);
+        e = posix_dir_sync_up(mail->maildir);
     }
     return e;
 }

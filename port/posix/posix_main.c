@@ -13,6 +13,7 @@
 #include "posix_ocsp_check.h"
 #include "posix_ocsp_fetch.h"
 #include "posix_passwd.h"
+#include "posix_sandbox.h"
 #include "posix_sendmail.h"
 
 #include <sys/mman.h>
@@ -30,8 +31,7 @@
 #define POSTERN_BUILD_TIME_S INT64_C(1795392000)
 #endif
 
-#define SPOOL_DIR_CAP 1024
-#define REPORT_CAP    8192
+#define REPORT_CAP 8192
 
 /* Beside connections: listeners, deliveries, the loop's own, small files. */
 #define OTHER_FDS 160
@@ -66,11 +66,9 @@ struct arguments {
 
 /* What of the options matters before the server has read them. */
 struct first_conf {
-    char spool_directory[SPOOL_DIR_CAP];
-    enum posix_log_sink log_sink;
-    enum log_level log_level;
+    struct conf conf;
+    struct arena memory;
     uint64_t num_fds; /* that the server may need */
-    uint64_t spool_size;
 };
 
 static enum action action_of(const char *word)
@@ -113,28 +111,14 @@ static struct arguments parse_arguments(int argc, char **argv)
     return a;
 }
 
-static bool keep_first(struct first_conf *out, const struct conf *c)
-{
-    struct buf b = buf_make(out->spool_directory, sizeof out->spool_directory);
-    buf_put_string(&b, c->spool_directory);
-    out->log_sink = c->log_file_path == CONF_LOG_SYSLOG ? POSIX_LOG_SYSLOG : POSIX_LOG_STDERR;
-    out->log_level = c->log_level;
-    out->spool_size = c->spool_size;
-    out->num_fds = OTHER_FDS + c->smtp_accept_max + c->spool_size / SEGMENT_LEN;
-    return buf_end_string(&b);
-}
-
 static enum err read_first(struct first_conf *out, const char *path, const char *hostname,
                            struct buf *errors)
 {
-    struct arena a;
-    struct conf c;
-    enum err e = posix_read_options(&c, &a, path, slice_of_string(hostname), errors);
-    if (e == ERR_OK && !keep_first(out, &c)) {
-        buf_put_string(errors, "spool_directory: the path is too long\n");
-        e = ERR_TOO_BIG;
+    enum err e =
+        posix_read_options(&out->conf, &out->memory, path, slice_of_string(hostname), errors);
+    if (e == ERR_OK) {
+        out->num_fds = OTHER_FDS + out->conf.smtp_accept_max + out->conf.spool_size / SEGMENT_LEN;
     }
-    munmap(a.ptr, a.len);
     return e;
 }
 
@@ -176,20 +160,30 @@ static void warn_of_few_fds(const struct port *port, uint64_t num_wanted, uint32
     port->log.line(port->log.ctx, LOG_WARNING, log_end(&line));
 }
 
+static int fail(const char *what, enum err e, const struct posix_identity *who, struct buf *errors)
+{
+    if (e == ERR_DENIED) {
+        posix_sandbox_put_denied(who, errors);
+    }
+    posix_put_errors(what, e, errors);
+    return posix_exit_status(e);
+}
+
 static int serve(const struct port *port, const struct mta_start *start, uint64_t spool_size,
-                 struct buf *errors)
+                 struct posix_sandbox *sandbox, struct buf *errors)
 {
     struct arena a;
     if (!posix_map_arena(&a, mta_memory_len(spool_size, port->store.write_unit_len))) {
         posix_complain("memory", err_name(ERR_NO_MEMORY));
         return EX_OSERR;
     }
+    (void)madvise(a.ptr, a.len, MADV_DONTDUMP); /* keys and mail are in it */
     struct mta *m;
     enum err e = mta_open(&m, &a, port, start, errors);
     if (e != ERR_OK) {
-        posix_put_errors(start->conf_path, e, errors);
-        return posix_exit_status(e);
+        return fail(start->conf_path, e, &sandbox->who, errors);
     }
+    posix_sandbox_seal(sandbox, &port->log);
     while (mta_step(m)) {
     }
     return posix_exit_status(mta_result(m));
@@ -197,17 +191,24 @@ static int serve(const struct port *port, const struct mta_start *start, uint64_
 
 static int run(const struct mta_start *start, struct buf *errors)
 {
-    struct first_conf first;
+    static struct first_conf first;
+    struct posix_sandbox sandbox;
     enum err e = read_first(&first, start->conf_path, start->hostname, errors);
+    uint32_t num_fds = e == ERR_OK ? raise_fd_limit(first.num_fds) : 0;
+    if (e == ERR_OK) {
+        e = posix_sandbox_enter(&sandbox, &first.conf, start->conf_path, errors);
+    }
     if (e != ERR_OK) {
         posix_put_errors(start->conf_path, e, errors);
         return posix_exit_status(e);
     }
     struct posix_conf conf = {
-        .spool_directory = first.spool_directory,
-        .num_fds = raise_fd_limit(first.num_fds),
-        .log_sink = first.log_sink,
-        .log_level = first.log_level,
+        .spool_directory = first.conf.spool_directory,
+        .num_fds = num_fds,
+        .log_sink =
+            first.conf.log_file_path == CONF_LOG_SYSLOG ? POSIX_LOG_SYSLOG : POSIX_LOG_STDERR,
+        .log_level = first.conf.log_level,
+        .worker_gives_up = sandbox.who.changes,
         .take_signals = true,
     };
     struct port port;
@@ -219,8 +220,9 @@ static int run(const struct mta_start *start, struct buf *errors)
     if (conf.num_fds < first.num_fds) {
         warn_of_few_fds(&port, first.num_fds, conf.num_fds);
     }
-    int status = serve(&port, start, first.spool_size, errors);
+    int status = serve(&port, start, first.conf.spool_size, &sandbox, errors);
     posix_port_close(&port);
+    munmap(first.memory.ptr, first.memory.len);
     return status;
 }
 
@@ -228,9 +230,31 @@ static int run(const struct mta_start *start, struct buf *errors)
 #define CHECK_SPOOL_SIZE     (64u << 20)
 #define CHECK_WRITE_UNIT_LEN 4096
 
-/* Opens nothing but the files that the options name. */
-static int check(const struct mta_start *start, struct buf *report)
+/* From here on with the rights that the server will have, so that what it may not read shows. */
+static enum err check_as_server(struct posix_identity *out, const struct mta_start *start,
+                                struct buf *report)
 {
+    static struct first_conf first;
+    enum err e = read_first(&first, start->conf_path, start->hostname, report);
+    if (e == ERR_OK) {
+        e = posix_identity_of(out, &first.conf, report);
+    }
+    if (e == ERR_OK && out->changes) {
+        e = posix_privilege_become(out, false);
+    }
+    return e;
+}
+
+/* Opens nothing but the files that the options name. */
+static int check(struct mta_start *start, struct buf *report)
+{
+    struct posix_identity who;
+    start->is_root = geteuid() == 0;
+    enum err e = check_as_server(&who, start, report);
+    if (e != ERR_OK) {
+        posix_put_errors(start->conf_path, e, report);
+        return posix_exit_status(e);
+    }
     struct posix_clock clock = {0};
     struct posix_log log = {0};
     struct port port = {0};
@@ -243,20 +267,23 @@ static int check(const struct mta_start *start, struct buf *report)
         posix_complain("memory", err_name(ERR_NO_MEMORY));
         return EX_OSERR;
     }
-    enum err e = mta_check(&a, &port, start, report);
+    e = mta_check(&a, &port, start, report);
+    if (e == ERR_DENIED) {
+        posix_sandbox_put_denied(&who, report);
+    }
     posix_put(e == ERR_OK ? STDOUT_FILENO : STDERR_FILENO, buf_slice(report));
     return posix_exit_status(e);
 }
 
 static int budget(const struct mta_start *start, struct buf *report)
 {
-    struct first_conf first;
+    static struct first_conf first;
     enum err e = read_first(&first, start->conf_path, start->hostname, report);
     if (e != ERR_OK) {
         posix_put_errors(start->conf_path, e, report);
         return posix_exit_status(e);
     }
-    mta_put_budget(report, first.spool_size, CHECK_WRITE_UNIT_LEN);
+    mta_put_budget(report, first.conf.spool_size, CHECK_WRITE_UNIT_LEN);
     posix_put(STDOUT_FILENO, buf_slice(report));
     return EX_OK;
 }
@@ -268,6 +295,7 @@ int main(int argc, char **argv)
     char hostname[POSIX_HOSTNAME_CAP];
     posix_hostname(hostname);
     umask(077);
+    posix_privilege_harden();
     if (argc > 1 && strcmp(argv[1], "ocsp-check") == 0) {
         return posix_ocsp_check(argc - 2, argv + 2);
     }

@@ -13,7 +13,7 @@
 /* The system caps it at its own limit (net.core.somaxconn). */
 #define LISTEN_BACKLOG 1024
 
-/* Connections that broke while they waited are skipped, so many in one call. */
+/* Connections that broke while they waited, or may not be, are skipped, so many in one call. */
 #define MAX_BROKEN_ACCEPTS 16
 
 /* A connection closed with bytes unread is reset, and the peer may lose our last reply. So what has
@@ -162,6 +162,10 @@ static enum err net_accept(void *ctx, uint32_t *out_handle, struct net_addr *out
         int fd = accept4((int)listener, &address.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0 && (uint32_t)fd >= n->num_fds) {
             return fail_closing(fd, ERR_NO_HANDLE);
+        }
+        if (fd >= 0 && !posix_local_admits(n, (int)listener, fd)) {
+            close(fd);
+            continue;
         }
         if (fd >= 0) {
             (void)set_on(fd, IPPROTO_TCP, TCP_NODELAY);

@@ -7,10 +7,15 @@
 
 #define POSIX_LOCAL_LISTENERS 4
 
+struct posix_local_listener {
+    int fd; /* 0: none */
+    bool is_owners;
+};
+
 struct posix_net {
     struct posix_loop *loop;
     uint32_t num_fds; /* descriptors at or over this are given back at once: ERR_NO_HANDLE */
-    int local_listeners[POSIX_LOCAL_LISTENERS]; /* their paths go when they do; 0: none */
+    struct posix_local_listener local_listeners[POSIX_LOCAL_LISTENERS]; /* paths go when they do */
 };
 
 /* A socket that is non-blocking and close-on-exec and that the watch table has room for. */

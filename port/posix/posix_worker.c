@@ -2,6 +2,7 @@
 #include "posix_worker.h"
 
 #include "posix_err.h"
+#include "posix_privilege.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,6 +100,9 @@ static void run_lane(struct posix_worker *w, enum posix_lane lane)
 static void *worker_main(void *ctx)
 {
     struct posix_worker *w = ctx;
+    if (w->gives_up) {
+        posix_privilege_give_up(); /* rights are each thread's own */
+    }
     pthread_mutex_lock(&w->lock);
     while (!w->stop || !queues_empty(w)) {
         if (queues_empty(w)) {

@@ -45,6 +45,7 @@ struct posix_queue {
 struct posix_worker {
     pthread_t thread;
     bool running;
+    bool gives_up; /* set before the start: it needs none of the rights that the server still has */
     int wake_read_fd, wake_write_fd; /* one eventfd, or the two ends of a pipe */
     uint32_t num_under_way;          /* submitted and not yet taken; the server's thread only */
     struct posix_lane_def lanes[POSIX_NUM_LANES];

@@ -165,7 +165,7 @@ def test_clock():
 
 def with_waiting(number):
     """A server with that many messages that it cannot deliver, and their ids."""
-    s = Server(maildir="/dev/null/$local_part")
+    s = Server(maildir="/dev/null/$local_part", sandbox="no")
     c = hello(s)
     for i in range(number):
         c.message(body_of(i, 500), sender=f"sender{i}@client.example")

@@ -224,6 +224,7 @@ class Server:
             "maildir": os.path.join(self.mail, "$local_part"),
             "log_file_path": "stderr",
             "clock_trusted": "yes",
+            "user": "root",  # if that is who runs the tests: what they make is theirs
         }
         if pki:
             self.options.update(

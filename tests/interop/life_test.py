@@ -272,7 +272,7 @@ def test_sighup_in_message():
 def test_sighup_listeners_and_tls():
     """Ports come and go, TLS comes, and what both configurations name stays open throughout."""
     p = Pki()
-    s = Server()
+    s = Server(sandbox="no")
     held = hello(s)
     check("STARTTLS" not in held.ehlo, "STARTTLS without a certificate")
     s.configure(

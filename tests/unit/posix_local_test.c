@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct port port;
@@ -179,12 +180,87 @@ static void users_have_names(void)
     end();
 }
 
+/* A process that connects as that user; its status is 0 if the server has something to say to it.
+ */
+static pid_t connect_as(uid_t uid)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char c;
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        _exit(setuid(uid) != 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0 ? 2
+              : read(fd, &c, 1) == 1                                                            ? 0
+                                     : 1);
+    }
+    return pid;
+}
+
+static int status_of(pid_t pid)
+{
+    int status;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static enum err accept_one(uint32_t *out, uint32_t listener)
+{
+    struct net_addr peer;
+    enum err e = ERR_AGAIN;
+    for (int i = 0; i < 20000 && e == ERR_AGAIN; i++) {
+        usleep(1000);
+        e = port.net.accept(port.net.ctx, out, &peer, listener);
+    }
+    return e;
+}
+
+/* Mode and directory are not all that keeps strangers out. */
+static void owners_sockets_look_at_who_connects(void)
+{
+    struct net_addr peer;
+    uint32_t listener, handle;
+    size_t len;
+    if (geteuid() != 0) {
+        SKIP("peers", "only root can connect as another user");
+        return;
+    }
+    if (!start()) {
+        return;
+    }
+    snprintf(path, sizeof path, "/tmp/posix_local.%ld", (long)getpid());
+    CHECK_EQ(listen_at(&listener, PORT_OWNER, NULL), ERR_OK);
+    CHECK_EQ(chmod(path, 0666), 0);
+    pid_t stranger = connect_as(1234);
+    int status = 0;
+    while (waitpid(stranger, &status, WNOHANG) == 0) {
+        CHECK_EQ(port.net.accept(port.net.ctx, &handle, &peer, listener), ERR_AGAIN);
+        usleep(1000);
+    }
+    CHECK_EQ(WEXITSTATUS(status), 1);
+    pid_t root = connect_as(0);
+    CHECK_EQ(accept_one(&handle, listener), ERR_OK);
+    CHECK_EQ(port.net.write(port.net.ctx, &len, handle, SLICE_LITERAL("x")), ERR_OK);
+    CHECK_EQ(status_of(root), 0);
+    port.net.close(port.net.ctx, handle);
+    port.net.close(port.net.ctx, listener);
+    /* Everybody's is everybody's. */
+    CHECK_EQ(listen_at(&listener, PORT_EVERYBODY, NULL), ERR_OK);
+    stranger = connect_as(1234);
+    CHECK_EQ(accept_one(&handle, listener), ERR_OK);
+    CHECK_EQ(port.net.write(port.net.ctx, &len, handle, SLICE_LITERAL("x")), ERR_OK);
+    CHECK_EQ(status_of(stranger), 0);
+    port.net.close(port.net.ctx, handle);
+    port.net.close(port.net.ctx, listener);
+    end();
+}
+
 static const struct test_case cases[] = {
     {"modes_are_as_asked", modes_are_as_asked},
     {"what_a_dead_server_left_is_replaced", what_a_dead_server_left_is_replaced},
     {"other_things_at_the_path_stay", other_things_at_the_path_stay},
     {"listeners_are_few", listeners_are_few},
     {"users_have_names", users_have_names},
+    {"owners_sockets_look_at_who_connects", owners_sockets_look_at_who_connects},
 };
 
 TEST_MAIN(cases)

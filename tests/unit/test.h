@@ -15,6 +15,14 @@ struct test_case {
 };
 
 static int test_failed_checks;
+static int test_num_skipped;
+
+/* A check that this machine or this build cannot make, and why. */
+static inline void SKIP(const char *what, const char *why)
+{
+    test_num_skipped++;
+    fprintf(stderr, "SKIPPED %s: %s\n", what, why);
+}
 
 #define CHECK(condition)                                                            \
     do {                                                                            \
@@ -46,7 +54,8 @@ static int test_failed_checks;
         }                                                                                    \
     } while (0)
 
-/* Runs every case, or those named on the command line, and prints 'N passed, N failed'. */
+/* Runs every case, or those named on the command line, and prints 'N passed, N failed', and how
+ * many checks were skipped if any were. */
 static inline int test_main(const struct test_case *cases, size_t num_cases, int argc, char **argv)
 {
     int num_passed = 0, num_failed = 0;
@@ -67,7 +76,11 @@ static inline int test_main(const struct test_case *cases, size_t num_cases, int
             fprintf(stderr, "FAILED %s\n", cases[i].name);
         }
     }
-    printf("%d passed, %d failed\n", num_passed, num_failed);
+    printf("%d passed, %d failed", num_passed, num_failed);
+    if (test_num_skipped > 0) {
+        printf(", %d skipped", test_num_skipped);
+    }
+    printf("\n");
     return num_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
