@@ -53,6 +53,9 @@ static enum err store_open(void *ctx)
         return ERR_WRONG_STATE;
     }
     if (s->dir_fd < 0) {
+        if (mkdir(s->path, 0700) != 0 && errno != EEXIST) {
+            return posix_err(errno);
+        }
         s->dir_fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (s->dir_fd < 0) {
             return posix_err(errno);

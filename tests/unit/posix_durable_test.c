@@ -146,6 +146,20 @@ static void commit(const char *maildir, const char *name, uint64_t tag)
     CHECK_EQ(m->commit(m->ctx, handle, tag), ERR_OK);
 }
 
+/* A full disk is no mistake in the options: the first case, as the others make the directory. */
+static void a_spool_that_cannot_be_made_says_why(void)
+{
+    failing = "/spool";
+    if (start()) {
+        failing = "/spool";
+        CHECK_EQ(port.store.open(port.store.ctx), ERR_NO_SPACE);
+        failing = NULL;
+        CHECK_EQ(port.store.open(port.store.ctx), ERR_OK);
+        posix_port_close(&port);
+    }
+    failing = NULL;
+}
+
 static void mail_is_flushed_before_it_is_told(void)
 {
     if (!start()) {
@@ -313,6 +327,7 @@ static void waiting_syncs_of_a_segment_are_one(void)
 }
 
 static const struct test_case cases[] = {
+    {"a_spool_that_cannot_be_made_says_why", a_spool_that_cannot_be_made_says_why},
     {"mail_is_flushed_before_it_is_told", mail_is_flushed_before_it_is_told},
     {"commits_share_directory_flushes", commits_share_directory_flushes},
     {"failed_flushes_are_told", failed_flushes_are_told},
