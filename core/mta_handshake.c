@@ -3,13 +3,13 @@
  * A handshake is public-key work, tens of milliseconds on a router. So one connection gets a turn
  * in each step, after the replies that are due; the others wait in a queue, and a flood of
  * handshakes slows nothing but itself. At most tls_max_handshakes hold memory for one, from the
- * peer's first byte on; those that come later wait until a place is free, and a peer that falls
- * silent in one gives way. */
+ * peer's first byte on; those that come later wait until a place is free, and a peer that takes
+ * long for its part of one gives way. */
 #include "mta_inside.h"
 
 #define HEAP_PAUSE_MS  20   /* before looking again whether the heap has room */
 #define PLACE_PAUSE_MS 250  /* before looking again whether a place can be had */
-#define SILENT_MS      5000 /* a peer may be that silent while others wait for its place */
+#define SILENT_MS      5000 /* a peer may take that for its part while others wait for its place */
 
 enum smtpd_verdict handshake_may_begin(const struct mta *m)
 {
@@ -71,7 +71,7 @@ bool handshake_begin(struct mta *m, struct conn *c)
     return true;
 }
 
-/* Ends the handshake whose peer has been silent longest, if that is too long. */
+/* Ends the handshake that has waited longest for its peer's part, if that is too long. */
 static void displace(struct mta *m)
 {
     uint32_t cursor = 0;
@@ -180,7 +180,6 @@ bool handshake_turn(struct mta *m, struct conn *c)
         err = wire_feed_tls(m, c);
     }
     if (err == ERR_OK) {
-        c->heard_ms = m->now_ms;
         add_shaking(m, c);
     } else if (err != ERR_AGAIN) {
         conn_lose(m, c);
@@ -211,7 +210,11 @@ static void give_set(struct mta *m, struct conn *c)
 static bool shake(struct mta *m, struct conn *c)
 {
     struct tls_time now = mta_tls_time(m);
-    switch (tls_step(c->tls, &now)) {
+    enum tls_event event = tls_step(c->tls, &now);
+    if (event != TLS_MORE) { /* a byte now and then brings a handshake no further */
+        c->heard_ms = m->now_ms;
+    }
+    switch (event) {
     case TLS_NEED_SET:
         give_set(m, c);
         return true;

@@ -189,7 +189,7 @@ struct conn {
     uint64_t opened_ms;
     uint64_t phase_ms; /* when CONN_PROXY, CONN_HANDSHAKE or CONN_CLOSING began */
     bool has_spoken;   /* the peer's first bytes of a handshake are there */
-    uint64_t heard_ms; /* when the peer last did something for its handshake */
+    uint64_t heard_ms; /* when the handshake last went on */
     struct conn *next; /* in the run list */
     struct conn *next_shaking;
     struct tls *tls;

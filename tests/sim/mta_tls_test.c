@@ -115,6 +115,60 @@ static void test_handshakes_wait_for_places(void)
     site_close(&site);
 }
 
+/* Every place is held by a peer that sends a byte of its ClientHello a second: they give way. */
+static void test_dribbled_hellos_give_way(void)
+{
+    static struct tls_peer slow[3], other;
+    static const uint8_t hello[] = {0x16, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3};
+    char text[2048];
+    open_tls_site(5, 5);
+    snprintf(text, sizeof text, "%s%stls_max_handshakes = 3\n", site_conf, TLS_CONF);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_host_signal(site.host, PORT_RELOAD);
+    mta_step(site.mta);
+    for (int i = 0; i < 3; i++) {
+        peer_connect(&slow[i]);
+        CHECK(peer_hears(&slow[i], "220 "));
+        peer_say(&slow[i], "EHLO x\r\n");
+        CHECK(peer_hears(&slow[i], "250 "));
+        peer_say(&slow[i], "STARTTLS\r\n");
+        CHECK(peer_hears(&slow[i], "220 "));
+        sim_client_write(slow[i].peer, slice_make(hello, sizeof hello));
+    }
+    for (int i = 0; i < 10 && site.mta->num_handshakes < 3; i++) {
+        mta_step(site.mta);
+    }
+    CHECK_EQ(site.mta->num_handshakes, 3);
+    struct tls_client_options options = {.ask_proof = true};
+    peer_connect(&other);
+    CHECK(peer_hears(&other, "220 "));
+    peer_say(&other, "EHLO x\r\n");
+    CHECK(peer_hears(&other, "250 "));
+    peer_say(&other, "STARTTLS\r\n");
+    CHECK(peer_hears(&other, "220 "));
+    CHECK_EQ(tls_open_client(&other.tls, &site.mta->tls_env, &options), ERR_OK);
+    other.in_tls = true;
+    uint64_t begin_ms = sim_world_now_ms(site.world), byte_ms = begin_ms;
+    for (int i = 0; i < 4000 && !other.established; i++) {
+        mta_step(site.mta);
+        peer_turn(&other);
+        for (int k = 0; k < 3 && sim_world_now_ms(site.world) >= byte_ms + 1000; k++) {
+            sim_client_write(slow[k].peer, SLICE_LITERAL("\0"));
+        }
+        if (sim_world_now_ms(site.world) >= byte_ms + 1000) {
+            byte_ms = sim_world_now_ms(site.world);
+        }
+    }
+    CHECK(other.established);
+    CHECK(sim_world_now_ms(site.world) - begin_ms < 10000);
+    peer_close(&other);
+    for (int i = 0; i < 3; i++) {
+        sim_client_close(slow[i].peer);
+    }
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 /* A refused reload leaves everything as it was, the certificate too. */
 static void test_refused_reload_changes_nothing(void)
 {
@@ -253,6 +307,7 @@ static void test_names_one_set_a_step(void)
 static const struct test_case cases[] = {
     {"handshake-beside-slow-sync", test_handshake_beside_slow_sync},
     {"reload-under-sessions", test_reload_under_sessions},
+    {"dribbled-hellos-give-way", test_dribbled_hellos_give_way},
     {"refused-reload", test_refused_reload_changes_nothing},
     {"empty-records", test_empty_records_get_no_more_than_a_turn},
     {"names-one-set-a-step", test_names_one_set_a_step},

@@ -368,6 +368,7 @@ def check_doubles(world):
     """Nothing comes twice but what a kill overtook."""
     for number, place, first, again in world.doubles:
         near = [k for k in world.kills if first <= k <= again and k - first <= KILL_WINDOW_S]
+        check(place in FAR, f"message {number} was delivered to {place} twice; a Maildir gets each once, kill or not")
         check(near, f"message {number} came to {place} twice, {again - first:.1f} s apart, without a kill in between")
     check(len(world.doubles) <= LIMIT_DOUBLES_PER_KILL * len(world.kills), f"{len(world.doubles)} messages came twice")
 
