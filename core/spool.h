@@ -51,8 +51,8 @@ struct spool_meta {
 enum spool_event_kind {
     SPOOL_READY, /* recovery is over; every SPOOL_FOUND has been told. err: not ERR_OK if the spool
                     cannot be used */
-    SPOOL_FOUND, /* after spool_open: id is a live message of an earlier run, durable; meta is set
-                  */
+    SPOOL_FOUND, /* after spool_open: id is a live message of an earlier run, durable; meta is set,
+                    or zeros if it cannot be read now */
     SPOOL_COMMITTED, /* txn has ended. ERR_OK: message id is durable. Else it does not exist, also
                         not after a crash */
     SPOOL_OUTCOME_DURABLE, /* outcome of recipient rcpt of id; is_last: the message is gone with it

@@ -647,8 +647,8 @@ bool spool_recover_next_event(struct spool *sp, struct spool_event *out)
         *out = (struct spool_event){.kind = SPOOL_FOUND, .id = e->id};
         if (spool_view_load(sp, entry, &sp->view) == ERR_OK) {
             out->meta = sp->view.meta;
-            return true;
         }
+        return true;
     }
     rc->stage = RECOVER_DONE;
     rc->is_told = true;

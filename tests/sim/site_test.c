@@ -38,10 +38,9 @@ static const struct {
     const char *name;
     uint64_t seed;
 } regressions[] = {
-    {"compaction-spins-without-entropy", 601},
-    {"results-that-wait-for-the-disk-spin", 1164},
-    {"recovery-reads-the-disk-in-one-step", 2030},
-    {"outcome-on-a-page-that-is-not-read", 2685},
+    {"compaction-spins-without-entropy", 601},     {"results-that-wait-for-the-disk-spin", 1164},
+    {"recovery-reads-the-disk-in-one-step", 2030}, {"outcome-on-a-page-that-is-not-read", 2685},
+    {"found-but-not-read-just-then", 40108},
 };
 
 static struct site_result sums;
