@@ -70,15 +70,11 @@ enum err posix_identity_of(struct posix_identity *out, const struct conf *conf, 
 }
 
 /* By prlimit: setrlimit of musl stops all threads first, which the kernel does not ask for. */
-static void limit_to(int what, rlim_t most)
-{
-    const struct rlimit limit = {most, most};
-    (void)prlimit(0, what, &limit, NULL);
-}
+static const struct rlimit nothing = {0, 0};
 
 void posix_privilege_harden(void)
 {
-    limit_to(RLIMIT_CORE, 0);
+    (void)prlimit(0, RLIMIT_CORE, &nothing, NULL);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 #ifndef POSIX_SANITIZED /* a sanitizer looks for leaks as a debugger of itself */
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -113,5 +109,5 @@ void posix_privilege_give_up(void)
 
 void posix_privilege_end_forks(void)
 {
-    limit_to(RLIMIT_NPROC, 0);
+    (void)prlimit(0, RLIMIT_NPROC, &nothing, NULL);
 }
