@@ -102,6 +102,12 @@ MBED_INSIDE_OBJ := $(patsubst %.c,$(O)/%.o,$(call core_files,$(MBEDTLS_INTERNALS
 
 # Tests link against all of it and take what they name.
 PROGRAM := $(O)/postern
+# The same on a stack of BUDGET_STACK bytes, as this machine's tests are; sanitizers and coverage take
+# far more of it.
+STACK_PROGRAM := $(O)/postern-stack
+STACK_OBJ := $(O)/tests/stack/stack.o
+STACK_LINK = -Wl,--wrap=main,--wrap=pthread_create
+TEST_STACK := $(if $(SAN)$(COV)$(FUZZ)$(RUNNER),,yes)
 MAIN_OBJ := $(O)/port/posix/posix_main.o
 MBED_LIB := $(if $(TEETH),$(BUILD)/$(BOARD),$(O))/libmbed.a
 LIBS := $(O)/libcore.a $(O)/libposix.a $(MBED_LIB)
@@ -126,11 +132,13 @@ $(MBED_USER_OBJ): INC += $(MBED_INC)
 $(MBED_USER_OBJ): $(MBED_STAMP) $(wildcard port/mbedtls/*.h)
 $(MBED_INSIDE_OBJ): INC += -isystem $(MBED)/library
 $(POSIX_OBJ): INC += -D_GNU_SOURCE
+$(STACK_OBJ): INC += -DSTACK_BUDGET=$(BUDGET_STACK) -D_GNU_SOURCE
+$(STACK_OBJ): CFLAGS += -fno-lto
 $(TEST_OBJ): INC += -Itests/unit -Iport/sim -Iport/posix -D_GNU_SOURCE
 $(FUZZ_OBJ): INC += -isystem $(MBED)/library
 
 # A process for each object counts where starting one is dear: no mkdir, no printf.
-OBJ_DIRS := $(sort $(dir $(CORE_OBJ) $(POSIX_OBJ) $(SIM_OBJ) $(TEST_OBJ) $(TEETH_OBJ) $(MBED_OBJ)))
+OBJ_DIRS := $(sort $(dir $(CORE_OBJ) $(POSIX_OBJ) $(SIM_OBJ) $(TEST_OBJ) $(STACK_OBJ) $(TEETH_OBJ) $(MBED_OBJ)))
 
 $(O)/%.o: %.c $(O)/flags | $(OBJ_DIRS)
 	$(call say,CC   ,$<)
@@ -164,17 +172,21 @@ $(PROGRAM): $(MAIN_OBJ) $(LIBS)
 	$(call say,LINK ,$@)
 	$(Q)$(LINK) -Wl,-Map=$@.map -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
 
+$(STACK_PROGRAM): $(MAIN_OBJ) $(LIBS) $(STACK_OBJ)
+	$(call say,LINK ,$@)
+	$(Q)$(LINK) $(STACK_LINK) -o $@ $(filter %.o,$^) -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
+
 $(filter %_fuzz,$(FUZZ_BIN)): LDFLAGS += -fsanitize=fuzzer
 $(O)/tests/sim/site_test: $(SITE_OBJ)
 $(O)/tests/sim/site_test: LDFLAGS += -Wl,--wrap=pool_take,--wrap=arena_take,--wrap=heap_alloc
 $(O)/tests/fuzz/tls_fuzz: LDFLAGS += -Wl,--wrap=mbedtls_cipher_auth_encrypt_ext
-$(TEST_OBJ:.o=): %: %.o $(TEST_LIBS)
+$(TEST_OBJ:.o=): %: %.o $(TEST_LIBS) $(if $(TEST_STACK),$(STACK_OBJ))
 	$(call say,LINK ,$@)
-	$(Q)$(LINK) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -pthread
+	$(Q)$(LINK) $(if $(TEST_STACK),$(STACK_LINK)) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -pthread
 
 # What the objects were made with: when it differs from what is asked for now, all are made again.
 FLAGS_TEXT = $(CC) $(COMMON) $(WARN) $(MBED_INC) $(CFLAGS) $(BOARD_LDFLAGS) $(LDFLAGS) \
-    $(MBED_FAST) $(BOARD_FAST)
+    $(MBED_FAST) $(BOARD_FAST) $(BUDGET_STACK)
 ifneq ($(strip $(file <$(O)/flags)),$(strip $(FLAGS_TEXT)))
 $(O)/flags: FORCE
 endif
@@ -285,6 +297,15 @@ sizes: ## write what the programs take now into boards/sizes, to be committed wi
 coverage: ## lines and branches that the unit and simulation tests reach, per file
 	@$(MAKE) --no-print-directory COV=1 unit sim >$(BUILD)/coverage.log || tail $(BUILD)/coverage.log
 	@tests/lib/coverage $(BUILD)/$(BOARD)-cov
+
+# STACK_SUITES: those of tests/interop that have the deepest paths.
+STACK_SUITES ?= stack
+
+.PHONY: postern-stack stack
+postern-stack: $(STACK_PROGRAM)
+
+stack: $(STACK_PROGRAM) ## the most stack that the program for BOARD takes, of what its budget has
+	@RUNNER='$(RUNNER)' BUILD=$(BUILD) tests/stack/run $(BOARD) $(STACK_PROGRAM) $(STACK_SUITES)
 
 .PHONY: demo bench soak
 demo: ## a throwaway certificate and proof, a server, a message: see it work

@@ -5,7 +5,7 @@
 #   BOARD_CPU        flags that say which processor; musl is built with them too
 #   BOARD_OPTIONS    -D flags for core/budget.h and core/conf.def
 #   BUDGET_FLASH     bytes of text and data that the stripped program may take (make size)
-#   BUDGET_RSS       bytes resident when idle; BUDGET_STACK: of each of its stacks (make boards)
+#   BUDGET_RSS       bytes resident when idle; BUDGET_STACK: of each of its stacks (make stack)
 
 MUSL := $(BUILD)/$(BOARD)/musl
 

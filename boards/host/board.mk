@@ -7,3 +7,5 @@ BOARD_CFLAGS = -fPIE -fstack-clash-protection -U_FORTIFY_SOURCE \
     $(if $(filter x86_64,$(HOST_MACHINE)),-fcf-protection)
 BOARD_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack
 HOST_MACHINE := $(shell uname -m)
+# As of the other boards with 64 bits: tests run on it.
+BUDGET_STACK = 32768

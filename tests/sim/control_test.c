@@ -226,7 +226,7 @@ static void test_queue_is_told_and_changed(void)
 
 static bool is_stapled(void)
 {
-    struct tls_peer p;
+    static struct tls_peer p;
     peer_connect(&p);
     CHECK(peer_starttls(&p));
     bool stapled = !slice_is_empty(tls_client_proof(&p.tls));

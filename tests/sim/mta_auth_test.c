@@ -80,7 +80,7 @@ static void test_plaintext(void)
  * address has failed too often, 454 at once, until it is forgiven. */
 static void test_failures_cost_time(void)
 {
-    struct tls_peer p;
+    static struct tls_peer p;
     uint64_t expected_ms = 1000, forgiven_ms = 0;
     open_auth_site(1);
     for (int i = 0; i < 100; i++) {
@@ -126,7 +126,7 @@ static void test_failures_cost_time(void)
 /* Three passwords are hashed, one piece a step; meanwhile others are answered at once. */
 static void test_hashing_holds_nobody_up(void)
 {
-    struct tls_peer peers[3], other;
+    static struct tls_peer peers[3], other;
     uint32_t num_steps = 0;
     open_auth_site(2);
     for (int i = 0; i < 3; i++) {
@@ -193,7 +193,7 @@ static void test_places(void)
 /* What a client sends while it waits for its reply stays where it is, and wakes nobody up. */
 static void test_waiting_wakes_nobody(void)
 {
-    struct tls_peer p;
+    static struct tls_peer p;
     uint32_t num_steps = 0;
     open_auth_site(4);
     login_begin(&p);

@@ -47,7 +47,7 @@ static void nothing_is_left(void)
 /* A connection that breaks, or times out, between STARTTLS and the handshake. */
 static void test_lost_before_handshake(void)
 {
-    struct tls_peer p;
+    static struct tls_peer p;
     hold_220(&p);
     sim_client_reset(p.peer);
     nothing_is_left();
@@ -64,7 +64,7 @@ static void test_lost_before_handshake(void)
 /* A client in that place does not hold up the end. */
 static void test_stop_before_handshake(void)
 {
-    struct tls_peer p;
+    static struct tls_peer p;
     hold_220(&p);
     uint64_t begin = sim_world_now_ms(site.world);
     sim_host_signal(site.host, PORT_TERMINATE);
@@ -103,7 +103,7 @@ static void free_heap(void)
 static void test_handshake_outlasts_full_heap(void)
 {
     struct tls_client_options options = {.server_name = SLICE_LITERAL("localhost")};
-    struct tls_peer p;
+    static struct tls_peer p;
     open_tls_site(5, 5);
     peer_connect(&p);
     CHECK(peer_hears(&p, "220 "));
@@ -140,7 +140,7 @@ static void test_handshake_outlasts_full_heap(void)
 /* A reply that finds no memory times out like one that nobody reads. */
 static void test_full_heap_times_out(void)
 {
-    struct tls_peer p;
+    static struct tls_peer p;
     open_tls_site(6, 5);
     peer_connect(&p);
     CHECK(peer_starttls(&p));
@@ -169,7 +169,7 @@ static void test_full_heap_times_out(void)
 static void test_half_closed_reads_replies(void)
 {
     struct sim_link link = {.queue_len = 64};
-    struct tls_peer p;
+    static struct tls_peer p;
     open_tls_site(7, 5);
     sim_net_set_link(site.world, &link);
     peer_connect(&p);
@@ -196,7 +196,7 @@ static void test_half_closed_reads_replies(void)
 static void test_slow_reader_half_closed(void)
 {
     struct sim_link link = {.queue_len = 64};
-    struct tls_peer p;
+    static struct tls_peer p;
     open_tls_site(8, 5);
     sim_net_set_link(site.world, &link);
     peer_connect(&p);
@@ -422,7 +422,7 @@ static void test_chaos(void)
 static void test_stop_with_one_who_never_reads(void)
 {
     struct sim_link link = {.queue_len = 64};
-    struct tls_peer p;
+    static struct tls_peer p;
     open_tls_site(12, 5);
     sim_net_set_link(site.world, &link);
     peer_connect(&p);

@@ -87,7 +87,7 @@ static inline void peer_take(struct tls_peer *p, struct slice text)
 
 static inline void peer_turn(struct tls_peer *p)
 {
-    uint8_t bytes[16384];
+    static uint8_t bytes[16384];
     size_t len;
     size_t cap = p->in_tls ? tls_room(&p->tls) : sizeof bytes;
     if (cap > 0 &&

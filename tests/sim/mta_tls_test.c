@@ -8,7 +8,7 @@ static struct site_client plain;
  * that waits for it. */
 static void test_handshake_beside_slow_sync(void)
 {
-    struct tls_peer p;
+    static struct tls_peer p;
     open_tls_site(1, 2000);
     client_connect(&site, &plain, 0, 1, 500);
     while (plain.line != 5 || plain.body_left != 0) {
@@ -37,7 +37,7 @@ static void test_handshake_beside_slow_sync(void)
 static void test_reload_under_sessions(void)
 {
     char text[2048];
-    struct tls_peer p;
+    static struct tls_peer p;
     open_tls_site(2, 5);
     peer_connect(&p);
     CHECK(peer_starttls(&p));
@@ -173,7 +173,7 @@ static void test_dribbled_hellos_give_way(void)
 static void test_refused_reload_changes_nothing(void)
 {
     char text[2048];
-    struct tls_peer p;
+    static struct tls_peer p;
     open_tls_site(4, 5);
     peer_connect(&p);
     CHECK(peer_hears(&p, "220 "));
@@ -199,7 +199,7 @@ static void test_empty_records_get_no_more_than_a_turn(void)
     static const uint8_t ccs[6] = {20, 3, 3, 0, 1, 1};
     static uint8_t flood[60000];
     struct sim_link link = {.queue_len = 4u << 20};
-    struct tls_peer p;
+    static struct tls_peer p;
     size_t len, refilled_len = 0;
     for (size_t i = 0; i < sizeof flood; i++) {
         flood[i] = ccs[i % sizeof ccs];
@@ -264,7 +264,7 @@ static void open_named(struct tls_peer *peers)
 static void test_names_one_set_a_step(void)
 {
     static struct tls_peer peers[NUM_NAMES];
-    struct tls_peer other;
+    static struct tls_peer other;
     size_t num_done = 0, num_loads, num_first, num_before_answer = 0;
     open_named(peers);
     peer_connect(&other);

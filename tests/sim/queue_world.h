@@ -296,7 +296,7 @@ static inline void world_option(struct queue_world *w, const char *line)
 
 static inline void world_read_conf(struct queue_world *w)
 {
-    uint8_t error_bytes[CONF_ERRORS_CAP];
+    static uint8_t error_bytes[CONF_ERRORS_CAP];
     struct buf errors = buf_make(error_bytes, sizeof error_bytes);
     struct arena memory = {w->conf_memory, sizeof w->conf_memory, 0};
     struct conf_env env = {"test.conf", SLICE_LITERAL("mx.example.org")};

@@ -12,7 +12,7 @@
 
 static inline void rw_conf(const char *text)
 {
-    uint8_t bytes[CONF_ERRORS_CAP];
+    static uint8_t bytes[CONF_ERRORS_CAP];
     struct buf errors = buf_make(bytes, sizeof bytes);
     struct arena a = {rw.conf_memory, sizeof rw.conf_memory, 0};
     struct conf_env env = {"t.conf", SLICE_LITERAL("me.example")};
@@ -187,7 +187,7 @@ struct rw_message {
 static inline void rw_put(struct rw_message *m, uint32_t num_rcpts, const char *named,
                           const char *text)
 {
-    uint8_t bytes[32768];
+    static uint8_t bytes[32768];
     struct buf envelope = buf_make(bytes, sizeof bytes);
     struct envelope_params params = {.flags = 0};
     uint64_t txn;
