@@ -1,6 +1,6 @@
 /* Every input there is of up to 3 bytes, and every tag with every form of length, against a
  * definition that shares nothing with der.c: what der_any takes is what an encoder of the one right
- * form would have written. `make prove` does the same for 4 bytes (POSTERN_EXHAUSTIVE=4).
+ * form would have written. With POSTERN_EXHAUSTIVE=4 in the environment, of up to 4 bytes.
  *
  * Inputs stand in memory of exactly their length, so that a sanitizer sees a read beyond it. */
 #include "der.h"
