@@ -323,6 +323,10 @@ static void expect(const char *name, int (*what)(void), const char *options, enu
 {
     const struct attempt a = {.what = what, .options = options, .measure = measure};
     int outside = attempt(&a, false), inside = attempt(&a, true);
+    if (outside == ENOSYS) { /* as an emulator may answer, which passes on what it knows */
+        SKIP(name, "nobody has this call here");
+        return;
+    }
     CHECK_EQ(outside, 0);
     if (inside == SKIPPED) {
         SKIP(name, "this kernel or build has no such measure");
