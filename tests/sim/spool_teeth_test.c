@@ -180,7 +180,7 @@ static const struct {
     uint32_t (*notices)(void);
 } teeth[] = {
     {TOOTH_PAGE_REWRITTEN, "1: a synced unit is written again", crash_lives},
-    {TOOTH_NONCE_IGNORED, "2: neither nonce nor generation count", round_and_round},
+    {TOOTH_NONCE_IGNORED, "2: neither nonce nor generation count", failing_lives},
     {TOOTH_READ_BELIEVED, "3: recovery believes what it reads", crash_lives},
     {TOOTH_SYNC_TRIED_AGAIN, "4: a failed sync is tried again", failing_lives},
     {TOOTH_ANNUL_SKIPPED, "4: the failed batch is not annulled", failing_lives},
