@@ -13,19 +13,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* linux/audit.h */
+/* linux/audit.h. Processors on which the list has been held against what the program calls; on mips
+ * building the filter has crashed. */
 #if defined(__x86_64__)
 #define ARCH 0xc000003eu
-#elif defined(__i386__)
-#define ARCH 0x40000003u
-#elif defined(__aarch64__) && defined(__AARCH64EL__)
-#define ARCH 0xc00000b7u
 #elif defined(__arm__) && defined(__ARMEL__)
 #define ARCH 0x40000028u
-#elif defined(__mips__) && defined(_ABIO32) && defined(__MIPSEB__)
-#define ARCH 0x00000008u
-#elif defined(__mips__) && defined(_ABIO32)
-#define ARCH 0x40000008u
 #endif
 
 #if defined(POSIX_SANITIZED) || !defined(__NR_seccomp)
