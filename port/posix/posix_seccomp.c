@@ -13,12 +13,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* linux/audit.h. Processors on which the list has been held against what the program calls; on mips
- * building the filter has crashed. */
+/* linux/audit.h. Processors on which the list has been held against what the program calls. */
 #if defined(__x86_64__)
 #define ARCH 0xc000003eu
 #elif defined(__arm__) && defined(__ARMEL__)
 #define ARCH 0x40000028u
+#elif defined(__mips__) && defined(_ABIO32) && defined(__MIPSEB__)
+#define ARCH 0x00000008u
 #endif
 
 #if defined(POSIX_SANITIZED) || !defined(__NR_seccomp)
@@ -264,18 +265,23 @@ static const call_number allowed[] = {
 };
 
 #define NUM(list)  (sizeof(list) / sizeof(list)[0])
-#define OTHERS_MAX 32
+#define OTHERS_MAX 40
 /* Every jump goes ahead, and its distance is a byte. */
 _Static_assert(NUM(deadly) + NUM(allowed) + OTHERS_MAX < 256, "the filter is too long");
 
+#define CODE_MAX (NUM(deadly) + NUM(allowed) + OTHERS_MAX)
+
 struct filter {
-    struct instruction code[NUM(deadly) + NUM(allowed) + OTHERS_MAX];
+    struct instruction code[CODE_MAX];
     uint16_t len;
 };
 
 static void add(struct filter *f, uint16_t code, unsigned if_true, unsigned if_false, uint32_t k)
 {
-    f->code[f->len++] = (struct instruction){code, (uint8_t)if_true, (uint8_t)if_false, k};
+    if (f->len < CODE_MAX) {
+        f->code[f->len] = (struct instruction){code, (uint8_t)if_true, (uint8_t)if_false, k};
+    }
+    f->len++;
 }
 
 /* A list's numbers, each a jump to the return behind the last; nothing of it: over that. */
@@ -339,7 +345,7 @@ bool posix_seccomp_enter(const struct posix_seccomp_needs *needs)
     add(&f, RETURN, 0, 0, RET_ERRNO | EACCES);
     add(&f, RETURN, 0, 0, RET_ERRNO | ENOSYS);
     const struct program program = {f.len, f.code};
-    return syscall(__NR_seccomp, SET_MODE_FILTER, FLAG_TSYNC, &program) == 0;
+    return f.len <= CODE_MAX && syscall(__NR_seccomp, SET_MODE_FILTER, FLAG_TSYNC, &program) == 0;
 }
 
 #else
