@@ -17,9 +17,6 @@
 #define NEW_SUFFIX ".new"
 #define PATH_CAP   (CONF_PATH_MAX + sizeof NEW_SUFFIX + 1)
 
-/* --- Directories --------------------------------------------------------------------------------
- */
-
 /* The directory that path is in, or as much of that as is the same whatever a variable stands for.
  */
 static void put_dir(struct buf *out, const char *path)
@@ -95,9 +92,6 @@ static void make_own(const struct posix_identity *who, const struct conf *conf)
     make_way(who, conf->maildir);
 }
 
-/* --- Rules --------------------------------------------------------------------------------------
- */
-
 /* For the directory of a file that may be replaced, and of the one that a link there leads to. */
 static void allow_file(struct posix_landlock *l, const char *path,
                        enum posix_landlock_access access)
@@ -160,9 +154,6 @@ static void fence(struct posix_sandbox *s, const struct conf *conf, const char *
     }
     s->landlock = posix_landlock_enter(&l);
 }
-
-/* --- The two steps ------------------------------------------------------------------------------
- */
 
 enum err posix_sandbox_enter(struct posix_sandbox *s, const struct conf *conf,
                              const char *conf_path, struct buf *errors)
