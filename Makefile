@@ -254,7 +254,7 @@ test: ## install what is missing, then run every test
 	@BUILD=$(BUILD) MAKE=$(MAKE) tests/run
 
 .PHONY: test-crash
-test-crash: all ## kill -9, ENOSPC and EIO at every system call of a real server (an hour)
+test-crash: all ## kill -9, ENOSPC and EIO at every system call of a real server (takes hours)
 	@tests/lib/need test
 	@CRASH=all SUITE_SECONDS=14400 BUILD=$(BUILD) MAKE=$(MAKE) tests/run crash
 
