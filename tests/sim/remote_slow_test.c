@@ -1,0 +1,75 @@
+/* Sending, in simulated worlds: destinations that hang leave connections to others. */
+#include "remote_world.h"
+
+#define NUM_SLOW 36
+
+/* Tries to start num_rounds jobs for each of the first num destinations; how many it could. */
+static uint32_t start_slow(const struct rw_message *m, uint32_t num, uint32_t num_rounds)
+{
+    static const char *const slow[] = {"192.0.2.25"};
+    uint32_t num_started = 0;
+    for (uint32_t i = 0; i < num * num_rounds; i++) {
+        struct smtp_order order = {.id = 0};
+        rw_route(ROUTE_TO_SMTP, slow, 1, (uint16_t)(1000 + i % num));
+        num_started += rw_start(m, &order) != NULL;
+    }
+    return num_started;
+}
+
+static void open_slow(enum rw_how how)
+{
+    struct rw_script script = {.verb = ".", .how = how, .answer = "250 2.0.0 OK\r\n"};
+    rw_open("");
+    for (uint16_t i = 0; i < NUM_SLOW; i++) {
+        rw_server("192.0.2.25", (uint16_t)(1000 + i), &script);
+    }
+    rw_server("192.0.2.26", 25, NULL);
+}
+
+/* Another destination's message goes through at once. */
+static void check_other_is_served(void)
+{
+    static const char *const other[] = {"192.0.2.26"};
+    rw_route(ROUTE_TO_SMTP, other, 1, 25);
+    struct smtp_job *job = rw_send(1, NULL);
+    CHECK_EQ(job->rcpts[0].result, SMTP_RCPT_DELIVERED);
+    deliver_smtp_give(rw.d, job);
+}
+
+/* Seven destinations that hang, with mail for more connections than there are: they share, and some
+ * are left. */
+static void test_share(void)
+{
+    struct rw_message m;
+    open_slow(RW_SILENT);
+    rw_put(&m, 1, NULL, rw_text);
+    uint32_t num = start_slow(&m, 7, 6);
+    CHECK_EQ(num, 7 * BUDGET_REMOTE_CONNECTIONS / 8);
+    rw_run_ms(5000);
+    check_other_is_served();
+    rw_close();
+}
+
+/* More slow destinations than there are connections: once known, they leave a quarter to others. */
+static void test_known(void)
+{
+    struct rw_message m;
+    open_slow(RW_LATE);
+    rw_put(&m, 1, NULL, rw_text);
+    CHECK_EQ(start_slow(&m, BUDGET_REMOTE_CONNECTIONS, 1), BUDGET_REMOTE_CONNECTIONS);
+    for (uint32_t i = 0; i < BUDGET_REMOTE_CONNECTIONS; i++) {
+        deliver_smtp_give(rw.d, rw_until_ended());
+    }
+    rw_run_ms(60000); /* their connections end */
+    CHECK_EQ(start_slow(&m, BUDGET_REMOTE_CONNECTIONS, 2), BUDGET_REMOTE_CONNECTIONS * 3 / 4);
+    rw_run_ms(5000);
+    check_other_is_served();
+    rw_close();
+}
+
+static const struct test_case cases[] = {
+    {"share", test_share},
+    {"known", test_known},
+};
+
+TEST_MAIN(cases)
