@@ -100,10 +100,7 @@ static void measure_curve(const char *curve_name, mbedtls_ecp_group_id curve, mb
     struct bare bare[2];
     char name[40];
     maker_reset();
-    maker_ec_key(&w.issuer_key, curve, 1);
-    maker_ec_key(&w.leaf_key, curve, 2);
-    maker_ec_key(&w.delegate_key, curve, 3);
-    maker_ec_key(&w.other_key, curve, 4);
+    world_keys(&w, curve);
     world_begin(&w);
     struct ocsp_question q = world_question(&w);
 

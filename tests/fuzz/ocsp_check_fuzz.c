@@ -15,10 +15,7 @@ static void begin(void)
 {
     mbedtls_platform_set_calloc_free(calloc, free);
     maker_must(psa_crypto_init(), "psa_crypto_init");
-    maker_ec_key(&w.issuer_key, MBEDTLS_ECP_DP_SECP256R1, 1);
-    maker_ec_key(&w.leaf_key, MBEDTLS_ECP_DP_SECP256R1, 2);
-    maker_ec_key(&w.delegate_key, MBEDTLS_ECP_DP_SECP256R1, 3);
-    maker_ec_key(&w.other_key, MBEDTLS_ECP_DP_SECP256R1, 4);
+    world_keys(&w, MBEDTLS_ECP_DP_SECP256R1);
     world_begin(&w);
     struct maker_cert d = world_delegate(&w);
     delegate_der = maker_certificate(&d);

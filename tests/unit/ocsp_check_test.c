@@ -7,10 +7,7 @@ static void setup(mbedtls_ecp_group_id curve)
 {
     mbedtls_platform_set_calloc_free(calloc, free);
     maker_reset();
-    maker_ec_key(&w.issuer_key, curve, 1);
-    maker_ec_key(&w.leaf_key, curve, 2);
-    maker_ec_key(&w.delegate_key, curve, 3);
-    maker_ec_key(&w.other_key, curve, 4);
+    world_keys(&w, curve);
     world_begin(&w);
 }
 

@@ -9,10 +9,7 @@ static void setup(void)
 {
     mbedtls_platform_set_calloc_free(calloc, free);
     maker_reset();
-    maker_ec_key(&w.issuer_key, MBEDTLS_ECP_DP_SECP256R1, 1);
-    maker_ec_key(&w.leaf_key, MBEDTLS_ECP_DP_SECP256R1, 2);
-    maker_ec_key(&w.delegate_key, MBEDTLS_ECP_DP_SECP256R1, 3);
-    maker_ec_key(&w.other_key, MBEDTLS_ECP_DP_SECP256R1, 4);
+    world_keys(&w, MBEDTLS_ECP_DP_SECP256R1);
     world_begin(&w);
 }
 

@@ -18,6 +18,14 @@ static inline void world_cert(const struct maker_cert *c, struct x509_cert *out)
     maker_must(x509_parse_cert(maker_certificate(c), out) ? 0 : -1, "certificate");
 }
 
+static inline void world_keys(struct world *w, mbedtls_ecp_group_id curve)
+{
+    maker_ec_key(&w->issuer_key, curve, 1);
+    maker_ec_key(&w->leaf_key, curve, 2);
+    maker_ec_key(&w->delegate_key, curve, 3);
+    maker_ec_key(&w->other_key, curve, 4);
+}
+
 /* The keys are there already. */
 static inline void world_begin(struct world *w)
 {
