@@ -217,7 +217,7 @@ class World:
         """What a broken connection means: Gone if the server is, else the failure that it is."""
         end = time.monotonic() + 5
         while time.monotonic() < end and not self.server.died():
-            if not isinstance(why, OSError) and "closed" not in str(why):
+            if not isinstance(why, OSError) and "closed" not in str(why) and "4.3.2" not in str(why):
                 break
             time.sleep(0.01)
         return Gone() if self.server.died() else Failed(str(why))
