@@ -178,7 +178,8 @@ $(STACK_PROGRAM): $(MAIN_OBJ) $(LIBS) $(STACK_OBJ)
 
 $(filter %_fuzz,$(FUZZ_BIN)): LDFLAGS += -fsanitize=fuzzer
 $(O)/tests/sim/site_test: $(SITE_OBJ)
-$(O)/tests/sim/site_test: LDFLAGS += -Wl,--wrap=pool_take,--wrap=arena_take,--wrap=heap_alloc
+$(O)/tests/sim/site_test: LDFLAGS += -Wl,--wrap=pool_take,--wrap=arena_take,--wrap=heap_alloc \
+    -Wl,--wrap=heap_free,--wrap=heap_open,--wrap=tls_platform_open
 $(O)/tests/fuzz/tls_fuzz: LDFLAGS += -Wl,--wrap=mbedtls_cipher_auth_encrypt_ext
 $(TEST_OBJ:.o=): %: %.o $(TEST_LIBS) $(if $(TEST_STACK),$(STACK_OBJ))
 	$(call say,LINK ,$@)

@@ -77,8 +77,9 @@ struct rw_peer {
     uint32_t num_rcpts;
     bool in_tls, in_chunk;
     struct tls tls;
-    bool keeps_script; /* that its server had when it connected */
+    bool keeps_script; /* and set, that its server had when it connected */
     struct rw_script script;
+    struct tls_set *set;
 };
 
 /* NAME TYPE VALUE; for MX "10 host". "fail": the server cannot say. */
@@ -512,12 +513,16 @@ static inline void rw_tls_turn(struct rw_peer *p, struct slice in)
         enum tls_event event = tls_step(&p->tls, &now);
         rw_tls_out(p);
         if (event == TLS_NEED_SET) {
-            tls_give_set(&p->tls, p->server->set);
+            tls_give_set(&p->tls, p->keeps_script ? p->set : p->server->set);
         }
         if (event == TLS_ESTABLISHED && rw_script_of(p)->implicit_tls) {
             rw_say(p, "220 mx.example\r\n");
         }
         struct slice plain = tls_peek(&p->tls);
+        if (p->is_mute) {
+            tls_consume(&p->tls, plain.len);
+            plain.len = 0;
+        }
         CHECK(p->got_len + plain.len <= sizeof p->got);
         if (plain.len != 0) {
             memcpy(p->got + p->got_len, plain.ptr, plain.len);
@@ -543,13 +548,13 @@ static inline void rw_tls_turn(struct rw_peer *p, struct slice in)
 
 static inline void rw_write(struct rw_peer *p)
 {
-    if (p->tls.env != NULL) {
-        rw_tls_turn(p, slice_make(NULL, 0));
-        return;
-    }
     if (p->late_ms != 0 && sim_world_now_ms(rw.w) >= p->late_ms) {
         p->late_ms = 0;
         rw_say(p, rw_script_of(p)->answer);
+    }
+    if (p->tls.env != NULL) {
+        rw_tls_turn(p, slice_make(NULL, 0));
+        return;
     }
     size_t len = sim_client_write(p->client, slice_make(p->out, p->out_len));
     memmove(p->out, p->out + len, p->out_len - len);
@@ -613,6 +618,7 @@ static inline void rw_accept(struct rw_server *s)
             s->num_open_max = s->num_open > s->num_open_max ? s->num_open : s->num_open_max;
             p->keeps_script = rw.peers_keep_scripts;
             p->script = s->script;
+            p->set = s->set;
             p->in_tls = s->script.implicit_tls;
             if (!rw_scripted(p, "CONNECT") && !p->in_tls) {
                 rw_say(p, "220 mx.example ESMTP\r\n");

@@ -16,6 +16,7 @@
  *     site_ledger.c   what became of each message, by what the world saw
  *     site_log.c      what the log says, against that
  *     site_checks.c   what must hold after each step, and at the end
+ *     site_tls.h      one site in ten has TLS, and proofs
  * Everything is drawn from the seed; nothing looks at the machine's clock. */
 #ifndef POSTERN_SITE_H
 #define POSTERN_SITE_H
@@ -56,7 +57,7 @@ struct site_result {
     uint64_t digest; /* of all that was logged, said and done */
     uint64_t faults[NUM_SITE_FAULTS];
     uint64_t num_steps, num_messages, num_copies, num_reports, num_twice, num_told_lost;
-    uint64_t num_handshakes;
+    uint64_t num_handshakes, num_proofs; /* that a client took part in, and saw */
     uint64_t step_calls_max, step_len_max;
 };
 
@@ -126,6 +127,7 @@ struct site_server {
     uint64_t up_again_ms;
     size_t num_lines_seen;
     uint32_t num_starts;
+    uint64_t num_heap_failures; /* of all servers, when it started */
     uint32_t num_spins, num_late_steps;
     uint64_t spin_ms;
     bool is_fresh; /* has not had its first step */
@@ -145,7 +147,10 @@ struct sim_site {
     struct site_server servers[SITE_SERVERS_MAX];
     uint64_t begin_ms, day_end_ms;
     bool is_quiet;     /* no more faults */
-    bool requires_tls; /* of mx2.example, which never comes to have any */
+    bool requires_tls; /* of mx2.example, which has it only in a site with TLS */
+    bool has_tls;
+    bool requires_proof; /* of mx3.example */
+    int64_t proof_life_s, ocsp_margin_s;
     bool is_traced;
     uint32_t num_msgs;
     struct site_msg msgs[SITE_MSGS_MAX];
@@ -167,6 +172,7 @@ void site_trace(struct sim_site *s, const char *format, ...) __attribute__((form
 void site_fail(struct sim_site *s, enum site_check check, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 uint64_t site_now_ms(const struct sim_site *s);
+int64_t site_true_s(const struct sim_site *s); /* what clocks should say, Unix seconds */
 
 /* site_server.c */
 extern const char *const site_hostnames[SITE_SERVERS_MAX];
@@ -189,6 +195,7 @@ void site_clients_make(struct sim_site *s);
 bool site_clients_run(struct sim_site *s);         /* true: somebody did something */
 uint64_t site_clients_draw_ms(struct sim_site *s); /* when one of them comes */
 uint64_t site_clients_next_ms(const struct sim_site *s);
+void site_clients_clock(struct sim_site *s, uint32_t server); /* after a step of it */
 bool site_clients_are_done(const struct sim_site *s);
 void site_clients_close(struct sim_site *s);
 

@@ -51,10 +51,21 @@ static void check_timers(struct sim_site *s, uint32_t server)
     }
 }
 
+static void check_clock(struct sim_site *s, uint32_t server)
+{
+    const struct wall_time *w = &s->servers[server].mta->wall;
+    int64_t wall_s;
+    if (wall_time_now(w, &wall_s) && wall_s < w->floor_s) {
+        site_fail(s, SITE_CLOCK, "%s believes %lld, which is before its floor, %lld",
+                  site_hostnames[server], (long long)wall_s, (long long)w->floor_s);
+    }
+}
+
 void site_check_step(struct sim_site *s, uint32_t server)
 {
     check_work(s, server);
     check_timers(s, server);
+    check_clock(s, server);
 }
 
 static bool holds(struct sim_site *s, const struct site_custody *c)
@@ -133,7 +144,8 @@ void site_check_idle(struct sim_site *s, uint32_t server)
         site_fail(s, SITE_POOLS, "%s: the spool is not idle at rest", site_hostnames[server]);
     }
     /* The spool's directory has a control socket; else the port that is listened on. */
-    if (sim_net_num_handles(s->servers[server].host) > 2) {
+    bool fetches = !transfer_is_idle(&m->fetch.transfer);
+    if (sim_net_num_handles(s->servers[server].host) > 2 && !fetches) {
         site_fail(s, SITE_POOLS, "%s, at rest, holds %u handles", site_hostnames[server],
                   sim_net_num_handles(s->servers[server].host));
     }

@@ -3,14 +3,14 @@
  *
  * A client says one command after the other, or several at once where it likes; what is still to
  * be answered stands in expects[]. */
-#include "site.h"
+#include "site_tls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define EXPECTS_MAX 24
 
-enum expect { X_GREETING, X_EHLO, X_MAIL, X_RCPT, X_DATA, X_END, X_QUIT, X_ANY };
+enum expect { X_GREETING, X_EHLO, X_STARTTLS, X_MAIL, X_RCPT, X_DATA, X_END, X_QUIT, X_ANY };
 
 /* What it does at a point of its session that is drawn. */
 enum manner { MANNER_GOOD, MANNER_LEAVES, MANNER_RESETS, MANNER_HALF_CLOSES, MANNER_SLEEPS };
@@ -29,6 +29,8 @@ struct client {
     bool uses_bdat, offers_chunking;
     uint8_t expects[EXPECTS_MAX];
     uint32_t num_expects;
+    bool wants_tls, asks_proof;
+    struct site_end tls;
     char in[4096];
     size_t in_len;
     char *out;
@@ -87,6 +89,20 @@ static void draw_msg(struct sim_site *s, struct client *c)
                                        : site_draw(s, 150000));
 }
 
+static void draw_tls(struct sim_site *s, struct client *c)
+{
+    if (site_chance(s, 40)) {
+        uint64_t at_ms = site_responder_draw_end_ms(s);
+        c->begin_ms = at_ms < s->day_end_ms ? at_ms : c->begin_ms;
+    }
+    c->wants_tls = site_chance(s, 80);
+    c->asks_proof = site_chance(s, 90);
+    if (site_chance(s, 15)) {
+        c->tls.manner = site_chance(s, 50) ? END_LEAVES : END_GARBLES;
+        c->tls.manner_at_len = site_draw(s, 400);
+    }
+}
+
 void site_clients_make(struct sim_site *s)
 {
     uint64_t day_ms = s->day_end_ms - s->begin_ms;
@@ -105,6 +121,9 @@ void site_clients_make(struct sim_site *s)
         if (site_chance(s, 25)) {
             c->manner = (enum manner)(MANNER_LEAVES + site_draw(s, 4));
             c->manner_at = (uint32_t)site_draw(s, 12);
+        }
+        if (s->has_tls) {
+            draw_tls(s, c);
         }
         c->first_msg = s->num_msgs;
         c->num_msgs = 1 + (uint32_t)site_draw(s, 4);
@@ -353,7 +372,19 @@ static void heard(struct sim_site *s, struct client *c, int code, const char *li
         break;
     case X_EHLO:
         c->uses_bdat = c->uses_bdat && strstr(line, "CHUNKING") != NULL;
-        begin_message(s, c);
+        if (c->wants_tls && !c->tls.is_open && strstr(line, "STARTTLS") != NULL) {
+            say(c, X_STARTTLS, "STARTTLS\r\n");
+        } else {
+            begin_message(s, c);
+        }
+        break;
+    case X_STARTTLS:
+        c->wants_tls = false;
+        if (code == 220) {
+            site_end_open(s, &c->tls, c->peer, c->server, c->asks_proof);
+        } else {
+            begin_message(s, c);
+        }
         break;
     case X_MAIL:
         if (!c->pipelines && code == 250) {
@@ -442,21 +473,27 @@ static void take_replies(struct sim_site *s, struct client *c)
     c->in_len -= used;
 }
 
-static void write_out(struct sim_site *s, struct client *c)
+static void is_out(struct sim_site *s, struct client *c, size_t len)
 {
-    size_t len = sim_client_write(c->peer, slice_make(c->out, c->out_len));
     if (c->out_end != 0 && len >= c->out_end) {
         struct site_msg *m = &s->msgs[mark_of(c)];
         m->state = m->state == MSG_SENDING ? MSG_COMPLETE : m->state;
         c->out_end = 0;
     }
     c->out_end -= c->out_end != 0 ? len : 0;
+}
+
+static void write_out(struct sim_site *s, struct client *c)
+{
+    size_t len = sim_client_write(c->peer, slice_make(c->out, c->out_len));
+    is_out(s, c, len);
     memmove(c->out, c->out + len, c->out_len - len);
     c->out_len -= len;
 }
 
 static void end(struct client *c)
 {
+    site_end_close(&c->tls);
     if (c->peer != NULL) {
         sim_client_close(c->peer);
     }
@@ -487,12 +524,33 @@ static bool begin(struct sim_site *s, struct client *c)
     return true;
 }
 
+static bool run_tls(struct sim_site *s, struct client *c)
+{
+    size_t before = c->out_len;
+    bool was_established = c->tls.is_established;
+    bool did = site_end_turn(s, &c->tls, c->in, &c->in_len, sizeof c->in, c->out, &c->out_len);
+    is_out(s, c, before - c->out_len);
+    if (c->tls.is_established && !was_established) {
+        say(c, X_EHLO, "EHLO client.example\r\n");
+        did = true;
+    }
+    take_replies(s, c);
+    c->is_over = c->is_over || (c->tls.is_over && c->tls.is_open);
+    if (c->is_over) {
+        end(c);
+    }
+    return did;
+}
+
 static bool run(struct sim_site *s, struct client *c)
 {
     size_t len, before = c->out_len;
     bool did = false;
     if (c->wake_ms > site_now_ms(s)) {
         return false;
+    }
+    if (c->tls.is_open) {
+        return run_tls(s, c);
     }
     enum err err =
         sim_client_read(c->peer, &len, (uint8_t *)c->in + c->in_len, sizeof c->in - c->in_len);
@@ -528,6 +586,13 @@ bool site_clients_run(struct sim_site *s)
         }
     }
     return did;
+}
+
+void site_clients_clock(struct sim_site *s, uint32_t server)
+{
+    for (uint32_t i = 0; s->has_tls && i < num_clients; i++) {
+        site_end_clock(s, &clients[i].tls, server);
+    }
 }
 
 uint64_t site_clients_next_ms(const struct sim_site *s)

@@ -149,6 +149,9 @@ void site_log_read(struct sim_site *s, uint32_t server)
                     site_hostnames[server], line);
         }
         const char *event = strchr(line, ' ') + 1;
+        s->result.faults[FAULT_PROOF_EXPIRED] +=
+            strncmp(event, "staple ", 7) == 0 && strstr(event, " reason=expired") != NULL;
+        s->result.faults[FAULT_CLOCK_FLOOR] += strncmp(event, "clock state=floor ", 18) == 0;
         if (strncmp(event, "message ", 8) == 0) {
             read_message(s, server, line);
         } else if (strncmp(event, "delivery ", 9) == 0) {

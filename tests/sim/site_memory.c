@@ -1,8 +1,8 @@
 /* Memory that runs out: see site_memory.h. */
 #include "site_memory.h"
 
-#include "heap.h"
 #include "pool.h"
+#include "site_heap.h"
 
 static struct {
     uint64_t nth, num; /* nth 0: none */
@@ -65,7 +65,9 @@ void *__wrap_arena_take(struct arena *a, size_t len)
 
 void *__wrap_heap_alloc(struct heap *h, size_t num, size_t size)
 {
-    return fails(SITE_MEMORY_HEAP) ? NULL : __real_heap_alloc(h, num, size);
+    bool is_servers;
+    h = site_heap_of(h, num, size, &is_servers);
+    return is_servers && fails(SITE_MEMORY_HEAP) ? NULL : __real_heap_alloc(h, num, size);
 }
 
 void site_memory_fail(enum site_memory kind, uint64_t nth, uint64_t num)

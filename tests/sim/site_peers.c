@@ -1,6 +1,6 @@
 /* Other people's servers and the name server: scripted peers of remote_peers.h whose script is
  * drawn anew for each connection. See site.h. */
-#include "site.h"
+#include "site_tls.h"
 
 #include "remote_peers.h"
 
@@ -18,6 +18,16 @@ struct extra {
     uint32_t first_take, num_takes; /* whose reply is on its way */
     bool is_clean;                  /* nothing of its script is wrong */
 };
+
+/* What others staple, for ever; the first one is good. */
+static const struct {
+    enum site_proof_kind kind;
+    bool is_none, is_old;
+} stapled[] = {{PROOF_GOOD, false, false},   {PROOF_GOOD, true, false},
+               {PROOF_GOOD, false, true},    {PROOF_REVOKED, false, false},
+               {PROOF_FORGED, false, false}, {PROOF_UNAUTHORISED, false, false}};
+#define NUM_STAPLED (sizeof stapled / sizeof stapled[0])
+static struct tls_set *sets[NUM_STAPLED];
 
 static struct extra extras[RW_MAX_PEERS];
 static bool dns_is_bad;
@@ -86,6 +96,23 @@ static const char *const ehlos[] = {
     "250-mx.example\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=1 MAILMAX=2\r\n",
 };
 
+/* In a site with TLS. */
+static const char *const ehlos_with_tls[] = {
+    "250-mx.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-STARTTLS\r\n250 DSN\r\n",
+    "250-mx.example\r\n250-STARTTLS\r\n250 CHUNKING\r\n",
+    "250-mx.example\r\n250 STARTTLS\r\n",
+};
+
+static const struct rw_script tls_breakages[] = {
+    {.verb = "STARTTLS", .how = RW_ANSWER, .answer = "454 4.7.0 not now\r\n"},
+    {.verb = "STARTTLS", .how = RW_CLOSE},
+    {.verb = "STARTTLS", .how = RW_SILENT},
+    {.verb = "TLS", .how = RW_CLOSE},
+    {.verb = "TLS", .how = RW_RESET},
+    {.verb = "TLS", .how = RW_SILENT},
+    {.verb = "TLS", .how = RW_ANSWER, .answer = "500 5.5.1 what is this?\r\n"},
+};
+
 /* It offers TLS, and nothing ever comes of that. */
 static const struct rw_script without_tls[] = {
     {.verb = "STARTTLS", .how = RW_ANSWER, .answer = "454 4.7.0 not now\r\n"},
@@ -98,6 +125,25 @@ static const struct rw_script without_tls[] = {
 static bool must_have_tls(const struct rw_server *server)
 {
     return site->requires_tls && server == &rw.servers[2];
+}
+
+/* How this one fares with TLS. */
+static void draw_tls(struct rw_server *server, struct rw_script *script)
+{
+    struct sim_site *s = site;
+    bool is_bad = !s->is_quiet && site_chance(s, 30);
+    size_t which = is_bad ? 1 + (size_t)site_draw(s, NUM_STAPLED - 1) : 0;
+    server->set = sets[which];
+    s->result.faults[FAULT_PEER_PROOF] += is_bad;
+    if (must_have_tls(server) || site_chance(s, 70)) {
+        script->ehlo = ehlos_with_tls[site_draw(s, 3)];
+    }
+    if (!s->is_quiet && site_chance(s, 15)) {
+        const char *ehlo = script->ehlo;
+        *script = tls_breakages[site_draw(s, sizeof tls_breakages / sizeof tls_breakages[0])];
+        script->ehlo = ehlo;
+        s->result.faults[FAULT_TLS_PEER]++;
+    }
 }
 
 static void draw_script(struct rw_server *server)
@@ -115,7 +161,9 @@ static void draw_script(struct rw_server *server)
         }
     }
     script.ehlo = ehlos[site_draw(s, sizeof ehlos / sizeof ehlos[0])];
-    if (must_have_tls(server)) {
+    if (s->has_tls) {
+        draw_tls(server, &script);
+    } else if (must_have_tls(server)) {
         script = without_tls[site_draw(s, sizeof without_tls / sizeof without_tls[0])];
         script.ehlo = script.verb != NULL ? "250-mx.example\r\n250 STARTTLS\r\n" : NULL;
     }
@@ -128,8 +176,14 @@ static void draw_script(struct rw_server *server)
 static void on_line(struct rw_peer *p, const char *line)
 {
     struct extra *x = extra_of(p);
-    if (strncmp(line, "MAIL", 4) == 0 && must_have_tls(p->server)) {
+    bool is_in_tls = p->in_tls && p->tls.env != NULL;
+    if (strncmp(line, "MAIL", 4) == 0 && must_have_tls(p->server) && !is_in_tls) {
         site_fail(site, SITE_PLAINTEXT, "mail comes to 192.0.2.32 without TLS: %s", line);
+    }
+    if (strncmp(line, "MAIL", 4) == 0 && site->requires_proof && p->server == &rw.servers[3] &&
+        (!is_in_tls || p->set != sets[0])) {
+        site_fail(site, SITE_PLAINTEXT, "mail comes to 192.0.2.33 without %s: %s",
+                  is_in_tls ? "a good proof" : "TLS", line);
     }
     if (strncmp(line, "MAIL", 4) == 0 || strncmp(line, "RSET", 4) == 0 ||
         strncmp(line, "EHLO", 4) == 0) {
@@ -166,7 +220,8 @@ static void settle_takes(struct rw_peer *p, bool is_closing)
     if (x->num_takes == 0) {
         return;
     }
-    bool is_said = p->out_len == 0 && p->late_ms == 0 && !p->is_mute;
+    bool is_said =
+        p->out_len == 0 && p->late_ms == 0 && !p->is_mute && slice_is_empty(tls_pending(&p->tls));
     bool is_heard = is_said && sim_client_unread_len(p->client) == 0;
     if (is_heard || is_closing) {
         site_taken_fate(site, x->first_take, x->num_takes, is_heard ? FATE_HEARD : FATE_LOST);
@@ -317,6 +372,20 @@ static bool serve_names(void)
 
 /* --- For the others --- */
 
+static void open_tls(struct sim_site *s)
+{
+    rw.tls = *site_tls_env();
+    rw.wall_s = site_true_s(s);
+    rw_record("ocsp.example", DNS_A, "192.0.2.80");
+    for (size_t i = 0; i < NUM_STAPLED; i++) {
+        int64_t life_s = (stapled[i].is_old ? 1 : 300) * INT64_C(86400);
+        sets[i] = site_tls_set_of_others(
+            stapled[i].is_none ? NULL
+                               : site_proof_of(stapled[i].kind, OF_OTHERS,
+                                               site_true_s(s) / 86400 * 86400 - 3 * 86400, life_s));
+    }
+}
+
 void site_peers_open(struct sim_site *s)
 {
     static const char *const names[][3] = {
@@ -349,6 +418,9 @@ void site_peers_open(struct sim_site *s)
     rw_record("edge.example", DNS_A, "10.0.0.1");
     rw_record("inner.example", DNS_A, "10.0.0.2");
     rw_record("smart.example", DNS_A, "10.0.0.3");
+    if (s->has_tls) {
+        open_tls(s);
+    }
 }
 
 static bool accept_one(struct rw_server *server)
@@ -426,6 +498,10 @@ void site_peers_close(struct sim_site *s)
     if (dns_tcp != NULL) {
         sim_client_close(dns_tcp);
         dns_tcp = NULL;
+    }
+    for (size_t i = 0; i < NUM_STAPLED; i++) {
+        tls_set_drop(sets[i]);
+        sets[i] = NULL;
     }
 }
 

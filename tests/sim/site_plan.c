@@ -3,12 +3,12 @@
 #include "site.h"
 
 #include "site_memory.h"
+#include "site_tls.h"
 
 #include <stdlib.h>
 
-#define PLAN_MAX   128
-#define SPAN_MAX   (UINT64_C(2) * 60 * 60 * 1000) /* of what lasts */
-#define START_2026 INT64_C(1767225600)
+#define PLAN_MAX 128
+#define SPAN_MAX (UINT64_C(2) * 60 * 60 * 1000) /* of what lasts */
 
 enum plan_kind {
     PLAN_CRASH,
@@ -37,6 +37,9 @@ enum plan_kind {
     PLAN_DNS,
     PLAN_PEERS,
     PLAN_SLOW_DISK,
+    NUM_PLAIN_KINDS,
+    PLAN_RESPONDER = NUM_PLAIN_KINDS, /* of a site with TLS */
+    PLAN_PROOF_FILE,
     NUM_PLAN_KINDS
 };
 
@@ -55,7 +58,8 @@ static bool lasts(enum plan_kind kind)
 {
     return kind == PLAN_FULL || kind == PLAN_READ || kind == PLAN_SHORT || kind == PLAN_FILES ||
            kind == PLAN_CLOCK_UNSET || kind == PLAN_CLOCK_FAR || kind == PLAN_ENTROPY ||
-           kind == PLAN_HANDLES || kind == PLAN_DNS || kind == PLAN_PEERS || kind == PLAN_SLOW_DISK;
+           kind == PLAN_HANDLES || kind == PLAN_DNS || kind == PLAN_PEERS ||
+           kind == PLAN_SLOW_DISK || kind == PLAN_RESPONDER;
 }
 
 static void add(uint64_t at_ms, enum plan_kind kind, uint32_t server, bool is_end)
@@ -80,7 +84,8 @@ void site_plan_make(struct sim_site *s)
         memory_before[i] = site_memory_num_failures((enum site_memory)i);
     }
     for (uint32_t i = 0; i < num; i++) {
-        enum plan_kind kind = (enum plan_kind)site_draw(s, NUM_PLAN_KINDS);
+        enum plan_kind kind =
+            (enum plan_kind)site_draw(s, s->has_tls ? NUM_PLAN_KINDS : NUM_PLAIN_KINDS);
         uint32_t server = (uint32_t)site_draw(s, s->num_servers);
         /* Most of them when there is something to disturb. */
         uint64_t client_ms = site_clients_draw_ms(s);
@@ -88,7 +93,8 @@ void site_plan_make(struct sim_site *s)
                                             : s->begin_ms + site_draw(s, day_ms);
         add(at_ms, kind, server, false);
         if (lasts(kind)) {
-            add(at_ms + site_draw(s, SPAN_MAX), kind, server, true);
+            uint64_t span_ms = kind == PLAN_RESPONDER ? 6 * SPAN_MAX : SPAN_MAX;
+            add(at_ms + site_draw(s, span_ms), kind, server, true);
         }
     }
 }
@@ -143,11 +149,6 @@ static void step_clock(struct sim_site *s, struct site_server *server)
     s->result.faults[FAULT_CLOCK_STEP]++;
 }
 
-static int64_t true_wall_s(const struct sim_site *s)
-{
-    return START_2026 + (int64_t)(site_now_ms(s) / 1000);
-}
-
 static void set_clock(struct sim_site *s, struct site_server *server, enum plan_kind kind)
 {
     static const int64_t unset_s[] = {0, 1, 946684800};
@@ -199,6 +200,14 @@ static void fail_memory(struct sim_site *s, enum plan_kind kind)
     site_memory_fail(what, 1 + site_draw(s, 30), 1 + site_draw(s, site_chance(s, 80) ? 2 : 40));
 }
 
+/* Somebody copies an older proof over the file. */
+static void put_proof(struct sim_site *s, struct site_server *server)
+{
+    struct site_proof *p = site_responder_proof(s, (int64_t)site_draw(s, 8));
+    s->result.faults[FAULT_RESPONDER_STALE]++;
+    sim_files_put(server->host, SITE_PROOF_AT, p->der);
+}
+
 static void do_once(struct sim_site *s, const struct plan *p)
 {
     struct site_server *server = &s->servers[p->server];
@@ -241,6 +250,9 @@ static void do_once(struct sim_site *s, const struct plan *p)
     case PLAN_HEAP:
         fail_memory(s, p->kind);
         break;
+    case PLAN_PROOF_FILE:
+        put_proof(s, server);
+        break;
     case PLAN_BREAK:
         s->result.faults[FAULT_NET_RESET] += sim_net_break(s->world, site_draw(s, 1000));
         break;
@@ -274,7 +286,7 @@ static void begin_or_end(struct sim_site *s, const struct plan *p)
         if (on) {
             set_clock(s, server, p->kind);
         } else {
-            sim_host_set_wall(server->host, true_wall_s(s), true);
+            sim_host_set_wall(server->host, site_true_s(s), true);
         }
         break;
     case PLAN_ENTROPY:
@@ -290,6 +302,9 @@ static void begin_or_end(struct sim_site *s, const struct plan *p)
         break;
     case PLAN_PEERS:
         site_peers_mood(s, on ? 60 + (uint32_t)site_draw(s, 40) : (uint32_t)site_draw(s, 40));
+        break;
+    case PLAN_RESPONDER:
+        site_responder_mood(s, on ? 70 + (uint32_t)site_draw(s, 31) : 20);
         break;
     case PLAN_SLOW_DISK:
         sim_store_set_sync_ms(st, on ? 200 + site_draw(s, 2000) : 10);
@@ -311,7 +326,8 @@ static const char *const kind_names[NUM_PLAN_KINDS] = {"crash",      "crash at a
                                                        "arena",      "heap",
                                                        "no entropy", "handles",
                                                        "break",      "dns",
-                                                       "peers",      "slow disk"};
+                                                       "peers",      "slow disk",
+                                                       "responder",  "proof file"};
 
 void site_plan_run(struct sim_site *s)
 {
@@ -347,7 +363,7 @@ void site_plan_end(struct sim_site *s)
         server->faults.entropy_fails = false;
         server->off_by_ms = 0;
         sim_net_set_max_handles(server->host, SIM_HANDLES_MAX);
-        sim_host_set_wall(server->host, true_wall_s(s), true);
+        sim_host_set_wall(server->host, site_true_s(s), true);
     }
     site_memory_forget();
 }

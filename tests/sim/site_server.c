@@ -1,7 +1,9 @@
 /* One server of a site: its options, its start, its steps, its end. See site.h. */
 #include "site.h"
 
+#include "site_heap.h"
 #include "site_memory.h"
+#include "site_tls.h"
 #include "spool_inside.h"
 
 #include <stdio.h>
@@ -54,8 +56,34 @@ void site_server_conf(struct sim_site *s, uint32_t index)
              routes(s, index), s->retry_give_up_s, warnings[site_draw(s, 3)],
              retries[site_draw(s, 3)], site_chance(s, 50) ? 300u : 60u,
              s->requires_tls ? "hosts_require_tls = 192.0.2.32\n" : "");
+    if (s->has_tls) {
+        size_t len = strlen(server->conf);
+        struct buf more = buf_make(server->conf + len, sizeof server->conf - len);
+        site_tls_conf(s, index, &more);
+        if (!buf_end_string(&more)) {
+            abort();
+        }
+    }
     sim_files_put_string(server->host, CONF_PATH, server->conf);
     sim_files_put_string(server->host, "/etc/resolv.conf", "nameserver 192.0.2.53\n");
+}
+
+/* What is left of its TLS heap: nothing, unless the library ran out in the middle of something. */
+static void give_memory(struct sim_site *s, uint32_t index)
+{
+    struct site_server *server = &s->servers[index];
+    const struct heap *heap = site_heap_of_server((int)index);
+    if (s->has_tls && heap != NULL &&
+        server->num_heap_failures == site_memory_num_failures(SITE_MEMORY_HEAP)) {
+        if (heap->num_used != 0 || !heap_is_sound(heap)) {
+            site_fail(s, SITE_POOLS, "%s leaves %u blocks on its TLS heap, which refused %u",
+                      site_hostnames[index], heap->num_used, heap->num_refused);
+        }
+    }
+    site_heap_forget((int)index);
+    free(server->memory);
+    server->memory = NULL;
+    server->mta = NULL;
 }
 
 void site_server_start(struct sim_site *s, uint32_t index)
@@ -76,7 +104,10 @@ void site_server_start(struct sim_site *s, uint32_t index)
     server->num_spins = 0;
     struct arena a = {server->memory, len, 0};
     uint64_t num_failed = site_memory_num_failed();
+    server->num_heap_failures = site_memory_num_failures(SITE_MEMORY_HEAP);
+    site_heap_turn((int)index);
     enum err err = mta_open(&server->mta, &a, port, &start, &errors);
+    site_heap_turn(SITE_HEAP_NOBODY);
     site_trace(s, "%s starts: %s", site_hostnames[index], err_name(err));
     if (err == ERR_OK) {
         server->num_starts++;
@@ -84,9 +115,7 @@ void site_server_start(struct sim_site *s, uint32_t index)
         server->is_fresh = true;
         return;
     }
-    free(server->memory);
-    server->memory = NULL;
-    server->mta = NULL;
+    give_memory(s, index);
     sim_host_kill(server->host); /* the process has ended */
     server->up_again_ms = site_now_ms(s) + RETRY_START_MS;
     bool has_excuse = server->faults.entropy_fails || server->faults.file_error_rate != 0 ||
@@ -109,11 +138,11 @@ void site_server_drop(struct sim_site *s, uint32_t index)
     }
     server->faults.is_dead = true;
     site_memory_forget();
+    site_heap_turn((int)index);
     deliver_smtp_close(server->mta->remote);
     site_close_tls(server->mta);
-    free(server->memory);
-    server->memory = NULL;
-    server->mta = NULL;
+    site_heap_turn(SITE_HEAP_NOBODY);
+    give_memory(s, index);
 }
 
 void site_server_crash(struct sim_site *s, uint32_t index, int how, uint64_t down_ms)
@@ -142,9 +171,7 @@ static void ended(struct sim_site *s, uint32_t index)
     site_log_read(s, index);
     site_ledger_crash(s, index); /* what was not done within its time is cut */
     site_trace(s, "%s has stopped: %s", site_hostnames[index], err_name(result));
-    free(server->memory);
-    server->memory = NULL;
-    server->mta = NULL;
+    give_memory(s, index);
     sim_host_kill(server->host);
     server->up_again_ms = site_now_ms(s) + site_draw(s, 120000);
     if (!was_asked && result == ERR_OK) {
@@ -172,7 +199,10 @@ void site_server_step(struct sim_site *s, uint32_t index)
     sim_faults_begin_step(&server->faults);
     s->result.num_steps++;
     server->is_fresh = false;
+    site_heap_turn((int)index);
     bool goes_on = mta_step(server->mta);
+    site_heap_turn(SITE_HEAP_NOBODY);
+    site_clients_clock(s, index);
     site_log_read(s, index);
     check_spin(s, index);
     if (sim_host_is_off(server->host)) {

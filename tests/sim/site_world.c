@@ -3,16 +3,23 @@
 #include "site.h"
 
 #include "site_memory.h"
+#include "site_tls.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STEPS_MAX 3000000
+#define STEPS_MAX  3000000
+#define START_2026 INT64_C(1767225600)
 
 uint64_t site_now_ms(const struct sim_site *s)
 {
     return sim_world_now_ms(s->world);
+}
+
+int64_t site_true_s(const struct sim_site *s)
+{
+    return START_2026 + (int64_t)(site_now_ms(s) / 1000);
 }
 
 /* Its own numbers, so that what a port draws does not change what the site does. */
@@ -129,10 +136,13 @@ static void make(struct sim_site *s)
     s->begin_ms = site_now_ms(s);
     s->day_end_ms = s->begin_ms + SITE_DAY_MS;
     s->requires_tls = s->seed % 7 == 3;
+    s->has_tls = site_tls_is_drawn(s->seed);
     s->retry_give_up_s = give_ups_s[site_draw(s, 3)];
     uint64_t dice = site_draw(s, 10);
     s->num_servers = dice < 4 ? 1 : dice < 7 ? 2 : 3;
     sim_net_set_draw(s->world, draw_link, s);
+    site_tls_open(s);
+    site_responder_open(s);
     site_peers_open(s);
     for (uint32_t i = 0; i < s->num_servers; i++) {
         add_server(s, i);
@@ -152,6 +162,7 @@ static uint64_t next_ms(const struct sim_site *s, uint64_t end_ms)
 {
     uint64_t at_ms = min_u64(end_ms, site_clients_next_ms(s));
     at_ms = min_u64(at_ms, site_peers_next_ms(s));
+    at_ms = min_u64(at_ms, site_responder_next_ms(s));
     at_ms = min_u64(at_ms, site_plan_next_ms(s));
     for (uint32_t i = 0; i < s->num_servers; i++) {
         const struct site_server *server = &s->servers[i];
@@ -197,6 +208,7 @@ static void turn(struct sim_site *s, uint64_t end_ms)
         is_busy = run_server(s, i) || is_busy;
     }
     is_busy = site_peers_run(s) || is_busy;
+    is_busy = site_responder_run(s) || is_busy;
     is_busy = site_clients_run(s) || is_busy;
     if (is_busy) {
         site_check_spools(s);
@@ -323,6 +335,8 @@ void site_run(uint64_t seed, bool is_traced, struct site_result *out)
     }
     site_clients_close(s);
     site_peers_close(s);
+    site_responder_close(s);
+    site_tls_close(s);
     sim_world_free(s->world);
     s->result.num_messages = s->num_msgs;
     *out = s->result;

@@ -127,13 +127,14 @@ struct maker_key {
     bool pss;
 };
 
+static uint32_t maker_random_state = 1; /* whoever sets it gets the same bytes again */
+
 static inline int maker_random(void *ctx, unsigned char *out, size_t len)
 {
-    static uint32_t state = 1;
     (void)ctx;
     for (size_t i = 0; i < len; i++) {
-        state = state * 1664525u + 1013904223u;
-        out[i] = (unsigned char)(state >> 24);
+        maker_random_state = maker_random_state * 1664525u + 1013904223u;
+        out[i] = (unsigned char)(maker_random_state >> 24);
     }
     return 0;
 }
