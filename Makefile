@@ -76,7 +76,8 @@ UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c))
 # name more. T=name runs them all the same.
 UNIT_NOT := $(if $(RUNNER),smtpd tls_memory http exhaustive) $(if $(BOARD_OPTIONS),conf) $(UNIT_NOT)
 SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
-# One test of several files: see tests/sim/site.h.
+# What tests of whole sites are made of: see tests/sim/site.h.
+SITE_TESTS := site memory
 SITE_SRC := $(filter-out $(SIMTEST_SRC),$(sort $(wildcard tests/sim/site_*.c)))
 VECTOR_SRC := $(sort $(wildcard tests/vectors/*_test.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
@@ -177,8 +178,9 @@ $(STACK_PROGRAM): $(MAIN_OBJ) $(LIBS) $(STACK_OBJ)
 	$(Q)$(LINK) $(STACK_LINK) -o $@ $(filter %.o,$^) -Wl,--start-group $(LIBS) -Wl,--end-group -pthread
 
 $(filter %_fuzz,$(FUZZ_BIN)): LDFLAGS += -fsanitize=fuzzer
-$(O)/tests/sim/site_test: $(SITE_OBJ)
-$(O)/tests/sim/site_test: LDFLAGS += -Wl,--wrap=pool_take,--wrap=arena_take,--wrap=heap_alloc \
+SITE_BIN := $(SITE_TESTS:%=$(O)/tests/sim/%_test)
+$(SITE_BIN): $(SITE_OBJ)
+$(SITE_BIN): LDFLAGS += -Wl,--wrap=pool_take,--wrap=pool_init,--wrap=arena_take,--wrap=heap_alloc \
     -Wl,--wrap=heap_free,--wrap=heap_open,--wrap=tls_platform_open
 $(O)/tests/fuzz/tls_fuzz: LDFLAGS += -Wl,--wrap=mbedtls_cipher_auth_encrypt_ext
 $(TEST_OBJ:.o=): %: %.o $(TEST_LIBS) $(if $(TEST_STACK),$(STACK_OBJ))

@@ -164,6 +164,9 @@ struct sim_site {
 
 /* site_world.c */
 void site_run(uint64_t seed, bool is_traced, struct site_result *out);
+/* Always the same: one server, two clients, a reload and a restart between them, nothing that goes
+ * wrong but what site_memory_fail has been told. */
+void site_run_plain(bool has_tls, bool is_traced, struct site_result *out);
 uint64_t site_draw(struct sim_site *s, uint64_t below);
 bool site_chance(struct sim_site *s, uint32_t percent);
 void site_digest(struct sim_site *s, const void *bytes, size_t len);
@@ -185,6 +188,7 @@ void site_server_drop(struct sim_site *s, uint32_t index);
 
 /* site_plan.c: faults drawn for the day, each when it is due */
 void site_plan_make(struct sim_site *s);
+void site_plan_none(void);
 uint64_t site_plan_next_ms(const struct sim_site *s);
 void site_plan_run(struct sim_site *s);
 void site_plan_end(struct sim_site *s); /* all that lasts is over */
@@ -192,6 +196,8 @@ void site_plan_count(struct sim_site *s);
 
 /* site_clients.c */
 void site_clients_make(struct sim_site *s);
+/* Two of ours, with a message each to a user here, one elsewhere and one who is nowhere. */
+void site_clients_make_two(struct sim_site *s, uint64_t first_ms, uint64_t second_ms);
 bool site_clients_run(struct sim_site *s);         /* true: somebody did something */
 uint64_t site_clients_draw_ms(struct sim_site *s); /* when one of them comes */
 uint64_t site_clients_next_ms(const struct sim_site *s);

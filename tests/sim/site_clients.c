@@ -133,6 +133,27 @@ void site_clients_make(struct sim_site *s)
     }
 }
 
+void site_clients_make_two(struct sim_site *s, uint64_t first_ms, uint64_t second_ms)
+{
+    static const char *const rcpts[] = {"ann@edge.example", "u@r0.example", "u@gone.example"};
+    memset(clients, 0, sizeof clients);
+    num_clients = 2;
+    for (uint32_t i = 0; i < num_clients; i++) {
+        struct client *c = &clients[i];
+        struct site_msg *m = &s->msgs[s->num_msgs];
+        c->begin_ms = i == 0 ? first_ms : second_ms;
+        c->uses_bdat = i == 1;
+        c->wants_tls = c->asks_proof = s->has_tls;
+        c->first_msg = s->num_msgs++;
+        c->num_msgs = 1;
+        *m = (struct site_msg){.may_relay = true, .num_rcpts = 3, .body_len = 700};
+        snprintf(m->sender, sizeof m->sender, "bob@edge.example");
+        for (uint32_t k = 0; k < m->num_rcpts; k++) {
+            snprintf(m->rcpts[k].address, SITE_ADDRESS_MAX, "%s", rcpts[k]);
+        }
+    }
+}
+
 /* --- Saying --- */
 
 static void put(struct client *c, const char *bytes, size_t len)

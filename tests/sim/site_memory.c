@@ -12,9 +12,12 @@ static struct {
 void *__real_pool_take(struct pool *p);
 void *__real_arena_take(struct arena *a, size_t len);
 void *__real_heap_alloc(struct heap *h, size_t num, size_t size);
+bool __real_pool_init(struct pool *p, struct arena *a, size_t item_len, uint32_t num_items);
 void *__wrap_pool_take(struct pool *p);
 void *__wrap_arena_take(struct arena *a, size_t len);
 void *__wrap_heap_alloc(struct heap *h, size_t num, size_t size);
+
+bool __wrap_pool_init(struct pool *p, struct arena *a, size_t item_len, uint32_t num_items);
 
 static bool fails(enum site_memory kind)
 {
@@ -50,6 +53,11 @@ static bool is_reserved(const struct pool *p)
     return false;
 }
 
+bool __wrap_pool_init(struct pool *p, struct arena *a, size_t item_len, uint32_t num_items)
+{
+    return !fails(SITE_MEMORY_NEW_POOL) && __real_pool_init(p, a, item_len, num_items);
+}
+
 void *__wrap_pool_take(struct pool *p)
 {
     if (is_reserved(p)) {
@@ -68,6 +76,15 @@ void *__wrap_heap_alloc(struct heap *h, size_t num, size_t size)
     bool is_servers;
     h = site_heap_of(h, num, size, &is_servers);
     return is_servers && fails(SITE_MEMORY_HEAP) ? NULL : __real_heap_alloc(h, num, size);
+}
+
+void site_memory_begin(void)
+{
+    num_reserved = 0;
+    for (unsigned i = 0; i < RESERVED_MAX; i++) {
+        reserved[i] = NULL;
+    }
+    site_memory_forget();
 }
 
 void site_memory_fail(enum site_memory kind, uint64_t nth, uint64_t num)

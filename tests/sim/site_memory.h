@@ -1,12 +1,20 @@
 /* Memory that runs out: the linker puts these in front of pool_take, arena_take and heap_alloc
- * (--wrap). Of one kind the nth take from now fails, and num - 1 behind it. */
+ * (--wrap), and of pool_init. Of one kind the nth take from now fails, and num - 1 behind it. */
 #ifndef POSTERN_SITE_MEMORY_H
 #define POSTERN_SITE_MEMORY_H
 
 #include <stdint.h>
 
-enum site_memory { SITE_MEMORY_POOL, SITE_MEMORY_ARENA, SITE_MEMORY_HEAP, NUM_SITE_MEMORIES };
+/* A pool that is made takes of an arena as well. */
+enum site_memory {
+    SITE_MEMORY_POOL,
+    SITE_MEMORY_ARENA,
+    SITE_MEMORY_HEAP,
+    SITE_MEMORY_NEW_POOL,
+    NUM_SITE_MEMORIES
+};
 
+void site_memory_begin(void); /* a site: nothing is known of those before */
 void site_memory_fail(enum site_memory kind, uint64_t nth, uint64_t num);
 void site_memory_forget(void); /* none fails any more */
 struct pool;

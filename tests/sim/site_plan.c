@@ -75,14 +75,19 @@ static void add(uint64_t at_ms, enum plan_kind kind, uint32_t server, bool is_en
     plans[i] = (struct plan){at_ms, kind, server, is_end};
 }
 
-void site_plan_make(struct sim_site *s)
+void site_plan_none(void)
 {
-    uint64_t day_ms = s->day_end_ms - s->begin_ms;
-    uint32_t num = 4 + (uint32_t)site_draw(s, 20);
     num_plans = next_plan = 0;
     for (int i = 0; i < NUM_SITE_MEMORIES; i++) {
         memory_before[i] = site_memory_num_failures((enum site_memory)i);
     }
+}
+
+void site_plan_make(struct sim_site *s)
+{
+    uint64_t day_ms = s->day_end_ms - s->begin_ms;
+    uint32_t num = 4 + (uint32_t)site_draw(s, 20);
+    site_plan_none();
     for (uint32_t i = 0; i < num; i++) {
         enum plan_kind kind =
             (enum plan_kind)site_draw(s, s->has_tls ? NUM_PLAN_KINDS : NUM_PLAIN_KINDS);
@@ -372,7 +377,8 @@ void site_plan_end(struct sim_site *s)
 void site_plan_count(struct sim_site *s)
 {
     uint64_t *faults = s->result.faults;
-    static const enum site_fault memory[NUM_SITE_MEMORIES] = {FAULT_POOL, FAULT_ARENA, FAULT_HEAP};
+    static const enum site_fault memory[NUM_SITE_MEMORIES] = {FAULT_POOL, FAULT_ARENA, FAULT_HEAP,
+                                                              FAULT_ARENA};
     for (uint32_t i = 0; i < s->num_servers; i++) {
         const struct site_server *server = &s->servers[i];
         struct sim_store_counts counts;

@@ -175,7 +175,8 @@ bool site_proof_holds(const struct sim_site *s, struct site_proof *p, int64_t wa
         p->is_judged = true;
         p->margin_s = s->ocsp_margin_s;
     }
-    bool is_so = p->kind == PROOF_GOOD && p->whose == OF_OURS && p->this_s <= wall_s + SKEW_S &&
+    bool is_good = p->kind == PROOF_GOOD || p->kind == PROOF_FUTURE; /* once its time has come */
+    bool is_so = is_good && p->whose == OF_OURS && p->this_s <= wall_s + SKEW_S &&
                  p->next_s > wall_s + s->ocsp_margin_s && wall_s >= made.leaf.not_before_s &&
                  wall_s <= made.leaf.not_after_s;
     return is_so && ocsp_verdict_at(&p->verdict, wall_s) == OCSP_GOOD;

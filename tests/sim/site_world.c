@@ -128,12 +128,25 @@ static void add_server(struct sim_site *s, uint32_t index)
     site_server_start(s, index);
 }
 
-static void make(struct sim_site *s)
+static struct sim_site *make_site(uint64_t seed, bool is_traced)
 {
-    static const uint32_t give_ups_s[] = {3600, 4 * 3600, 24 * 3600};
+    struct sim_site *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        abort();
+    }
+    s->seed = seed;
+    s->is_traced = is_traced;
+    s->result.digest = UINT64_C(0xcbf29ce484222325);
     s->random = s->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     s->world = sim_world_new(s->seed + 77);
     s->begin_ms = site_now_ms(s);
+    return s;
+}
+
+static void make(struct sim_site *s)
+{
+    static const uint32_t give_ups_s[] = {3600, 4 * 3600, 24 * 3600};
+    site_memory_begin();
     s->day_end_ms = s->begin_ms + SITE_DAY_MS;
     s->requires_tls = s->seed % 7 == 3;
     s->has_tls = site_tls_is_drawn(s->seed);
@@ -149,6 +162,23 @@ static void make(struct sim_site *s)
     }
     site_clients_make(s);
     site_plan_make(s);
+}
+
+static void make_plain(struct sim_site *s, bool has_tls)
+{
+    s->day_end_ms = s->begin_ms + 30 * UINT64_C(60000);
+    s->has_tls = has_tls;
+    s->is_quiet = true;
+    s->retry_give_up_s = 3600;
+    s->num_servers = 1;
+    sim_net_set_draw(s->world, draw_link, s);
+    site_tls_open(s);
+    site_responder_open(s);
+    site_peers_open(s);
+    site_plan_none();
+    add_server(s, 0);
+    site_clients_make_two(s, s->begin_ms + 3 * UINT64_C(60000),
+                          s->day_end_ms + 5 * UINT64_C(60000));
 }
 
 /* --- Its day --- */
@@ -245,13 +275,8 @@ static void run_day(struct sim_site *s)
     site_fail(s, SITE_SPIN, "a day took more than %d turns", STEPS_MAX);
 }
 
-/* Whatever is broken is mended, as a person would: a server whose storage failed is started again.
- */
-static void mend(struct sim_site *s)
+static void restart_all(struct sim_site *s)
 {
-    s->is_quiet = true;
-    site_plan_end(s);
-    site_peers_calm(s);
     for (uint32_t i = 0; i < s->num_servers; i++) {
         struct site_server *server = &s->servers[i];
         if (server->mta != NULL && !server->is_stopping) {
@@ -259,6 +284,16 @@ static void mend(struct sim_site *s)
             sim_host_signal(server->host, PORT_TERMINATE);
         }
     }
+}
+
+/* Whatever is broken is mended, as a person would: a server whose storage failed is started again.
+ */
+static void mend(struct sim_site *s)
+{
+    s->is_quiet = true;
+    site_plan_end(s);
+    site_peers_calm(s);
+    restart_all(s);
 }
 
 /* Until nobody has mail any more: all that waits is given up at last. */
@@ -304,19 +339,10 @@ static void stop_all(struct sim_site *s)
     }
 }
 
-void site_run(uint64_t seed, bool is_traced, struct site_result *out)
+/* The rest of its time, and its end. */
+static void end(struct sim_site *s, struct site_result *out)
 {
-    struct sim_site *s = calloc(1, sizeof *s);
-    if (s == NULL) {
-        abort();
-    }
-    s->seed = seed;
-    s->is_traced = is_traced;
-    s->result.digest = UINT64_C(0xcbf29ce484222325);
-    make(s);
-    run_day(s);
     if (!s->result.failed) {
-        mend(s);
         run_out(s);
     }
     if (!s->result.failed) {
@@ -343,4 +369,29 @@ void site_run(uint64_t seed, bool is_traced, struct site_result *out)
     free(s->custodies);
     free(s->takes);
     free(s);
+}
+
+void site_run(uint64_t seed, bool is_traced, struct site_result *out)
+{
+    struct sim_site *s = make_site(seed, is_traced);
+    make(s);
+    run_day(s);
+    if (!s->result.failed) {
+        mend(s);
+    }
+    end(s, out);
+}
+
+void site_run_plain(bool has_tls, bool is_traced, struct site_result *out)
+{
+    struct sim_site *s = make_site(1, is_traced);
+    make_plain(s, has_tls);
+    uint64_t day_end_ms = s->day_end_ms;
+    s->day_end_ms = s->begin_ms + 10 * UINT64_C(60000);
+    run_day(s);
+    sim_host_signal(s->servers[0].host, PORT_RELOAD);
+    s->day_end_ms = day_end_ms;
+    run_day(s);
+    restart_all(s);
+    end(s, out);
 }
