@@ -31,7 +31,9 @@ static int64_t period_s(const struct sim_site *s)
 
 uint64_t site_responder_draw_end_ms(struct sim_site *s)
 {
-    int64_t num = (int64_t)site_draw(s, (uint64_t)(86400 / period_s(s)) + 1);
+    /* Most often that of a proof which was there at the begin of the day. */
+    uint64_t below = site_chance(s, 70) ? 4 : (uint64_t)(86400 / period_s(s)) + 1;
+    int64_t num = (int64_t)site_draw(s, below);
     int64_t end_s = (site_true_s(s) / period_s(s) + 1 + num) * period_s(s);
     int64_t at_s = end_s - (int64_t)site_draw(s, 2 * (uint64_t)s->ocsp_margin_s);
     return site_now_ms(s) + 1000 * (uint64_t)(at_s > site_true_s(s) ? at_s - site_true_s(s) : 0);

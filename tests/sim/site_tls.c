@@ -18,7 +18,7 @@ static bool has_keys;
 /* Made once, with the same bytes in every process. */
 static struct {
     struct slice root, chain, key, others_chain;
-    struct x509_cert issuer, leaf, others_leaf;
+    struct x509_cert root_cert, issuer, leaf, others_leaf;
 } made;
 
 static struct site_proof *proofs[PROOFS_MAX];
@@ -66,7 +66,6 @@ static struct slice certificate(const struct maker_cert *c, struct x509_cert *ou
 
 static void make_certificates(void)
 {
-    struct x509_cert root_cert;
     struct maker_cert root = {"Root",
                               "Root",
                               &keys.other_key,
@@ -85,7 +84,7 @@ static void make_certificates(void)
     struct maker_cert others = leaf;
     others.serial = "\x8f\x10\x02";
     others.alt_name = "*.example";
-    struct slice root_pem = certificate(&root, &root_cert);
+    struct slice root_pem = certificate(&root, &made.root_cert);
     struct slice issuer_pem = certificate(&issuer, &made.issuer);
     struct slice leaf_pem = certificate(&leaf, &made.leaf);
     struct slice others_pem = certificate(&others, &made.others_leaf);
