@@ -1,6 +1,7 @@
 /* Everything at once, by lot: destinations that change their mind, full mailboxes, people who hold
  * and retry, restarts, kills, power cuts. Whatever was acknowledged is delivered or told of;
  * without a crash exactly once. */
+#include "posix_sanitized.h"
 #include "queue_world.h"
 
 #define MINUTE_MS UINT64_C(60000)
@@ -10,7 +11,7 @@
 #define MESSAGES_MAX 200
 #define RCPTS_MAX    8
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef POSIX_SANITIZED
 #define NUM_SEEDS 30
 #else
 #define NUM_SEEDS 120
@@ -115,9 +116,11 @@ static void act(void)
     case 1:
         change_a_far();
         return;
-    case 2:
-        sim_mailbox_fail_begin(w->host, 1 + draw(3), draw(5), ERR_NO_SPACE);
+    case 2: {
+        uint32_t num = draw(5);
+        sim_mailbox_fail_begin(w->host, 1 + draw(3), num, ERR_NO_SPACE);
         return;
+    }
     case 3:
     case 4:
         let_a_person_act();

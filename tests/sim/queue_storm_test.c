@@ -1,5 +1,6 @@
 /* The queue when it is worst: the power goes while a report is made, the spool is full of what
  * comes back, a hundred thousand messages wait. */
+#include "posix_sanitized.h"
 #include "queue_world.h"
 
 #define MINUTE_MS UINT64_C(60000)
@@ -197,7 +198,7 @@ static void test_full_mailbox(void)
 
 /* --- Many messages --- */
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef POSIX_SANITIZED
 #define MANY 20000 /* as sanitizers take their time */
 #else
 #define MANY 100000

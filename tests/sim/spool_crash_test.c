@@ -77,7 +77,7 @@ static void at_every_operation(enum sim_crash how)
 {
     uint64_t num_ops = ops_of(scenario);
     CHECK(num_ops > 40);
-    for (uint64_t op = 1; op <= num_ops; op++) {
+    for (uint64_t op = 1; op <= num_ops; op += TEST_STRIDE) {
         struct spool_conf conf = world_small_conf();
         struct world *w = world_new(5, &conf, NULL);
         sim_store_set_power_off(w->store, op);
@@ -115,7 +115,7 @@ static void unsynced_torn(void)
 static void killed(void)
 {
     uint64_t num_ops = ops_of(scenario);
-    for (uint64_t op = 1; op <= num_ops; op++) {
+    for (uint64_t op = 1; op <= num_ops; op += TEST_STRIDE) {
         struct spool_conf conf = world_small_conf();
         struct world *w = world_new(5, &conf, NULL);
         sim_store_set_power_off(w->store, op);

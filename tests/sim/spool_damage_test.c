@@ -169,8 +169,8 @@ static void rubbish(void)
             uint64_t len;
             uint32_t id = sim_store_segment(w->store, s, &bytes, &len);
             for (uint32_t n = 0; n < 1u << round % 12; n++) {
-                sim_store_flip(w->store, id, world_random(w) % len,
-                               (uint8_t)(1 + world_random(w) % 255));
+                uint8_t bits = (uint8_t)(1 + world_random(w) % 255);
+                sim_store_flip(w->store, id, world_random(w) % len, bits);
             }
         }
         for (uint32_t i = 0; i < w->num_messages; i++) {

@@ -60,7 +60,9 @@ static inline void life_act(struct world *w, const struct life *life)
     } else if (dice < 60) {
         uint32_t num_rcpts = random_below(w, 20) == 0 ? 1 + random_below(w, WORLD_RCPTS - 1)
                                                       : 1 + random_below(w, 3);
-        world_begin(w, random_len(w, life->max_len), num_rcpts, random_below(w, 2) == 0);
+        /* Not drawn among the arguments, in whose order compilers differ. */
+        bool is_declared = random_below(w, 2) == 0;
+        world_begin(w, random_len(w, life->max_len), num_rcpts, is_declared);
     } else if (dice < 95) {
         m = any_in(w, MODEL_OPEN);
         for (uint32_t n = 0; m != NULL && n < 4 && m->appended < m->len; n++) {

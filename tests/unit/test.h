@@ -3,11 +3,19 @@
 #ifndef POSTERN_TEST_H
 #define POSTERN_TEST_H
 
+#include "posix_sanitized.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Sanitizers take ten times as long: of many cases that are alike they try each so-many-th. */
+#ifdef POSIX_SANITIZED
+#define TEST_STRIDE 5
+#else
+#define TEST_STRIDE 1
+#endif
 
 struct test_case {
     const char *name;
