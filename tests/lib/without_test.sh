@@ -1,14 +1,18 @@
 #!/bin/sh
-# Builds the program without each of its parts and without all of them (boards/without.mk), and tries
-# each: it starts, takes a message by TLS, delivers it, and names what it has not.
+# Builds the program without one half of its parts, without the other and without all of them
+# (boards/without.mk; with EACH=1 without each), and tries each: it starts, takes a message by TLS,
+# delivers it, has what it was not built without, and names what it has not.
 set -u
 . tests/lib/cases
 BUILD=${BUILD:-build}
 WORK=${WORK:-$BUILD/work/without_test}
 make="${MAKE:-make} BUILD=$BUILD"
+# Most of each program is as in the others: compiled once.
+CCACHE_DIR=$WORK/ccache
+export CCACHE_DIR
 
 built() { # parts: unoptimised, as it is the choice of files that is tried
-    $make -s -j2 OPT="-O0 -g0" WITHOUT="$1" all
+    $make -s -j2 CC="ccache gcc" OPT="-O0 -g0" WITHOUT="$1" all
 }
 tried() { # parts
     program=$BUILD/host-without-$(echo "$1" | tr ' ' -)/postern
@@ -17,9 +21,17 @@ tried() { # parts
 unknown_part() { ! $make -n WITHOUT="fetch nothing" all 2>/dev/null; }
 
 parts=$(sed -n 's/^WITHOUT_PARTS = //p' boards/without.mk)
-for part in $parts "$parts"; do
-    check "builds without $part" built "$part"
-    check "works without $part" tried "$part"
+without() { # parts
+    check "builds without $1" built "$1"
+    check "works without $1" tried "$1"
+}
+half="" other=""
+for part in $parts; do
+    [ -z "${EACH-}" ] || without "$part"
+    if [ ${#half} -le ${#other} ]; then half="$half${half:+ }$part"; else other="$other${other:+ }$part"; fi
 done
+without "$half"
+without "$other"
+without "$parts"
 check "a part that there is not" unknown_part
 finish
