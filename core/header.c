@@ -26,6 +26,24 @@ static void put_helo(struct buf *b, struct slice helo)
     }
 }
 
+void header_count_hops(struct header_hops *h, struct slice bytes)
+{
+    static const char field[] = "received:";
+    enum { NO_MATCH = sizeof field };
+    for (size_t i = 0; i < bytes.len && !h->is_over; i++) {
+        uint8_t c = bytes.ptr[i];
+        if (c == '\n') {
+            h->is_over = h->line_matched == 0;
+            h->line_matched = 0;
+        } else if (c != '\r') {
+            bool is_next = h->line_matched < sizeof field - 1 &&
+                           text_lower(c) == (uint8_t)field[h->line_matched];
+            h->line_matched = is_next ? (uint8_t)(h->line_matched + 1) : NO_MATCH;
+            h->num += h->line_matched == sizeof field - 1;
+        }
+    }
+}
+
 bool header_put_received(struct buf *b, const struct header_trace *t)
 {
     buf_put_string(b, "Received: from ");

@@ -29,6 +29,16 @@ struct header_trace {
     bool is_smtputf8;
 };
 
+/* The Received fields of a message that goes past in pieces. Zeroed memory is its begin. */
+struct header_hops {
+    uint32_t num;         /* so far */
+    uint8_t line_matched; /* bytes of "received:" that the line begins with */
+    bool is_over;         /* the header is */
+};
+
+/* The next piece of the message, with LF or CRLF. */
+void header_count_hops(struct header_hops *h, struct slice bytes);
+
 /* "Received: from HELO ([PEER]), or (local uid NUMBER), by HOST with ESMTPS (TLS) id ID for <RCPT>;
  * DATE" and CRLF, folded so that no line is over 998 octets; with-types of RFC 3848 and RFC
  * 6531 4.3. False, with overflow set, if b is full. */

@@ -237,7 +237,7 @@ static enum turn obey(struct mta *m, struct conn *c, enum smtpd_event event,
     case SMTPD_BEGIN:
         return session_begin(m, c, ask->size) ? TURN_AGAIN : TURN_WAIT;
     case SMTPD_BODY:
-        c->body = ask->body;
+        session_look_at(m, c, ask->body);
         return session_body(m, c) ? TURN_AGAIN : TURN_WAIT;
     case SMTPD_END:
         session_end(m, c);

@@ -146,6 +146,7 @@ struct txn {
     bool is_at_end;     /* all of it has come in */
     bool is_of_outbox;  /* and of no connection */
     struct submission submission;
+    struct header_hops hops;
     bool is_8bit;      /* the content, as far as it has come */
     bool is_forwarded; /* some recipient is not at the address that the client named */
     uint64_t spool_txn;
@@ -481,6 +482,8 @@ enum err submission_store(struct mta *m, struct txn *t, struct slice *body, bool
 void session_mail(struct mta *m, struct conn *c, const struct smtpd_ask *ask);
 void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask);
 bool session_begin(struct mta *m, struct conn *c, uint64_t known_len);
+/* The next piece of the body, once; then session_body until that is stored. */
+void session_look_at(struct mta *m, struct conn *c, struct slice body);
 bool session_body(struct mta *m, struct conn *c);
 void session_end(struct mta *m, struct conn *c);
 void session_abort(struct mta *m, struct conn *c);
@@ -540,6 +543,6 @@ void report_message(struct mta *m, const struct conn *c, const struct txn *t,
                     const struct spool_event *event);
 void report_rcpt(struct mta *m, const struct conn *c, enum log_level level, const char *reason,
                  struct slice address); /* that was refused */
-void report_refusal(struct mta *m, const struct conn *c, enum err err);
+void report_refusal(struct mta *m, const struct conn *c, const char *reason);
 
 #endif

@@ -179,13 +179,13 @@ void report_message(struct mta *m, const struct conn *c, const struct txn *t,
     report_line(m, event->err == ERR_OK ? LOG_INFO : LOG_ERROR, &line);
 }
 
-void report_refusal(struct mta *m, const struct conn *c, enum err err)
+void report_refusal(struct mta *m, const struct conn *c, const char *reason)
 {
     struct log_line line;
     log_begin(&line, "message");
     report_peer(&line, &c->peer, c->local);
     log_word(&line, "result", "failed");
-    log_word(&line, "reason", err_name(err));
+    log_word(&line, "reason", reason);
     put_sender(&line, c->txn);
     report_stranger(m, &c->peer, LOG_WARNING, &line);
 }

@@ -276,10 +276,23 @@ bool session_begin(struct mta *m, struct conn *c, uint64_t known_len)
         return false;
     }
     if (err != ERR_OK) {
-        report_refusal(m, c, err);
+        report_refusal(m, c, err_name(err));
     }
     answer(c, verdict_of(err));
     return true;
+}
+
+void session_look_at(struct mta *m, struct conn *c, struct slice body)
+{
+    struct txn *t = c->txn;
+    c->body = body;
+    t->is_8bit = t->is_8bit || text_is_8bit(body);
+    header_count_hops(&t->hops, body);
+    if (t->hops.num >= m->site->conf.received_headers_max && !BROKEN(HOPS_UNLIMITED)) {
+        c->body = slice_make(NULL, 0);
+        report_refusal(m, c, "loop");
+        smtpd_body_failed(&c->smtp, SMTPD_LOOP); /* and there is no more to look at */
+    }
 }
 
 bool session_body(struct mta *m, struct conn *c)
@@ -287,7 +300,6 @@ bool session_body(struct mta *m, struct conn *c)
     if (slice_is_empty(c->body)) {
         return true;
     }
-    c->txn->is_8bit = c->txn->is_8bit || text_is_8bit(c->body);
     enum err err = submission_store(m, c->txn, &c->body, false);
     if (err == ERR_AGAIN) {
         c->waits_for_room = true;
@@ -295,7 +307,7 @@ bool session_body(struct mta *m, struct conn *c)
     }
     c->body = slice_make(NULL, 0);
     if (err != ERR_OK) {
-        report_refusal(m, c, err);
+        report_refusal(m, c, err_name(err));
         smtpd_body_failed(&c->smtp, verdict_of(err));
     }
     return true;
@@ -338,7 +350,7 @@ void session_end(struct mta *m, struct conn *c)
         err = txn_commit(m, t);
     }
     if (err != ERR_OK) {
-        report_refusal(m, c, err);
+        report_refusal(m, c, err_name(err));
         answer(c, verdict_of(err));
         session_abort(m, c);
         return;

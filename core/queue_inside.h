@@ -12,6 +12,7 @@
 #include "deliver_smtp.h"
 #include "dsn.h"
 #include "envelope.h"
+#include "header.h"
 #include "log.h"
 #include "queue.h"
 #include "running_time.h"
@@ -131,8 +132,7 @@ struct queue_round {
     uint32_t num_blocked;  /* whose destination was full in this walk */
     uint32_t blocked_hash; /* of the first of these destinations */
     uint64_t counted_at;   /* Received fields: the byte to look at next */
-    uint32_t num_received;
-    uint8_t line_matched;           /* bytes of "received:" that the line begins with */
+    struct header_hops hops;
     uint8_t params_flags;           /* enum envelope_flag */
     struct slice sender;            /* into sender_bytes */
     struct slice envid;             /* into envid_bytes */

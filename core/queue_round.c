@@ -129,28 +129,6 @@ struct queue_round *queue_round_begin(struct queue *q, uint32_t entry)
 
 /* --- Counting --- */
 
-/* True at the end of the header. */
-static bool count_received(struct queue_round *r, struct slice bytes)
-{
-    static const char field[] = "received:";
-    enum { NO_MATCH = sizeof field };
-    for (size_t i = 0; i < bytes.len; i++) {
-        uint8_t c = bytes.ptr[i];
-        if (c == '\n' && r->line_matched == 0) {
-            return true;
-        }
-        if (c == '\n') {
-            r->line_matched = 0;
-        } else if (c != '\r') {
-            bool is_next = r->line_matched < sizeof field - 1 &&
-                           text_lower(c) == (uint8_t)field[r->line_matched];
-            r->line_matched = is_next ? (uint8_t)(r->line_matched + 1) : NO_MATCH;
-            r->num_received += r->line_matched == sizeof field - 1;
-        }
-    }
-    return false;
-}
-
 static size_t count(struct queue *q, struct queue_round *r, struct buf scratch)
 {
     size_t len = 0;
@@ -161,10 +139,11 @@ static size_t count(struct queue *q, struct queue_round *r, struct buf scratch)
         return 1;
     }
     r->counted_at += len;
-    bool is_end = len == 0 || count_received(r, slice_make(scratch.ptr, len)) ||
-                  r->counted_at - r->meta.envelope_len >= COUNT_MAX_LEN;
-    if (is_end || r->num_received > most) {
-        r->is_looping = r->num_received > most && !BROKEN(HOPS_UNLIMITED);
+    header_count_hops(&r->hops, slice_make(scratch.ptr, len));
+    bool is_end =
+        len == 0 || r->hops.is_over || r->counted_at - r->meta.envelope_len >= COUNT_MAX_LEN;
+    if (is_end || r->hops.num > most) {
+        r->is_looping = r->hops.num > most && !BROKEN(HOPS_UNLIMITED);
         r->phase = ROUND_WALKING;
         if (!r->is_looping) {
             queue_entry_of(q, r)->flags |= QUEUE_HOPS_COUNTED;

@@ -147,8 +147,8 @@ static enum smtp_reply reply_of_verdict(enum smtpd_verdict verdict, enum smtpd_e
         return SMTP_REPLY_AUTH_MECHANISM;
     case SMTPD_TOO_BIG:
         return SMTP_REPLY_TOO_BIG;
-    case SMTPD_REFUSED:
-        return SMTP_REPLY_CONTENT;
+    case SMTPD_LOOP:
+        return SMTP_REPLY_LOOP;
     }
     return SMTP_REPLY_NONE;
 }

@@ -92,7 +92,7 @@ enum smtpd_verdict {
     SMTPD_AUTH_CANCELLED, /* 501 5.7.0: the client sent "*" */
     SMTPD_AUTH_MECHANISM, /* 504 5.5.4 */
     SMTPD_TOO_BIG,        /* 552 5.3.4 */
-    SMTPD_REFUSED,        /* 554 5.6.0: this content never */
+    SMTPD_LOOP,           /* 554 5.4.6: it came through too many servers */
     NUM_SMTPD_VERDICTS
 };
 

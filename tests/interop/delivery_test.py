@@ -305,6 +305,27 @@ def test_aliases():
 # --- Many and large -------------------------------------------------------------------------------
 
 
+def test_loops_are_refused():
+    """At the end of the message, by DATA and by chunks, and nothing of it is kept; the session goes on."""
+    s = Server(received_headers_max="30")
+    taken, looping = (b"Received: from a by b; x\r\n" * number + b"Subject: x\r\n\r\nReceived: in the body\r\n" for number in (29, 30))
+    c = hello(s)
+    for _ in range(2):
+        c.envelope()
+        c.cmd("DATA", 354)
+        c.send(looping + b"x\r\n" * 100000 + b".\r\n")
+        check("5.4.6" in c.expect(554), "the enhanced code")
+        c.envelope()
+        c.send(b"BDAT 300\r\n" + looping[:300])
+        c.expect(250)
+        c.send(b"BDAT %d LAST\r\n" % (len(looping) - 300) + looping[300:])
+        check("5.4.6" in c.expect(554), "the enhanced code")
+        c.message(taken)
+    c.quit()
+    check_equal(len(s.messages("alice", 2)), 2, "messages")
+    check_equal(len(s.log_lines("message", "result=failed", "reason=loop")), 4, "lines about loops")
+
+
 def test_fifty_megabytes():
     s = Server(message_size_limit="60M", spool_size="256M")
     c = hello(s)

@@ -189,6 +189,37 @@ static void return_path_is_one_line(void)
     CHECK(header_put_return_path(&b, slice_make(longest, sizeof longest)));
 }
 
+/* However a message is cut into pieces. */
+static uint32_t hops_of(const char *text, size_t piece_len)
+{
+    struct header_hops h = {.num = 0};
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len; i += piece_len) {
+        header_count_hops(&h, slice_make(text + i, len - i < piece_len ? len - i : piece_len));
+    }
+    return h.num;
+}
+
+static void received_fields_are_counted(void)
+{
+    static const struct {
+        const char *text;
+        uint32_t num;
+    } messages[] = {
+        {"", 0},
+        {"Received: a\r\nReceived: b\r\n\r\n", 2},
+        {"received:a\nRECEIVED:\n b\n\tReceived: fold\nX: y\nReceived: c\n\nReceived: d\n", 3},
+        {"\r\nReceived: body\r\n", 0},
+        {"Received : a\r\nXReceived: b\r\nReceived-SPF: c\r\n Received: d\r\n", 0},
+        {"X: y\r\nReceived:", 1},
+    };
+    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+        for (size_t piece_len = 1; piece_len < 40; piece_len++) {
+            CHECK_EQ(hops_of(messages[i].text, piece_len), messages[i].num);
+        }
+    }
+}
+
 static const struct test_case cases[] = {
     {"received_tells_the_way", received_tells_the_way},
     {"the_protocol_has_its_registered_name", the_protocol_has_its_registered_name},
@@ -199,6 +230,7 @@ static const struct test_case cases[] = {
      the_longest_field_fits_and_no_line_is_too_long},
     {"what_does_not_fit_says_so", what_does_not_fit_says_so},
     {"return_path_is_one_line", return_path_is_one_line},
+    {"received_fields_are_counted", received_fields_are_counted},
 };
 
 TEST_MAIN(cases)

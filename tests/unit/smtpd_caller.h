@@ -122,7 +122,7 @@ static void answer(struct caller *c, struct slice in, enum smtpd_event event,
         c->mail[c->num_mail++] = '|';
     }
     smtpd_answer(&c->s, verdict, SLICE_LITERAL("id1"));
-    smtpd_answer(&c->s, SMTPD_REFUSED, SLICE_LITERAL("twice"));
+    smtpd_answer(&c->s, SMTPD_LOOP, SLICE_LITERAL("twice"));
 }
 
 static void take_body(struct caller *c, struct slice body)

@@ -138,7 +138,7 @@ static const struct verdict_case verdict_cases[] = {
     {SMTPD_END, SMTPD_TEMPORARY, "451 4.3.0 "},
     {SMTPD_END, SMTPD_NO_SPACE, "452 4.3.1 "},
     {SMTPD_END, SMTPD_TOO_BIG, "552 5.3.4 "},
-    {SMTPD_END, SMTPD_REFUSED, "554 5.6.0 "},
+    {SMTPD_END, SMTPD_LOOP, "554 5.4.6 "},
     {SMTPD_STARTTLS, SMTPD_OK, "220 2.0.0 "},
     {SMTPD_STARTTLS, SMTPD_TEMPORARY, "454 4.7.0 "},
     {SMTPD_STARTTLS, SMTPD_BUSY, "454 4.7.0 "},
@@ -216,9 +216,9 @@ static void storage_may_fail_between_two_chunks(void)
     caller_open(&one);
     say(&one, HELLO FROM TO "BDAT 3\r\na\r\n");
     smtpd_body_failed(&one.s, SMTPD_TEMPORARY);
-    smtpd_body_failed(&one.s, SMTPD_REFUSED); /* the first reason counts */
+    smtpd_body_failed(&one.s, SMTPD_LOOP); /* the first reason counts */
     CHECK_SAYS(&one, "", "");
-    smtpd_body_failed(&one.s, SMTPD_REFUSED);
+    smtpd_body_failed(&one.s, SMTPD_LOOP);
     CHECK_TEXT(slice_of_string(one.events), "MRBA");
     CHECK_SAYS(&one, "BDAT 6 LAST\r\nQUIT\r\n", "451 4.3.0 Not now, try again later\r\n");
     CHECK_SAYS(&one, FROM, "250 2.1.0 Sender OK\r\n");
@@ -596,7 +596,7 @@ static void a_late_answer_does_nothing(void)
     CHECK_TEXT(out, "421 4.4.2 mx.example.org waited too long\r\n");
     /* And one that nobody asked for. */
     caller_open(&one);
-    smtpd_answer(&one.s, SMTPD_REFUSED, slice_make(NULL, 0));
+    smtpd_answer(&one.s, SMTPD_LOOP, slice_make(NULL, 0));
     CHECK_SAYS(&one, "", "220 mx.example.org ESMTP Postern\r\n");
 }
 
