@@ -4,6 +4,7 @@
 
 #include "posix_sanitized.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -72,18 +73,20 @@ void posix_landlock_allow(struct posix_landlock *l, const char *path,
         .allowed = l->handled & (access == POSIX_LANDLOCK_WRITE ? writing : READ_FILE),
         .fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC),
     };
-    if (rule.fd < 0) {
+    if (rule.fd < 0 && errno == ENOTDIR) {
         rule.fd = open(path, O_PATH | O_CLOEXEC); /* a device */
         rule.allowed &= OF_FILES;
     }
-    if (rule.fd < 0) {
+    if (rule.fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES)) {
         return;
     }
-    if (syscall(__NR_landlock_add_rule, l->fd, RULE_PATH_BENEATH, &rule, 0) != 0) {
+    if (rule.fd < 0 || syscall(__NR_landlock_add_rule, l->fd, RULE_PATH_BENEATH, &rule, 0) != 0) {
         close(l->fd); /* rather none than one that keeps the server from its files */
         l->fd = -1;
     }
-    close(rule.fd);
+    if (rule.fd >= 0) {
+        close(rule.fd);
+    }
 }
 
 int posix_landlock_enter(struct posix_landlock *l)

@@ -20,7 +20,8 @@ enum posix_landlock_access { POSIX_LANDLOCK_READ, POSIX_LANDLOCK_WRITE };
 /* connects is false: no TCP connection to anybody, where the kernel can tell. */
 void posix_landlock_begin(struct posix_landlock *l, bool connects);
 
-/* A directory that is not there gets no rule. */
+/* A directory that is not there gets no rule. One of which a failing disk cannot tell whether it is
+ * ends all of it: rather none than one that keeps the server from its files. */
 void posix_landlock_allow(struct posix_landlock *l, const char *path,
                           enum posix_landlock_access access);
 

@@ -192,6 +192,20 @@ def recover(world, injector):
     raise Failed(f"it takes no mail {RECOVERS_S} s after the disk has recovered: {world.refusals[-1:]}\n{world.server.log()[-3000:]}")
 
 
+def test_maildirs_cannot_be_opened_at_start():
+    """While the fence around the server's directories is made: mail is delivered once the disk is back, without a restart."""
+    for code, _ in FAULTS.values():
+        world, injector, run = make(Point("mail", 0, ("error", code), names=["open", "openat"]), 2)  # the first is of a sync
+        injector.plan.want = lambda call, path=world.server.mail: call.path == path
+        run(world)
+        check(injector.hits == ["openat mail"], f"hit: {injector.hits}")
+        recover(world, injector)
+        finish(world)
+        injector.end()
+        world.verify(allow_errors=True)
+        world.clean()
+
+
 # --- The same by strace ---------------------------------------------------------------------------
 
 # Its counts are those of one thread and one name each; see inject.py.
@@ -332,7 +346,7 @@ PARTS = {
 
 def cases():
     """{name: function}: each sweep in as many cases as run at once."""
-    found = {"test_teeth": test_teeth}
+    found = {"test_teeth": test_teeth, "test_maildirs_cannot_be_opened_at_start": test_maildirs_cannot_be_opened_at_start}
 
     def add(name, points, judge):
         shards = min(SHARDS, max(1, len(points) // 4)) if not ALL else SHARDS
