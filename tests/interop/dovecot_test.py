@@ -39,7 +39,7 @@ class Dovecot(peers.Dovecot):
 
 
 def server(path, **options):
-    return Server(Pki("ec"), auth_dovecot_socket=path, **options)
+    return Server(Pki("ec"), auth_dovecot_socket=path, log_level="debug", **options)
 
 
 def ready(s):
@@ -63,7 +63,7 @@ def test_real():
     client.cmd(b64("secret"), 235)
     check_equal(do_scram(tls_client(s).cmd, Scram("alice", "secret")), 235, "SCRAM")
     client = tls_client(s, host="127.0.0.2")
-    check("5.7.8" in client.cmd(plain("alice", "wrong"), 535), "the enhanced code")
+    check("5.7.8" in client.cmd(plain("alice", "guessed"), 535), "the enhanced code")
     client = tls_client(s, host="127.0.0.3")
     client.cmd(plain("nobody", "secret"), 535)
     client.cmd("AUTH SCRAM-SHA-256-PLUS", 504)

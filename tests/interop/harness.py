@@ -5,6 +5,7 @@ directory in case_dir(); whatever it starts through this module is ended when it
 talks to anything but the loopback interface. Needs Python 3.9 and its standard library.
 """
 
+import base64
 import ctypes
 import fcntl
 import hashlib
@@ -39,6 +40,18 @@ _started = []  # what to end when the case is over
 def started():
     """What end_all() will end: anything with end()."""
     return _started
+
+
+_secrets = set()  # what no log may have
+
+
+def keep_secret(password):
+    """From here on no server's log may have it: as it is, or anywhere inside of something in base64. Returns it."""
+    _secrets.add(password)
+    for before in range(3):
+        whole = base64.b64encode(b"x" * before + password.encode()).decode().rstrip("=")
+        _secrets.add(whole[4 if before else 0 : -1])  # without what its neighbours have a part in
+    return password
 
 
 class Failed(Exception):
@@ -205,6 +218,7 @@ class Server:
 
     preexec = staticmethod(die_with_parent)  # what runs in the child before the program does
     prefix = ()  # what the program is run by
+    program = None  # None: POSTERN
 
     def __init__(self, pki=None, proof=None, start=True, **options):
         self.dir = tempfile.mkdtemp(prefix="server-", dir=case_dir())
@@ -254,7 +268,7 @@ class Server:
         for _ in range(5):
             with open(self.log_path, "ab") as log:
                 self.process = subprocess.Popen(
-                    [*self.prefix, POSTERN, "-c", self.conf_path],
+                    [*self.prefix, self.program or POSTERN, "-c", self.conf_path],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -328,8 +342,11 @@ class Server:
             self.process.wait()
 
     def check_sane(self):
+        log = self.log()
         for word in ("AddressSanitizer", "LeakSanitizer", "runtime error:"):
-            check(word not in self.log(), f"{word} in the log:\n{self.log()[-4000:]}")
+            check(word not in log, f"{word} in the log:\n{log[-4000:]}")
+        for word in _secrets:
+            check(word not in log, f"the log has {word!r}")
 
     # The log.
 

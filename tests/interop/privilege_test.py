@@ -253,6 +253,56 @@ def test_local_users_hand_in():
     check(b"Subject: by hand" in s.messages("alice", 1)[0], "the message")
 
 
+class Logger:
+    """The system's log as the server sees it: /dev/log in a /dev of its own, whose socket comes and goes."""
+
+    def __init__(self):
+        self.dev = os.path.join(harness.case_dir(), "dev")
+        os.makedirs(self.dev)
+        with open(os.path.join(self.dev, "null"), "wb"):
+            pass
+        self.prefix = ("unshare", "-m", "sh", "-c", 'mount --bind /dev/null "$0/null" && mount --rbind "$0" /dev && exec "$@"', self.dev)
+        self.open()
+
+    def open(self):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(os.path.join(self.dev, "log"))
+        os.chmod(os.path.join(self.dev, "log"), 0o666)
+        self.socket.settimeout(10)
+
+    def close(self):
+        self.socket.close()
+        os.remove(os.path.join(self.dev, "log"))
+
+    def wait(self, word):
+        """The next line with that word, of those that come."""
+        while True:
+            line = self.socket.recv(8192).decode()
+            check(re.match(r"<2\d>postern\[\d+\]: ", line), line)  # facility mail
+            if word in line:
+                return line
+
+
+def test_log_socket_made_anew():
+    """As the system's logger makes one when it starts again: found from inside of the sandbox, by the user that it is."""
+    logger = Logger()
+    s = server(start=False, log_file_path="syslog", route_list="* discard-with-bounce")
+    s.prefix = logger.prefix
+    s.start()
+    line = logger.wait("sandbox")
+    check(f"uid={UID}" in line and "connects=local" in line, line)
+    deliver(s)
+    logger.wait("result=delivered")
+    logger.close()
+    deliver(s, 2)  # told to nobody, and nobody waits for it
+    logger.open()
+    deliver(s, 3)
+    line = logger.wait("log dropped=")
+    check(int(line.split("=")[1]) > 0, line)
+    logger.wait("result=delivered")
+    check_equal(s.log(), "", "stderr")
+
+
 def main():
     if os.geteuid() != 0:
         print("skipped: only root can become another user")

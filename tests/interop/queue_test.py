@@ -110,4 +110,61 @@ def test_running_time():
     check(re.fullmatch(rb"\d+\n", harness.content_of(path)), "the file is whole again")
 
 
+def rot(server, text):
+    """A bit of each place of the spool where that stands, as a bad device gives it back. How many."""
+    spool, number = server.options["spool_directory"], 0
+    for name in os.listdir(spool):
+        if not name.startswith("segment-"):
+            continue
+        path = os.path.join(spool, name)
+        for found in re.finditer(re.escape(text), harness.content_of(path)):
+            number += 1
+            with open(path, "r+b") as f:
+                f.seek(found.start())
+                f.write(bytes([text[0] ^ 1]))
+    return number
+
+
+def queue(server, *words, want=0):
+    status, out = harness.run(harness.POSTERN, "queue", *words, "-c", server.conf_path)
+    check_equal(status, want, f"queue {words}: {out}")
+    return out
+
+
+def waits_with_rotted_envelope(**options):
+    """A server, and the id of a message to bob, who has it, and to two who are far away; nobody can read where."""
+    there = far()
+    there.stop()
+    here = near(route_list=f"* smtp:127.0.0.1:{there.port}", **options)
+    client = hello(here)
+    name = client.message(b"Subject: x\r\n\r\nx\r\n", ["bob@test.example", "rot@far.example", "y@far.example"], "alice@test.example")
+    here.messages("bob", 1)
+    here.wait_log("delivery", f"id={name}", "result=deferred", number=2)
+    check(rot(here, b"rot@far.example") > 0, "the address stands nowhere in the spool")
+    for number in range(3):  # so that other pages are at hand
+        client.message(harness.body_of(number, 9000), "bob@test.example")
+    client.quit()
+    here.messages("bob", 4)
+    queue(here, "retry", name)
+    here.wait_log("delivery", f"id={name}", "result=deferred", "reason=damaged")
+    return here, name
+
+
+def test_removal_of_a_rotted_envelope():
+    """It waits until a person gives it up, and is gone then, over a restart too; nobody gets anything of it again."""
+    for words in ((), ("--report",)):
+        here, name = waits_with_rotted_envelope()
+        check(name in queue(here, "list"), "not listed")
+        queue(here, "show", name, want=65)
+        check_equal(queue(here, "remove", *words, name), "", "what remove says")
+        here.wait_log("delivery", f"id={name}", "result=lost", "reason=damaged")
+        wait_until(lambda: "messages: 0" in queue(here, "list"), "an empty queue")
+        queue(here, "remove", name, want=65)
+        here.stop()
+        here.start()
+        check("messages: 0" in queue(here, "list"), "it has come back")
+        check_equal((len(here.files("alice")), len(here.files("bob"))), (0, 4), "mail of alice and bob")
+        here.stop()
+
+
 harness.main(globals())

@@ -219,7 +219,8 @@ def login(password, mechanisms=None):
     with open(path, "w", encoding="utf-8") as f:
         f.write(f"# relays\nlocalhost joe {password}\n")
     os.chmod(path, 0o600)
-    here = near(f"* smtp:localhost:{there.port}", client_auth_file=path, tls_verify_certificates=pki.root)
+    harness.keep_secret(password)
+    here = near(f"* smtp:localhost:{there.port}", client_auth_file=path, tls_verify_certificates=pki.root, log_level="debug")
     send(here)
     return there, here
 
