@@ -130,7 +130,12 @@ struct site_server {
     uint64_t num_heap_failures; /* of all servers, when it started */
     uint32_t num_spins, num_late_steps;
     uint64_t spin_ms;
-    bool is_fresh; /* has not had its first step */
+    bool fetches; /* its proofs */
+    /* thisUpdate of what the responder last told it that was revoked or unknown, and of the newest
+     * that it says it has got; 0: none. That keeps out what is as old, as long as it can write. */
+    int64_t told_refusal_s, refusal_s;
+    uint64_t refusal_file_errors; /* that there had been by then */
+    bool is_fresh;                /* has not had its first step */
     bool is_stopping;
     bool was_flipped;   /* bytes of it went bad: it may tell of losses */
     bool was_cut;       /* its power was */
@@ -149,8 +154,10 @@ struct sim_site {
     bool is_quiet;     /* no more faults */
     bool requires_tls; /* of mx2.example, which has it only in a site with TLS */
     bool has_tls;
-    bool requires_proof; /* of mx3.example */
+    bool requires_proof;  /* of mx3.example */
+    bool requires_inside; /* that our servers speak TLS with each other */
     int64_t proof_life_s, ocsp_margin_s;
+    bool was_lied_to; /* by a proof that a good one has to wait for */
     bool is_traced;
     uint32_t num_msgs;
     struct site_msg msgs[SITE_MSGS_MAX];
@@ -202,6 +209,10 @@ bool site_clients_run(struct sim_site *s);         /* true: somebody did somethi
 uint64_t site_clients_draw_ms(struct sim_site *s); /* when one of them comes */
 uint64_t site_clients_next_ms(const struct sim_site *s);
 void site_clients_clock(struct sim_site *s, uint32_t server); /* after a step of it */
+/* At rest, in a site with TLS: one more client for each server, which asks for a proof; and how
+ * they fared. */
+void site_clients_make_last(struct sim_site *s);
+void site_clients_check_last(struct sim_site *s);
 bool site_clients_are_done(const struct sim_site *s);
 void site_clients_close(struct sim_site *s);
 

@@ -8,6 +8,7 @@ void site_end_open(struct sim_site *s, struct site_end *e, struct sim_client *pe
                                          .ask_proof = asks_proof};
     e->peer = peer;
     e->server = server;
+    e->refusal_s = s->servers[server].refusal_s;
     e->is_open = tls_open_client(&e->tls, site_tls_env(), &options) == ERR_OK;
     e->is_over = !e->is_open;
     site_end_clock(s, e, server);
@@ -37,6 +38,10 @@ static void judge(struct sim_site *s, const struct site_end *e, struct slice der
         site_fail(s, SITE_PROOF, "%s serves a proof that nobody made", site_hostnames[e->server]);
         return;
     }
+    if (p->this_s <= e->refusal_s) {
+        site_fail(s, SITE_PROOF, "%s serves a proof of %lld, and has got a refusal of %lld",
+                  site_hostnames[e->server], (long long)p->this_s, (long long)e->refusal_s);
+    }
     bool holds = e->num_seconds > SITE_SECONDS_MAX; /* that long ago it may have */
     for (uint32_t i = 0; !holds && i < e->num_seconds; i++) {
         holds = site_proof_holds(s, p, e->seconds[i]);
@@ -58,6 +63,7 @@ static void established(struct sim_site *s, struct site_end *e)
 {
     struct slice der = tls_client_proof(&e->tls);
     e->is_established = true;
+    e->proof_len = der.len;
     s->result.num_handshakes++;
     site_digest(s, der.ptr, der.len);
     site_trace(s, "TLS with %s: %s, %zu bytes of proof", site_hostnames[e->server],

@@ -29,7 +29,8 @@ struct client {
     bool uses_bdat, offers_chunking;
     uint8_t expects[EXPECTS_MAX];
     uint32_t num_expects;
-    bool wants_tls, asks_proof;
+    bool wants_tls, asks_proof, was_in_tls;
+    size_t proof_len; /* of what it saw */
     struct site_end tls;
     char in[4096];
     size_t in_len;
@@ -154,6 +155,17 @@ void site_clients_make_two(struct sim_site *s, uint64_t first_ms, uint64_t secon
     }
 }
 
+void site_clients_make_last(struct sim_site *s)
+{
+    memset(clients, 0, sizeof clients);
+    num_clients = s->num_servers;
+    for (uint32_t i = 0; i < num_clients; i++) {
+        clients[i].begin_ms = site_now_ms(s);
+        clients[i].server = i;
+        clients[i].wants_tls = clients[i].asks_proof = true;
+    }
+}
+
 /* --- Saying --- */
 
 static void put(struct client *c, const char *bytes, size_t len)
@@ -185,6 +197,11 @@ static void say(struct client *c, enum expect what, const char *text)
 static uint32_t mark_of(const struct client *c)
 {
     return c->first_msg + c->at;
+}
+
+static void quit(struct client *c)
+{
+    say(c, X_QUIT, "QUIT\r\n");
 }
 
 static void put_content(struct sim_site *s, struct client *c)
@@ -289,11 +306,6 @@ static void begin_message(struct sim_site *s, struct client *c)
 
 /* --- Hearing --- */
 
-static void quit(struct client *c)
-{
-    say(c, X_QUIT, "QUIT\r\n");
-}
-
 static void next_message(struct sim_site *s, struct client *c)
 {
     c->at++;
@@ -395,6 +407,8 @@ static void heard(struct sim_site *s, struct client *c, int code, const char *li
         c->uses_bdat = c->uses_bdat && strstr(line, "CHUNKING") != NULL;
         if (c->wants_tls && !c->tls.is_open && strstr(line, "STARTTLS") != NULL) {
             say(c, X_STARTTLS, "STARTTLS\r\n");
+        } else if (c->num_msgs == 0) {
+            quit(c);
         } else {
             begin_message(s, c);
         }
@@ -514,6 +528,8 @@ static void write_out(struct sim_site *s, struct client *c)
 
 static void end(struct client *c)
 {
+    c->was_in_tls = c->was_in_tls || c->tls.is_established;
+    c->proof_len = c->tls.is_established ? c->tls.proof_len : c->proof_len;
     site_end_close(&c->tls);
     if (c->peer != NULL) {
         sim_client_close(c->peer);
@@ -627,6 +643,21 @@ uint64_t site_clients_next_ms(const struct sim_site *s)
         at_ms = wake_ms < at_ms ? wake_ms : at_ms;
     }
     return at_ms;
+}
+
+void site_clients_check_last(struct sim_site *s)
+{
+    for (uint32_t i = 0; i < num_clients; i++) {
+        const struct client *c = &clients[i];
+        const struct site_server *server = &s->servers[i];
+        int64_t wall_s;
+        if (!c->was_in_tls) {
+            site_fail(s, SITE_SERVED, "%s, at rest, shakes no hands", site_hostnames[i]);
+        } else if (c->proof_len == 0 && server->fetches && !s->was_lied_to && server->mta != NULL &&
+                   wall_time_now(&server->mta->wall, &wall_s)) {
+            site_fail(s, SITE_SERVED, "%s, at rest, serves no proof", site_hostnames[i]);
+        }
+    }
 }
 
 bool site_clients_are_done(const struct sim_site *s)

@@ -109,6 +109,12 @@ static void take_from_hop(struct sim_site *s, const struct site_custody *c, cons
     char id[SPOOL_ID_TEXT_LEN + 1];
     struct site_custody copy = *c;
     if (hop_of(s, bytes, len, c->server, &server, id)) {
+        const char *by = memmem(bytes, len, " with ESMTPS ", 13);
+        const char *end = memmem(bytes, len, ";", 1); /* of our own field */
+        if (s->requires_inside && (by == NULL || by > end)) {
+            site_fail(s, SITE_PLAINTEXT, "message %u comes from %s to %s without TLS", c->mark,
+                      site_hostnames[server], site_hostnames[c->server]);
+        }
         (void)site_taken(s, c->server, bytes, len, (const char(*)[SITE_ADDRESS_MAX])copy.rcpts,
                          copy.num_rcpts, &first);
     }

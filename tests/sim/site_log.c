@@ -121,6 +121,17 @@ static void read_spool(struct sim_site *s, uint32_t server, const char *line)
     }
 }
 
+static void read_fetch(struct sim_site *s, uint32_t server, const char *line)
+{
+    struct site_server *at = &s->servers[server];
+    char result[32];
+    if (word(line, "result", result, sizeof result) &&
+        (strcmp(result, "revoked") == 0 || strcmp(result, "unknown") == 0)) {
+        at->refusal_s = at->told_refusal_s > at->refusal_s ? at->told_refusal_s : at->refusal_s;
+        at->refusal_file_errors = at->faults.num_file_errors;
+    }
+}
+
 /* What an earlier run had taken in, and had not the time to tell. */
 static void read_start(struct sim_site *s, uint32_t server)
 {
@@ -160,6 +171,8 @@ void site_log_read(struct sim_site *s, uint32_t server)
             read_report_line(s, server, line);
         } else if (strncmp(event, "start ", 6) == 0) {
             read_start(s, server);
+        } else if (strncmp(event, "ocsp-fetch ", 11) == 0) {
+            read_fetch(s, server, line);
         } else if (strncmp(event, "spool ", 6) == 0) {
             read_spool(s, server, line);
         }

@@ -64,13 +64,30 @@ static void say_proof(struct end *e, const struct site_proof *p)
     say(e, p->der);
 }
 
+static void note_refusal(struct sim_site *s, const struct end *e, int64_t this_s)
+{
+    struct net_addr from, host;
+    sim_client_remote(e->client, &from);
+    for (uint32_t i = 0; i < s->num_servers; i++) {
+        sim_host_addr(s->servers[i].host, &host);
+        if (memcmp(from.bytes, host.bytes, sizeof from.bytes) == 0) {
+            s->servers[i].told_refusal_s = this_s;
+        }
+    }
+}
+
 static void lie(struct sim_site *s, struct end *e)
 {
     enum site_proof_kind kind = (enum site_proof_kind)(1 + site_draw(s, NUM_PROOF_KINDS - 1));
     int64_t this_s = site_true_s(s) / period_s(s) * period_s(s);
     s->result.faults[FAULT_RESPONDER_LIE]++;
     this_s += kind == PROOF_FUTURE ? 86400 : 0;
+    s->was_lied_to = s->was_lied_to || kind == PROOF_REVOKED || kind == PROOF_UNKNOWN ||
+                     kind == PROOF_FUTURE || kind == PROOF_ENDLESS;
     say_proof(e, site_proof_of(kind, OF_OURS, this_s, s->proof_life_s));
+    if (kind == PROOF_REVOKED || kind == PROOF_UNKNOWN) {
+        note_refusal(s, e, this_s);
+    }
 }
 
 static void stall(struct sim_site *s, struct end *e)

@@ -28,6 +28,14 @@ static const char *routes(const struct sim_site *s, uint32_t index)
     return all[s->num_servers - 1][index];
 }
 
+static const char *requirement(const struct sim_site *s)
+{
+    static const char *const all[2][2] = {
+        {"", "hosts_require_tls = 10.0.0.0/24\n"},
+        {"hosts_require_tls = 192.0.2.32\n", "hosts_require_tls = 192.0.2.32 : 10.0.0.0/24\n"}};
+    return all[s->requires_tls][s->requires_inside];
+}
+
 void site_server_conf(struct sim_site *s, uint32_t index)
 {
     static const char *const retries[] = {"retry_min = 30s\nretry_max = 10m\n",
@@ -54,8 +62,7 @@ void site_server_conf(struct sim_site *s, uint32_t index)
              site_hostnames[index], site_hostnames[index], index + 1, users[index],
              index == 0 && s->num_servers > 1 ? "relay_to_domains = inner.example\n" : "",
              routes(s, index), s->retry_give_up_s, warnings[site_draw(s, 3)],
-             retries[site_draw(s, 3)], site_chance(s, 50) ? 300u : 60u,
-             s->requires_tls ? "hosts_require_tls = 192.0.2.32\n" : "");
+             retries[site_draw(s, 3)], site_chance(s, 50) ? 300u : 60u, requirement(s));
     if (s->has_tls) {
         size_t len = strlen(server->conf);
         struct buf more = buf_make(server->conf + len, sizeof server->conf - len);
@@ -109,6 +116,9 @@ void site_server_start(struct sim_site *s, uint32_t index)
     enum err err = mta_open(&server->mta, &a, port, &start, &errors);
     site_heap_turn(SITE_HEAP_NOBODY);
     site_trace(s, "%s starts: %s", site_hostnames[index], err_name(err));
+    if (server->faults.num_file_errors != server->refusal_file_errors) {
+        server->refusal_s = 0; /* what it had written down may be lost */
+    }
     if (err == ERR_OK) {
         server->num_starts++;
         site_memory_reserved(&server->mta->spool->outcomes);

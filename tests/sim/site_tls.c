@@ -209,6 +209,7 @@ void site_tls_open(struct sim_site *s)
     s->proof_life_s = lives_s[site_draw(s, 3)];
     s->ocsp_margin_s = margins_s[site_draw(s, 3)];
     s->requires_proof = site_chance(s, 40);
+    s->requires_inside = site_chance(s, 40);
     site_heap_turn(SITE_HEAP_NOBODY);
     if (!heap_open(&heap, region, sizeof region)) {
         abort();
@@ -249,6 +250,7 @@ void site_tls_conf(struct sim_site *s, uint32_t server, struct buf *out)
     sim_files_put(h, "/tls/chain.pem", made.chain);
     sim_files_put(h, "/tls/key.pem", made.key);
     sim_files_put(h, "/tls/root.pem", made.root);
+    bool fetches = s->servers[server].fetches = site_chance(s, 85);
     uint64_t dice = site_draw(s, 10);
     if (dice < 6) { /* some of these have run out */
         struct site_proof *p = site_responder_proof(s, (int64_t)dice);
@@ -261,8 +263,7 @@ void site_tls_conf(struct sim_site *s, uint32_t server, struct buf *out)
              "tls_verify_certificates = /tls/root.pem\n"
              "ocsp_margin = %us\n"
              "%s%s%s%s",
-             (unsigned)s->ocsp_margin_s,
-             site_chance(s, 85) ? "ocsp_fetch = http://ocsp.example/ca\n" : "",
+             (unsigned)s->ocsp_margin_s, fetches ? "ocsp_fetch = http://ocsp.example/ca\n" : "",
              site_chance(s, 20) ? "tls_require_ciphers = ECDHE-ECDSA-AES128-GCM-SHA256\n" : "",
              site_chance(s, 30) ? "tls_max_handshakes = 1\n" : "",
              s->requires_proof ? "hosts_require_ocsp = 192.0.2.33\n" : "");

@@ -86,7 +86,8 @@ struct site_end {
     uint32_t server;
     bool is_open, is_established, is_over;
     enum site_end_manner manner; /* in the handshake */
-    size_t sent_len, manner_at_len;
+    size_t sent_len, manner_at_len, proof_len;
+    int64_t refusal_s; /* of the server, when it began */
     /* What the server's clock said, while it was believed and the handshake went on. */
     int64_t seconds[SITE_SECONDS_MAX];
     uint32_t num_seconds; /* over SITE_SECONDS_MAX: not all of them are there */

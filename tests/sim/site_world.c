@@ -339,11 +339,28 @@ static void stop_all(struct sim_site *s)
     }
 }
 
+/* Everything is quiet and mended for long. */
+static void shake_last(struct sim_site *s)
+{
+    uint64_t end_ms = site_now_ms(s) + 120000;
+    site_clients_close(s);
+    site_clients_make_last(s);
+    while (site_now_ms(s) < end_ms && !s->result.failed) {
+        turn(s, end_ms);
+    }
+    if (!s->result.failed) {
+        site_clients_check_last(s);
+    }
+}
+
 /* The rest of its time, and its end. */
 static void end(struct sim_site *s, struct site_result *out)
 {
     if (!s->result.failed) {
         run_out(s);
+    }
+    if (!s->result.failed && s->has_tls) {
+        shake_last(s);
     }
     if (!s->result.failed) {
         for (uint32_t i = 0; i < s->num_servers; i++) {
