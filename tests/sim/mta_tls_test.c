@@ -1,6 +1,8 @@
 /* TLS in a simulated world: handshakes go on while a disk takes its time, and options change under
  * live sessions. */
 #include "mta_tls_peer.h"
+#include "tls_inside.h"
+#include "tls_status.h"
 
 static struct site_client plain;
 
@@ -222,6 +224,72 @@ static void test_empty_records_get_no_more_than_a_turn(void)
     site_close(&site);
 }
 
+/* An encrypted record of application data that holds none. */
+static void say_nothing(struct tls_peer *p)
+{
+    mbedtls_ssl_context *ssl = tls_ssl(&p->tls);
+    CHECK(tls_status_grow_out(ssl, 1));
+    CHECK_EQ(mbedtls_ssl_write(ssl, (const unsigned char *)"", 0), 0);
+    peer_flush(p);
+}
+
+static struct tls_peer *peer_that_has_said_ehlo(const char *option)
+{
+    static struct tls_peer p;
+    char text[2048];
+    open_tls_site(5, 5);
+    snprintf(text, sizeof text, "%s%s%s", site_conf, TLS_CONF, option);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_host_signal(site.host, PORT_RELOAD);
+    mta_step(site.mta);
+    peer_connect(&p);
+    CHECK(peer_starttls(&p));
+    peer_say(&p, "EHLO x\r\n");
+    CHECK(peer_hears(&p, "250 "));
+    return &p;
+}
+
+/* Encrypted ones, in both versions: a stream of them ends the session soon, and one now and then
+ * is taken, and keeps nobody who says nothing else beyond his time. */
+static void test_empty_data_is_no_progress(void)
+{
+    static const char *const options[] = {"tls_require_ciphers = TLS_AES_128_GCM_SHA256\n",
+                                          "tls_require_ciphers = ECDHE-ECDSA-AES128-GCM-SHA256\n"};
+    for (int i = 0; i < 2; i++) {
+        struct tls_peer *p = peer_that_has_said_ehlo(options[i]);
+        int num = 0;
+        while (num < 1000 && site.mta->conns.num_used != 0) {
+            say_nothing(p);
+            num++;
+            mta_step(site.mta);
+        }
+        CHECK(num > 1);
+        CHECK(num < 20);
+        peer_close(p);
+        CHECK(site_stop(&site, 5000));
+        site_close(&site);
+
+        p = peer_that_has_said_ehlo(options[i]);
+        uint64_t begin_ms = sim_world_now_ms(site.world);
+        for (num = 0; num < 3; num++) {
+            sim_world_advance(site.world, 90000);
+            say_nothing(p);
+            sim_world_set_horizon(site.world, sim_world_now_ms(site.world) + 10);
+            for (int k = 0; k < 5; k++) {
+                mta_step(site.mta);
+            }
+            CHECK_EQ(site.mta->conns.num_used, 1);
+        }
+        CHECK(sim_world_now_ms(site.world) - begin_ms < 300000);
+        sim_world_set_horizon(site.world, UINT64_MAX);
+        CHECK(peer_hears(p, "421 4.4.2 "));
+        CHECK(sim_world_now_ms(site.world) - begin_ms < 310000);
+        peer_close(p);
+        CHECK(site_stop(&site, 5000));
+        site_close(&site);
+    }
+}
+
 #define LOADED    "staple certificate="
 #define NUM_NAMES 20 /* more than BUDGET_TLS_SETS */
 
@@ -310,6 +378,7 @@ static const struct test_case cases[] = {
     {"dribbled-hellos-give-way", test_dribbled_hellos_give_way},
     {"refused-reload", test_refused_reload_changes_nothing},
     {"empty-records", test_empty_records_get_no_more_than_a_turn},
+    {"empty-data", test_empty_data_is_no_progress},
     {"names-one-set-a-step", test_names_one_set_a_step},
     {"handshakes-wait-for-places", test_handshakes_wait_for_places},
 };
