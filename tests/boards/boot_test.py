@@ -12,6 +12,7 @@ import machine as m  # noqa: E402
 
 h = m.h
 BOARDS = os.environ.get("BOARDS", "armv7 mips24kc").split()
+NEW = ("chain.pem", "key.pem", "proof.der")  # what a renewed certificate consists of
 
 
 def ways(board):
@@ -24,11 +25,15 @@ def least_mib(board, loader=False):
     return int(m.value_of(board, "least_cold_mib" if loader else "least_mib"))
 
 
-def check_staple(machine, pki, version):
-    status, text = h.run(
+def s_client(machine, pki, version):
+    return (
         "openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{machine.port}", version, "-status",
-        "-servername", "localhost", "-CAfile", pki.root, "-verify_return_error", text="QUIT\n",
+        "-servername", "localhost", "-CAfile", pki.root, "-verify_return_error",
     )  # fmt: skip
+
+
+def check_staple(machine, pki, version):
+    status, text = h.run(*s_client(machine, pki, version), text="QUIT\n")
     h.check(status == 0 and "OCSP Response Status: successful" in text and "Cert Status: good" in text, f"{version}: {text[-1500:]}")
     h.check(re.search("Response Verify OK|Verify return code: 0", text), f"{version}: {text[-1500:]}")
 
@@ -54,11 +59,32 @@ def check_serves(machine, pki, number=20):
         h.check(any(h.same_body(one, body) for one in arrived), f"message {n} of {len(body)} bytes did not arrive whole")
 
 
+def check_fence(machine):
+    """The server is a user of its own, behind what the board's kernel has for that."""
+    line = machine.wait_console([" sandbox "])
+    h.check(re.search(r" uid=[1-9]\d* gid=[1-9]\d* ", line), line)
+    h.check("seccomp=yes" in line, line)
+    fenced = re.search(r" landlock=(\d+)", line).group(1) != "0"
+    h.check_equal(fenced, m.kernel_has(machine.board, "SECURITY_LANDLOCK"), line)
+
+
+def check_renewal(machine, new):
+    """A certificate, its key and its proof that take the place of others, from behind the fence."""
+    for name in NEW:
+        h.check_equal(machine.ask(f"replace /config/{name} /config/{name}.new"), b"ok", name)
+    h.check_equal(machine.ask("hangup postern"), b"ok", "SIGHUP")
+    h.wait_until(lambda: h.run(*s_client(machine, new, "-tls1_3"), text="QUIT\n")[0] == 0, "the new certificate", 30)
+    check_staple(machine, new, "-tls1_3")
+
+
 def check_board(board, ram, loader=False):
-    pki = h.Pki("ec")
-    machine = m.Machine(board, pki, pki.proof("good"))
+    pki, new = h.Pki("ec"), h.Pki("ec")
+    later = {f"{name}.new": path for name, path in zip(NEW, (new.chain, new.key, new.proof("good")))}
+    machine = m.Machine(board, pki, pki.proof("good"), files=later)
     seconds = machine.boot(ram=ram, loader=loader)
     check_serves(machine, pki)
+    check_fence(machine)
+    check_renewal(machine, new)
     print(f"{board}: {ram} MiB{' with its boot loader' if loader else ''}, banner after {seconds:.1f} s")
     print(machine.parts)
     print(re.sub(r"(?m)^(?!postern|MemTotal|MemAvail|MemFree).*\n", "", machine.ask("memory").decode()))
@@ -73,7 +99,7 @@ def staple(machine):
 def check_clock(board, tell):
     """A machine whose clock begins in 2001: no proof until it is told the time, and then at once."""
     pki = h.Pki("ec")
-    machine = m.Machine(board, pki, pki.proof("good"), clock_trusted="auto", control_socket="/spool/control")
+    machine = m.Machine(board, pki, pki.proof("good"), clock_trusted="auto", control_socket="/spool/run/control")
     machine.boot(ram=32, arguments=("-rtc", "base=2001-01-01T00:00:00"))
     h.check(not staple(machine), "a proof was stapled by a clock of 2001")
     print(machine.wait_console(["staple", "reason=clock-not-set"]))

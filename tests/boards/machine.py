@@ -20,6 +20,7 @@ LIB = os.path.join(h.TOP, "boards/lib")
 IMAGES = os.path.abspath(os.environ.get("IMAGES", h.BUILD))  # where the boards were built
 BOOT_S = int(os.environ.get("BOOT_S", "90"))  # for machines that share theirs with others
 PARTS = ("init", "postern", "kernel")
+MAIL = "/spool/mail"
 
 
 def value_of(board, name):
@@ -29,10 +30,20 @@ def value_of(board, name):
     return found.group(1) if found else ""
 
 
+def kernel_has(board, name):
+    """Whether the board's kernel is configured with CONFIG_NAME."""
+    for path in (os.path.join(LIB, "kernel.config"), os.path.join(h.TOP, "boards", board, "kernel.config")):
+        with open(path, encoding="ascii") as f:
+            if f"CONFIG_{name}=y\n" in f.read():
+                return True
+    return False
+
+
 class Machine:
     """One board with one image. boot() and cut() as often as wanted; what it wrote stays."""
 
-    def __init__(self, board, pki=None, proof=None, postern=None, **options):
+    def __init__(self, board, pki=None, proof=None, postern=None, files=None, **options):
+        """files: name in /config -> path of what is to be there as well."""
         self.board = board
         self.dir = os.path.join(h.case_dir(), "machine")
         self.console_path = os.path.join(self.dir, "console")
@@ -40,10 +51,10 @@ class Machine:
         self.agent_port = 0
         self.port = 0
         self.boots = 0
-        self._make(pki, proof, postern, options)
+        self._make(pki, {**(files or {}), **({"proof.der": proof} if proof else {})}, postern, options)
         h._started.append(self)
 
-    def _make(self, pki, proof, postern, options):
+    def _make(self, pki, files, postern, options):
         config = os.path.join(self.dir, "config")
         os.makedirs(config)
         parts = os.path.join(IMAGES, self.board, "image")
@@ -60,7 +71,7 @@ class Machine:
             "spool_directory": "/spool/queue",
             "spool_size": "16M",
             "message_size_limit": "4M",
-            "maildir": "/spool/$local_part",
+            "maildir": f"{MAIL}/$local_part",
             "log_file_path": "stderr",
             "clock_trusted": "yes",
         }
@@ -68,8 +79,9 @@ class Machine:
             shutil.copy(pki.chain, os.path.join(config, "chain.pem"))
             shutil.copy(pki.key, os.path.join(config, "key.pem"))
             values.update(tls_certificate="/config/chain.pem", tls_privatekey="/config/key.pem")
-        if proof:
-            shutil.copy(proof, os.path.join(config, "proof.der"))
+        for name, path in files.items():
+            shutil.copy(path, os.path.join(config, name))
+        if "proof.der" in files:
             values["tls_ocsp_file"] = "/config/proof.der"
         values.update(options)
         with open(os.path.join(config, "postern.conf"), "w", encoding="ascii") as f:
@@ -152,10 +164,10 @@ class Machine:
             return bytes(answer)
 
     def names(self, user):
-        return self.ask(f"names /spool/{user}/new").decode().split()
+        return self.ask(f"names {MAIL}/{user}/new").decode().split()
 
     def messages(self, user):
-        return [self.ask(f"file /spool/{user}/new/{name}") for name in self.names(user)]
+        return [self.ask(f"file {MAIL}/{user}/new/{name}") for name in self.names(user)]
 
     def wait_messages(self, user, number, limit_s=60):
         h.wait_until(lambda: len(self.names(user)) >= number, f"{number} messages for {user}", limit_s)

@@ -87,7 +87,7 @@ class Cutter:
         for number, name in self.seen.items():
             h.check(name in names, f"message {number} had been delivered and is gone")
         for name in set(names) - set(self.seen.values()):
-            text = self.machine.ask(f"file /spool/alice/new/{name}")
+            text = self.machine.ask(f"file {m.MAIL}/alice/new/{name}")
             found = re.search(rb"^X-Number: (\d+)", text, re.M)
             h.check(found, f"{name}: {len(text)} bytes without a number")
             number = int(found.group(1))
