@@ -5,6 +5,7 @@ All of it needs root; what it tests is another user, who must be able to reach i
 """
 
 import atexit
+import base64
 import os
 import re
 import shutil
@@ -251,6 +252,48 @@ def test_local_users_hand_in():
     status, out = run(POSTERN, "sendmail", "-C", s.conf_path, "alice@test.example", text="Subject: by hand\n\nhi\n")
     check_equal(status, 0, out)
     check(b"Subject: by hand" in s.messages("alice", 1)[0], "the message")
+
+
+def memory_of(s):
+    """All that it can write to."""
+    found = []
+    with open(f"/proc/{s.pid}/maps", encoding="ascii") as maps, open(f"/proc/{s.pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            span, access = line.split()[:2]
+            if "w" in access:
+                begin, end = (int(at, 16) for at in span.split("-"))
+                memory.seek(begin)
+                found.append(memory.read(end - begin))
+    return b"".join(found)
+
+
+def test_secrets_are_wiped():
+    """Of a key that has been read there is no file's text left, of a login, granted or not, no password."""
+    p = Pki("ec", name="privilege-wiped")
+    s = server(readable(p), start=False)
+    s.configure(auth_users_file=os.path.join(s.dir, "users"))
+    password, wrong = "correct horse 5Zq8", "wrong donkey 7Xk2"
+    status, out = run(POSTERN, "passwd", "-c", s.conf_path, "--stdin", "alice", text=password + "\n")
+    check_equal(status, 0, out)
+    os.chown(s.options["auth_users_file"], UID, GID)
+    s.start()
+    for word, code in ((wrong, 535), (password, 235)):
+        plain = base64.b64encode(b"\0alice\0" + word.encode()).decode()
+        c = hello(s, tls=True)
+        c.send(f"AUTH PLAIN {plain}".encode())  # and no end of the line yet
+        wait_until(lambda what=plain.encode(): what in memory_of(s), "the password in its memory")
+        c.cmd("", code)
+        c.quit()
+    with open(p.key, "rb") as f:
+        key = [line for line in f.read().split(b"\n") if line and not line.startswith(b"-")]
+    time.sleep(0.3)
+    memory = memory_of(s)
+    for what, text in (("key", key[0]), ("key", key[1]), ("password", password.encode()), ("wrong password", wrong.encode())):
+        at = memory.find(text)
+        check(at < 0, f"the {what} is in its memory: {memory[max(at - 40, 0):at + 60]!r}")
+        coded = base64.b64encode(b"\0alice\0" + text)[:-4]
+        at = memory.find(coded)
+        check(at < 0, f"the {what} is in its memory, as base64: {memory[max(at - 40, 0):at + 60]!r}")
 
 
 class Logger:
