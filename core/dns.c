@@ -5,6 +5,7 @@
 
 #define CLASS_IN  1
 #define LABEL_MAX 63
+#define JUMPS_MAX 127 /* pointers of one name: as many as it can have labels */
 
 /* The second 16 bits of a message, RFC 1035 4.1.1. */
 #define FLAG_RESPONSE  0x8000u
@@ -76,12 +77,13 @@ static bool read_be(struct reader *r, size_t n, uint64_t *out)
 }
 
 /* A name, perhaps compressed (RFC 1035 4.1.4). A pointer must lead to before the name's own begin,
- * and each further one to before the last, so reading ends. */
+ * and each further one to before the last, so reading ends; and soon, as 64 KiB can hold thousands
+ * of them, for each of thousands of names. */
 static bool read_name(struct reader *r, struct dns_name *out)
 {
     struct slice m = r->message;
     size_t at = r->at, limit = r->at, after = 0;
-    size_t len = 0;
+    size_t len = 0, num_jumps = 0;
     while (at < m.len) {
         uint8_t head = m.ptr[at];
         if (head > LABEL_MAX) {
@@ -89,7 +91,7 @@ static bool read_name(struct reader *r, struct dns_name *out)
                 return false;
             }
             size_t target = (size_t)(head & 0x3fu) << 8 | m.ptr[at + 1];
-            if (target >= limit) {
+            if (target >= limit || ++num_jumps > JUMPS_MAX) {
                 return false;
             }
             after = after == 0 ? at + 2 : after;

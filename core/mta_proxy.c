@@ -5,6 +5,8 @@
 #include "mta_inside.h"
 #include "proxy_header.h"
 
+_Static_assert(PROXY_HEADER_MAX <= BUDGET_SLOT_LEN, "a header is read into a slot");
+
 bool proxy_is_expected(const struct mta *m, const struct net_addr *peer)
 {
     return hostlist_match(&m->site->conf.hosts_proxy, peer);

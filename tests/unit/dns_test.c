@@ -269,6 +269,34 @@ static void test_pointers(void)
     CHECK_EQ(PARSE(HEAD("\x81\x80", "\1") "\xc0\x0e\xc0\x0c\0\1\0\1", &out), DNS_NOT_OURS);
 }
 
+/* A name of num pointers, each to the one before it, in the data of a record (at 39), and the first
+ * to the question's. */
+static enum dns_result jumps_of(size_t num)
+{
+    struct dns_answer out;
+    uint8_t text[400] = {0x12, 0x34, 0x81, 0x80, 0, 1, 0, 2};
+    size_t len = sizeof(HEAD("\x81\x80", "\2") QUESTION) - 1, target = 12;
+    memcpy(text + 12, QUESTION, len - 12);
+    memcpy(text + len, NAME "\0\x10\0\1\0\0\0\1\0", 11);
+    text[len + 11] = (uint8_t)(2 * (num - 1));
+    len += 12;
+    for (size_t i = 1; i <= num; i++) { /* the last one is the next record's name */
+        text[len] = (uint8_t)(0xc0 | target >> 8);
+        text[len + 1] = (uint8_t)target;
+        target = len;
+        len += 2;
+    }
+    memcpy(text + len, A_RECORD "\xc0\0\2\7", 14);
+    return parse(text, len + 14, DNS_A, &out);
+}
+
+static void test_jump_bound(void)
+{
+    CHECK_EQ(jumps_of(1), DNS_OK);
+    CHECK_EQ(jumps_of(127), DNS_OK);
+    CHECK_EQ(jumps_of(128), DNS_MALFORMED);
+}
+
 /* A name that grows over 255 bytes by its pointers. */
 static void test_long_names(void)
 {
@@ -422,6 +450,7 @@ static const struct test_case cases[] = {
     {"codes", test_codes},
     {"not_ours", test_not_ours},
     {"pointers", test_pointers},
+    {"jump_bound", test_jump_bound},
     {"long_names", test_long_names},
     {"lengths", test_lengths},
     {"changes", test_changes},
