@@ -77,7 +77,7 @@ UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c))
 UNIT_NOT := $(if $(RUNNER),smtpd tls_memory http exhaustive) $(if $(BOARD_OPTIONS),conf) $(UNIT_NOT)
 SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
 # What tests of whole sites are made of: see tests/sim/site.h.
-SITE_TESTS := site memory
+SITE_TESTS := site memory site_teeth
 SITE_SRC := $(filter-out $(SIMTEST_SRC),$(sort $(wildcard tests/sim/site_*.c)))
 VECTOR_SRC := $(sort $(wildcard tests/vectors/*_test.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))

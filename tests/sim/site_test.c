@@ -10,10 +10,10 @@
 #include <stdlib.h>
 
 #if defined(__SANITIZE_ADDRESS__)
-#define SITE_SEEDS 50
+#define SITE_SEEDS 40
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define SITE_SEEDS 50
+#define SITE_SEEDS 40
 #endif
 #endif
 #ifndef SITE_SEEDS
