@@ -275,6 +275,11 @@ check-format: ## the sources are laid out as .clang-format says
 format: ## lay the sources out
 	@tests/lib/check-format --fix
 
+# What the filter of system calls is made of, with their numbers: for tests/boards/calls_test.py.
+.PHONY: calls
+calls: $(MUSL_SPECS)
+	@$(CC) $(COMMON) -Icore -Iport -D_GNU_SOURCE -E -dD -P port/posix/posix_seccomp.c
+
 # The boards whose flash is counted. make size, and so make test, counts vm-amd64 unless BOARD is given: to
 # link a board as it is shipped takes a minute. make boards counts them all. SIZES=write sets what it may be.
 SIZES_OF = armv7 mips24kc vm-amd64
