@@ -8,6 +8,7 @@ import atexit
 import base64
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -311,7 +312,7 @@ class Logger:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(os.path.join(self.dev, "log"))
         os.chmod(os.path.join(self.dev, "log"), 0o666)
-        self.socket.settimeout(10)
+        self.socket.settimeout(harness.LIMIT_S)
 
     def close(self):
         self.socket.close()
@@ -339,9 +340,15 @@ def test_log_socket_made_anew():
     logger.close()
     deliver(s, 2)  # told to nobody, and nobody waits for it
     logger.open()
-    deliver(s, 3)
+    number = 3
+    while not select.select([logger.socket], [], [], 0)[0]:  # it is looked for once a second, if there is something to tell
+        check(number < 60, "nothing has come")
+        deliver(s, number)
+        number += 1
+        time.sleep(0.1)
     line = logger.wait("log dropped=")
     check(int(line.split("=")[1]) > 0, line)
+    deliver(s, number)
     logger.wait("result=delivered")
     check_equal(s.log(), "", "stderr")
 
