@@ -1,10 +1,11 @@
 # A router with a big-endian MIPS 24Kc, which has no floating point.
 LIBC = musl
 CROSS_COMPILE = mips-linux-gnu-
-BOARD_CPU = -march=24kc -msoft-float
+# A static program calls its functions where they are, not through a table, as is the rule on MIPS.
+BOARD_CPU = -march=24kc -msoft-float -mno-abicalls
 # Half-length instructions, but for the arithmetic of handshakes.
 BOARD_CFLAGS = -mips16
-BOARD_FAST = -mno-mips16 -fno-lto
+BOARD_FAST = -mno-mips16 -minterlink-compressed -fno-lto
 # The compiler's own library is for a processor with floating point, of which the linker warns once
 # for each of its parts. We take nothing but its integer division.
 BOARD_LDFLAGS = -Wl,--no-warn-mismatch

@@ -4,6 +4,9 @@ CROSS_COMPILE = x86_64-linux-gnu-
 # musl knows no control-flow enforcement, so its landing marks, which some compilers put in unasked,
 # do nothing but fill flash.
 BOARD_CPU = -fcf-protection=none
+# The stack protector's value in a variable, as 32-bit processors have it: 4 bytes less in each of 600
+# functions than at its place in the thread's block.
+BOARD_CFLAGS = -mstack-protector-guard=global
 BUDGET_FLASH = 430080
 BUDGET_RSS = 1048576
 BUDGET_STACK = 32768
