@@ -148,12 +148,14 @@ $(O)/%.o: %.c $(O)/flags | $(OBJ_DIRS)
 # The .d files name the library's sources, which are not there while they are fetched again.
 $(MBED)/%: | $(MBED_STAMP) ;
 
-# The library's own warnings are not ours. What makes handshakes slow is compiled for speed.
+# The library's own warnings are not ours. What makes handshakes slow is compiled for speed. A file in
+# port/mbedtls/library/ includes the library's of the same name, and says what it changes.
 $(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags | $(OBJ_DIRS)
 	$(call say,CC   ,mbedtls/$*.c)
 	$(Q)$(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2 $(BOARD_FAST)) \
 	    $(if $(FUZZ),$(if $(filter $(MBED_MATH),$*),$(FUZZ_MATH))) -w $(MBED_PUBLIC:%=-I$(MBED)/%) \
-	    $(MBED_PRIVATE:%=-I$(MBED)/%) $(MBED_CONFIG) $(DEPS) $(CFLAGS) -c -o $@ $(MBED)/$*.c
+	    $(MBED_PRIVATE:%=-I$(MBED)/%) $(MBED_CONFIG) $(DEPS) $(CFLAGS) -c -o $@ \
+	    $(or $(wildcard port/mbedtls/$*.c),$(MBED)/$*.c)
 
 $(O)/libcore.a: $(CORE_OBJ) $(TEETH_OBJ)
 $(O)/libposix.a: $(filter-out $(MAIN_OBJ),$(POSIX_OBJ))

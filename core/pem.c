@@ -64,6 +64,7 @@ enum err pem_next_block(struct slice *text, struct slice label, struct buf *out,
     struct slice rest = *text, line;
     while (take_line(&rest, &line)) {
         if (is_boundary(line, SLICE_LITERAL("BEGIN"), label)) {
+            *out_block = rest;
             enum err err = read_body(&rest, label, out);
             if (err == ERR_OK) {
                 *out_block = slice_make(line.ptr, (size_t)(rest.ptr - line.ptr));

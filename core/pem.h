@@ -17,7 +17,7 @@ bool pem_is_text(struct slice text);
 enum err pem_next(struct slice *text, struct slice label, struct buf *out);
 
 /* The same; *out_block is where the block stands in the text, with its boundaries and the end of
- * its last line. */
+ * its last line. On ERR_MALFORMED it is all that stands behind the block's first line. */
 enum err pem_next_block(struct slice *text, struct slice label, struct buf *out,
                         struct slice *out_block);
 

@@ -1,95 +1,51 @@
 /* From the bytes of certificate and key files to a pair of a set: tls_set_add_pair. */
 #include "tls_set_inside.h"
 
+#include "pem.h"
+#include "tls_pem.h"
 #include "tls_platform.h"
 
 #include <mbedtls/ecp.h>
-#include <mbedtls/platform_util.h>
 #include <mbedtls/rsa.h>
 #include <mbedtls/sha256.h>
 
 #define RSA_BITS_MIN 2048
 #define RSA_BITS_MAX 4096
 
-static size_t count(struct slice text, const char *word)
-{
-    size_t num = 0;
-    for (size_t i = 0; i + strlen(word) <= text.len; i++) {
-        num += memcmp(text.ptr + i, word, strlen(word)) == 0;
-    }
-    return num;
-}
-
 static bool contains(struct slice text, const char *word)
 {
-    return count(text, word) != 0;
-}
-
-static bool is_pem(struct slice bytes)
-{
-    return contains(bytes, "-----BEGIN ");
-}
-
-/* PEM with the NUL that the library asks for; NULL if there is no memory. */
-static uint8_t *copy_text(struct heap *heap, struct slice text)
-{
-    uint8_t *copy = heap_alloc(heap, text.len + 1, 1);
-    if (copy != NULL) {
-        memcpy(copy, text.ptr, text.len);
+    size_t len = strlen(word);
+    for (size_t i = 0; i + len <= text.len; i++) {
+        if (memcmp(text.ptr + i, word, len) == 0) {
+            return true;
+        }
     }
-    return copy;
+    return false;
 }
 
-static void free_text(struct heap *heap, uint8_t *copy, size_t len)
+static int parse_certificate(void *ctx, struct slice der)
 {
-    mbedtls_platform_zeroize(copy, len);
-    heap_free(heap, copy);
+    struct tls_pair *p = ctx;
+    return mbedtls_x509_crt_parse_der(&p->chain, der.ptr, der.len);
 }
 
 static enum tls_set_error parse_chain(struct tls_set *set, struct tls_pair *p, struct slice chain)
 {
-    int ret;
-    size_t num_begun = 1;
+    struct tls_pem found = {0, 0};
     if (slice_is_empty(chain)) {
         return TLS_SET_NO_CERTIFICATE;
     }
-    if (is_pem(chain)) {
-        num_begun = count(chain, "-----BEGIN CERTIFICATE-----");
-        if (num_begun == 0) {
-            return TLS_SET_NO_CERTIFICATE;
-        }
-        uint8_t *text = copy_text(set->heap, chain);
-        if (text == NULL) {
-            return TLS_SET_MEMORY;
-        }
-        ret = mbedtls_x509_crt_parse(&p->chain, text, chain.len + 1);
-        free_text(set->heap, text, chain.len + 1);
-    } else {
-        ret = mbedtls_x509_crt_parse_der(&p->chain, chain.ptr, chain.len);
+    if (!tls_pem_each(set->heap, chain, SLICE_LITERAL("CERTIFICATE"), parse_certificate, p,
+                      &found)) {
+        return TLS_SET_MEMORY;
     }
-    if (ret != 0) {
+    if (found.num_bad != 0) {
         return TLS_SET_BAD_CERTIFICATE;
     }
-    for (const mbedtls_x509_crt *c = &p->chain; c != NULL; c = c->next) {
-        p->num_certs++;
-    }
-    if (p->num_certs != num_begun) {
-        return TLS_SET_BAD_CERTIFICATE; /* the library passes over one that has no end */
-    }
-    return p->num_certs > TLS_SET_CHAIN_MAX ? TLS_SET_CHAIN_TOO_LONG : TLS_SET_OK;
-}
-
-/* The high-level half of a library error says what was wrong. */
-static enum tls_set_error key_error(int ret)
-{
-    switch (-(-ret & 0xff80)) {
-    case MBEDTLS_ERR_PK_UNKNOWN_PK_ALG:
-    case MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE:
-    case MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE:
-        return TLS_SET_KEY_UNSUPPORTED;
-    default:
-        return TLS_SET_BAD_KEY;
-    }
+    p->num_certs = (uint32_t)found.num;
+    return found.num == 0                  ? TLS_SET_NO_CERTIFICATE
+           : found.num > TLS_SET_CHAIN_MAX ? TLS_SET_CHAIN_TOO_LONG
+                                           : TLS_SET_OK;
 }
 
 static bool is_supported(const mbedtls_pk_context *key)
@@ -105,30 +61,35 @@ static bool is_supported(const mbedtls_pk_context *key)
     return curve == MBEDTLS_ECP_DP_SECP256R1 || curve == MBEDTLS_ECP_DP_SECP384R1;
 }
 
+static int parse_private_key(void *ctx, struct slice der)
+{
+    struct tls_pair *p = ctx;
+    return mbedtls_pk_get_type(&p->key) != MBEDTLS_PK_NONE
+               ? 0 /* the first of them counts */
+               : mbedtls_pk_parse_key(&p->key, der.ptr, der.len, NULL, 0, tls_platform_random,
+                                      NULL);
+}
+
 static enum tls_set_error parse_key(struct tls_set *set, struct tls_pair *p, struct slice key)
 {
-    int ret;
-    if (is_pem(key)) {
-        if (contains(key, "-----BEGIN ENCRYPTED PRIVATE KEY-----") ||
-            contains(key, "Proc-Type: 4,ENCRYPTED")) {
-            return TLS_SET_KEY_ENCRYPTED;
-        }
-        if (!contains(key, "PRIVATE KEY-----")) {
-            return TLS_SET_NO_KEY;
-        }
-        uint8_t *text = copy_text(set->heap, key);
-        if (text == NULL) {
+    static const char *const labels[] = {"RSA PRIVATE KEY", "EC PRIVATE KEY", "PRIVATE KEY"};
+    if (contains(key, "-----BEGIN ENCRYPTED PRIVATE KEY-----") ||
+        contains(key, "Proc-Type: 4,ENCRYPTED")) {
+        return TLS_SET_KEY_ENCRYPTED;
+    }
+    if (slice_is_empty(key) || (pem_is_text(key) && !contains(key, "PRIVATE KEY-----"))) {
+        return TLS_SET_NO_KEY;
+    }
+    struct tls_pem found = {0, 0};
+    for (size_t i = 0; i < sizeof labels / sizeof labels[0] && found.num + found.num_bad == 0;
+         i++) {
+        if (!tls_pem_each(set->heap, key, slice_of_string(labels[i]), parse_private_key, p,
+                          &found)) {
             return TLS_SET_MEMORY;
         }
-        ret = mbedtls_pk_parse_key(&p->key, text, key.len + 1, NULL, 0, tls_platform_random, NULL);
-        free_text(set->heap, text, key.len + 1);
-    } else if (slice_is_empty(key)) {
-        return TLS_SET_NO_KEY;
-    } else {
-        ret = mbedtls_pk_parse_key(&p->key, key.ptr, key.len, NULL, 0, tls_platform_random, NULL);
     }
-    if (ret != 0) {
-        return key_error(ret);
+    if (found.num == 0 || found.num_bad != 0) {
+        return TLS_SET_BAD_KEY;
     }
     return is_supported(&p->key) ? TLS_SET_OK : TLS_SET_KEY_UNSUPPORTED;
 }

@@ -2,6 +2,7 @@
 #include "tls_trust.h"
 
 #include "text.h"
+#include "tls_pem.h"
 #include "tls_trust_inside.h"
 
 #include <mbedtls/x509_crl.h>
@@ -14,30 +15,29 @@ struct tls_trust {
     mbedtls_x509_crl crls; /* the first of a list */
 };
 
+static int parse_certificate(void *ctx, struct slice der)
+{
+    return mbedtls_x509_crt_parse_der(ctx, der.ptr, der.len);
+}
+
 struct tls_trust *tls_trust_new(struct tls_env *env, struct slice bytes, size_t *out_num_bad)
 {
+    struct tls_pem found = {0, 0};
     struct tls_trust *trust = heap_alloc(env->heap, 1, sizeof *trust);
-    uint8_t *text = heap_alloc(env->heap, 1, bytes.len + 1);
-    int ret = -1;
     *out_num_bad = 0;
-    if (trust != NULL) {
-        trust->num_refs = 1;
-        mbedtls_x509_crt_init(&trust->certs);
-        mbedtls_x509_crl_init(&trust->crls);
+    if (trust == NULL) {
+        return NULL;
     }
-    if (trust != NULL && text != NULL && bytes.len != 0) {
-        memcpy(text, bytes.ptr, bytes.len);
-        ret = mbedtls_x509_crt_parse(&trust->certs, text, bytes.len + 1);
-        if (ret < 0) {
-            ret = mbedtls_x509_crt_parse_der(&trust->certs, bytes.ptr, bytes.len);
-        }
-    }
-    heap_free(env->heap, text);
-    if (ret < 0) {
+    trust->num_refs = 1;
+    mbedtls_x509_crt_init(&trust->certs);
+    mbedtls_x509_crl_init(&trust->crls);
+    if (!tls_pem_each(env->heap, bytes, SLICE_LITERAL("CERTIFICATE"), parse_certificate,
+                      &trust->certs, &found) ||
+        found.num == 0) {
         tls_trust_drop(env, trust);
         return NULL;
     }
-    *out_num_bad = (size_t)ret;
+    *out_num_bad = found.num_bad;
     return trust;
 }
 
@@ -67,20 +67,20 @@ static int64_t unix_s(const mbedtls_x509_time *t)
     return ((days * 24 + t->hour) * 60 + t->min) * 60 + t->sec;
 }
 
+static int parse_list(void *ctx, struct slice der)
+{
+    return mbedtls_x509_crl_parse_der(ctx, der.ptr, der.len);
+}
+
 bool tls_trust_add_crls(struct tls_env *env, struct tls_trust *trust, struct slice bytes)
 {
-    uint8_t *text = bytes.len == 0 ? NULL : heap_alloc(env->heap, 1, bytes.len + 1);
-    if (text == NULL) {
+    struct tls_pem found = {0, 0};
+    if (!tls_pem_each(env->heap, bytes, SLICE_LITERAL("X509 CRL"), parse_list, &trust->crls,
+                      &found)) {
         return false;
     }
-    memcpy(text, bytes.ptr, bytes.len);
-    int ret = mbedtls_x509_crl_parse(&trust->crls, text, bytes.len + 1);
-    if (ret != 0 && trust->crls.version == 0) {
-        ret = mbedtls_x509_crl_parse_der(&trust->crls, bytes.ptr, bytes.len);
-    }
-    heap_free(env->heap, text);
     trust->has_crls = true;
-    return ret == 0 && trust->crls.version != 0;
+    return found.num != 0 && found.num_bad == 0;
 }
 
 static bool same(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)

@@ -40,8 +40,10 @@
 #define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
 #define MBEDTLS_PSA_KEY_STORE_DYNAMIC
 
-/* Symmetric: AES-GCM and ChaCha20-Poly1305, nothing with CBC */
+/* Symmetric: AES-GCM and ChaCha20-Poly1305, nothing with CBC; neither runs the block cipher
+ * backwards */
 #define MBEDTLS_AES_C
+#define MBEDTLS_BLOCK_CIPHER_NO_DECRYPT
 #define MBEDTLS_AESNI_C
 #define MBEDTLS_AESCE_C
 #define MBEDTLS_CIPHER_C
@@ -89,12 +91,10 @@
 #define MBEDTLS_PK_C
 #define MBEDTLS_PK_PARSE_C
 
-/* Certificates */
+/* Certificates, in DER alone: core/tls_pem reads PEM */
 #define MBEDTLS_ASN1_PARSE_C
 #define MBEDTLS_ASN1_WRITE_C
-#define MBEDTLS_BASE64_C
 #define MBEDTLS_OID_C
-#define MBEDTLS_PEM_PARSE_C
 #define MBEDTLS_X509_USE_C
 #define MBEDTLS_X509_CRT_PARSE_C
 #define MBEDTLS_X509_CRL_PARSE_C
@@ -115,6 +115,9 @@
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_RSA_ENABLED
 #endif
 #endif
+#define MBEDTLS_SSL_CIPHERSUITES                                                                 \
+    0x1301, 0x1303, 0x1302, 0xc02b, 0xcca9, 0xc02c, 0xc02f, 0xcca8, 0xc030 /* core/tls_ciphers.c \
+                                                                            */
 #define MBEDTLS_SSL_ALL_ALERT_MESSAGES
 #define MBEDTLS_SSL_EXTENDED_MASTER_SECRET
 #define MBEDTLS_SSL_KEEP_PEER_CERTIFICATE

@@ -1,7 +1,7 @@
 # The files of Mbed TLS that postern_mbedtls_config.h leaves anything of, without .c.
-MBED_LIBRARY = aes aesce aesni asn1parse asn1write base64 bignum bignum_core bignum_mod \
+MBED_LIBRARY = aes aesce aesni asn1parse asn1write bignum bignum_core bignum_mod \
     bignum_mod_raw block_cipher chacha20 chachapoly cipher cipher_wrap constant_time \
-    ecdh ecdsa ecp ecp_curves ecp_curves_new gcm hkdf md oid pem pk pk_ecc pk_wrap pkparse \
+    ecdh ecdsa ecp ecp_curves ecp_curves_new ecp_curves_p521 gcm hkdf md oid pk pk_ecc pk_wrap pkparse \
     platform platform_util poly1305 psa_crypto psa_crypto_aead psa_crypto_cipher \
     psa_crypto_client psa_crypto_driver_wrappers_no_static psa_crypto_ecp psa_crypto_hash \
     psa_crypto_mac psa_crypto_rsa psa_crypto_slot_management psa_util rsa rsa_alt_helpers sha1 \
@@ -17,7 +17,7 @@ MBED_SRC = $(MBED_LIBRARY:%=library/%) $(MBED_EVEREST:%=3rdparty/everest/library
 MBED_FAST = library/bignum_core library/ecp_curves 3rdparty/everest/library/Hacl_Curve25519_joined
 
 # Arithmetic on numbers, which fuzzing need not look into.
-MBED_MATH = $(MBED_FAST) library/bignum library/ecp
+MBED_MATH = $(MBED_FAST) library/bignum library/ecp library/ecp_curves_p521
 
 # Where the library's public headers are, and what its own files see besides.
 MBED_PUBLIC = include 3rdparty/everest/include

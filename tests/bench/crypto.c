@@ -5,6 +5,8 @@
  *
  * Prints "NAME MICROSECONDS" lines of CPU time: a signature, and a key exchange (a fresh key and
  * the shared secret). Called by tests/bench/run, linked with libmbed.a and libcore.a. */
+#include "pem.h"
+
 #include <mbedtls/pk.h>
 #include <mbedtls/platform.h>
 #include <psa/crypto.h>
@@ -129,14 +131,15 @@ static void measure_exchange(const char *name, psa_ecc_family_t family, size_t b
 
 static void measure_signature(const char *name, const char *path)
 {
-    uint8_t pem[8192];
+    uint8_t text[8192];
     FILE *file = fopen(path, "r");
     need(file != NULL, path);
-    size_t len = fread(pem, 1, sizeof pem - 1, file);
+    struct slice rest = slice_make(text, fread(text, 1, sizeof text, file));
     fclose(file);
-    pem[len] = 0;
+    struct buf der = buf_make(text, sizeof text);
+    need(pem_next(&rest, SLICE_LITERAL("PRIVATE KEY"), &der) == ERR_OK, path);
     mbedtls_pk_init(&signer);
-    need(mbedtls_pk_parse_key(&signer, pem, len + 1, NULL, 0, random_bytes, NULL) == 0, path);
+    need(mbedtls_pk_parse_key(&signer, text, der.len, NULL, 0, random_bytes, NULL) == 0, path);
     measure(name, sign);
     mbedtls_pk_free(&signer);
 }

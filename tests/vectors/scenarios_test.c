@@ -3,6 +3,7 @@
  * DIR holds issuer.key, leaf.key, delegate.key and other.key (PEM). The proofs and the two
  * certificates are left there, as NAME.der, for other programs to look at. Elliptic curves are
  * judged by tests/unit/ocsp_check_test.c, with the same scenarios. */
+#include "pem.h"
 #include "proof_scenarios.h"
 
 static struct world w;
@@ -16,11 +17,12 @@ static void load_key(const char *name, struct maker_key *out)
     snprintf(path, sizeof path, "%s/%s.key", dir, name);
     FILE *file = fopen(path, "rb");
     maker_must(file == NULL ? -1 : 0, path);
-    size_t len = fread(text, 1, sizeof text - 1, file);
+    struct slice rest = slice_make(text, fread(text, 1, sizeof text, file));
     fclose(file);
-    text[len] = 0;
+    struct buf der = buf_make(text, sizeof text);
+    maker_must(pem_next(&rest, SLICE_LITERAL("PRIVATE KEY"), &der) == ERR_OK ? 0 : -1, path);
     mbedtls_pk_init(&out->pk);
-    maker_must(mbedtls_pk_parse_key(&out->pk, text, len + 1, NULL, 0, maker_random, NULL), path);
+    maker_must(mbedtls_pk_parse_key(&out->pk, text, der.len, NULL, 0, maker_random, NULL), path);
 }
 
 static void save(const char *name, struct slice bytes)
