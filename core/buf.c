@@ -1,6 +1,11 @@
 /* The bounded writer: see buf.h. */
 #include "buf.h"
 
+struct buf buf_make(void *ptr, size_t cap)
+{
+    return (struct buf){(uint8_t *)ptr, 0, cap, false};
+}
+
 bool buf_put(struct buf *b, struct slice bytes)
 {
     if (bytes.len > buf_room(b)) {

@@ -56,6 +56,21 @@ static bool queues_empty(const struct posix_worker *w)
     return true;
 }
 
+static void wait_for(sem_t *sem)
+{
+    while (sem_wait(sem) != 0) { /* a signal came */
+    }
+}
+
+/* With the lock held. */
+static void wake_worker(struct posix_worker *w)
+{
+    if (w->idle) {
+        w->idle = false;
+        sem_post(&w->work);
+    }
+}
+
 static void wake_server(struct posix_worker *w)
 {
     static const uint64_t one = 1;
@@ -76,9 +91,9 @@ static void run_lane(struct posix_worker *w, enum posix_lane lane)
     if (num == 0) {
         return;
     }
-    pthread_mutex_unlock(&w->lock);
+    sem_post(&w->lock);
     w->lanes[lane].run(w->lanes[lane].ctx, batch, num);
-    pthread_mutex_lock(&w->lock);
+    wait_for(&w->lock);
     bool any = false;
     for (size_t i = 0; i < num; i++) {
         if (batch[i]->finished) {
@@ -103,21 +118,21 @@ static void *worker_main(void *ctx)
     if (w->gives_up) {
         posix_privilege_give_up(); /* rights are each thread's own */
     }
-    pthread_mutex_lock(&w->lock);
+    wait_for(&w->lock);
     while (!w->stop || !queues_empty(w)) {
         if (queues_empty(w)) {
             w->idle = true;
-            pthread_cond_wait(&w->work, &w->lock);
-            w->idle = false;
+            sem_post(&w->lock);
+            wait_for(&w->work);
+            wait_for(&w->lock);
             continue;
         }
         run_lane(w, POSIX_LANE_URGENT);
         run_lane(w, w->turn);
         w->turn = w->turn == POSIX_LANE_BATCH ? POSIX_LANE_SLOW : POSIX_LANE_BATCH;
     }
-    w->ended = true;
-    pthread_cond_signal(&w->work);
-    pthread_mutex_unlock(&w->lock);
+    sem_post(&w->lock);
+    sem_post(&w->ended);
     return NULL;
 }
 
@@ -164,9 +179,9 @@ enum err posix_worker_start(struct posix_worker *w)
         return e;
     }
     w->turn = POSIX_LANE_BATCH;
-    w->ended = false;
-    pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->work, NULL);
+    sem_init(&w->lock, 0, 1);
+    sem_init(&w->work, 0, 0);
+    sem_init(&w->ended, 0, 0);
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     /* Signals are the server thread's. */
@@ -192,26 +207,26 @@ void posix_worker_stop(struct posix_worker *w)
     if (!w->running) {
         return;
     }
-    pthread_mutex_lock(&w->lock);
+    wait_for(&w->lock);
     w->stop = true;
-    pthread_cond_signal(&w->work);
+    wake_worker(w);
+    sem_post(&w->lock);
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += STOP_WITHIN_S;
-    int waited = 0;
-    while (!w->ended && waited == 0) {
-        waited = pthread_cond_timedwait(&w->work, &w->lock, &until);
-    }
-    bool hangs = !w->ended;
-    pthread_mutex_unlock(&w->lock);
+    int waited;
+    do {
+        waited = sem_timedwait(&w->ended, &until);
+    } while (waited != 0 && errno == EINTR);
     w->running = false;
-    if (hangs) { /* a disk that answers no more: the thread ends with the process */
+    if (waited != 0) { /* a disk that answers no more: the thread ends with the process */
         pthread_detach(w->thread);
         return;
     }
     pthread_join(w->thread, NULL);
-    pthread_cond_destroy(&w->work);
-    pthread_mutex_destroy(&w->lock);
+    sem_destroy(&w->ended);
+    sem_destroy(&w->work);
+    sem_destroy(&w->lock);
     close_wake(w);
 }
 
@@ -221,12 +236,10 @@ void posix_worker_submit(struct posix_worker *w, enum posix_lane lane, struct po
     job->result = ERR_OK;
     job->lane = lane;
     w->num_under_way++;
-    pthread_mutex_lock(&w->lock);
+    wait_for(&w->lock);
     queue_append(&w->queues[lane], job);
-    if (w->idle) {
-        pthread_cond_signal(&w->work);
-    }
-    pthread_mutex_unlock(&w->lock);
+    wake_worker(w);
+    sem_post(&w->lock);
 }
 
 size_t posix_worker_take(struct posix_worker *w, struct port_event *events, size_t cap)
@@ -236,12 +249,12 @@ size_t posix_worker_take(struct posix_worker *w, struct port_event *events, size
     }
     size_t num = 0;
     struct posix_queue taken = {NULL, NULL};
-    pthread_mutex_lock(&w->lock);
+    wait_for(&w->lock);
     while (num < cap && w->done.head != NULL) {
         queue_append(&taken, queue_take(&w->done));
         num++;
     }
-    pthread_mutex_unlock(&w->lock);
+    sem_post(&w->lock);
     w->num_under_way -= (uint32_t)num;
     for (size_t i = 0; i < num; i++) {
         struct posix_job *job = queue_take(&taken);
@@ -258,14 +271,14 @@ void posix_worker_quiet(struct posix_worker *w)
     do {
         len = read(w->wake_read_fd, count, sizeof count);
     } while (len < 0 && errno == EINTR);
-    pthread_mutex_lock(&w->lock);
+    wait_for(&w->lock);
     w->signalled = false;
-    pthread_mutex_unlock(&w->lock);
+    sem_post(&w->lock);
 }
 
 void posix_worker_serve_urgent(struct posix_worker *w)
 {
-    pthread_mutex_lock(&w->lock);
+    wait_for(&w->lock);
     run_lane(w, POSIX_LANE_URGENT);
-    pthread_mutex_unlock(&w->lock);
+    sem_post(&w->lock);
 }

@@ -13,6 +13,7 @@
 #include "port.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 /* The thread's stack, unless the system wants more. */
 #define POSIX_WORKER_STACK_LEN ((size_t)64 * 1024)
@@ -49,12 +50,13 @@ struct posix_worker {
     int wake_read_fd, wake_write_fd; /* one eventfd, or the two ends of a pipe */
     uint32_t num_under_way;          /* submitted and not yet taken; the server's thread only */
     struct posix_lane_def lanes[POSIX_NUM_LANES];
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t work;
+    sem_t work; /* for the thread, when it is idle */
+    sem_t ended;
+    sem_t lock; /* guards all below; semaphores are a quarter of mutexes and conditions in musl */
     struct posix_queue queues[POSIX_NUM_LANES];
     struct posix_queue done;
     enum posix_lane turn;
-    bool stop, idle, signalled, ended;
+    bool stop, idle, signalled;
 };
 
 /* Starts the thread; the lanes are set before. */
