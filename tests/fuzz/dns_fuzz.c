@@ -44,12 +44,38 @@ static void look_at_name(struct slice text)
     }
 }
 
+/* The input as what stands behind a header and a question that fit, so that it is read; its first
+ * byte is the number of records. In memory of its own, so that reading past it is found. */
+static void look_at_records(struct slice in)
+{
+    static const enum dns_type types[] = {DNS_A, DNS_AAAA, DNS_MX};
+    uint8_t num_records = fuzz_choice(&in);
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        struct dns_question q = {.id = 0x1234, .type = types[i]};
+        size_t cap = DNS_QUERY_CAP + in.len;
+        uint8_t *bytes = malloc(cap);
+        struct buf message = buf_make(bytes, cap);
+        MUST(dns_name_parse(SLICE_LITERAL("ocsp.example"), &q.name) && dns_put_query(&message, &q));
+        bytes[2] |= 0x80;
+        bytes[7] = num_records;
+        MUST(buf_put(&message, in));
+        uint8_t *exact = realloc(bytes, message.len);
+        if (types[i] == DNS_MX) {
+            look_at_mx(slice_make(exact, message.len));
+        } else {
+            look_at_answer(slice_make(exact, message.len), types[i]);
+        }
+        free(exact);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct slice in = slice_make(data, len);
     look_at_answer(in, DNS_A);
     look_at_answer(in, DNS_AAAA);
     look_at_mx(in);
+    look_at_records(in);
     look_at_name(in);
     return 0;
 }
