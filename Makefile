@@ -244,6 +244,11 @@ fuzz: ## fuzz each target for T seconds, 60 unless given (F=name: one of them)
 
 fuzz-programs: $(if $(F),$(F:%=$(O)/tests/fuzz/%_fuzz) $(O)/tests/fuzz/seeds,$(FUZZ_BIN))
 
+.PHONY: prove
+prove: ## prove that core/slice and most of core/der keep within any input (Frama-C; takes minutes)
+	@tests/lib/need prove
+	@tests/prove/run $(BUILD)/prove
+
 # T=NAME takes one breakage only.
 .PHONY: test-teeth teeth-programs
 test-teeth: all ## break what core/teeth.def lists, one by one: each must be noticed (T=NAME: one of them)

@@ -1,0 +1,2 @@
+/* What is proved of slice.h: see tests/prove/run. */
+#include "slice_contract.h"

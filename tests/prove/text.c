@@ -1,0 +1,4 @@
+/* What is proved of text.c: see tests/prove/run. */
+#include "text_contract.h"
+
+#include "../../core/text.c"
