@@ -26,7 +26,7 @@ class Haproxy:
         send = {1: "send-proxy", 2: "send-proxy-v2"}[version]
         lines = [
             "global", "  maxconn 100", "defaults", "  mode tcp", "  timeout connect 5s", "  timeout client 30s",
-            "  timeout server 30s", "listen mail", f"  bind 127.0.0.1:{self.port}", "  balance roundrobin",
+            "  timeout server 30s", "  timeout check 30s", "listen mail", f"  bind 127.0.0.1:{self.port}", "  balance roundrobin",
         ]
         for i, s in enumerate(servers):
             lines.append(f"  server s{i} 127.0.0.1:{s.tls_port if tls else s.port} {send} check check-send-proxy inter 200")
