@@ -197,13 +197,23 @@ static enum err load_pair(struct staple *s, struct staple_load *load, size_t pai
 
 /* --- Issuers --------------------------------------------------------------------------------- */
 
-/* Not only by name: its key has signed the leaf. */
-static bool is_issuer_of(struct slice der, const struct x509_cert *leaf)
+/* Not only by name: its key has signed the leaf. ERR_ABSENT if not; ERR_NO_MEMORY, as whoever took
+ * that for a no would serve no proof until the next reload. */
+static enum err is_issuer_of(struct slice der, const struct x509_cert *leaf)
 {
     struct x509_cert cert;
     const char *hash;
-    return x509_parse_cert(der, &cert) && slice_equal(cert.subject, leaf->issuer) &&
-           ocsp_signature_check(&leaf->sealed, &cert, true, &hash) == OCSP_GOOD;
+    if (!x509_parse_cert(der, &cert) || !slice_equal(cert.subject, leaf->issuer)) {
+        return ERR_ABSENT;
+    }
+    switch (ocsp_signature_check(&leaf->sealed, &cert, true, &hash)) {
+    case OCSP_GOOD:
+        return ERR_OK;
+    case OCSP_NO_MEMORY:
+        return ERR_NO_MEMORY;
+    default:
+        return ERR_ABSENT;
+    }
 }
 
 static void warn_unreadable(struct staple *s, enum staple_file file, const char *path, enum err err)
@@ -217,61 +227,67 @@ static void warn_unreadable(struct staple *s, enum staple_file file, const char 
     s->port->log.line(s->port->log.ctx, LOG_WARNING, log_end(&line));
 }
 
-/* Goes through tls_verify_certificates, PEM or one certificate in DER. */
-static bool find_in_file(struct staple *s, const char *path, const struct x509_cert *leaf,
-                         struct buf room, struct slice *out)
+/* Goes through tls_verify_certificates, PEM or one certificate in DER; as is_issuer_of. */
+static enum err find_in_file(struct staple *s, const char *path, const struct x509_cert *leaf,
+                             struct buf room, struct slice *out)
 {
     struct slice text;
     if (path[0] == '\0') {
-        return false;
+        return ERR_ABSENT;
     }
     enum err err = read_file(s, path, &room, &text);
     if (err != ERR_OK) {
         warn_unreadable(s, STAPLE_VERIFY, path, err);
-        return false;
+        return ERR_ABSENT;
     }
     if (!pem_is_text(text)) {
         *out = text;
         return is_issuer_of(text, leaf);
     }
-    for (;;) {
+    do {
         room.len = 0;
         room.overflow = false;
         if (pem_next(&text, SLICE_LITERAL("CERTIFICATE"), &room) != ERR_OK) {
-            return false;
+            return ERR_ABSENT;
         }
-        if (is_issuer_of(buf_slice(&room), leaf)) {
-            *out = buf_slice(&room);
-            return true;
-        }
-    }
+        *out = buf_slice(&room);
+        err = is_issuer_of(*out, leaf);
+    } while (err == ERR_ABSENT);
+    return err;
 }
 
-/* The next certificate of the chain, else one of tls_verify_certificates, else none. */
-static void find_issuer(struct staple *s, struct staple_load *load, size_t pair, size_t index,
-                        struct buf room)
+/* The next certificate of the chain, else one of tls_verify_certificates, else none. ERR_OK or
+ * ERR_NO_MEMORY. */
+static enum err find_issuer(struct staple *s, struct staple_load *load, size_t pair, size_t index,
+                            struct buf room)
 {
     const char *path = load->files.paths[staple_index(STAPLE_VERIFY, 0)];
     struct slice next = tls_set_cert_der(load->set, pair, index + 1), found;
     struct staple_issuer *issuer = &load->issuers[pair][index];
     struct x509_cert cert;
     if (!x509_parse_cert(tls_set_cert_der(load->set, pair, index), &cert)) {
-        return;
+        return ERR_OK;
     }
-    if (!slice_is_empty(next) && is_issuer_of(next, &cert)) {
+    enum err err = slice_is_empty(next) ? ERR_ABSENT : is_issuer_of(next, &cert);
+    if (err == ERR_OK) {
         issuer->der = next;
-        return;
+        return ERR_OK;
     }
     /* What issued itself needs no proof. */
     bool is_root = index != 0 && slice_equal(cert.subject, cert.issuer);
-    if (is_root || !find_in_file(s, path, &cert, room, &found)) {
-        return;
+    if (err == ERR_ABSENT && !is_root) {
+        err = find_in_file(s, path, &cert, room, &found);
+    }
+    if (err != ERR_OK) {
+        return err == ERR_ABSENT ? ERR_OK : err;
     }
     uint8_t *copy = heap_alloc(s->env->heap, found.len, 1);
-    if (copy != NULL) {
-        memcpy(copy, found.ptr, found.len);
-        *issuer = (struct staple_issuer){slice_make(copy, found.len), true};
+    if (copy == NULL) {
+        return ERR_NO_MEMORY;
     }
+    memcpy(copy, found.ptr, found.len);
+    *issuer = (struct staple_issuer){slice_make(copy, found.len), true};
+    return ERR_OK;
 }
 
 /* --- A set ----------------------------------------------------------------------------------- */
@@ -290,14 +306,23 @@ void staple_unload(struct staple *s, struct staple_load *load)
 }
 
 /* Of those certificates for which a proof may come. */
-static void find_issuers(struct staple *s, struct staple_load *load, struct buf scratch)
+static enum err find_issuers(struct staple *s, struct staple_load *load, struct buf scratch)
 {
+    enum err err = ERR_OK;
     for (size_t pair = 0; pair < load->files.num_pairs; pair++) {
         bool is_wanted = load->files.paths[staple_index(STAPLE_PROOF, pair)][0] != '\0';
-        for (size_t i = 0; is_wanted && i < tls_set_num_certs(load->set, pair); i++) {
-            find_issuer(s, load, pair, i, scratch);
+        for (size_t i = 0; is_wanted && err == ERR_OK && i < tls_set_num_certs(load->set, pair);
+             i++) {
+            err = find_issuer(s, load, pair, i, scratch);
         }
     }
+    return err;
+}
+
+static enum err lack_memory(struct buf *errors)
+{
+    buf_put_string(errors, "there is not enough memory for TLS\n");
+    return ERR_NO_MEMORY;
 }
 
 enum err staple_load(struct staple *s, struct staple_load *load, struct buf scratch,
@@ -310,19 +335,19 @@ enum err staple_load(struct staple *s, struct staple_load *load, struct buf scra
     }
     load->set = tls_set_new(s->env);
     if (load->set == NULL) {
-        buf_put_string(errors, "there is not enough memory for TLS\n");
-        return ERR_NO_MEMORY;
+        return lack_memory(errors);
     }
     for (size_t pair = 0; pair < load->files.num_pairs; pair++) {
         err = load_pair(s, load, pair, scratch, errors);
         first_err = first_err == ERR_OK ? err : first_err;
     }
+    if (first_err == ERR_OK && find_issuers(s, load, scratch) != ERR_OK) {
+        first_err = lack_memory(errors);
+    }
     if (first_err != ERR_OK) {
         staple_unload(s, load);
-        return first_err;
     }
-    find_issuers(s, load, scratch);
-    return ERR_OK;
+    return first_err;
 }
 
 /* --- Proofs ---------------------------------------------------------------------------------- */
