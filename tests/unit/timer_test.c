@@ -7,7 +7,7 @@
 
 static union {
     uint8_t bytes[4096];
-    void *align;
+    long long align; /* as arenas have it */
 } memory;
 
 static struct timers ready(uint32_t cap)
