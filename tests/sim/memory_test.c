@@ -11,17 +11,6 @@
 
 #include <malloc.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define THINNING 4
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define THINNING 4
-#endif
-#endif
-#ifndef THINNING
-#define THINNING 1
-#endif
-
 static const char *const check_names[NUM_SITE_CHECKS] = {
 #define SITE_CHECK(symbol, name, what) name,
 #include "site_check.def"
@@ -46,7 +35,7 @@ static uint64_t run(enum site_memory kind, uint64_t nth, struct site_result *out
 static void sweep(const char *what, enum site_memory kind, uint64_t stride)
 {
     struct site_result r;
-    stride = getenv("SIM_ALL") != NULL ? 1 : stride * THINNING;
+    stride = getenv("SIM_ALL") != NULL ? 1 : stride * TEST_STRIDE;
     stride = getenv("STRIDE") != NULL ? strtoull(getenv("STRIDE"), NULL, 10) : stride;
     uint32_t num_runs = 0, num_whole = 0;
     uint64_t num = run(kind, 0, &r);

@@ -5,18 +5,15 @@
  * --table shows what was injected. */
 #include "site.h"
 
+#include "posix_sanitized.h"
+
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef POSIX_SANITIZED
 #define SITE_SEEDS 40
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SITE_SEEDS 40
-#endif
-#endif
-#ifndef SITE_SEEDS
+#else
 #define SITE_SEEDS 300
 #endif
 #define REPLAY_EVERY 25
