@@ -69,7 +69,7 @@ booted:
 	@for board in $(BOOTED); do $(MAKE) --no-print-directory BOARD=$$board image-parts || exit 1; done
 
 test-boards: booted ## boot all boards but the host, as they are shipped, and see them serve
-	@BUILD=$(BUILD) BOARDS='$(BOOTED)' python3 -B tests/boards/boot_test.py
+	@BUILD=$(BUILD) BOARDS='$(BOOTED)' FILTERED='$(FILTERED)' python3 -B tests/boards/boot_test.py
 	@$(MAKE) --no-print-directory BOARD=host all
 	@BUILD=$(BUILD) BOARDS='$(FILTERED)' python3 -B tests/boards/calls_test.py
 
