@@ -1,6 +1,7 @@
 /* From the bytes of certificate and key files to a pair of a set: tls_set_add_pair. */
 #include "tls_set_inside.h"
 
+#include "der.h"
 #include "pem.h"
 #include "tls_pem.h"
 #include "tls_platform.h"
@@ -61,13 +62,27 @@ static bool is_supported(const mbedtls_pk_context *key)
     return curve == MBEDTLS_ECP_DP_SECP256R1 || curve == MBEDTLS_ECP_DP_SECP384R1;
 }
 
+struct key_parse {
+    mbedtls_pk_context *key;
+    bool is_of_a_kind; /* PrivateKeyInfo, RFC 5208 5: whole, whether or not the library knows its
+                          kind */
+};
+
+static bool is_private_key_info(struct slice der)
+{
+    struct slice in, part;
+    return der_get(&der, DER_SEQUENCE, &in) && der_get(&in, DER_INTEGER, &part) &&
+           der_get(&in, DER_SEQUENCE, &part) && der_get(&in, DER_OCTET_STRING, &part);
+}
+
 static int parse_private_key(void *ctx, struct slice der)
 {
-    struct tls_pair *p = ctx;
-    return mbedtls_pk_get_type(&p->key) != MBEDTLS_PK_NONE
-               ? 0 /* the first of them counts */
-               : mbedtls_pk_parse_key(&p->key, der.ptr, der.len, NULL, 0, tls_platform_random,
-                                      NULL);
+    struct key_parse *k = ctx;
+    if (mbedtls_pk_get_type(k->key) != MBEDTLS_PK_NONE) {
+        return 0; /* the first of them counts */
+    }
+    k->is_of_a_kind = is_private_key_info(der);
+    return mbedtls_pk_parse_key(k->key, der.ptr, der.len, NULL, 0, tls_platform_random, NULL);
 }
 
 static enum tls_set_error parse_key(struct tls_set *set, struct tls_pair *p, struct slice key)
@@ -81,15 +96,16 @@ static enum tls_set_error parse_key(struct tls_set *set, struct tls_pair *p, str
         return TLS_SET_NO_KEY;
     }
     struct tls_pem found = {0, 0};
+    struct key_parse k = {&p->key, false};
     for (size_t i = 0; i < sizeof labels / sizeof labels[0] && found.num + found.num_bad == 0;
          i++) {
-        if (!tls_pem_each(set->heap, key, slice_of_string(labels[i]), parse_private_key, p,
+        if (!tls_pem_each(set->heap, key, slice_of_string(labels[i]), parse_private_key, &k,
                           &found)) {
             return TLS_SET_MEMORY;
         }
     }
     if (found.num == 0 || found.num_bad != 0) {
-        return TLS_SET_BAD_KEY;
+        return k.is_of_a_kind ? TLS_SET_KEY_UNSUPPORTED : TLS_SET_BAD_KEY;
     }
     return is_supported(&p->key) ? TLS_SET_OK : TLS_SET_KEY_UNSUPPORTED;
 }

@@ -56,6 +56,7 @@ static void test_keys(void)
     world_make_pair("small", "rsa:1024");
     world_make_pair("p384", "ec -pkeyopt ec_paramgen_curve:P-384");
     world_make_pair("p521", "ec -pkeyopt ec_paramgen_curve:P-521");
+    world_openssl("genpkey -algorithm ED25519 -out ed25519.key");
     world_openssl("pkey -in ec.key -aes128 -passout pass:x -out encrypted.key");
     world_openssl("ec -in ec.key -aes128 -passout pass:x -out encrypted-old.key");
     world_openssl("ec -in ec.key -out ec-old.key");
@@ -66,6 +67,7 @@ static void test_keys(void)
     expect(world_read("small.chain"), world_read("small.key"), TLS_SET_KEY_UNSUPPORTED);
     expect(world_read("p384.chain"), world_read("p384.key"), TLS_SET_OK);
     expect(world_read("p521.chain"), world_read("p521.key"), TLS_SET_KEY_UNSUPPORTED);
+    expect(chain, world_read("ed25519.key"), TLS_SET_KEY_UNSUPPORTED);
     expect(chain, world_read("encrypted.key"), TLS_SET_KEY_ENCRYPTED);
     expect(chain, world_read("encrypted-old.key"), TLS_SET_KEY_ENCRYPTED);
     expect(chain, world_read("ec-old.key"), TLS_SET_OK);
