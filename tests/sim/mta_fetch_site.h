@@ -28,22 +28,11 @@ static struct tls_peer peer;
 /* --- What is made beforehand -------------------------------------------------------------------
  */
 
-static inline const char *time_text(int64_t unix_s)
-{
-    static char texts[8][32];
-    static unsigned turn;
-    char *text = texts[turn++ % 8];
-    time_t at = (time_t)unix_s;
-    struct tm tm;
-    strftime(text, sizeof texts[0], "%Y%m%d%H%M%SZ", gmtime_r(&at, &tm));
-    return text;
-}
-
 static inline struct slice make_proof(struct world *keys, int64_t at_s, enum maker_status status)
 {
     struct maker_response r = world_good(keys);
-    r.singles[0].this_update = r.produced_at = time_text(at_s);
-    r.singles[0].next_update = time_text(at_s + LIFE_S);
+    r.singles[0].this_update = r.produced_at = maker_time_text(at_s);
+    r.singles[0].next_update = maker_time_text(at_s + LIFE_S);
     r.singles[0].status = status;
     return maker_proof(&r);
 }
@@ -51,7 +40,7 @@ static inline struct slice make_proof(struct world *keys, int64_t at_s, enum mak
 static inline struct slice make_endless(struct world *keys, int64_t at_s)
 {
     struct maker_response r = world_good(keys);
-    r.singles[0].this_update = r.produced_at = time_text(at_s);
+    r.singles[0].this_update = r.produced_at = maker_time_text(at_s);
     r.singles[0].next_update = NULL;
     r.singles[0].status = MAKE_REVOKED;
     return maker_proof(&r);
@@ -66,8 +55,8 @@ static inline struct slice make_issuer_proof(struct world *keys)
                                          spki,
                                          SLICE_LITERAL("\x07"),
                                          MAKE_GOOD,
-                                         time_text(START_S - 60),
-                                         time_text(START_S + 90 * DAY_S),
+                                         maker_time_text(START_S - 60),
+                                         maker_time_text(START_S + 90 * DAY_S),
                                          NOTHING};
     r.by_key = maker_hash(MBEDTLS_MD_SHA1, maker_key_bits(spki));
     r.key = &keys->other_key;

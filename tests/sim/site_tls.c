@@ -96,17 +96,6 @@ static void make_certificates(void)
 
 /* --- Proofs --- */
 
-static const char *time_text(int64_t unix_s)
-{
-    static char texts[4][32];
-    static unsigned at;
-    char *text = texts[at++ % 4];
-    time_t t = (time_t)unix_s;
-    struct tm tm;
-    strftime(text, sizeof texts[0], "%Y%m%d%H%M%SZ", gmtime_r(&t, &tm));
-    return text;
-}
-
 static struct slice make_proof(const struct site_proof *p)
 {
     need_keys();
@@ -118,8 +107,8 @@ static struct slice make_proof(const struct site_proof *p)
     struct maker_response r =
         p->kind == PROOF_UNAUTHORISED ? world_delegated(&keys, &delegate) : world_good(&keys);
     struct maker_single *single = &r.singles[0];
-    r.produced_at = single->this_update = time_text(p->this_s);
-    single->next_update = p->kind == PROOF_ENDLESS ? NULL : time_text(p->next_s);
+    r.produced_at = single->this_update = maker_time_text(p->this_s);
+    single->next_update = p->kind == PROOF_ENDLESS ? NULL : maker_time_text(p->next_s);
     single->serial = p->kind == PROOF_OTHERS ? SLICE_LITERAL("\x8f\x10\x03")
                      : p->whose == OF_OTHERS ? SLICE_LITERAL("\x8f\x10\x02")
                                              : SLICE_LITERAL("\x8f\x10\x01");

@@ -18,6 +18,8 @@
 #include <mbedtls/rsa.h>
 #include <psa/crypto.h>
 
+#include <time.h>
+
 static uint8_t maker_arena[8 << 20];
 static size_t maker_used;
 
@@ -126,6 +128,18 @@ struct maker_key {
     mbedtls_md_type_t md; /* signs with this hash */
     bool pss;
 };
+
+/* GeneralizedTime; good until the eighth call after it. */
+static inline const char *maker_time_text(int64_t unix_s)
+{
+    static char texts[8][32];
+    static unsigned turn;
+    char *text = texts[turn++ % 8];
+    time_t at = (time_t)unix_s;
+    struct tm tm;
+    strftime(text, sizeof texts[0], "%Y%m%d%H%M%SZ", gmtime_r(&at, &tm));
+    return text;
+}
 
 static uint32_t maker_random_state = 1; /* whoever sets it gets the same bytes again */
 
