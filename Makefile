@@ -53,7 +53,8 @@ COMMON = -std=c11 -g $(OPT) -ffunction-sections -fdata-sections -fstack-protecto
     $(BOARD_CFLAGS) $(WITHOUT_FLAGS) $(VARIANT_FLAGS)
 DEPS = -MMD -MP
 
-# V=1 shows the commands themselves.
+# CCACHE=ccache keeps what has been compiled for the next time. V=1 shows the commands themselves.
+CCACHE ?=
 Q := $(if $(V),,@)
 EMPTY =
 say = $(if $(V),,$(info $(EMPTY)  $1 $2))
@@ -143,7 +144,7 @@ OBJ_DIRS := $(sort $(dir $(CORE_OBJ) $(POSIX_OBJ) $(SIM_OBJ) $(TEST_OBJ) $(STACK
 
 $(O)/%.o: %.c $(O)/flags | $(OBJ_DIRS)
 	$(call say,CC   ,$<)
-	$(Q)$(TOLERATE)$(CC) $(COMMON) $(WARN) $(INC) $(DEPS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(TOLERATE)$(CCACHE) $(CC) $(COMMON) $(WARN) $(INC) $(DEPS) $(CFLAGS) -c -o $@ $<
 
 # The .d files name the library's sources, which are not there while they are fetched again.
 $(MBED)/%: | $(MBED_STAMP) ;
@@ -152,7 +153,7 @@ $(MBED)/%: | $(MBED_STAMP) ;
 # port/mbedtls/library/ includes the library's of the same name, and says what it changes.
 $(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags | $(OBJ_DIRS)
 	$(call say,CC   ,mbedtls/$*.c)
-	$(Q)$(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2 $(BOARD_FAST)) \
+	$(Q)$(CCACHE) $(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2 $(BOARD_FAST)) \
 	    $(if $(FUZZ),$(if $(filter $(MBED_MATH),$*),$(FUZZ_MATH))) -w $(MBED_PUBLIC:%=-I$(MBED)/%) \
 	    $(MBED_PRIVATE:%=-I$(MBED)/%) $(MBED_CONFIG) $(DEPS) $(CFLAGS) -c -o $@ \
 	    $(or $(wildcard port/mbedtls/$*.c),$(MBED)/$*.c)

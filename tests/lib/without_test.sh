@@ -8,11 +8,11 @@ BUILD=${BUILD:-build}
 WORK=${WORK:-$BUILD/work/without_test}
 make="${MAKE:-make} BUILD=$BUILD"
 # Most of each program is as in the others: compiled once.
-CCACHE_DIR=$WORK/ccache
+CCACHE_DIR=${CCACHE_DIR:-$WORK/ccache}
 export CCACHE_DIR
 
 built() { # parts: unoptimised, as it is the choice of files that is tried
-    $make -s -j2 CC="ccache gcc" OPT="-O0 -g0" WITHOUT="$1" all
+    $make -s -j2 CCACHE=ccache OPT="-O0 -g0" WITHOUT="$1" all
 }
 tried() { # parts
     program=$BUILD/host-without-$(echo "$1" | tr ' ' -)/postern
