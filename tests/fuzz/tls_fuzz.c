@@ -142,6 +142,14 @@ static size_t apply(const struct edit *e, uint8_t *record, size_t len)
     return len;
 }
 
+/* A record with the same inside, whatever is behind it: that is for the records to come, and some
+ * of them count for nothing. The type, the version and the length are the record's own. */
+static bool says_the_same(struct slice changed, struct slice record)
+{
+    return changed.len >= record.len &&
+           memcmp(changed.ptr + 3, record.ptr + 3, record.len - 3) == 0;
+}
+
 /* What one says goes to the other, record by record. */
 static bool move(struct tls *from, struct tls *to)
 {
@@ -160,10 +168,9 @@ static bool move(struct tls *from, struct tls *to)
             wire_len = apply(&l.edits[i], wire, wire_len);
         }
     }
-    /* The first five bytes are the record's own. */
     l.is_changed =
         l.is_changed || (is_plain && !l.client_done &&
-                         (wire_len != len || memcmp(wire + 5, pending.ptr + 5, len - 5) != 0));
+                         !says_the_same(slice_make(wire, wire_len), slice_make(pending.ptr, len)));
     l.num_records++;
     tls_sent(from, len);
     struct slice in = slice_make(wire, wire_len);
