@@ -188,6 +188,9 @@ static enum tls_event fail_by(struct tls *t, int ret)
         switch (t->handshake->status.hello_result) {
         case TLS_HELLO_OK:
             break;
+        case TLS_HELLO_TRAILING:
+            t->info.alert = MBEDTLS_SSL_ALERT_MSG_DECODE_ERROR;
+            break;
         case TLS_HELLO_STATUS_MALFORMED:
             t->info.alert = MBEDTLS_SSL_ALERT_MSG_DECODE_ERROR;
             return fail(t, "malformed-status-request");

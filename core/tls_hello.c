@@ -72,24 +72,27 @@ static struct slice parse_server_name(struct slice in)
 /*  ProtocolVersion legacy_version;  Random random;  opaque legacy_session_id<0..32>;
  *  CipherSuite cipher_suites<2..2^16-2>;  opaque legacy_compression_methods<1..2^8-1>;
  *  Extension extensions<8..2^16-1>; */
-static struct slice extensions_of(struct slice body)
+static bool take_extensions(struct slice *body, struct slice *out)
 {
-    struct slice skipped, extensions;
-    if (slice_skip(&body, 2 + 32) && take_vector(&body, 1, &skipped) &&
-        take_vector(&body, 2, &skipped) && take_vector(&body, 1, &skipped) &&
-        take_vector(&body, 2, &extensions) && slice_is_empty(body)) {
-        return extensions;
-    }
-    return slice_make(NULL, 0);
+    struct slice skipped;
+    return slice_skip(body, 2 + 32) && take_vector(body, 1, &skipped) &&
+           take_vector(body, 2, &skipped) && take_vector(body, 1, &skipped) &&
+           take_vector(body, 2, out);
 }
 
 enum tls_hello_result tls_hello_parse(struct slice body, struct tls_hello *out)
 {
-    struct slice extensions = extensions_of(body), data;
+    struct slice extensions, data;
     uint16_t type;
     bool seen_status = false;
     enum tls_hello_result result = TLS_HELLO_OK;
     memset(out, 0, sizeof *out);
+    if (!take_extensions(&body, &extensions)) {
+        return TLS_HELLO_OK;
+    }
+    if (!slice_is_empty(body)) {
+        return TLS_HELLO_TRAILING;
+    }
     while (slice_be16(&extensions, &type) && take_vector(&extensions, 2, &data)) {
         if (type == EXT_SERVER_NAME && slice_is_empty(out->host_name)) {
             out->host_name = parse_server_name(data);

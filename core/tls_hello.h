@@ -2,7 +2,8 @@
  * a proof is asked for. RFC 8446 4.1.2, RFC 6066 sections 3 and 8.
  *
  * A pure parser. All else in the message is the library's to judge, so a message that is malformed
- * elsewhere just yields nothing here. Called by tls_status_server. */
+ * elsewhere just yields nothing here. But for one thing: the library neither refuses nor hashes
+ * what stands behind the extensions in TLS 1.3. Called by tls_status_server. */
 #ifndef POSTERN_TLS_HELLO_H
 #define POSTERN_TLS_HELLO_H
 
@@ -12,7 +13,8 @@
 
 enum tls_hello_result {
     TLS_HELLO_OK,
-    TLS_HELLO_STATUS_MALFORMED, /* to be answered with alert 50, decode_error */
+    TLS_HELLO_TRAILING,         /* bytes behind the extensions */
+    TLS_HELLO_STATUS_MALFORMED, /* both are answered with alert 50, decode_error */
     TLS_HELLO_STATUS_TWICE      /* with alert 47, illegal_parameter */
 };
 

@@ -54,6 +54,7 @@ int tls_status_on_hello(mbedtls_ssl_context *ssl)
     switch (s->hello_result) {
     case TLS_HELLO_OK:
         break;
+    case TLS_HELLO_TRAILING:
     case TLS_HELLO_STATUS_MALFORMED:
         MBEDTLS_SSL_PEND_FATAL_ALERT(MBEDTLS_SSL_ALERT_MSG_DECODE_ERROR,
                                      MBEDTLS_ERR_SSL_DECODE_ERROR);

@@ -106,6 +106,9 @@ static void test_hello(void)
         CHECK(!hello.asks_for_proof && hello.host_name.len == 0);
         free(part);
     }
+    bytes[len] = 0;
+    CHECK_EQ(tls_hello_parse(slice_make(bytes, len + 1), &hello), TLS_HELLO_TRAILING);
+    CHECK(!hello.asks_for_proof && hello.host_name.len == 0);
     for (size_t i = 0; i < len * 255; i++) {
         uint8_t *copy = malloc(len);
         memcpy(copy, bytes, len);

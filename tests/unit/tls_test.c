@@ -339,6 +339,33 @@ static void test_by_hand(void)
     }
 }
 
+/* RFC 8446 4.1.2: bytes behind the extensions. They would be in nobody's transcript. */
+static void test_trailing(void)
+{
+    static uint8_t hello[4096];
+    for (size_t version = 0; version < 2; version++) {
+        struct tls server;
+        world_open(world_versions[version]);
+        struct tls_set *set = world_set("ec", NULL);
+        size_t len = world_make_hello(hello, slice_make(hands[0].extensions, hands[0].len));
+        hello[len] = 0;
+        hello[4]++; /* the record's length and the message's */
+        hello[8]++;
+        CHECK(hello[4] != 0 && hello[8] != 0);
+        struct slice in = slice_make(hello, len + 1);
+        CHECK_EQ(tls_open_server(&server, &world_env), ERR_OK);
+        tls_feed(&server, &in);
+        CHECK_EQ(tls_step(&server, &world_now), TLS_NEED_SET);
+        tls_give_set(&server, set);
+        CHECK_EQ(tls_step(&server, &world_now), TLS_FAILED);
+        CHECK_EQ(alert_sent(&server), 50);
+        CHECK_TEXT(slice_of_string(tls_info(&server)->failure), "decode-error");
+        tls_free(&server);
+        tls_set_drop(set);
+        world_close();
+    }
+}
+
 /* Bytes that are no TLS, and records cut or changed anywhere, only ever end the session. */
 static void test_garbage(void)
 {
@@ -598,6 +625,7 @@ static const struct test_case cases[] = {
     {"two_pairs", test_two_pairs},
     {"replaced_while_sent", test_replaced_while_sent},
     {"by_hand", test_by_hand},
+    {"trailing", test_trailing},
     {"garbage", test_garbage},
     {"no_set", test_no_set},
     {"client_verifies", test_client_verifies},
