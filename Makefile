@@ -290,7 +290,6 @@ calls: $(MUSL_SPECS)
 
 # The boards whose flash is counted. make size, and so make test, counts vm-amd64 unless BOARD is given: to
 # link a board as it is shipped takes a minute. make boards counts them all. SIZES=write sets what it may be.
-SIZES_OF = armv7 mips24kc vm-amd64
 SIZE_BOARD := $(if $(filter command,$(origin BOARD)),$(BOARD),vm-amd64)
 
 .PHONY: size size-of-board
@@ -307,7 +306,7 @@ size-of-board: $(PROGRAM)
 
 .PHONY: sizes
 sizes: ## write what the programs take now into boards/sizes, to be committed with what made them grow
-	@for board in $(SIZES_OF); do $(MAKE) --no-print-directory BOARD=$$board SIZES=write size || exit 1; done
+	@for board in $(BOOTED); do $(MAKE) --no-print-directory BOARD=$$board SIZES=write size || exit 1; done
 
 .PHONY: coverage
 coverage: ## lines and branches that the unit and simulation tests reach, per file

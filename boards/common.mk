@@ -61,22 +61,20 @@ $(IMAGE)/nosync: tests/boards/nosync.c $(BUILD)/$(BOARD)/postern
 nosync: $(IMAGE)/nosync
 
 BOOTED = armv7 mips24kc vm-amd64 arm64 i386
-# Those whose processor has a filter of system calls (port/posix/posix_seccomp.c).
-FILTERED = $(filter-out arm64,$(BOOTED))
 .PHONY: booted
 booted:
 	@tests/lib/need build test emulate image $(BOOTED)
 	@for board in $(BOOTED); do $(MAKE) --no-print-directory BOARD=$$board image-parts || exit 1; done
 
 test-boards: booted ## boot all boards but the host, as they are shipped, and see them serve
-	@BUILD=$(BUILD) BOARDS='$(BOOTED)' FILTERED='$(FILTERED)' python3 -B tests/boards/boot_test.py
+	@BUILD=$(BUILD) BOARDS='$(BOOTED)' python3 -B tests/boards/boot_test.py
 	@$(MAKE) --no-print-directory BOARD=host all
-	@BUILD=$(BUILD) BOARDS='$(FILTERED)' python3 -B tests/boards/calls_test.py
+	@BUILD=$(BUILD) BOARDS='$(BOOTED)' python3 -B tests/boards/calls_test.py
 
 .PHONY: boards
 boards: booted ## build every board; a table of what each takes, with the least RAM (BOOTED="NAME...": these)
 	@BUILD=$(BUILD) BOARDS='$(BOOTED)' python3 -B tests/boards/boards_table.py
-	@grown=; for board in $(filter $(SIZES_OF),$(BOOTED)); do \
+	@grown=; for board in $(BOOTED); do \
 	    $(MAKE) --no-print-directory BOARD=$$board size-of-board >$(BUILD)/$$board/size || grown=$$board; \
 	    echo "$$board: $$(tail -n 2 $(BUILD)/$$board/size | head -n 1)"; done; [ -z "$$grown" ]
 

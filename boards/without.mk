@@ -18,3 +18,8 @@ LEFT_OUT := $(sort $(foreach part,$(WITHOUT),$(WITHOUT_$(part))))
 # with_without FILES: these, or what stands in for them.
 with_without = $(filter-out $(LEFT_OUT),$1) \
     $(wildcard $(foreach file,$(filter $(LEFT_OUT),$1),$(dir $(file))without/$(notdir $(file))))
+
+.PHONY: savings
+savings: ## what BOARD's program saves without each part that can be left out (takes minutes)
+	@BUILD=$(BUILD) CROSS_COMPILE=$(CROSS_COMPILE) boards/lib/savings $(BOARD) $(WITHOUT_PARTS) \
+	    "$(WITHOUT_PARTS)" "outgoing tls12 rsa fetch" "outgoing tls12 rsa fetch commands"

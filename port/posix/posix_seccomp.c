@@ -16,6 +16,8 @@
 /* linux/audit.h. Processors on which the list has been held against what the program calls. */
 #if defined(__x86_64__)
 #define ARCH 0xc000003eu
+#elif defined(__aarch64__) && defined(__AARCH64EL__)
+#define ARCH 0xc00000b7u
 #elif defined(__i386__) && !defined(__GLIBC__) /* which has one call for all about sockets */
 #define ARCH 0x40000003u
 #elif defined(__arm__) && defined(__ARMEL__)
