@@ -340,6 +340,8 @@ bool spool_mail_may_write(const struct spool *sp);
 bool spool_mail_may_grow(const struct spool *sp);
 /* A spare, in state SEG_LOG or SEG_DATA now; SPOOL_NONE. */
 uint16_t spool_seg_take(struct spool *sp, bool for_data);
+/* The segment of that generation, SPOOL_NONE; 0 is that of all whose heads cannot be read, and
+ * names none of them. */
 uint16_t spool_seg_find(const struct spool *sp, uint64_t generation);
 /* The oldest log segment that is not the head; SPOOL_NONE if there is none, or a bad or gone one
  * keeps the log from being recycled. */

@@ -48,7 +48,7 @@ enum err spool_view_of(struct spool *sp, const struct spool_record *commit,
                                     .flags = commit->commit.flags};
     while (spool_extent_take(&extents, &x)) {
         uint16_t seg = spool_seg_find(sp, x.generation);
-        if (seg == SPOOL_NONE || x.offset < SPOOL_PAGE_HEAD_LEN ||
+        if (seg == SPOOL_NONE || x.len == 0 || x.offset < SPOOL_PAGE_HEAD_LEN ||
             (uint32_t)x.offset + SPOOL_CHUNK_HEAD_LEN > sp->page_len) {
             return ERR_DAMAGED;
         }

@@ -90,7 +90,7 @@ uint16_t spool_seg_find(const struct spool *sp, uint64_t generation)
 {
     for (uint16_t i = 0; i < sp->num_segs; i++) {
         const struct spool_seg *sg = &sp->segs[i];
-        if (sg->generation == generation && sg->is_open &&
+        if (generation != 0 && sg->generation == generation && sg->is_open &&
             (sg->state == SEG_LOG || sg->state == SEG_DATA || sg->state == SEG_BAD)) {
             return i;
         }

@@ -35,8 +35,8 @@ enum url_error url_parse(struct slice text, struct url *out);
 /* "url-https" and so on, constant. */
 const char *url_error_name(enum url_error e);
 
-/* A host name: letters, digits, '-' and '_' in labels of 1 to 63, at most URL_HOST_MAX in all, a
- * dot at its end allowed; its last label is not a number, which would be a mistaken address. */
+/* A host name: letters, digits, '-' and '_' in labels of 1 to 63, at most URL_HOST_MAX in all, and
+ * perhaps a dot at its end; its last label is not a number, which would be a mistaken address. */
 bool url_is_host_name(struct slice text);
 
 #endif

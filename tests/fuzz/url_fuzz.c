@@ -17,7 +17,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     fuzz_inside(url.authority, data, len);
     fuzz_inside(url.host, data, len);
     fuzz_inside(url.path, data, len);
-    MUST(len <= URL_MAX && url.host.len > 0 && url.host.len <= URL_HOST_MAX && url.addr.port != 0);
+    size_t final_dot = url.host.len > 0 && url.host.ptr[url.host.len - 1] == '.';
+    MUST(url.host.len > final_dot && url.host.len - final_dot <= URL_HOST_MAX);
+    MUST(len <= URL_MAX && url.addr.port != 0);
     MUST(url.is_address || url_is_host_name(url.host));
     struct http_request r = {.url = &url, .path = url.path, .via_proxy = (data[len - 1] & 1) != 0};
     MUST(http_put_request(&b, &r));

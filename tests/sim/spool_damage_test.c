@@ -274,45 +274,101 @@ static void unreadable_last_page(void)
     world_free(w);
 }
 
-/* Behind the last page of a segment of the log one of the other kind, with a right sum: the segment
- * stays one of the log, and its messages are there. */
-static void a_page_of_another_kind(void)
+/* One message in a spool of one segment of the log. */
+static struct world *with_one_message(void)
 {
     struct spool_conf conf = world_small_conf();
     struct world *w = world_new(3, &conf, NULL);
-    uint8_t *bytes;
-    uint64_t len;
     CHECK(world_boot(w));
     CHECK(world_send(w, 5000, 1) != NULL);
     CHECK(world_settle(w));
-    uint32_t num_forged = 0;
+    return w;
+}
+
+/* The bytes of the log's segment, and of another; its head. */
+static uint8_t *find_log(struct world *w, struct spool_head *head, uint8_t **out_other)
+{
+    uint8_t *log = NULL;
+    struct spool_page_head page;
+    struct slice records;
     for (size_t s = 0; s < sim_store_num_segments(w->store); s++) {
-        struct spool_head head;
-        struct spool_page_head page = {.kind = SPOOL_PAGE_DATA, .used = SPOOL_PAGE_HEAD_LEN};
-        struct slice records;
+        uint8_t *bytes;
+        uint64_t len;
+        struct spool_head h;
         (void)sim_store_segment(w->store, s, &bytes, &len);
-        CHECK(spool_head_decode(slice_make(bytes, PAGE), &head));
-        uint32_t number = 1;
-        while (spool_page_open(slice_make(bytes + number * PAGE, PAGE), head.nonce, head.generation,
-                               number, &page, &records)) {
-            number++;
-        }
-        if (number > 1) {
-            page = (struct spool_page_head){.kind = SPOOL_PAGE_DATA,
-                                            .used = SPOOL_PAGE_HEAD_LEN,
-                                            .generation = head.generation,
-                                            .number = number};
-            spool_page_seal(bytes + number * PAGE, PAGE, head.nonce, &page);
-            num_forged++;
+        CHECK(spool_head_decode(slice_make(bytes, PAGE), &h));
+        if (spool_page_open(slice_make(bytes + PAGE, PAGE), h.nonce, h.generation, 1, &page,
+                            &records)) {
+            CHECK(log == NULL);
+            log = bytes;
+            *head = h;
+        } else {
+            *out_other = bytes;
         }
     }
-    CHECK_EQ(num_forged, 1);
+    CHECK(log != NULL);
+    return log;
+}
+
+/* Behind the last page of the log one more, with a right sum, that holds these records. */
+static void forge_page(uint8_t *log, const struct spool_head *head, enum spool_page_kind kind,
+                       struct slice records)
+{
+    struct spool_page_head page;
+    struct slice written;
+    uint32_t number = 1;
+    while (spool_page_open(slice_make(log + number * PAGE, PAGE), head->nonce, head->generation,
+                           number, &page, &written)) {
+        number++;
+    }
+    memcpy(log + number * PAGE + SPOOL_PAGE_HEAD_LEN, records.ptr, records.len);
+    page = (struct spool_page_head){.kind = kind,
+                                    .used = SPOOL_PAGE_HEAD_LEN + (uint32_t)records.len,
+                                    .generation = head->generation,
+                                    .number = number};
+    spool_page_seal(log + number * PAGE, PAGE, head->nonce, &page);
+}
+
+/* The segment stays one of the log, and its messages are there. */
+static void a_page_of_another_kind(void)
+{
+    struct world *w = with_one_message();
+    struct spool_head head;
+    uint8_t *other, *log = find_log(w, &head, &other);
+    forge_page(log, &head, SPOOL_PAGE_DATA, SLICE_LITERAL(""));
     sim_store_kill(w->store);
     CHECK(world_boot(w));
     CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
     CHECK(world_settle(w));
     WORLD_CHECK(w);
     world_free(w);
+}
+
+/* A copy that has its bytes nowhere, in a segment that is there or in one whose heads cannot be
+ * read: a message that one recovery told of and the next did not find. It is lost at once. */
+static void an_extent_of_nothing(void)
+{
+    for (int has_generation = 0; has_generation <= 1; has_generation++) {
+        struct world *w = with_one_message();
+        struct spool_head head;
+        uint8_t bytes[100], *other = NULL, *log = find_log(w, &head, &other);
+        struct buf b = buf_make(bytes, sizeof bytes);
+        struct spool_record r = {.type = SPOOL_COMMIT, .id = 77};
+        struct spool_extent x = {.page = 1, .offset = SPOOL_PAGE_HEAD_LEN};
+        x.generation = has_generation ? head.generation : 0;
+        r.commit.version = r.commit.num_extents = 1;
+        r.commit.num_rcpts = 1;
+        CHECK(spool_commit_put(&b, &r, 0) && spool_extent_put(&b, &x));
+        forge_page(log, &head, SPOOL_PAGE_LOG, buf_slice(&b));
+        memset(other, 'x', w->conf.segment_len);
+        sim_store_kill(w->store);
+        w->lines_len = 0;
+        CHECK(world_boot(w));
+        CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
+        CHECK(strstr(w->lines, "message=000000000002d state=lost") != NULL);
+        CHECK(world_settle(w));
+        world_free(w);
+    }
 }
 
 static const struct test_case cases[] = {
@@ -324,6 +380,7 @@ static const struct test_case cases[] = {
     {"forged_records", forged_records},
     {"forged_records_in_the_log", forged_records_in_the_log},
     {"a_page_of_another_kind", a_page_of_another_kind},
+    {"an_extent_of_nothing", an_extent_of_nothing},
 };
 
 TEST_MAIN(cases)
