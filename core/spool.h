@@ -142,7 +142,8 @@ enum err spool_append(struct spool *sp, uint64_t txn, struct slice bytes);
 
 /* Ends the transaction with a message; meta->total_len is ignored. ERR_OK: SPOOL_COMMITTED will
  * follow, exactly once, and the txn is the spool's. Any error is immediate and the transaction
- * still open: abort it. ERR_MALFORMED: meta does not fit what was appended. */
+ * still open: abort it. ERR_MALFORMED: meta does not fit what was appended; ERR_FULL: so many
+ * recipients have no place among those that wait. */
 enum err spool_commit(struct spool *sp, uint64_t txn, const struct spool_meta *meta);
 
 /* Forgets an open transaction; nothing of it will ever be a message. Without effect after

@@ -27,12 +27,27 @@ static bool is_worthwhile(const struct spool *sp)
     return log_len >= live_len + seg_len + seg_len / 2;
 }
 
-static bool is_wanted(const struct spool *sp)
+/* The index is about to be full, and a quarter of it is of commits that are dead: with fewer,
+ * rounds of the log would follow each other without end. spool_commit leaves that quarter. */
+static bool is_index_crowded(const struct spool *sp)
 {
-    if (sp->disk_entries > sp->num_slots / 4 * 3) {
-        return true;
+    uint32_t num_live = sp->num_slots_used - spool_txn_entries_unwritten(sp);
+    return sp->disk_entries > sp->num_slots / 4 * 3 &&
+           sp->disk_entries - num_live >= sp->num_slots / 4;
+}
+
+static uint16_t choose_of_log(struct spool *sp)
+{
+    bool is_crowded = is_index_crowded(sp);
+    if (!is_crowded && (spool_segs_at_hand(sp) > SPOOL_RESERVE + 1 || !is_worthwhile(sp))) {
+        return SPOOL_NONE;
     }
-    return spool_segs_at_hand(sp) <= SPOOL_RESERVE + 1 && is_worthwhile(sp);
+    uint16_t tail = spool_seg_tail(sp);
+    if (is_crowded && spool_head_is_alone(sp) && spool_mail_may_grow(sp)) {
+        spool_log_turn(sp);
+        tail = spool_seg_tail(sp);
+    }
+    return tail;
 }
 
 static void choose(struct spool *sp)
@@ -45,9 +60,8 @@ static void choose(struct spool *sp)
             victim = i;
         }
     }
-    if (victim == SPOOL_NONE && sp->recover.stage == RECOVER_DONE && !sp->is_stopping &&
-        is_wanted(sp)) {
-        victim = spool_seg_tail(sp);
+    if (victim == SPOOL_NONE && sp->recover.stage == RECOVER_DONE && !sp->is_stopping) {
+        victim = choose_of_log(sp);
     }
     c->victim = victim;
     c->phase = COMPACT_SCAN;

@@ -346,6 +346,8 @@ uint16_t spool_seg_find(const struct spool *sp, uint64_t generation);
 /* The oldest log segment that is not the head; SPOOL_NONE if there is none, or a bad or gone one
  * keeps the log from being recycled. */
 uint16_t spool_seg_tail(const struct spool *sp);
+/* Whether the log is the head alone, and could be recycled if it had another. */
+bool spool_head_is_alone(const struct spool *sp);
 bool spool_seg_is_clear(struct spool *sp, uint16_t seg); /* nothing live in it */
 void spool_seg_free(struct spool *sp, uint16_t seg);
 void spool_seg_recycle(struct spool *sp, uint16_t seg);
@@ -359,6 +361,8 @@ void spool_seg_fail(struct spool *sp, uint16_t seg, enum err err);
 /* Makes sure that the head has num_pages whole pages left, taking a new head if need be. ERR_AGAIN:
  * not now. */
 enum err spool_log_room(struct spool *sp, uint32_t num_pages, bool for_mail);
+/* Takes a new head before this one is full, if there is a spare. */
+void spool_log_turn(struct spool *sp);
 /* Each appends to the head, which has room. */
 struct spool_place spool_log_chunk(struct spool *sp, uint64_t id, uint64_t offset,
                                    struct slice bytes);
@@ -380,6 +384,8 @@ void spool_txn_batch_ok(struct spool *sp);
 void spool_txn_batch_failed(struct spool *sp);
 void spool_txn_seg_failed(struct spool *sp, uint16_t seg, enum err err);
 void spool_txn_storage_failed(struct spool *sp);
+/* Entries of the index whose commit is not on disk yet. */
+uint32_t spool_txn_entries_unwritten(const struct spool *sp);
 bool spool_txn_touches(struct spool *sp, uint16_t seg);
 bool spool_txn_owns(const struct spool *sp,
                     uint64_t owner); /* an unfinished transaction has this id */

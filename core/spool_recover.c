@@ -332,9 +332,11 @@ static void name_page(struct spool *sp, uint16_t seg, uint32_t page, bool was_du
     }
 }
 
+/* Pages that are said to have been durable; of none that the segment does not have. */
 static uint32_t num_proved(const struct spool_seg *sg)
 {
-    return sg->num_durable > sg->num_sealed ? sg->num_durable : sg->num_sealed;
+    uint32_t num = sg->num_durable > sg->num_sealed ? sg->num_durable : sg->num_sealed;
+    return num < sg->num_pages ? num : sg->num_pages - 1;
 }
 
 /* What the scan has found out about each segment. Segments of the log keep their place in its order

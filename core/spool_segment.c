@@ -118,7 +118,8 @@ static uint16_t any_dead(struct spool *sp)
 }
 #endif
 
-uint16_t spool_seg_tail(const struct spool *sp)
+/* The log's oldest segment, if its order is certain. */
+static uint16_t oldest(const struct spool *sp)
 {
     uint16_t tail = SPOOL_NONE;
     if (sp->is_dir_doubted || sp->recover.stage < RECOVER_TELL) {
@@ -136,7 +137,18 @@ uint16_t spool_seg_tail(const struct spool *sp)
             tail = i;
         }
     }
+    return tail;
+}
+
+uint16_t spool_seg_tail(const struct spool *sp)
+{
+    uint16_t tail = oldest(sp);
     return tail == sp->head ? SPOOL_NONE : tail;
+}
+
+bool spool_head_is_alone(const struct spool *sp)
+{
+    return sp->head != SPOOL_NONE && oldest(sp) == sp->head;
 }
 
 bool spool_seg_is_clear(struct spool *sp, uint16_t seg)

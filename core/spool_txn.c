@@ -57,6 +57,13 @@ static bool is_too_big(const struct spool *sp, uint64_t len)
     return len > num_segs * seg_payload(sp) || spool_cost(sp, len) > cost_max(sp, false);
 }
 
+/* Entries of the index that live messages may take: the dead need a quarter (spool_compact.c), and
+ * mail leaves an eighth to reports. */
+static uint32_t index_max(const struct spool *sp, bool is_report)
+{
+    return sp->num_slots / 8 * (is_report ? 6 : 5);
+}
+
 /* Whether that much more is over the limit. */
 static bool is_over(const struct spool *sp, bool is_report, uint32_t cost)
 {
@@ -344,9 +351,12 @@ enum err spool_commit(struct spool *sp, uint64_t txn, const struct spool_meta *m
     if (t->err != ERR_OK || sp->is_failed) {
         return t->err != ERR_OK ? t->err : ERR_IO;
     }
-    uint32_t entry = spool_entry_take(sp, t->id, meta->num_rcpts);
+    uint32_t num_entries = sp->num_slots_used + spool_entries_needed(meta->num_rcpts);
+    uint32_t entry = num_entries > index_max(sp, t->is_report)
+                         ? SPOOL_NO_ENTRY
+                         : spool_entry_take(sp, t->id, meta->num_rcpts);
     if (entry == SPOOL_NO_ENTRY) {
-        return ERR_NO_MEMORY;
+        return ERR_FULL;
     }
     t->entry = entry + 1;
     uint64_t total_len = t->meta.total_len;
@@ -470,6 +480,15 @@ void spool_txn_storage_failed(struct spool *sp)
             end(sp, t, ERR_IO);
         }
     }
+}
+
+uint32_t spool_txn_entries_unwritten(const struct spool *sp)
+{
+    uint32_t cursor = 0, num = 0;
+    for (struct spool_txn *t; (t = each(sp, &cursor)) != NULL;) {
+        num += t->state == TXN_EMITTING ? spool_entries_needed(t->meta.num_rcpts) : 0;
+    }
+    return num;
 }
 
 bool spool_txn_touches(struct spool *sp, uint16_t seg)

@@ -117,6 +117,14 @@ enum err spool_log_room(struct spool *sp, uint32_t num_pages, bool for_mail)
     return ERR_OK;
 }
 
+void spool_log_turn(struct spool *sp)
+{
+    uint16_t seg = sp->head_page > 1 ? spool_seg_take(sp, false) : SPOOL_NONE;
+    if (seg != SPOOL_NONE) {
+        head_switch(sp, seg);
+    }
+}
+
 struct spool_place spool_log_chunk(struct spool *sp, uint64_t id, uint64_t offset,
                                    struct slice bytes)
 {

@@ -311,22 +311,20 @@ static uint8_t *find_log(struct world *w, struct spool_head *head, uint8_t **out
 }
 
 /* Behind the last page of the log one more, with a right sum, that holds these records. */
-static void forge_page(uint8_t *log, const struct spool_head *head, enum spool_page_kind kind,
+static void forge_page(uint8_t *log, const struct spool_head *head, struct spool_page_head page,
                        struct slice records)
 {
-    struct spool_page_head page;
+    struct spool_page_head last;
     struct slice written;
-    uint32_t number = 1;
-    while (spool_page_open(slice_make(log + number * PAGE, PAGE), head->nonce, head->generation,
-                           number, &page, &written)) {
-        number++;
+    page.number = 1;
+    while (spool_page_open(slice_make(log + page.number * PAGE, PAGE), head->nonce,
+                           head->generation, page.number, &last, &written)) {
+        page.number++;
     }
-    memcpy(log + number * PAGE + SPOOL_PAGE_HEAD_LEN, records.ptr, records.len);
-    page = (struct spool_page_head){.kind = kind,
-                                    .used = SPOOL_PAGE_HEAD_LEN + (uint32_t)records.len,
-                                    .generation = head->generation,
-                                    .number = number};
-    spool_page_seal(log + number * PAGE, PAGE, head->nonce, &page);
+    memcpy(log + page.number * PAGE + SPOOL_PAGE_HEAD_LEN, records.ptr, records.len);
+    page.used = SPOOL_PAGE_HEAD_LEN + (uint32_t)records.len;
+    page.generation = head->generation;
+    spool_page_seal(log + page.number * PAGE, PAGE, head->nonce, &page);
 }
 
 /* The segment stays one of the log, and its messages are there. */
@@ -335,10 +333,32 @@ static void a_page_of_another_kind(void)
     struct world *w = with_one_message();
     struct spool_head head;
     uint8_t *other, *log = find_log(w, &head, &other);
-    forge_page(log, &head, SPOOL_PAGE_DATA, SLICE_LITERAL(""));
+    forge_page(log, &head, (struct spool_page_head){.kind = SPOOL_PAGE_DATA}, SLICE_LITERAL(""));
     sim_store_kill(w->store);
     CHECK(world_boot(w));
     CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
+    CHECK(world_settle(w));
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
+/* More pages durable than the segment has: hours went by while each was looked for. */
+static void pages_that_are_not_there(void)
+{
+    static const struct spool_page_head page = {.kind = SPOOL_PAGE_LOG,
+                                                .durable_pages = UINT32_MAX};
+    struct world *w = with_one_message();
+    struct spool_head head;
+    uint8_t *other, *log = find_log(w, &head, &other);
+    forge_page(log, &head, page, SLICE_LITERAL(""));
+    sim_store_kill(w->store);
+    w->is_lenient = true;
+    CHECK(world_boot(w));
+    CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
+    struct model *m = world_send(w, 500, 1);
+    CHECK(world_settle(w));
+    CHECK(m != NULL && m->state == MODEL_ACKED);
+    CHECK_EQ(world_outcome(w, m, 0), ERR_OK);
     CHECK(world_settle(w));
     WORLD_CHECK(w);
     world_free(w);
@@ -359,7 +379,7 @@ static void an_extent_of_nothing(void)
         r.commit.version = r.commit.num_extents = 1;
         r.commit.num_rcpts = 1;
         CHECK(spool_commit_put(&b, &r, 0) && spool_extent_put(&b, &x));
-        forge_page(log, &head, SPOOL_PAGE_LOG, buf_slice(&b));
+        forge_page(log, &head, (struct spool_page_head){.kind = SPOOL_PAGE_LOG}, buf_slice(&b));
         memset(other, 'x', w->conf.segment_len);
         sim_store_kill(w->store);
         w->lines_len = 0;
@@ -380,6 +400,7 @@ static const struct test_case cases[] = {
     {"forged_records", forged_records},
     {"forged_records_in_the_log", forged_records_in_the_log},
     {"a_page_of_another_kind", a_page_of_another_kind},
+    {"pages_that_are_not_there", pages_that_are_not_there},
     {"an_extent_of_nothing", an_extent_of_nothing},
 };
 
