@@ -472,6 +472,25 @@ void spool_compact_batch_failed(struct spool *sp)
     c->is_copying = false;
 }
 
+void spool_compact_owner_failed(struct spool *sp, uint64_t id)
+{
+    struct spool_compact *c = &sp->compact;
+    uint16_t num_left = 0;
+    for (uint16_t i = 0; i < c->num_copied; i++) {
+        if (c->copied[i].id != id) {
+            c->copied[num_left++] = c->copied[i];
+        }
+    }
+    c->num_copied = num_left;
+    if (c->is_copying && c->id == id) {
+        c->is_copying = false;
+    }
+    uint32_t entry = spool_entry_find(sp, id);
+    if (entry != SPOOL_NO_ENTRY) {
+        entry_at(sp, entry)->flags &= (uint16_t)~ENTRY_COPYING;
+    }
+}
+
 bool spool_compact_is_evacuating(const struct spool *sp)
 {
     for (uint32_t i = 0; i < sp->num_segs; i++) {

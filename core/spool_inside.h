@@ -420,6 +420,9 @@ enum err spool_view_verify(struct spool *sp, uint64_t id, const struct spool_com
 bool spool_compact_step(struct spool *sp);
 void spool_compact_batch_ok(struct spool *sp);
 void spool_compact_batch_failed(struct spool *sp);
+/* A segment of that message's own has failed: a copy of it that is not durable yet does not count,
+ * and is begun anew. */
+void spool_compact_owner_failed(struct spool *sp, uint64_t id);
 bool spool_compact_is_evacuating(
     const struct spool *sp); /* a segment whose sync failed is not yet clear */
 

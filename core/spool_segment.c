@@ -313,6 +313,7 @@ static void created(struct spool *sp, uint16_t seg, enum err result)
     if (result != ERR_OK) {
         log_segment(sp, LOG_ERROR, "not-created", sg->id, result);
         sp->store->remove(sp->store->ctx, sg->id);
+        sp->store->close_segment(sp->store->ctx, sg->handle); /* which would keep its space */
         sg->state = SEG_UNUSED;
         sp->create_again_ms = sp->now_ms + RETRY_MS;
         return;
@@ -472,4 +473,7 @@ void spool_seg_fail(struct spool *sp, uint16_t seg, enum err err)
         sp->head_used = SPOOL_PAGE_HEAD_LEN;
     }
     spool_txn_seg_failed(sp, seg, err);
+    if (sg->is_data && sg->owner != 0) {
+        spool_compact_owner_failed(sp, sg->owner);
+    }
 }

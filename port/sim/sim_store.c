@@ -199,9 +199,8 @@ static enum err store_create(void *ctx, uint32_t *out_handle, uint32_t id, uint6
     }
     st->segments = grown;
     struct segment *sg = &st->segments[st->num_segments++];
-    *sg = (struct segment){.id = id, .name = NAME_ABSENT};
+    *sg = (struct segment){.id = id, .name = NAME_ABSENT, .is_open = true};
     if (err == ERR_OK) {
-        sg->is_open = true;
         sg->name = NAME_LIVE;
         sg->len = len;
         sg->seen = calloc(1, (size_t)len);
@@ -650,6 +649,15 @@ void sim_store_set_sync_ms(struct sim_store *st, uint64_t sync_ms)
 void sim_store_set_capacity(struct sim_store *st, uint64_t capacity_len)
 {
     st->conf.capacity_len = capacity_len;
+}
+
+size_t sim_store_num_strays(const struct sim_store *st)
+{
+    size_t num = 0;
+    for (size_t i = 0; i < st->num_segments; i++) {
+        num += st->segments[i].is_open && st->segments[i].name != NAME_LIVE;
+    }
+    return num;
 }
 
 size_t sim_store_num_segments(const struct sim_store *st)

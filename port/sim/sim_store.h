@@ -77,6 +77,10 @@ void sim_store_fail_read(struct sim_store *st, uint32_t id, uint64_t offset);
 void sim_store_set_sync_ms(struct sim_store *st, uint64_t sync_ms);
 void sim_store_set_capacity(struct sim_store *st, uint64_t capacity_len);
 
+/* Handles that are open though their segment has no name: each keeps a descriptor, and its space.
+ */
+size_t sim_store_num_strays(const struct sim_store *st);
+
 /* Looking in and spoiling: segments that list shows, by position 0 to sim_store_num_segments - 1.
  */
 size_t sim_store_num_segments(const struct sim_store *st);

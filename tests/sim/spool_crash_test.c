@@ -246,6 +246,32 @@ static void failed_for_good(void)
     world_free(w);
 }
 
+/* A large message that was acknowledged, and is not proved durable after a kill, is copied by the
+ * recovery. Each sync of that fails in turn, that of the copy's own segment too. */
+static void copy_of_large_fails(void)
+{
+    for (uint64_t nth = 1; nth <= 16; nth++) {
+        struct spool_conf conf = world_small_conf();
+        struct world *w = world_new(9, &conf, NULL);
+        CHECK(world_boot(w));
+        struct model *m = world_send(w, 300000, 1);
+        CHECK(world_settle(w));
+        CHECK_EQ(m->state, MODEL_ACKED);
+        sim_store_kill(w->store);
+        sim_store_fail_sync(w->store, nth, 1);
+        CHECK(world_boot(w));
+        sim_store_fail_sync(w->store, 0, 0);
+        world_settle(w);
+        world_crash_and_boot(w, SIM_CRASH_LOSE);
+        aftermath(w);
+        if (w->num_broken != 0) {
+            fprintf(stderr, "failure %llu\n%s", (unsigned long long)nth, w->lines);
+        }
+        WORLD_CHECK(w);
+        world_free(w);
+    }
+}
+
 /* No space to create segments: what there is goes on being used, and the refusal is an answer, not
  * a stall. */
 static void disk_full(void)
@@ -268,6 +294,10 @@ static void disk_full(void)
     CHECK(num_refused > 0);
     CHECK(w->num_acks > 50);
     CHECK(world_settle(w));
+    struct sim_store_counts counts;
+    sim_store_counts_of(w->store, &counts);
+    CHECK(counts.num_create_faults > 0);
+    CHECK_EQ(sim_store_num_strays(w->store), 0);
     CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
     WORLD_CHECK(w);
     world_free(w);
@@ -283,6 +313,7 @@ static const struct test_case cases[] = {
     {"two_syncs_fail", two_syncs_fail},
     {"each_write_fails", each_write_fails},
     {"failed_for_good", failed_for_good},
+    {"copy_of_large_fails", copy_of_large_fails},
     {"disk_full", disk_full},
 };
 
