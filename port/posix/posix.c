@@ -53,6 +53,10 @@ static enum err start(struct posix_port *p, struct port *out, const struct posix
     *out = (struct port){.loop = {.ctx = &p->loop, .wait = posix_loop_wait}};
     p->net = (struct posix_net){.loop = &p->loop, .num_fds = conf->num_fds};
     posix_net_port(&p->net, &out->net);
+    _Static_assert(_Alignof(struct posix_store_job) <= _Alignof(struct posix_watch),
+                   "jobs may stand behind watches");
+    p->store.jobs = (struct posix_store_job *)(void *)(p->watches + conf->num_fds);
+    p->store.num_jobs = conf->num_fds;
     posix_store_port(&p->store, &p->worker, conf->spool_directory, &out->store);
     posix_mailbox_port(&p->mailbox, &p->worker, &out->mailbox);
     posix_files_port(&out->files);
@@ -82,7 +86,8 @@ enum err posix_port_open(struct port *out, const struct posix_conf *conf)
     if (conf->take_signals) {
         signal(SIGPIPE, SIG_IGN);
     }
-    size_t len = sizeof(struct posix_port) + conf->num_fds * sizeof(struct posix_watch);
+    size_t len = sizeof(struct posix_port) +
+                 conf->num_fds * (sizeof(struct posix_watch) + sizeof(struct posix_store_job));
     struct posix_port *p =
         mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) {

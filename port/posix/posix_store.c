@@ -109,6 +109,10 @@ static struct posix_store_job *take_job(struct posix_store *s, uint32_t handle, 
     struct posix_store_job *job = s->free_job;
     if (job != NULL) {
         s->free_job = job->next_free;
+    } else if (s->num_fresh_used < s->num_jobs) {
+        job = &s->jobs[s->num_fresh_used++];
+    }
+    if (job != NULL) {
         job->fd = (int)handle;
         job->job.tag = tag;
     }
@@ -208,7 +212,7 @@ static enum err store_create(void *ctx, uint32_t *out_handle, uint32_t id, uint6
     struct posix_store *s = ctx;
     char name[POSIX_SEGMENT_NAME_CAP];
     segment_name(name, id, "");
-    if (s->free_job == NULL) {
+    if (s->free_job == NULL && s->num_fresh_used == s->num_jobs) {
         return ERR_BUSY;
     }
     int fd = openat(s->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -334,9 +338,6 @@ void posix_store_port(struct posix_store *s, struct posix_worker *worker, const 
     s->worker = worker;
     s->path = path;
     s->lock_fd = -1;
-    for (size_t i = POSIX_STORE_JOBS; i-- > 0;) {
-        release_job(s, &s->jobs[i].job);
-    }
     (void)mkdir(path, 0700);
     s->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     worker->lanes[POSIX_LANE_URGENT] = (struct posix_lane_def){s, run_syncs, release_job};

@@ -9,7 +9,6 @@
 
 #include "posix_worker.h"
 
-#define POSIX_STORE_JOBS       64
 #define POSIX_ZEROS_LEN        ((size_t)64 * 1024)
 #define POSIX_STORE_UNIT       4096
 #define POSIX_SEGMENT_NAME_CAP 32
@@ -26,13 +25,17 @@ struct posix_store {
     struct posix_worker *worker;
     const char *path; /* the caller's, as long as the port is open */
     int dir_fd, lock_fd;
-    struct posix_store_job jobs[POSIX_STORE_JOBS];
+    struct posix_store_job
+        *jobs; /* zeroed, the caller's; those that were never used cost nothing */
+    uint32_t num_jobs, num_fresh_used;
     struct posix_store_job *free_job;
     uint8_t zeros[POSIX_ZEROS_LEN]; /* never written to, so no memory until it is read */
 };
 
-/* s is zeroed. Makes the directory if it can, and looks what kind of storage it is on; any failure
- * is left for open. Sets the worker's lanes, so it is called before the worker starts. */
+/* s is zeroed, but for jobs and num_jobs: one for each segment that may be open, as any number of
+ * them may have a sync under way, and the spool takes one that is refused for a failed one. Makes
+ * the directory if it can, and looks what kind of storage it is on; any failure is left for open.
+ * Sets the worker's lanes, so it is called before the worker starts. */
 void posix_store_port(struct posix_store *s, struct posix_worker *worker, const char *path,
                       struct port_store *out);
 

@@ -161,6 +161,34 @@ static void store_undoes_half_a_create(void)
     posix_port_close(&port);
 }
 
+/* Each segment can have a sync under way: the spool takes a refusal for a failure. */
+static void store_syncs_many_at_once(void)
+{
+    uint32_t handles[100];
+    if (!open_port(&port)) {
+        return;
+    }
+    const struct port_store *s = &port.store;
+    CHECK_EQ(s->open(s->ctx), ERR_OK);
+    for (uint32_t i = 0; i < 100; i++) {
+        CHECK_EQ(s->create(s->ctx, &handles[i], 100 + i, LEN, 1), ERR_OK);
+        CHECK_EQ(done(1), ERR_OK);
+    }
+    uint32_t num_refused = 0;
+    for (uint32_t i = 0; i < 100; i++) {
+        num_refused += s->sync(s->ctx, handles[i], 2) != ERR_OK;
+    }
+    CHECK_EQ(num_refused, 0);
+    for (uint32_t i = num_refused; i < 100; i++) {
+        CHECK_EQ(done(2), ERR_OK);
+    }
+    for (uint32_t i = 0; i < 100; i++) {
+        s->close_segment(s->ctx, handles[i]);
+        CHECK_EQ(s->remove(s->ctx, 100 + i), ERR_OK);
+    }
+    posix_port_close(&port);
+}
+
 static void store_bounds_its_work(void)
 {
     uint32_t handle, num = 0;
@@ -383,6 +411,7 @@ static const struct test_case cases[] = {
     {"store_ignores_other_files", store_ignores_other_files},
     {"store_writes_its_zeros", store_writes_its_zeros},
     {"store_undoes_half_a_create", store_undoes_half_a_create},
+    {"store_syncs_many_at_once", store_syncs_many_at_once},
     {"store_bounds_its_work", store_bounds_its_work},
     {"fs_kinds_are_told_apart", fs_kinds_are_told_apart},
     {"mail_is_private", mail_is_private},
