@@ -18,13 +18,14 @@ static bool put_hash(uint8_t *out, enum ocsp_certid_hash hash, struct slice byte
 bool ocsp_certid_make(struct ocsp_certid *out, enum ocsp_certid_hash hash,
                       const struct x509_cert *issuer, struct slice serial)
 {
-    *out = (struct ocsp_certid){.hash = hash, .serial_len = serial.len};
+    *out = (struct ocsp_certid){.hash = hash};
     if (serial.len == 0 || serial.len > OCSP_SERIAL_MAX ||
         !put_hash(out->name_hash, hash, issuer->subject) ||
         !put_hash(out->key_hash, hash, issuer->key_bits)) {
         return false;
     }
     memcpy(out->serial, serial.ptr, serial.len);
+    out->serial_len = serial.len;
     return true;
 }
 

@@ -250,6 +250,32 @@ static void test_save_overtaken(void)
     teardown();
 }
 
+/* A serial number longer than a request can hold: it stays out of what is compared. */
+static void test_long_serial(void)
+{
+    static char serial[201];
+    static struct ocsp_fetch f;
+    static struct fetch_target target;
+    static uint8_t memory[FETCH_MEMORY_LEN];
+    struct staple_wanted w;
+    memset(serial, 'A', sizeof serial - 1);
+    setup();
+    struct maker_cert leaf = {"mail.example",     "Issuer",         &t.keys.leaf_key,
+                              &t.keys.issuer_key, serial,           "20260101000000Z",
+                              "20270101000000Z",  .key_usage = 0x80};
+    put("/chain", JOIN(maker_pem("CERTIFICATE", maker_certificate(&leaf)),
+                       maker_pem("CERTIFICATE", t.keys.issuer.whole)));
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK(staple_wants(&t.staple, 0, 0, &w));
+    CHECK(w.id.serial_len <= OCSP_SERIAL_MAX);
+    ocsp_fetch_open(&f, &t.port, 1, &(struct ocsp_fetch_conf){.alarm_s = 0}, &target, 1,
+                    buf_make(memory, sizeof memory));
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(ocsp_fetch_set_target(&f, 0, &w.id, slice_make(NULL, 0), w.path), URL_OK);
+    }
+    teardown();
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -260,6 +286,7 @@ int main(int argc, char **argv)
         {"absent", test_absent},
         {"save_fails", test_save_fails},
         {"save_overtaken", test_save_overtaken},
+        {"long_serial", test_long_serial},
     };
     return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
 }
