@@ -34,7 +34,7 @@ bool staple_replaces(const struct ocsp_verdict *new, const struct ocsp_verdict *
     if (new->reason != OCSP_GOOD) {
         return false;
     }
-    return (!is_older && holds(new, now)) || (!holds(old, now) && holds(new, now));
+    return holds(old, now) ? !is_older && holds(new, now) : !is_older || holds(new, now);
 }
 
 /* --- Reports --------------------------------------------------------------------------------- */
@@ -86,6 +86,12 @@ static void report_errors(struct staple *s, struct slice text)
 
 /* --- Proofs ---------------------------------------------------------------------------------- */
 
+/* When files are to be judged again though they have not changed. */
+struct staple_again {
+    bool at_once;
+    int64_t at_s;
+};
+
 /* What all judging of one pair's file shares. */
 struct judging {
     struct staple *s;
@@ -93,7 +99,9 @@ struct judging {
     size_t pair;
     const char *path;
     const struct tls_time *now;
-    bool was_starved; /* the last try had no memory for something, and said so */
+    bool was_starved; /* the last try lacked something, and said so */
+    bool is_unread;   /* the file is there and could not be read: to be tried again */
+    int64_t look_s;   /* when a proof that was left for now begins to hold; INT64_MAX: none was */
     enum err err;     /* ERR_OK or ERR_NO_MEMORY */
 };
 
@@ -164,6 +172,10 @@ static void offer(struct judging *j, size_t index, struct slice der, const struc
         err = tls_set_set_proof(set, j->pair, index, kept, new);
         staple_ledger_note(j->s->ledger, tls_set_cert_der(set, j->pair, index), new);
     }
+    bool is_early = j->now->wall_set && j->now->wall_s < new->begin_s;
+    if (!is_taken && new->reason == OCSP_GOOD && is_early) {
+        j->look_s = j->look_s < new->begin_s ? j->look_s : new->begin_s;
+    }
     if (err == ERR_OK && new->reason == OCSP_NO_MEMORY) {
         err = ERR_NO_MEMORY;
     }
@@ -202,6 +214,10 @@ static void judge_file(struct judging *j, struct buf scratch)
     bool is_whole;
     enum ocsp_reason reason = staple_read_proofs(j->s, j->path, scratch, &proofs);
     j->load->is_pem[j->pair] = reason == OCSP_GOOD ? proofs.is_pem : staple_is_pem_name(j->path);
+    j->is_unread = reason == OCSP_UNREADABLE;
+    if (j->is_unread && j->was_starved) {
+        return; /* told already */
+    }
     if (reason != OCSP_GOOD) {
         v = ocsp_verdict_none(reason);
         offer(j, 0, slice_make(NULL, 0), &v);
@@ -222,14 +238,15 @@ static void judge_file(struct judging *j, struct buf scratch)
  * better. ERR_OK or ERR_NO_MEMORY. */
 static enum err update_pair(struct staple *s, struct staple_load *load, size_t pair,
                             const struct tls_set *old_set, const struct tls_time *now,
-                            struct buf scratch)
+                            struct buf scratch, struct staple_again *again)
 {
     struct judging j = {.s = s,
                         .load = load,
                         .pair = pair,
                         .path = load->files.paths[staple_index(STAPLE_PROOF, pair)],
                         .now = now,
-                        .was_starved = load->judge_again};
+                        .was_starved = load->judge_again,
+                        .look_s = INT64_MAX};
     if (j.path[0] == '\0') {
         return ERR_OK;
     }
@@ -237,6 +254,8 @@ static enum err update_pair(struct staple *s, struct staple_load *load, size_t p
         carry_over(&j, old_set);
     }
     judge_file(&j, scratch);
+    again->at_once = again->at_once || j.is_unread;
+    again->at_s = j.look_s < again->at_s ? j.look_s : again->at_s;
     return j.err;
 }
 
@@ -245,11 +264,13 @@ static enum err update_proofs(struct staple *s, struct staple_load *load,
                               struct buf scratch)
 {
     enum err first_err = ERR_OK;
+    struct staple_again again = {false, INT64_MAX};
     for (size_t pair = 0; pair < load->files.num_pairs; pair++) {
-        enum err err = update_pair(s, load, pair, old_set, now, scratch);
+        enum err err = update_pair(s, load, pair, old_set, now, scratch, &again);
         first_err = first_err == ERR_OK ? err : first_err;
     }
-    load->judge_again = first_err != ERR_OK;
+    load->judge_again = again.at_once || first_err != ERR_OK;
+    load->look_s = again.at_s;
     s->is_changed = true;
     return first_err;
 }
@@ -376,7 +397,8 @@ void staple_load_changes(struct staple *s, const struct tls_time *now, struct bu
         }
     }
     memcpy(s->now.stamps, stamps, sizeof s->now.stamps);
-    if (proof_changed || s->now.judge_again) {
+    bool is_time = now->wall_set && now->wall_s >= s->now.look_s;
+    if (proof_changed || s->now.judge_again || is_time) {
         update_proofs(s, &s->now, s->now.set, now, scratch);
     }
 }

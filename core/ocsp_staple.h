@@ -71,7 +71,8 @@ struct staple_load {
     struct tls_set *set;                        /* NULL: none */
     struct staple_issuer issuers[STAPLE_MAX_PAIRS][TLS_SET_CHAIN_MAX];
     bool is_pem[STAPLE_MAX_PAIRS]; /* its proofs' file may hold several */
-    bool judge_again;              /* there was no memory for a proof */
+    int64_t look_s;                /* when a proof in a file begins to hold; INT64_MAX: none */
+    bool judge_again;              /* there was no memory for a proof, or it could not be read */
 };
 
 /* What the log was last told of a pair. */

@@ -227,6 +227,31 @@ static void warn_unreadable(struct staple *s, enum staple_file file, const char 
     s->port->log.line(s->port->log.ctx, LOG_WARNING, log_end(&line));
 }
 
+/* Of several with the same key the one that ends last: an authority may have renewed its own. */
+static enum err find_in_text(struct slice text, const struct x509_cert *leaf, struct buf room,
+                             struct slice *out)
+{
+    enum err result = ERR_ABSENT;
+    struct x509_cert best, cert;
+    while (pem_next(&text, SLICE_LITERAL("CERTIFICATE"), &room) == ERR_OK) {
+        enum err err = is_issuer_of(buf_slice(&room), leaf);
+        if (err == ERR_NO_MEMORY) {
+            return err;
+        }
+        bool is_better = err == ERR_OK && x509_parse_cert(buf_slice(&room), &cert) &&
+                         (result == ERR_ABSENT || cert.not_after_s > best.not_after_s);
+        if (is_better) {
+            best = cert;
+            *out = best.whole;
+            result = ERR_OK;
+            room = buf_make(room.ptr + room.len, room.cap - room.len);
+        }
+        room.len = 0;
+        room.overflow = false;
+    }
+    return result;
+}
+
 /* Goes through tls_verify_certificates, PEM or one certificate in DER; as is_issuer_of. */
 static enum err find_in_file(struct staple *s, const char *path, const struct x509_cert *leaf,
                              struct buf room, struct slice *out)
@@ -244,16 +269,7 @@ static enum err find_in_file(struct staple *s, const char *path, const struct x5
         *out = text;
         return is_issuer_of(text, leaf);
     }
-    do {
-        room.len = 0;
-        room.overflow = false;
-        if (pem_next(&text, SLICE_LITERAL("CERTIFICATE"), &room) != ERR_OK) {
-            return ERR_ABSENT;
-        }
-        *out = buf_slice(&room);
-        err = is_issuer_of(*out, leaf);
-    } while (err == ERR_ABSENT);
-    return err;
+    return find_in_text(text, leaf, room, out);
 }
 
 /* The next certificate of the chain, else one of tls_verify_certificates, else none. ERR_OK or

@@ -420,6 +420,70 @@ static void test_no_memory(void)
     teardown();
 }
 
+/* A new proof that cannot be read just now (no descriptor is free, the device stumbles) is read
+ * once it can be, though its file does not change again; so is a file of authorities. */
+static void test_unreadable_for_once(void)
+{
+    setup();
+    CHECK_EQ(open_it(), ERR_OK);
+    struct slice proof = proof_of("20260614120000Z", "20260622000000Z", MAKE_GOOD);
+    put("/proof", proof);
+    t.files[find_file("/proof")].fails = ERR_NO_HANDLE;
+    next_second();
+    int num_lines = t.num_lines;
+    next_second();
+    CHECK_EQ(t.num_lines, num_lines);
+    t.files[find_file("/proof")].fails = ERR_OK;
+    next_second();
+    CHECK(serves(proof));
+    staple_close(&t.staple);
+
+    t.files[find_file("/proof")].fails = ERR_IO;
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK_EQ(reason(), OCSP_UNREADABLE);
+    t.files[find_file("/proof")].fails = ERR_OK;
+    next_second();
+    CHECK_EQ(reason(), OCSP_GOOD);
+    teardown();
+}
+
+/* The authority has renewed its certificate, with the same key; both stand in the file. */
+static void test_renewed_issuer(void)
+{
+    setup();
+    struct maker_cert old = {"Issuer",          "Root",    &t.keys.issuer_key,
+                             &t.keys.other_key, "\x06",    "20150101000000Z",
+                             "20260101000000Z", .ca = true};
+    t.conf.verify_certificates = "/roots";
+    put("/chain", maker_pem("CERTIFICATE", t.keys.leaf.whole));
+    put("/roots", JOIN(maker_pem("CERTIFICATE", maker_certificate(&old)),
+                       maker_pem("CERTIFICATE", t.keys.issuer.whole)));
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK_EQ(reason(), OCSP_GOOD);
+    teardown();
+}
+
+/* A proof that was signed ahead of its time is served when that has come, whatever was held until
+ * then, though its file does not change again. */
+static void test_proof_of_tomorrow(void)
+{
+    static const char *const ends[] = {"20260620000000Z", "20260614120000Z"};
+    for (size_t i = 0; i < 2; i++) {
+        setup();
+        put("/proof", proof_of("20260614000000Z", ends[i], MAKE_GOOD));
+        CHECK_EQ(open_it(), ERR_OK);
+        CHECK_EQ(reason(), i == 0 ? OCSP_GOOD : OCSP_EXPIRED);
+        struct slice later = proof_of("20260616000000Z", "20260623000000Z", MAKE_GOOD);
+        put("/proof", later);
+        next_second();
+        CHECK_EQ(reason(), i == 0 ? OCSP_GOOD : OCSP_NOT_YET_VALID);
+        t.now.wall_s += 6 * 86400;
+        next_second();
+        CHECK(serves(later));
+        teardown();
+    }
+}
+
 static const struct test_case cases[] = {
     {"served", test_served},
     {"looks_once_a_second", test_looks_once_a_second},
@@ -433,6 +497,9 @@ static const struct test_case cases[] = {
     {"clock_not_set", test_clock_not_set},
     {"reload", test_reload},
     {"no_memory", test_no_memory},
+    {"proof_of_tomorrow", test_proof_of_tomorrow},
+    {"unreadable_for_once", test_unreadable_for_once},
+    {"renewed_issuer", test_renewed_issuer},
 };
 
 TEST_MAIN(cases)
