@@ -122,6 +122,7 @@ struct mta_trust {
     struct tls_trust *servers; /* NULL: none */
     struct tls_trust *clients;
     struct port_stamp stamps[MTA_TRUST_FILES];
+    uint64_t again_ms; /* the last look failed for a lack of something: not before; 0: it did not */
 };
 
 /* Bytes of a session that came in and are not used up, or that could not be sent. Borrowed from

@@ -4,6 +4,8 @@
 
 #include "conf_parse.h"
 
+#define TRY_AGAIN_MS 5000
+
 static const struct conf *conf_of(const struct mta *m)
 {
     return &m->site->conf;
@@ -29,11 +31,21 @@ static enum err read_file(struct mta *m, const char *path, struct slice *out, st
     return err;
 }
 
+/* What the library makes of a want of memory looks like a file that is wrong. */
+static enum err why_unread(const struct mta *m, uint32_t num_refused_before, const char *path,
+                           const char *expected, struct buf *errors)
+{
+    enum err err = m->heap.num_refused != num_refused_before ? ERR_NO_MEMORY : ERR_MALFORMED;
+    complain(errors, path, err == ERR_NO_MEMORY ? err_name(err) : expected);
+    return err;
+}
+
 static enum err load(struct mta *m, const char *path, const char *crl_path, struct tls_trust **out,
                      struct buf *errors)
 {
     struct slice text;
     size_t num_bad = 0;
+    uint32_t num_refused = m->heap.num_refused;
     *out = NULL;
     enum err err = path[0] == 0 ? ERR_ABSENT : read_file(m, path, &text, errors);
     if (err != ERR_OK) {
@@ -41,13 +53,13 @@ static enum err load(struct mta *m, const char *path, const char *crl_path, stru
     }
     *out = tls_trust_new(&m->tls_env, text, &num_bad);
     if (*out == NULL || num_bad != 0) {
-        complain(errors, path, "expected certificates in PEM or DER, all of which can be read");
-        err = ERR_MALFORMED;
+        err = why_unread(m, num_refused, path,
+                         "expected certificates in PEM or DER, all of which can be read", errors);
     } else if (crl_path[0] != 0) {
         err = read_file(m, crl_path, &text, errors);
         if (err == ERR_OK && !tls_trust_add_crls(&m->tls_env, *out, text)) {
-            complain(errors, crl_path, "expected revocation lists (CRL) in PEM or DER");
-            err = ERR_MALFORMED;
+            err = why_unread(m, num_refused, crl_path,
+                             "expected revocation lists (CRL) in PEM or DER", errors);
         }
     }
     if (err != ERR_OK) {
@@ -115,16 +127,20 @@ void trust_refresh(struct mta *m)
         is_changed = is_changed || memcmp(&stamp, &m->trust.stamps[i], sizeof stamp) != 0;
         m->trust.stamps[i] = stamp;
     }
-    if (!is_changed) {
+    bool tries_again = m->trust.again_ms != 0 && m->now_ms >= m->trust.again_ms;
+    if (!is_changed && !tries_again) {
         return;
     }
     uint8_t bytes[512];
     struct buf errors = buf_make(bytes, sizeof bytes);
     struct mta_trust fresh;
-    if (trust_load(m, conf, &fresh, &errors) == ERR_OK) {
+    enum err err = trust_load(m, conf, &fresh, &errors);
+    /* What failed for a lack of something is tried again; else only once files change again. */
+    m->trust.again_ms = err_is_temporary(err) ? m->now_ms + TRY_AGAIN_MS : 0;
+    if (err == ERR_OK) {
         trust_use(m, &fresh);
         report_text(m, LOG_INFO, "trust", SLICE_LITERAL("files of authorities were read again"));
-    } else {
+    } else if (is_changed) {
         report_text(m, LOG_ERROR, "trust", buf_slice(&errors));
         report_text(m, LOG_ERROR, "trust", SLICE_LITERAL("what was read before stays"));
     }

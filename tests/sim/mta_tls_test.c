@@ -372,6 +372,42 @@ static void test_names_one_set_a_step(void)
     site_close(&site);
 }
 
+/* A file of authorities has changed just when memory for TLS was short: the log says that, and it
+ * is read once there is memory, though it does not change again. */
+static void test_authorities_without_memory(void)
+{
+    char text[2048];
+    static void *blocks[4096];
+    size_t num = 0;
+    open_tls_site(7, 5);
+    copy_file("chain.pem", "/tls/roots.pem");
+    snprintf(text, sizeof text,
+             "%s%stls_verify_certificates = /tls/roots.pem\ntls_try_verify_hosts = *\n", site_conf,
+             TLS_CONF);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_host_signal(site.host, PORT_RELOAD);
+    mta_step(site.mta);
+    CHECK_EQ(sim_log_count(site.host, "new options are in force"), 1);
+    copy_file("chain.pem", "/tls/roots.pem");
+    for (size_t len = 65536; len >= 16; len /= 2) {
+        void *block;
+        while (num < 4096 && (block = heap_alloc(&site.mta->heap, len, 1)) != NULL) {
+            blocks[num++] = block;
+        }
+    }
+    trust_refresh(site.mta);
+    CHECK_EQ(sim_log_count(site.host, "no-memory"), 1);
+    CHECK_EQ(sim_log_count(site.host, "expected certificates"), 0);
+    while (num != 0) {
+        heap_free(&site.mta->heap, blocks[--num]);
+    }
+    site.mta->now_ms += 5000;
+    trust_refresh(site.mta);
+    CHECK_EQ(sim_log_count(site.host, "files of authorities were read again"), 1);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
     {"handshake-beside-slow-sync", test_handshake_beside_slow_sync},
     {"reload-under-sessions", test_reload_under_sessions},
@@ -381,6 +417,7 @@ static const struct test_case cases[] = {
     {"empty-data", test_empty_data_is_no_progress},
     {"names-one-set-a-step", test_names_one_set_a_step},
     {"handshakes-wait-for-places", test_handshakes_wait_for_places},
+    {"authorities-without-memory", test_authorities_without_memory},
 };
 
 int main(int argc, char **argv)
