@@ -155,6 +155,9 @@ static enum deliver_reason judge(struct deliver_smtp *d, struct remote_conn *c)
     struct ocsp_options options = judging(d->env.conf);
     struct ocsp_verdict verdict;
     bool is_required = c->policy.requires_proof && !BROKEN(PROOF_NOT_REQUIRED);
+    if (c->policy.must_verify && c->policy.asks_proof && tls_client_must_staple(&c->tls)) {
+        is_required = true; /* RFC 7633: else the certificate itself does not hold */
+    }
     enum ocsp_reason reason = tls_client_judge(&c->tls, &options, &d->now, &verdict);
     c->ocsp_reason = (uint8_t)reason;
     switch (reason) {

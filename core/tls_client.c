@@ -10,7 +10,8 @@
 #include <mbedtls/oid.h>
 #include <mbedtls/x509_crt.h>
 
-#define CHAIN_MAX 8 /* certificates that are looked at for an issuer */
+#define CHAIN_MAX      8 /* certificates that are looked at for an issuer */
+#define STATUS_REQUEST 5 /* RFC 7633 4.2.1: the number of the TLS extension */
 
 /* Called for each certificate of the chain, the server's own last. The library takes the subject's
  * common name for a host's where there is nothing else; and only here it says which issuer it
@@ -19,8 +20,9 @@
 static int check_cert(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
 {
     struct tls *t = ctx;
-    if (depth == 1) {
-        t->issuer = slice_make(cert->raw.p, cert->raw.len);
+    if (depth == 1 && t->handshake != NULL) {
+        const mbedtls_x509_crt *issuer = tls_trust_stand_in(t, cert);
+        t->issuer = slice_make(issuer->raw.p, issuer->raw.len);
     }
     if (depth == 0 && !mbedtls_x509_crt_has_ext_type(cert, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME)) {
         *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
@@ -111,6 +113,23 @@ static bool find_issuer(const mbedtls_x509_crt *chain, const struct x509_cert *l
     return false;
 }
 
+/* The one that verification found. Where that has failed, it may have the issuer's name alone. */
+static bool found_issuer(const struct tls *t, const struct x509_cert *leaf, struct x509_cert *out)
+{
+    const char *hash;
+    return x509_parse_cert(t->issuer, out) &&
+           (tls_client_is_verified(t) ||
+            ocsp_signature_check(&leaf->sealed, out, false, &hash) == OCSP_GOOD);
+}
+
+bool tls_client_must_staple(const struct tls *t)
+{
+    const mbedtls_x509_crt *leaf = tls_client_peer(t);
+    struct x509_cert cert;
+    return leaf != NULL && x509_parse_cert(slice_make(leaf->raw.p, leaf->raw.len), &cert) &&
+           x509_has_tls_feature(&cert, STATUS_REQUEST);
+}
+
 enum ocsp_reason tls_client_judge(const struct tls *t, const struct ocsp_options *options,
                                   const struct tls_time *now, struct ocsp_verdict *out)
 {
@@ -126,7 +145,7 @@ enum ocsp_reason tls_client_judge(const struct tls *t, const struct ocsp_options
         return OCSP_NO_ISSUER;
     }
     q.leaf = &leaf;
-    if (t->trust != NULL && !BROKEN(ISSUER_OF_PEERS_CHOICE) ? x509_parse_cert(t->issuer, &issuer)
+    if (t->trust != NULL && !BROKEN(ISSUER_OF_PEERS_CHOICE) ? found_issuer(t, &leaf, &issuer)
                                                             : find_issuer(chain, &leaf, &issuer)) {
         q.issuer = &issuer;
     }

@@ -38,6 +38,10 @@ bool tls_client_is_verified(const struct tls *t);
 struct slice tls_client_proof(const struct tls *t);
 const struct mbedtls_x509_crt *tls_client_peer(const struct tls *t);
 
+/* Once established: whether the certificate says that it is not to be believed without a proof (RFC
+ * 7633). Until tls_client_forget. */
+bool tls_client_must_staple(const struct tls *t);
+
 /* Judges what the server stapled (RFC 6960 3.2): the proof, against the certificate that was shown
  * and the issuer that its verification found; or, without trust, one in the chain that has signed
  * it. Public-key work. OCSP_GOOD: it holds now. Without a trusted clock a good one is

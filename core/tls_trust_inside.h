@@ -12,4 +12,8 @@ void tls_trust_use(struct tls *t,
  * that there is a list where there must be one. Always 0. */
 int tls_trust_judge(const struct tls *t, const mbedtls_x509_crt *cert, uint32_t *flags);
 
+/* While a handshake goes on: the certificate itself; or, of an authority that is not in date,
+ * another of the trust with its name and key that is. */
+const mbedtls_x509_crt *tls_trust_stand_in(const struct tls *t, const mbedtls_x509_crt *cert);
+
 #endif

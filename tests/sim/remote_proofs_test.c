@@ -34,7 +34,9 @@ struct setting {
     struct slice proof;  /* empty: none */
     struct slice behind; /* a certificate behind the leaf; empty: none */
     const char *const *hosts;
-    struct slice crl; /* empty: none */
+    struct slice root;   /* the authority that is believed; empty: the issuer */
+    struct slice before; /* another one in front of it; empty: none */
+    struct slice crl;    /* empty: none */
     bool without_trust;
     bool implicit_tls;
     struct rw_script script;
@@ -73,7 +75,10 @@ static struct rw_server *set_up(const struct setting *s)
     script.implicit_tls = s->implicit_tls;
     struct rw_server *server = rw_server("192.0.2.25", port, &script);
     server->set = make_set(s);
-    struct slice root = maker_pem("CERTIFICATE", keys.issuer.whole);
+    struct slice root = maker_pem("CERTIFICATE", s->root.len != 0 ? s->root : keys.issuer.whole);
+    if (!slice_is_empty(s->before)) {
+        root = JOIN(maker_pem("CERTIFICATE", s->before), root);
+    }
     struct tls_trust *trust = s->without_trust ? NULL : tls_trust_new(&rw.tls, root, &num_bad);
     if (!slice_is_empty(s->crl)) {
         CHECK(tls_trust_add_crls(&rw.tls, trust, s->crl));
@@ -605,6 +610,79 @@ static void test_little_memory(void)
     }
 }
 
+/* A certificate that is not to be believed without a proof (RFC 7633), from a server that must be
+ * verified and is asked for one. */
+static void test_must_staple(void)
+{
+    for (size_t i = 0; i < 6; i++) {
+        make_keys();
+        leaf_of.must_staple = true;
+        struct setting s = {.ciphers = versions[i % 2],
+                            .conf = i < 4 ? "remote_tls_verify_hosts = *\n" : ""};
+        s.proof = i / 2 == 1 ? staple("good_direct") : staple("none");
+        set_up(&s);
+        check_sent(i < 2 ? SMTP_RCPT_DEFERRED : SMTP_RCPT_DELIVERED, "proof-missing");
+        rw_close();
+        world_end(&keys);
+    }
+}
+
+/* Looked at only for the log, and by no authority of ours: whoever has the issuer's name without
+ * having signed the server's certificate still vouches for nothing. */
+static void test_namesake_unverified(void)
+{
+    for (size_t i = 0; i < 2; i++) {
+        make_keys();
+        struct maker_cert fake = {"Issuer",          "Root",     &keys.other_key,
+                                  &keys.other_key,   "\x09",     "20250101000000Z",
+                                  "20360101000000Z", .ca = true, .key_usage = 0x86};
+        struct maker_cert root = {"Elsewhere",        "Elsewhere", &keys.delegate_key,
+                                  &keys.delegate_key, "\x0a",      "20250101000000Z",
+                                  "20360101000000Z",  .ca = true,  .key_usage = 0x86};
+        struct maker_response r = world_good(&keys);
+        struct slice spki = maker_public(&keys.other_key);
+        r.key = &keys.other_key;
+        r.singles[0].spki = spki;
+        r.by_key = maker_hash(MBEDTLS_MD_SHA1, maker_key_bits(spki));
+        struct setting s = {.ciphers = versions[i],
+                            .conf = "",
+                            .proof = maker_proof(&r),
+                            .root = maker_certificate(&root),
+                            .behind = maker_certificate(&fake)};
+        set_up(&s);
+        check_sent(SMTP_RCPT_DELIVERED, "ok");
+        CHECK(log_has("relay id", "certificate=unverified"));
+        CHECK(log_has("relay id", "tls_out_ocsp=not-verified"));
+        rw_close();
+        world_end(&keys);
+    }
+}
+
+/* An authority has renewed its certificate, with the same key; both stand in our file. */
+static void test_renewed_authority(void)
+{
+    for (size_t i = 0; i < 4; i++) {
+        make_keys();
+        struct maker_cert old = {"Issuer",          "Root",     &keys.issuer_key,
+                                 &keys.other_key,   "\x06",     "20150101000000Z",
+                                 "20260101000000Z", .ca = true, .key_usage = 0x86};
+        struct setting s = {.ciphers = versions[i % 2],
+                            .conf = i < 2 ? "remote_tls_verify_hosts = *\n"
+                                          : "hosts_require_ocsp = *\n",
+                            .proof = staple("good_direct"),
+                            .before = maker_certificate(&old)};
+        set_up(&s);
+        check_sent(SMTP_RCPT_DELIVERED, "ok");
+        CHECK(log_has("relay id", "certificate=verified"));
+        rw_close();
+        s.root = s.before; /* the old one alone */
+        set_up(&s);
+        check_sent(SMTP_RCPT_DEFERRED, "certificate-unverified");
+        rw_close();
+        world_end(&keys);
+    }
+}
+
 static const struct test_case cases[] = {
     {"table", test_table},
     {"no_clock", test_no_clock},
@@ -619,6 +697,9 @@ static const struct test_case cases[] = {
     {"login", test_login},
     {"turns", test_turns},
     {"new_trust", test_new_trust},
+    {"must_staple", test_must_staple},
+    {"namesake_unverified", test_namesake_unverified},
+    {"renewed_authority", test_renewed_authority},
 };
 
 int main(int argc, char **argv)
