@@ -3,7 +3,7 @@
 #include "mta_inside.h"
 
 #include "conf_build.h"
-
+#include "scram_keys.h"
 #include "tls_client.h"
 
 #define STIR_MS (60u * 60 * 1000) /* fresh entropy for the generator */
@@ -41,7 +41,7 @@ enum err site_open_env(struct mta *m, const struct conf *conf, struct buf *error
         err = tls_env_open(&m->tls_env, &m->heap, slice_make(seed, sizeof seed),
                            slice_of_string(conf->tls_require_ciphers), &bad_name);
     }
-    memset(seed, 0, sizeof seed);
+    scram_wipe(seed, sizeof seed);
     m->has_tls_env = err == ERR_OK;
     m->stirred_ms = m->now_ms;
     return explain_env(err, bad_name, errors);
@@ -177,7 +177,7 @@ struct tls_set *site_take_set(struct mta *m, struct slice name)
         if (m->port->entropy.fill(m->port->entropy.ctx, entropy, sizeof entropy) == ERR_OK) {
             tls_env_stir(&m->tls_env, slice_make(entropy, sizeof entropy));
         }
-        memset(entropy, 0, sizeof entropy);
+        scram_wipe(entropy, sizeof entropy);
     }
     m->sets_touched = true;
     struct staple *named = staple_names_find(&m->names, name, &now, file_scratch(m));
