@@ -7,6 +7,8 @@
 #include <mbedtls/oid.h>
 #include <mbedtls/pk.h>
 
+#define RSA_BITS_MIN 2048 /* as of the certificates that TLS shows and believes */
+
 struct scheme {
     mbedtls_pk_type_t type;
     mbedtls_md_type_t md;
@@ -141,7 +143,9 @@ static enum ocsp_reason verify(const struct x509_signed *sealed, const struct sc
 {
     unsigned char hash[MBEDTLS_MD_MAX_SIZE];
     const mbedtls_md_info_t *info = mbedtls_md_info_from_type(scheme->md);
-    if (!mbedtls_pk_can_do(key, scheme->type)) {
+    bool is_weak =
+        mbedtls_pk_can_do(key, MBEDTLS_PK_RSA) != 0 && mbedtls_pk_get_bitlen(key) < RSA_BITS_MIN;
+    if (!mbedtls_pk_can_do(key, scheme->type) || is_weak) {
         return OCSP_SIGNATURE_UNSUPPORTED;
     }
     if (mbedtls_md(info, sealed->bytes.ptr, sealed->bytes.len, hash) != 0) {
