@@ -41,10 +41,11 @@ struct tls_env {
 
 /* Starts TLS on that heap. seed: TLS_SEED_LEN bytes fit for keys, used up by the call. ciphers: the
  * value of tls_require_ciphers, names of ciphersuites separated by colons or commas, as IANA or
- * OpenSSL write them, best first; empty: the default list. The server's order counts. Versions for
- * which no name is given are off. On failure nothing is held, *bad_name is the part of ciphers that
- * is not known (ERR_UNSUPPORTED) or empty; else ERR_NO_MEMORY, ERR_BUSY (another env is open on
- * another heap) or ERR_NO_ENTROPY (seed of another length). */
+ * OpenSSL write them, best first; empty: the default list. The order counts in TLS 1.2; in TLS 1.3
+ * the library takes the first of the client's. Versions for which no name is given are off. On
+ * failure nothing is held, *bad_name is the part of ciphers that is not known (ERR_UNSUPPORTED) or
+ * empty; else ERR_NO_MEMORY, ERR_BUSY (another env is open on another heap) or ERR_NO_ENTROPY (seed
+ * of another length). */
 enum err tls_env_open(struct tls_env *env, struct heap *heap, struct slice seed,
                       struct slice ciphers, struct slice *bad_name);
 
