@@ -354,6 +354,22 @@ static bool move_txns(struct spool *sp)
     return true;
 }
 
+/* Of a message that is alive only outcomes that count already. The log has no others, unless they
+ * stand before its commit, where they cannot be about it. */
+static void copy_record(struct spool *sp, const struct spool_record *r)
+{
+    bool is_outcome = r->type == SPOOL_OUTCOME;
+    uint32_t entry =
+        is_outcome || r->type == SPOOL_ANNUL ? spool_entry_find(sp, r->id) : SPOOL_NO_ENTRY;
+    if (is_outcome &&
+        (entry == SPOOL_NO_ENTRY || (r->outcome.rcpt < entry_at(sp, entry)->num_rcpts &&
+                                     spool_entry_bit(sp, entry, r->outcome.rcpt)))) {
+        spool_log_outcome(sp, r->id, r->outcome.rcpt, r->outcome.code);
+    } else if (r->type == SPOOL_ANNUL && entry == SPOOL_NO_ENTRY) {
+        spool_log_annul(sp, r->id);
+    }
+}
+
 /* Outcomes and annuls of a bad segment are written again: they speak of commits elsewhere too. */
 static bool copy_records(struct spool *sp)
 {
@@ -375,11 +391,7 @@ static bool copy_records(struct spool *sp)
         }
         slice_skip(&page, SPOOL_PAGE_HEAD_LEN);
         while (spool_record_take(&page, &r)) {
-            if (r.type == SPOOL_OUTCOME) {
-                spool_log_outcome(sp, r.id, r.outcome.rcpt, r.outcome.code);
-            } else if (r.type == SPOOL_ANNUL) {
-                spool_log_annul(sp, r.id);
-            }
+            copy_record(sp, &r);
         }
     }
     if (c->cursor >= sg->num_written) {

@@ -342,6 +342,35 @@ static void a_page_of_another_kind(void)
     world_free(w);
 }
 
+/* An annul and an outcome in front of the commit, in a damaged segment that is written again: they
+ * came to stand behind it, and the message was gone with the next recovery. */
+static void words_before_the_commit(void)
+{
+    struct world *w = with_one_message();
+    struct spool_head head;
+    uint8_t *other = NULL, bytes[100];
+    (void)find_log(w, &head, &other);
+    struct buf b = buf_make(bytes, sizeof bytes);
+    CHECK(spool_annul_put(&b, w->messages[0].id));
+    CHECK(spool_outcome_put(&b, w->messages[0].id, 0, 1));
+    CHECK(buf_put_string(&b, "no record"));
+    head.generation = 1;
+    spool_head_encode(other, &head);
+    spool_head_encode(other + (head.num_pages - 1) * PAGE, &head);
+    forge_page(other, &head, (struct spool_page_head){.kind = SPOOL_PAGE_LOG, .durable_pages = 2},
+               buf_slice(&b));
+    for (int i = 0; i < 2; i++) {
+        sim_store_kill(w->store);
+        CHECK(world_boot(w));
+        CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
+        CHECK(world_settle(w));
+        world_turns(w, 300);
+    }
+    CHECK(strstr(w->lines, "quarantined") != NULL);
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
 /* More pages durable than the segment has: hours went by while each was looked for. */
 static void pages_that_are_not_there(void)
 {
@@ -400,6 +429,7 @@ static const struct test_case cases[] = {
     {"forged_records", forged_records},
     {"forged_records_in_the_log", forged_records_in_the_log},
     {"a_page_of_another_kind", a_page_of_another_kind},
+    {"words_before_the_commit", words_before_the_commit},
     {"pages_that_are_not_there", pages_that_are_not_there},
     {"an_extent_of_nothing", an_extent_of_nothing},
 };
