@@ -258,6 +258,9 @@ static void soften(struct smtp_answer *a)
 
 static enum smtp_client_event rcpt_answered(struct smtp_client *c, bool is_accepted)
 {
+    if (c->num_rcpts_answered == c->num_rcpts_sent) { /* nobody has been named to it */
+        return end(c, "unexpected-reply");
+    }
     c->rcpt = c->num_rcpts_answered++;
     if (is_accepted) {
         c->accepted |= UINT64_C(1) << c->rcpt;
@@ -281,6 +284,9 @@ static enum smtp_client_event begin_content(struct smtp_client *c)
  * refused leaves the transaction open (RFC 3030 2). */
 static enum smtp_client_event outcome(struct smtp_client *c)
 {
+    if (c->out.len != 0 && smtp_answer_class(&c->answer) == 2) { /* it has not seen the end yet */
+        return end(c, "unexpected-reply");
+    }
     c->needs_reset = c->uses_chunks && smtp_answer_class(&c->answer) != 2;
     if (c->is_refused || !c->conf.is_lmtp) {
         c->accepted = 0;

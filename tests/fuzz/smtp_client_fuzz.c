@@ -4,11 +4,12 @@
 
 #include "fuzz.h"
 
-#define NUM_RCPTS 5
+#define NUM_RCPTS SMTP_CLIENT_RCPTS_MAX
 
 struct told {
     uint64_t rcpts; /* that have an answer in this transaction */
     uint32_t num_mails;
+    size_t taken_max; /* bytes that the server reads at a time */
 };
 
 static void begin_mail(struct smtp_client *c, struct told *told)
@@ -26,12 +27,13 @@ static void begin_mail(struct smtp_client *c, struct told *told)
 /* False: the session is over, or waits. */
 static bool turn(struct smtp_client *c, struct slice *in, struct told *told)
 {
-    struct smtp_client_rcpt rcpt = {.address = SLICE_LITERAL("r@example.org")};
+    struct smtp_client_rcpt rcpt = {
+        .address = SLICE_LITERAL("a-rather-long-name-so-that-few-fit-into-what-waits@example.org")};
     switch (smtp_client_next(c, in)) {
     case SMTP_CLIENT_WAIT:
         MUST(c->out.len == 0 || c->state == SMTP_CLIENT_STATE_END ||
              c->out.ptr[c->out.len - 1] == '\n' || c->uses_chunks);
-        smtp_client_sent(c, c->out.len);
+        smtp_client_sent(c, c->out.len < told->taken_max ? c->out.len : told->taken_max);
         return false;
     case SMTP_CLIENT_STARTTLS:
         smtp_client_sent(c, c->out.len);
@@ -48,7 +50,7 @@ static bool turn(struct smtp_client *c, struct slice *in, struct told *told)
         (void)smtp_client_content(c, SLICE_LITERAL(".\r\n.\r\n"));
         return true;
     case SMTP_CLIENT_RCPT_ANSWER:
-        MUST(c->rcpt < NUM_RCPTS && (told->rcpts >> c->rcpt & 1) == 0);
+        MUST(c->rcpt < c->num_rcpts_sent && (told->rcpts >> c->rcpt & 1) == 0);
         told->rcpts |= UINT64_C(1) << c->rcpt;
         break;
     case SMTP_CLIENT_MAIL_ANSWER:
@@ -76,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     uint8_t choice = fuzz_choice(&rest);
     uint32_t seed = choice;
     struct smtp_client c;
-    struct told told = {0};
+    struct told told = {.taken_max = (choice & 32) == 0 ? SIZE_MAX : (choice >> 6) * 100u};
     struct smtp_client_conf conf = {.hostname = SLICE_LITERAL("me.example"),
                                     .is_lmtp = (choice & 1) != 0,
                                     .shuns_itself = (choice & 2) != 0,

@@ -366,10 +366,94 @@ static void test_unsure(void)
     }
 }
 
+/* A peer that takes nothing, and answers recipients that it was not told of yet. */
+static void test_answers_to_nobody(void)
+{
+    static struct play p;
+    static char replies[8192], address[256];
+    enum smtp_client_event event;
+    begin(&p, "");
+    struct slice in = SLICE_LITERAL("220 x\r\n250-x\r\n250 PIPELINING\r\n");
+    while ((event = smtp_client_next(&p.client, &in)) == SMTP_CLIENT_WAIT && in.len != 0) {
+    }
+    CHECK_EQ(event, SMTP_CLIENT_READY);
+    smtp_client_sent(&p.client, p.client.out.len);
+    smtp_client_mail(&p.client, &(struct smtp_client_mail){.sender = SLICE_LITERAL("s@me.example"),
+                                                           .content_len = 2,
+                                                           .num_rcpts = SMTP_CLIENT_RCPTS_MAX});
+    strcat(replies, "250 sender\r\n");
+    for (int i = 0; i < 100; i++) {
+        strcat(replies, "550 no\r\n");
+    }
+    memset(address, 'a', 200);
+    strcat(address, "@example.org");
+    in = slice_of_string(replies);
+    do {
+        event = smtp_client_next(&p.client, &in);
+        if (event == SMTP_CLIENT_GIVE_RCPT) {
+            struct smtp_client_rcpt rcpt = {.address = slice_of_string(address)};
+            CHECK(smtp_client_rcpt(&p.client, &rcpt));
+        } else if (event == SMTP_CLIENT_RCPT_ANSWER) {
+            CHECK(p.client.rcpt < p.client.num_rcpts_sent);
+            CHECK(p.client.rcpt < SMTP_CLIENT_RCPTS_MAX);
+        }
+    } while (event != SMTP_CLIENT_WAIT && event != SMTP_CLIENT_ENDED);
+    CHECK_EQ(event, SMTP_CLIENT_ENDED);
+    CHECK(p.client.reason != NULL && strcmp(p.client.reason, "unexpected-reply") == 0);
+}
+
+/* The same with one recipient: the end of the message before, "taken" unread, is still to be sent.
+ */
+static void test_answers_unread(void)
+{
+    static struct play p;
+    static uint8_t memory[8192];
+    static char replies[8192], content[6400];
+    enum smtp_client_event event = SMTP_CLIENT_WAIT;
+    begin(&p, "");
+    p.client.out = buf_make(memory, sizeof memory);
+    memset(content, 'x', sizeof content);
+    strcat(replies, "220 x\r\n250-x\r\n250 PIPELINING\r\n");
+    struct slice in = slice_of_string(replies);
+    for (int mails = 0; event != SMTP_CLIENT_ENDED;) {
+        event = smtp_client_next(&p.client, &in);
+        if (event == SMTP_CLIENT_READY && mails < 2) {
+            if (mails == 0) {
+                smtp_client_sent(&p.client, p.client.out.len);
+            }
+            struct smtp_client_mail mail = {.content_len = sizeof content, .num_rcpts = 1};
+            smtp_client_mail(&p.client, &mail);
+            replies[0] = 0;
+            strcat(replies, mails == 0 ? "250 ok\r\n250 ok\r\n354 go\r\n" : "250 ok\r\n");
+            for (int i = 0; mails == 1 && i < 100; i++) {
+                strcat(replies, "550 no\r\n");
+            }
+            in = slice_of_string(replies);
+            mails++;
+        } else if (event == SMTP_CLIENT_GIVE_RCPT) {
+            struct smtp_client_rcpt rcpt = {.address = SLICE_LITERAL("a@example.org")};
+            CHECK(smtp_client_rcpt(&p.client, &rcpt));
+        } else if (event == SMTP_CLIENT_GIVE_CONTENT) {
+            (void)smtp_client_content(&p.client,
+                                      slice_make(content, (size_t)p.client.content_left));
+        } else if (event == SMTP_CLIENT_RCPT_ANSWER) {
+            CHECK(p.client.rcpt < p.client.num_rcpts_sent);
+        } else if (event == SMTP_CLIENT_WAIT) {
+            if (p.client.state != SMTP_CLIENT_STATE_END) {
+                break;
+            }
+            in = SLICE_LITERAL("250 taken\r\n");
+        }
+    }
+    CHECK_EQ(event, SMTP_CLIENT_ENDED);
+}
+
 static const struct test_case cases[] = {
     {"states", test_states},
     {"dialogues", test_dialogues},
     {"unsure", test_unsure},
+    {"answers-to-nobody", test_answers_to_nobody},
+    {"answers-unread", test_answers_unread},
 };
 
 TEST_MAIN(cases)
