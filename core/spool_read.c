@@ -59,6 +59,20 @@ enum err spool_view_of(struct spool *sp, const struct spool_record *commit,
     return total_len == out->meta.total_len ? ERR_OK : ERR_DAMAGED;
 }
 
+/* Whether all of it was written before the commit, or with it: what moves or frees segments of the
+ * log relies on that. */
+static bool is_before_commit(const struct spool *sp, const struct spool_commit_view *view,
+                             uint16_t commit_seg)
+{
+    for (uint16_t i = 0; i < view->num_places; i++) {
+        const struct spool_seg *sg = &sp->segs[view->places[i].seg];
+        if (!sg->is_data && sg->generation > sp->segs[commit_seg].generation) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum err spool_view_load(struct spool *sp, uint32_t entry, struct spool_commit_view *out)
 {
     const struct spool_entry *e = &sp->slots[entry].entry;
@@ -72,7 +86,8 @@ enum err spool_view_load(struct spool *sp, uint32_t entry, struct spool_commit_v
         r.type != SPOOL_COMMIT || r.id != e->id) {
         return ERR_DAMAGED;
     }
-    return spool_view_of(sp, &r, out);
+    err = spool_view_of(sp, &r, out);
+    return err == ERR_OK && !is_before_commit(sp, out, e->commit_seg) ? ERR_DAMAGED : err;
 }
 
 enum err spool_place_read(struct spool *sp, uint64_t id, const struct spool_place *place,

@@ -310,9 +310,10 @@ static uint8_t *find_log(struct world *w, struct spool_head *head, uint8_t **out
     return log;
 }
 
-/* Behind the last page of the log one more, with a right sum, that holds these records. */
-static void forge_page(uint8_t *log, const struct spool_head *head, struct spool_page_head page,
-                       struct slice records)
+/* Behind the last page of the log one more, with a right sum, that holds these records. Its number.
+ */
+static uint32_t forge_page(uint8_t *log, const struct spool_head *head, struct spool_page_head page,
+                           struct slice records)
 {
     struct spool_page_head last;
     struct slice written;
@@ -325,6 +326,17 @@ static void forge_page(uint8_t *log, const struct spool_head *head, struct spool
     page.used = SPOOL_PAGE_HEAD_LEN + (uint32_t)records.len;
     page.generation = head->generation;
     spool_page_seal(log + page.number * PAGE, PAGE, head->nonce, &page);
+    return page.number;
+}
+
+/* Another segment of the log, older than that one: its head. */
+static struct spool_head forge_older(uint8_t *other, const struct spool_head *log_head)
+{
+    struct spool_head head = *log_head;
+    head.generation = 1;
+    spool_head_encode(other, &head);
+    spool_head_encode(other + (head.num_pages - 1) * PAGE, &head);
+    return head;
 }
 
 /* The segment stays one of the log, and its messages are there. */
@@ -354,9 +366,7 @@ static void words_before_the_commit(void)
     CHECK(spool_annul_put(&b, w->messages[0].id));
     CHECK(spool_outcome_put(&b, w->messages[0].id, 0, 1));
     CHECK(buf_put_string(&b, "no record"));
-    head.generation = 1;
-    spool_head_encode(other, &head);
-    spool_head_encode(other + (head.num_pages - 1) * PAGE, &head);
+    head = forge_older(other, &head);
     forge_page(other, &head, (struct spool_page_head){.kind = SPOOL_PAGE_LOG, .durable_pages = 2},
                buf_slice(&b));
     for (int i = 0; i < 2; i++) {
@@ -367,6 +377,36 @@ static void words_before_the_commit(void)
         world_turns(w, 300);
     }
     CHECK(strstr(w->lines, "quarantined") != NULL);
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
+/* A commit that is older than the segment with its bytes, whose recycling would not know of it. */
+static void a_commit_before_its_bytes(void)
+{
+    struct world *w = with_one_message();
+    struct spool_head head, older;
+    uint8_t *other = NULL, bytes[100], *log = find_log(w, &head, &other);
+    struct buf b = buf_make(bytes, sizeof bytes);
+    CHECK(spool_chunk_put(&b, 77, 0, SLICE_LITERAL("bytes")));
+    struct spool_extent x = {.generation = head.generation, .len = 5};
+    x.offset = SPOOL_PAGE_HEAD_LEN;
+    x.page =
+        forge_page(log, &head, (struct spool_page_head){.kind = SPOOL_PAGE_LOG}, buf_slice(&b));
+    struct spool_record r = {.type = SPOOL_COMMIT, .id = 77};
+    r.commit.version = r.commit.num_extents = 1;
+    r.commit.num_rcpts = 1;
+    r.commit.total_len = 5;
+    b.len = 0;
+    CHECK(spool_commit_put(&b, &r, 0) && spool_extent_put(&b, &x));
+    older = forge_older(other, &head);
+    forge_page(other, &older, (struct spool_page_head){.kind = SPOOL_PAGE_LOG}, buf_slice(&b));
+    sim_store_kill(w->store);
+    w->lines_len = 0;
+    CHECK(world_boot(w));
+    CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
+    CHECK(strstr(w->lines, "message=000000000002d state=lost") != NULL);
+    CHECK(world_settle(w));
     WORLD_CHECK(w);
     world_free(w);
 }
@@ -430,6 +470,7 @@ static const struct test_case cases[] = {
     {"forged_records_in_the_log", forged_records_in_the_log},
     {"a_page_of_another_kind", a_page_of_another_kind},
     {"words_before_the_commit", words_before_the_commit},
+    {"a_commit_before_its_bytes", a_commit_before_its_bytes},
     {"pages_that_are_not_there", pages_that_are_not_there},
     {"an_extent_of_nothing", an_extent_of_nothing},
 };
