@@ -233,16 +233,19 @@ static bool has_room(const struct pool *p)
     return p->num_used < p->num_items;
 }
 
-/* How many connections a destination may have now: never more than are left for others, so that
- * some that are slow share what there is and leave some of it; and of the last quarter none if it
- * was slow the last time, so that those alone never hold everything. */
-static uint32_t share_of(const struct deliver_smtp *d, const struct remote_dest *dest)
+/* Whether a destination (NULL: one that is not known) may have one more connection now: it never
+ * has more than are left for others, so that some that are slow share what there is and leave some
+ * of it; and the last quarter is for those that were prompt the last time, or slow ones and
+ * strangers could hold everything. */
+static bool has_share(const struct deliver_smtp *d, const struct remote_dest *dest)
 {
     uint32_t num_left = d->jobs.num_items - d->jobs.num_used;
-    uint32_t limit = remote_dest_limit(d, dest);
-    uint32_t num_kept = dest->was_slow ? d->jobs.num_items / 4 : 0;
-    num_left = num_left > num_kept ? num_left - num_kept : 0;
-    return limit < num_left ? limit : num_left;
+    uint32_t num_kept = dest != NULL && dest->is_prompt ? 0 : d->jobs.num_items / 4;
+    if (num_left <= num_kept) {
+        return false;
+    }
+    return dest == NULL ||
+           (dest->num_conns < num_left - num_kept && dest->num_conns < remote_dest_limit(d, dest));
 }
 
 static enum deliver_smtp_may may_start(const struct deliver_smtp *d, const struct remote_dest *dest,
@@ -257,7 +260,7 @@ static enum deliver_smtp_may may_start(const struct deliver_smtp *d, const struc
     if (find_idle(d, dest) != NULL) {
         return DELIVER_SMTP_YES;
     }
-    if (dest != NULL && dest->num_conns >= share_of(d, dest)) {
+    if (!has_share(d, dest)) {
         return DELIVER_SMTP_FULL;
     }
     return has_room(&d->conns) || longest_idle(d) != NULL ? DELIVER_SMTP_YES : DELIVER_SMTP_FULL;
@@ -378,7 +381,7 @@ void remote_end_job(struct deliver_smtp *d, struct remote_conn *c)
     struct remote_job *job = c->job;
     remote_fail_pending(c);
     remote_report_job(d, c);
-    c->dest->was_slow = d->now.now_ms - job->begun_ms > SLOW_MS;
+    c->dest->is_prompt = c->dest->num_failures == 0 && d->now.now_ms - job->begun_ms <= SLOW_MS;
     c->job = NULL;
     job->next_ended = NULL;
     if (d->ended_last == NULL) {

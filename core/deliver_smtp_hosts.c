@@ -5,7 +5,8 @@
 #define SMTP_PORT          25
 #define NEXT_ATTEMPT_MS    250
 #define CONNECT_TIMEOUT_MS 30000
-#define TRIES_MAX          16 /* addresses of one job, before it waits */
+#define TRIES_MAX          16     /* addresses of one job, before it waits */
+#define TRIES_MS           600000 /* of which none is begun later than that */
 
 static const struct port_net *net_of(const struct deliver_smtp *d)
 {
@@ -162,9 +163,14 @@ static void begin_socket(struct deliver_smtp *d, struct remote_conn *c)
     connect_on(d, c);
 }
 
+static bool may_try(const struct deliver_smtp *d, const struct remote_conn *c)
+{
+    return c->num_tries < TRIES_MAX && d->now.now_ms - c->job->begun_ms < TRIES_MS;
+}
+
 static void next_host(struct deliver_smtp *d, struct remote_conn *c)
 {
-    if (c->num_tries >= TRIES_MAX || !take_host(c)) {
+    if (!may_try(d, c) || !take_host(c)) {
         if (!c->some_host_exists && c->why == DELIVER_NO_HOST && remote_dest_is_mx(c->dest)) {
             c->why = DELIVER_NO_MX_HOST;
         }
@@ -337,9 +343,9 @@ static bool look_at_attempts(struct deliver_smtp *d, struct remote_conn *c)
     return false;
 }
 
-static bool has_more_addrs(const struct remote_conn *c)
+static bool has_more_addrs(const struct deliver_smtp *d, const struct remote_conn *c)
 {
-    return c->next_addr < c->names.lookup.num_addrs && c->num_tries < TRIES_MAX;
+    return c->next_addr < c->names.lookup.num_addrs && may_try(d, c);
 }
 
 static void await_attempts(struct deliver_smtp *d, struct remote_conn *c)
@@ -353,7 +359,7 @@ static void await_attempts(struct deliver_smtp *d, struct remote_conn *c)
             at_ms = c->attempts[i].deadline_ms;
         }
     }
-    if (has_free && has_more_addrs(c) && c->next_attempt_ms < at_ms) {
+    if (has_free && has_more_addrs(d, c) && c->next_attempt_ms < at_ms) {
         at_ms = c->next_attempt_ms;
     }
     remote_look_again(d, c, at_ms > d->now.now_ms ? at_ms - d->now.now_ms : 0);
@@ -365,7 +371,7 @@ static void connect_turn(struct deliver_smtp *d, struct remote_conn *c)
         return;
     }
     for (size_t i = 0; i < REMOTE_ATTEMPTS; i++) {
-        while (c->attempts[i].handle == 0 && has_more_addrs(c) &&
+        while (c->attempts[i].handle == 0 && has_more_addrs(d, c) &&
                d->now.now_ms >= c->next_attempt_ms) {
             attempt(d, c, i);
         }

@@ -48,7 +48,7 @@ struct remote_dest {
     uint64_t until_ms;     /* not tried before that */
     uint64_t used_ms;
     uint8_t reason; /* enum deliver_reason, of the last failure */
-    bool was_slow;  /* the last job took long */
+    bool is_prompt; /* the last job was not held up */
 };
 
 struct remote_host {

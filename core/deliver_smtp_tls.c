@@ -10,7 +10,7 @@
 
 static bool is_listed(const struct peerlist *list, const struct remote_conn *c)
 {
-    return peerlist_match(list, c->host.name, &c->addr);
+    return !c->host.is_socket && peerlist_match(list, c->host.name, &c->addr);
 }
 
 static void copy_text(uint8_t *to, struct slice text, struct slice *out)

@@ -37,39 +37,66 @@ static void check_other_is_served(void)
 }
 
 /* Seven destinations that hang, with mail for more connections than there are: they share, and some
- * are left. */
+ * are left, a quarter of them for those that are known to be prompt. */
 static void test_share(void)
 {
     struct rw_message m;
     open_slow(RW_SILENT);
+    check_other_is_served();
+    rw_run_ms(60000);
     rw_put(&m, 1, NULL, rw_text);
     uint32_t num = start_slow(&m, 7, 6);
-    CHECK_EQ(num, 7 * BUDGET_REMOTE_CONNECTIONS / 8);
+    CHECK_EQ(num, 7 * (BUDGET_REMOTE_CONNECTIONS * 3 / 4) / 8);
     rw_run_ms(5000);
     check_other_is_served();
     rw_close();
 }
 
-/* More slow destinations than there are connections: once known, they leave a quarter to others. */
-static void test_known(void)
+/* More slow destinations than there are connections: they leave a quarter to others, when they are
+ * new, which anybody can name, and once they are known. */
+static void test_many(void)
 {
+    enum { NUM = BUDGET_REMOTE_CONNECTIONS * 3 / 4 };
     struct rw_message m;
     open_slow(RW_LATE);
-    rw_put(&m, 1, NULL, rw_text);
-    CHECK_EQ(start_slow(&m, BUDGET_REMOTE_CONNECTIONS, 1), BUDGET_REMOTE_CONNECTIONS);
-    for (uint32_t i = 0; i < BUDGET_REMOTE_CONNECTIONS; i++) {
-        deliver_smtp_give(rw.d, rw_until_ended());
-    }
-    rw_run_ms(60000); /* their connections end */
-    CHECK_EQ(start_slow(&m, BUDGET_REMOTE_CONNECTIONS, 2), BUDGET_REMOTE_CONNECTIONS * 3 / 4);
-    rw_run_ms(5000);
     check_other_is_served();
+    rw_run_ms(60000);
+    rw_put(&m, 1, NULL, rw_text);
+    for (int round = 0; round < 2; round++) {
+        CHECK_EQ(start_slow(&m, NUM_SLOW, 1), NUM);
+        rw_run_ms(5000);
+        check_other_is_served();
+        for (uint32_t i = 0; i < NUM; i++) {
+            deliver_smtp_give(rw.d, rw_until_ended());
+        }
+        rw_run_ms(60000); /* their connections end */
+    }
+    rw_close();
+}
+
+/* A destination that was prompt may have the last quarter too. */
+static void test_prompt(void)
+{
+    static const char *const other[] = {"192.0.2.26"};
+    struct rw_message m;
+    open_slow(RW_SILENT);
+    check_other_is_served();
+    rw_run_ms(60000);
+    rw_put(&m, 1, NULL, rw_text);
+    uint32_t num = start_slow(&m, NUM_SLOW, 1);
+    rw_route(ROUTE_TO_SMTP, other, 1, 25);
+    for (uint32_t i = 0; i < BUDGET_REMOTE_CONNECTIONS; i++) {
+        struct smtp_order order = {.id = 0};
+        num += rw_start(&m, &order) != NULL;
+    }
+    CHECK(num > BUDGET_REMOTE_CONNECTIONS * 3 / 4 && num < BUDGET_REMOTE_CONNECTIONS);
     rw_close();
 }
 
 static const struct test_case cases[] = {
     {"share", test_share},
-    {"known", test_known},
+    {"many", test_many},
+    {"prompt", test_prompt},
 };
 
 TEST_MAIN(cases)
