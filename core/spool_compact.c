@@ -87,7 +87,7 @@ static bool touches(struct spool *sp, uint32_t entry, uint16_t seg)
         sp->segs[e->commit_seg].generation < sg->generation) {
         return false;
     }
-    if (e->commit_seg == seg || spool_view_load(sp, entry, &sp->view) != ERR_OK) {
+    if (e->commit_seg == seg || spool_view_load(sp, 0, entry, &sp->view) != ERR_OK) {
         return true;
     }
     for (uint16_t i = 0; i < sp->view.num_places; i++) {
@@ -287,7 +287,7 @@ static void copy_begin(struct spool *sp, uint32_t entry)
     c->id = entry_at(sp, entry)->id;
     c->next_place = 0;
     c->is_copying = true;
-    if (spool_view_load(sp, entry, &c->view) != ERR_OK) {
+    if (spool_view_load(sp, 0, entry, &c->view) != ERR_OK) {
         lose(sp, entry, entry_at(sp, entry)->commit_seg, entry_at(sp, entry)->commit_page);
     }
 }

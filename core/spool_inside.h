@@ -406,7 +406,8 @@ bool spool_outcome_next_event(struct spool *sp, struct spool_event *out);
 /* A checked page in the cache, valid until the next call with the same which. */
 enum err spool_page_load(struct spool *sp, int which, uint16_t seg, uint32_t page,
                          struct slice *out_page);
-enum err spool_view_load(struct spool *sp, uint32_t entry, struct spool_commit_view *out);
+enum err spool_view_load(struct spool *sp, int which, uint32_t entry,
+                         struct spool_commit_view *out);
 enum err spool_view_of(struct spool *sp, const struct spool_record *commit,
                        struct spool_commit_view *out);
 /* Bytes of a place, from skip bytes into it; at is where the place begins in the message. */

@@ -73,11 +73,11 @@ static bool is_before_commit(const struct spool *sp, const struct spool_commit_v
     return true;
 }
 
-enum err spool_view_load(struct spool *sp, uint32_t entry, struct spool_commit_view *out)
+enum err spool_view_load(struct spool *sp, int which, uint32_t entry, struct spool_commit_view *out)
 {
     const struct spool_entry *e = &sp->slots[entry].entry;
     struct slice page;
-    enum err err = spool_page_load(sp, 0, e->commit_seg, e->commit_page, &page);
+    enum err err = spool_page_load(sp, which, e->commit_seg, e->commit_page, &page);
     if (err != ERR_OK) {
         return err;
     }
@@ -155,7 +155,7 @@ enum err spool_read(struct spool *sp, size_t *out_len, uint64_t id, uint64_t off
         return ERR_ABSENT;
     }
     struct spool_commit_view *view = &sp->view;
-    enum err err = spool_view_load(sp, entry, view);
+    enum err err = spool_view_load(sp, 0, entry, view);
     if (err != ERR_OK) {
         return err;
     }
@@ -187,7 +187,7 @@ enum err spool_meta_of(struct spool *sp, uint64_t id, struct spool_meta *out)
     if (entry == SPOOL_NO_ENTRY) {
         return ERR_ABSENT;
     }
-    enum err err = spool_view_load(sp, entry, &sp->view);
+    enum err err = spool_view_load(sp, 0, entry, &sp->view);
     if (err == ERR_OK) {
         *out = sp->view.meta;
     }

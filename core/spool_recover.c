@@ -135,13 +135,22 @@ static enum err open_one(struct spool *sp, uint32_t id)
     return ERR_OK;
 }
 
-/* Whether every byte of the message can be read; *out_view is left filled. */
-static bool is_whole(struct spool *sp, uint64_t id, const struct spool_record *commit)
+/* Whether every byte of the message can be read: by that commit, or by the one in place. */
+static bool is_whole(struct spool *sp, uint32_t entry, const struct spool_record *commit)
 {
     uint16_t seg;
     uint32_t page;
-    return spool_view_of(sp, commit, &sp->view) == ERR_OK &&
-           spool_view_verify(sp, id, &sp->view, &seg, &page) == ERR_OK;
+    uint64_t id = sp->slots[entry].entry.id;
+    enum err err = commit != NULL ? spool_view_of(sp, commit, &sp->view)
+                                  : spool_view_load(sp, 1, entry, &sp->view);
+    return err == ERR_OK && spool_view_verify(sp, id, &sp->view, &seg, &page) == ERR_OK;
+}
+
+/* Of two commits the higher version counts if it is whole; the log has no lower one behind it. */
+static bool is_better(struct spool *sp, uint32_t entry, const struct spool_record *r)
+{
+    return r->commit.version >= sp->slots[entry].entry.version ? is_whole(sp, entry, r)
+                                                               : !is_whole(sp, entry, NULL);
 }
 
 static void place(struct spool *sp, uint32_t entry, uint16_t version, uint16_t seg, uint32_t page,
@@ -170,7 +179,7 @@ static enum err take_commit(struct spool *sp, const struct spool_record *r, uint
         place(sp, entry, r->commit.version, seg, page, offset);
     } else if (num_rcpts != sp->slots[entry].entry.num_rcpts) {
         return ERR_OK;
-    } else if (r->commit.version >= sp->slots[entry].entry.version && is_whole(sp, r->id, r)) {
+    } else if (is_better(sp, entry, r)) {
         place(sp, entry, r->commit.version, seg, page, offset);
     }
     if (r->commit.version != 0) {
@@ -530,7 +539,7 @@ static void judge_entry(struct spool *sp, uint32_t entry)
         drop_entry(sp, entry);
         return;
     }
-    enum err err = spool_view_load(sp, entry, &sp->view);
+    enum err err = spool_view_load(sp, 0, entry, &sp->view);
     if (err == ERR_OK) {
         err = spool_view_verify(sp, e->id, &sp->view, &bad_seg, &bad_page);
     }
@@ -647,7 +656,7 @@ bool spool_recover_next_event(struct spool *sp, struct spool_event *out)
             continue;
         }
         *out = (struct spool_event){.kind = SPOOL_FOUND, .id = e->id};
-        if (spool_view_load(sp, entry, &sp->view) == ERR_OK) {
+        if (spool_view_load(sp, 0, entry, &sp->view) == ERR_OK) {
             out->meta = sp->view.meta;
         }
         return true;
