@@ -253,6 +253,7 @@ bool fetch_next_s(const struct mta *m, size_t set, size_t pair, int64_t *out_s)
     if (at_ms == UINT64_MAX) {
         return false;
     }
-    *out_s = now.wall_s + (at_ms > now.now_ms ? (int64_t)((at_ms - now.now_ms) / 1000) : 0);
+    *out_s = wall_time_guess(&m->wall) +
+             (at_ms > now.now_ms ? (int64_t)((at_ms - now.now_ms) / 1000) : 0);
     return true;
 }

@@ -8,6 +8,9 @@ struct tls_time mta_tls_time(const struct mta *m)
 {
     struct tls_time now = {.now_ms = m->now_ms};
     now.wall_set = wall_time_now(&m->wall, &now.wall_s);
+    if (!now.wall_set) {
+        now.wall_s = m->wall.floor_s;
+    }
     return now;
 }
 

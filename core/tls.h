@@ -30,7 +30,7 @@
 struct tls_time {
     uint64_t now_ms; /* monotonic */
     int64_t wall_s;  /* seconds since 1970 */
-    bool wall_set;   /* wall_s can be trusted; else no proof is served */
+    bool wall_set;   /* wall_s can be trusted; else it is later than that, and no proof is served */
 };
 
 /* Opaque; its memory is the caller's, zeroed before tls_env_open. */

@@ -100,7 +100,8 @@ static bool is_anchor(const struct tls_trust *trust, const mbedtls_x509_crt *cer
 
 static bool is_in_date(const mbedtls_x509_crt *cert, const struct tls_time *now)
 {
-    return now->wall_s >= unix_s(&cert->valid_from) && now->wall_s <= unix_s(&cert->valid_to);
+    return (!now->wall_set || now->wall_s >= unix_s(&cert->valid_from)) &&
+           now->wall_s <= unix_s(&cert->valid_to);
 }
 
 /* The library takes the first authority that has signed, in date or not, as it has no clock. One
@@ -108,7 +109,7 @@ static bool is_in_date(const mbedtls_x509_crt *cert, const struct tls_time *now)
 const mbedtls_x509_crt *tls_trust_stand_in(const struct tls *t, const mbedtls_x509_crt *cert)
 {
     const struct tls_time *now = &t->handshake->status.now;
-    if (!now->wall_set || is_in_date(cert, now) || !is_anchor(t->trust, cert)) {
+    if (is_in_date(cert, now) || !is_anchor(t->trust, cert)) {
         return cert;
     }
     for (const mbedtls_x509_crt *at = &t->trust->certs; at != NULL; at = at->next) {
@@ -135,10 +136,8 @@ static uint32_t judge_lists(const struct tls_trust *trust, const mbedtls_x509_cr
             continue;
         }
         bool is_over = at->next_update.year == 0 || now->wall_s > unix_s(&at->next_update);
-        bool is_early = now->wall_s < unix_s(&at->this_update);
-        flags = now->wall_set && is_over    ? MBEDTLS_X509_BADCRL_EXPIRED
-                : now->wall_set && is_early ? MBEDTLS_X509_BADCRL_FUTURE
-                                            : 0;
+        bool is_early = now->wall_set && now->wall_s < unix_s(&at->this_update);
+        flags = is_over ? MBEDTLS_X509_BADCRL_EXPIRED : is_early ? MBEDTLS_X509_BADCRL_FUTURE : 0;
         if (flags == 0) {
             return 0;
         }
@@ -146,6 +145,7 @@ static uint32_t judge_lists(const struct tls_trust *trust, const mbedtls_x509_cr
     return flags;
 }
 
+/* What was over at the earliest that it can be is over, also while nobody knows what time it is. */
 int tls_trust_judge(const struct tls *t, const mbedtls_x509_crt *cert, uint32_t *flags)
 {
     if (t->handshake == NULL) {
@@ -156,7 +156,7 @@ int tls_trust_judge(const struct tls *t, const mbedtls_x509_crt *cert, uint32_t 
     if (now->wall_set && now->wall_s < unix_s(&cert->valid_from)) {
         *flags |= MBEDTLS_X509_BADCERT_FUTURE;
     }
-    if (now->wall_set && now->wall_s > unix_s(&cert->valid_to)) {
+    if (now->wall_s > unix_s(&cert->valid_to)) {
         *flags |= MBEDTLS_X509_BADCERT_EXPIRED;
     }
     if (t->trust->has_crls && !is_anchor(t->trust, cert)) {

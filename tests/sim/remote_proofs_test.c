@@ -367,6 +367,26 @@ static void test_crl(void)
     }
 }
 
+/* What was over when the program was built is over, though nobody knows what time it is. */
+static void test_floor(void)
+{
+    enum { IN_JUNE = 1781481600, A_MONTH = 31 * 86400, TEN_YEARS = 120 * A_MONTH };
+    static const int64_t floors[] = {0, IN_JUNE, IN_JUNE + A_MONTH, IN_JUNE + TEN_YEARS};
+    for (size_t i = 0; i < 8; i++) {
+        make_keys();
+        struct setting s = {.ciphers = versions[i % 2], .conf = "remote_tls_verify_hosts = *\n"};
+        if (i / 2 == 2) {
+            s.crl = make_crl(&keys.issuer_key, "Issuer", "20260701000000Z", NULL);
+        }
+        set_up(&s);
+        rw.wall_set = false;
+        rw.wall_s = floors[i / 2];
+        check_sent(i / 2 < 2 ? SMTP_RCPT_DELIVERED : SMTP_RCPT_DEFERRED, "certificate-unverified");
+        rw_close();
+        world_end(&keys);
+    }
+}
+
 /* --- Never without TLS where it is required; without, where it is a courtesy --- */
 
 static void test_plaintext(void)
@@ -686,6 +706,7 @@ static void test_renewed_authority(void)
 static const struct test_case cases[] = {
     {"table", test_table},
     {"no_clock", test_no_clock},
+    {"floor", test_floor},
     {"no_trust", test_no_trust},
     {"fake_issuer", test_fake_issuer},
     {"names", test_names},
