@@ -170,16 +170,22 @@ static enum err take_commit(struct spool *sp, const struct spool_record *r, uint
     uint32_t entry = spool_entry_find(sp, r->id);
     sp->segs[seg].num_entries += spool_entries_needed(num_rcpts);
     sp->disk_entries += spool_entries_needed(num_rcpts);
+    bool is_taken = entry == SPOOL_NO_ENTRY || is_better(sp, entry, r);
+    if (entry != SPOOL_NO_ENTRY && num_rcpts != sp->slots[entry].entry.num_rcpts) {
+        if (!is_taken) {
+            return ERR_OK;
+        }
+        spool_entry_give(sp, entry);
+        entry = SPOOL_NO_ENTRY;
+    }
     if (entry == SPOOL_NO_ENTRY) {
         entry = spool_entry_take(sp, r->id, num_rcpts);
         if (entry == SPOOL_NO_ENTRY) {
             return ERR_NO_MEMORY;
         }
         spool_entry_insert(sp, entry);
-        place(sp, entry, r->commit.version, seg, page, offset);
-    } else if (num_rcpts != sp->slots[entry].entry.num_rcpts) {
-        return ERR_OK;
-    } else if (is_better(sp, entry, r)) {
+    }
+    if (is_taken) {
         place(sp, entry, r->commit.version, seg, page, offset);
     }
     if (r->commit.version != 0) {
