@@ -175,6 +175,29 @@ static void complain(struct buf *errors, const char *what, enum err err)
     buf_put_string(errors, "\n");
 }
 
+/* A spool shrinks while it is open, and is opened only with about what it has grown to; false: it
+ * is not with this size. */
+static bool put_size_check(const struct mta *m, struct buf *out)
+{
+    const struct port_store *store = &m->port->store;
+    const uint64_t mib = UINT64_C(1) << 20;
+    struct spool_conf conf = spool_conf_of(m->site->conf.spool_size);
+    size_t num_segs = 0;
+    if (store->list(store->ctx, NULL, 0, &num_segs) != ERR_OK) {
+        return true; /* which others say */
+    }
+    uint64_t wanted = spool_wanted_size(&conf, num_segs);
+    if (wanted == 0) {
+        return true;
+    }
+    buf_put_string(out, "spool_size: expected at least ");
+    text_put_u64(out, (wanted + mib - 1) / mib);
+    buf_put_string(out, "M, as spool_directory has ");
+    text_put_u64(out, num_segs);
+    buf_put_string(out, " segments, made when it was larger\n");
+    return false;
+}
+
 enum wall_trust site_trust(const struct site *site)
 {
     return site->conf.clock_trusted == CONF_CLOCK_YES ? WALL_TRUST_YES : WALL_TRUST_AUTO;
@@ -238,7 +261,7 @@ enum err mta_open(struct mta **out, struct arena *a, const struct port *port,
     if (err == ERR_OK) {
         mta_listen_only(m, &m->site->conf);
         err = open_services(m, a);
-        if (err != ERR_OK) {
+        if (err != ERR_OK && (err != ERR_TOO_BIG || put_size_check(m, errors))) {
             complain(errors, m->site->conf.spool_directory, err);
         }
     }
@@ -323,7 +346,7 @@ static void put_unusable(struct buf *out, const char *option, const char *path, 
 }
 
 /* The server makes the directory, but not what it is to be in. */
-static void put_spool_check(const struct mta *m, struct buf *out)
+static enum err put_spool_check(const struct mta *m, struct buf *out)
 {
     const struct port_files *files = &m->port->files;
     const char *path = m->site->conf.spool_directory;
@@ -335,6 +358,7 @@ static void put_spool_check(const struct mta *m, struct buf *out)
         err = err == ERR_DENIED && m->start->is_root ? ERR_OK : err;
     }
     put_unusable(out, "spool_directory", path, err);
+    return put_size_check(m, out) ? ERR_OK : ERR_TOO_BIG;
 }
 
 /* Whether a file could be made in new/ of a Maildir, or in the nearest directory above it that is
@@ -391,7 +415,7 @@ enum err mta_check(struct arena *a, const struct port *port, const struct mta_st
     enum err err = open_site(m, a, out);
     if (err == ERR_OK) {
         site_put_check(m, out);
-        put_spool_check(m, out);
+        err = put_spool_check(m, out);
         put_maildir_check(m, out);
         site_close_tls(m);
     }

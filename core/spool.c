@@ -113,6 +113,12 @@ static void set_sizes(struct spool *sp)
     sp->batch_open = 1;
 }
 
+uint64_t spool_wanted_size(const struct spool_conf *given, size_t num_segs)
+{
+    struct spool_conf conf = with_defaults(given);
+    return num_segs <= num_segs_of(&conf) + SPARE_SLOTS ? 0 : (uint64_t)num_segs * conf.segment_len;
+}
+
 enum err spool_open(struct spool **out, const struct spool_conf *given,
                     const struct port_store *store, const struct port_entropy *entropy,
                     const struct port_log *log, struct arena *arena)
@@ -146,7 +152,7 @@ enum err spool_open(struct spool **out, const struct spool_conf *given,
         return err;
     }
     if (num_ids > sp->num_segs) {
-        return ERR_NO_HANDLE;
+        return ERR_TOO_BIG;
     }
     sp->recover.num_ids = (uint32_t)num_ids;
     *out = sp;

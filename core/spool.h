@@ -99,12 +99,15 @@ struct spool; /* complete in spool_inside.h; callers hold a pointer */
 /* Bytes of arena that spool_open takes for this configuration. */
 size_t spool_memory_len(const struct spool_conf *conf, uint32_t write_unit_len);
 
+/* 0: a directory of so many segments can be opened; otherwise the size_limit that it takes. */
+uint64_t spool_wanted_size(const struct spool_conf *conf, size_t num_segs);
+
 /* Starts recovery, which goes on in spool_step until SPOOL_READY; until then begin says ERR_BUSY.
  * conf is copied, the ports must outlive the spool, the arena is zeroed memory: what is not needed
  * yet stays untouched. ERR_NO_MEMORY: the arena is too small.
  * ERR_MALFORMED: conf contradicts itself or the port's write unit is not a power of two up to
- * 32768. ERR_NO_HANDLE: the directory holds far more segments than the limit allows. Otherwise what
- * the port's open and list said. */
+ * 32768. ERR_TOO_BIG: the directory holds far more segments than the limit allows
+ * (spool_wanted_size). Otherwise what the port's open and list said. */
 enum err spool_open(struct spool **out, const struct spool_conf *conf,
                     const struct port_store *store, const struct port_entropy *entropy,
                     const struct port_log *log, struct arena *arena);

@@ -15,6 +15,7 @@
 #include "posix_passwd.h"
 #include "posix_sandbox.h"
 #include "posix_sendmail.h"
+#include "posix_store.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -231,13 +232,12 @@ static int run(const struct mta_start *start, struct buf *errors)
 #define CHECK_WRITE_UNIT_LEN 4096
 
 /* From here on with the rights that the server will have, so that what it may not read shows. */
-static enum err check_as_server(struct posix_identity *out, const struct mta_start *start,
-                                struct buf *report)
+static enum err check_as_server(struct posix_identity *out, struct first_conf *out_first,
+                                const struct mta_start *start, struct buf *report)
 {
-    static struct first_conf first;
-    enum err e = read_first(&first, start->conf_path, start->hostname, report);
+    enum err e = read_first(out_first, start->conf_path, start->hostname, report);
     if (e == ERR_OK) {
-        e = posix_identity_of(out, &first.conf, report);
+        e = posix_identity_of(out, &out_first->conf, report);
     }
     if (e == ERR_OK && out->changes) {
         e = posix_privilege_become(out, false);
@@ -245,12 +245,15 @@ static enum err check_as_server(struct posix_identity *out, const struct mta_sta
     return e;
 }
 
-/* Opens nothing but the files that the options name. */
+/* Opens nothing but the files that the options name, and the spool's directory to count what is
+ * there. */
 static int check(struct mta_start *start, struct buf *report)
 {
+    static struct first_conf first;
+    static struct posix_store store;
     struct posix_identity who;
     start->is_root = geteuid() == 0;
-    enum err e = check_as_server(&who, start, report);
+    enum err e = check_as_server(&who, &first, start, report);
     if (e != ERR_OK) {
         posix_put_errors(start->conf_path, e, report);
         return posix_exit_status(e);
@@ -258,6 +261,7 @@ static int check(struct mta_start *start, struct buf *report)
     struct posix_clock clock = {0};
     struct posix_log log = {0};
     struct port port = {0};
+    posix_store_look(&store, first.conf.spool_directory, &port.store);
     posix_files_port(&port.files);
     posix_clock_port(&clock, &port.clock);
     posix_entropy_port(&port.entropy);
@@ -268,6 +272,7 @@ static int check(struct mta_start *start, struct buf *report)
         return EX_OSERR;
     }
     e = mta_check(&a, &port, start, report);
+    posix_store_close(&store);
     if (e == ERR_DENIED) {
         posix_sandbox_put_denied(&who, report);
     }

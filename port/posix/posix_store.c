@@ -360,6 +360,13 @@ void posix_store_port(struct posix_store *s, struct posix_worker *worker, const 
     };
 }
 
+void posix_store_look(struct posix_store *s, const char *path, struct port_store *out)
+{
+    s->lock_fd = -1;
+    s->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *out = (struct port_store){.ctx = s, .list = store_list};
+}
+
 void posix_store_close(struct posix_store *s)
 {
     if (s->lock_fd >= 0) {

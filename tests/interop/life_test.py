@@ -214,6 +214,24 @@ def test_two_servers_one_spool():
 # --- SIGHUP ---------------------------------------------------------------------------------------
 
 
+def test_spool_size_below_what_is_there():
+    """The spool has grown to more than spool_size now says: check and the server say so, and what would do."""
+    s = Server(start=False, spool_size="64M", message_size_limit="1M")
+    spool = s.options["spool_directory"]
+    os.makedirs(spool, exist_ok=True)
+    for n in range(1, 84):
+        with open(os.path.join(spool, f"segment-{n:08x}"), "wb") as f:
+            f.truncate(1 << 20)
+    for command in ((harness.POSTERN, "check", "-c", s.conf_path), (harness.POSTERN, "-c", s.conf_path)):
+        status, out = run(*command)
+        check(status == 78 and "spool_size: expected at least 83M, as spool_directory has 83 segments" in out, f"{status}: {out}")
+    s.configure(spool_size="83M")
+    status, out = run(harness.POSTERN, "check", "-c", s.conf_path)
+    check_equal(status, 0, out)
+    s.start()
+    s.stop()
+
+
 def test_sighup_new_options():
     s = Server()
     old = hello(s)

@@ -321,6 +321,34 @@ static void bad_configurations(void)
     sim_store_free(store);
 }
 
+/* A spool is opened only with about what it has grown to. */
+static void too_small_for_what_is_there(void)
+{
+    struct spool_conf conf = world_small_conf();
+    struct sim_store *store = sim_store_new(&(struct sim_store_conf){.seed = 1});
+    const struct port_store *port = sim_store_port(store);
+    struct world w = {0};
+    struct port_entropy entropy = {&w, world_entropy};
+    struct spool *sp;
+    uint32_t handle, num = (uint32_t)(conf.size_limit / conf.segment_len) + 16 + 3;
+    CHECK_EQ(port->open(port->ctx), ERR_OK);
+    for (uint32_t id = 1; id <= num; id++) {
+        CHECK_EQ(port->create(port->ctx, &handle, id, conf.segment_len, id), ERR_OK);
+    }
+    for (uint32_t more = 2; more <= 3; more++) {
+        conf.size_limit = (uint64_t)(num - 16 - 3 + more) * conf.segment_len;
+        size_t len = spool_memory_len(&conf, 4096);
+        struct arena arena = {calloc(1, len), len, 0};
+        void *memory = arena.ptr;
+        CHECK_EQ(spool_wanted_size(&conf, num), more == 3 ? 0 : (uint64_t)num * conf.segment_len);
+        sim_store_kill(store);
+        CHECK_EQ(spool_open(&sp, &conf, port, &entropy, NULL, &arena),
+                 more == 3 ? ERR_OK : ERR_TOO_BIG);
+        free(memory);
+    }
+    sim_store_free(store);
+}
+
 static void ids_as_text(void)
 {
     uint8_t text[SPOOL_ID_TEXT_LEN];
@@ -350,6 +378,7 @@ static const struct test_case cases[] = {
     {"slow_sync_and_unsynced_cap", slow_sync_and_unsynced_cap},
     {"stopping", stopping},
     {"bad_configurations", bad_configurations},
+    {"too_small_for_what_is_there", too_small_for_what_is_there},
     {"ids_as_text", ids_as_text},
 };
 
