@@ -9,8 +9,10 @@
 #include "posix_seccomp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h> /* rename */
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,13 +34,42 @@ static void put_dir(struct buf *out, const char *path)
     buf_end_string(out);
 }
 
-/* Makes a directory of the user's; it is his before it has its name. */
+/* With the user's own rights, not root's. */
+static bool make_as_user(const struct posix_identity *who, const char *path)
+{
+    const gid_t gid = getegid();
+    const uid_t uid = geteuid();
+    (void)setfsgid((gid_t)who->gid);
+    (void)setfsuid((uid_t)who->uid);
+    bool is_made = mkdir(path, 0700) == 0;
+    (void)setfsuid(uid);
+    (void)setfsgid(gid);
+    return is_made;
+}
+
+/* By the handle: a name may be led elsewhere meanwhile. */
+static bool give(const struct posix_identity *who, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool is_given = fd >= 0 && fchown(fd, (uid_t)who->uid, (gid_t)who->gid) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return is_given;
+}
+
+/* Makes a directory of the user's. Where he may make it he does: what root makes and gives away in
+ * a directory of his, he could exchange for something else in between. Elsewhere it is his before
+ * it has its name. */
 static void make_dir(const struct posix_identity *who, const char *path)
 {
     char beside[PATH_CAP];
     struct buf b = buf_make(beside, sizeof beside);
     struct stat st;
     if (stat(path, &st) == 0 || errno != ENOENT) {
+        return;
+    }
+    if (who->changes && make_as_user(who, path)) {
         return;
     }
     buf_put_string(&b, path);
@@ -48,11 +79,7 @@ static void make_dir(const struct posix_identity *who, const char *path)
     if (mkdir(beside, 0700) != 0) {
         return; /* whoever needs it says so */
     }
-    if (who->changes && chown(beside, (uid_t)who->uid, (gid_t)who->gid) != 0) {
-        (void)rmdir(beside);
-        return;
-    }
-    if (rename(beside, path) != 0) {
+    if ((who->changes && !give(who, beside)) || rename(beside, path) != 0) {
         (void)rmdir(beside);
     }
 }

@@ -452,6 +452,29 @@ static void root_becomes_a_user(void)
     remove_dirs();
 }
 
+/* What root made there and gave away could be exchanged in between, for a link or for what is
+ * root's. */
+static void root_makes_nothing_where_the_user_may(void)
+{
+    static const char options[] = "user = 1234\ngroup = 4321\nsandbox = no\n";
+    const struct attempt a = {.what = is_that_user, .options = options, .is_opening = true};
+    struct stat st;
+    if (geteuid() != 0) {
+        SKIP("user", "only root can become another user");
+        return;
+    }
+    make_dirs();
+    CHECK_EQ(chmod(dir, 0755), 0);
+    CHECK_EQ(chown(dir, OTHER_UID, 4321), 0);
+    CHECK_EQ(mkdir(in_dir("spool.new"), 0700), 0); /* which root would take for its own */
+    (void)attempt(&a, true);
+    CHECK_EQ(stat(in_dir("spool"), &st), 0);
+    CHECK(st.st_uid == OTHER_UID && st.st_gid == 4321 && (st.st_mode & 07777) == 0700);
+    CHECK_EQ(stat(in_dir("spool.new"), &st), 0);
+    CHECK_EQ(st.st_uid, 0);
+    remove_dirs();
+}
+
 static void who_is_not_there_cannot_be_become(void)
 {
     static struct conf conf;
@@ -499,6 +522,7 @@ static const struct test_case cases[] = {
     {"nobody_is_called_without_a_route", nobody_is_called_without_a_route},
     {"the_sandbox_can_be_left_out", the_sandbox_can_be_left_out},
     {"root_becomes_a_user", root_becomes_a_user},
+    {"root_makes_nothing_where_the_user_may", root_makes_nothing_where_the_user_may},
     {"who_is_not_there_cannot_be_become", who_is_not_there_cannot_be_become},
 };
 
