@@ -2,10 +2,10 @@
  * reaps what is left of others, and stops the machine.
  *
  * /etc/init.conf says what to do, a line each, words between blanks; '#' begins a comment:
- *   mount DEVICE DIRECTORY TYPE [OPTIONS]
+ *   mount DEVICE DIRECTORY TYPE [OPTIONS]   waited for, up to 15 s: a disk at USB shows up late
  *   run PROGRAM [ARGUMENT...]      started again when it ends, after 1 s, then 2, up to 32
  * The network is the kernel's business (ip= on its command line), but for the loopback interface.
- * SIGTERM restarts the machine, SIGUSR2 switches it off: services get SIGTERM and 10 s to end.
+ * SIGTERM restarts the machine, SIGUSR2 switches it off: services get SIGTERM and 40 s to end.
  * report=SECONDS on the kernel's command line prints the memory of the services that often. */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,11 +24,12 @@
 
 #define CONF           "/etc/init.conf"
 #define CONF_CAP       4096
+#define MOUNT_WITHIN_S 15
 #define SERVICES_MAX   8
 #define WORDS_MAX      16
 #define PAUSE_MAX_S    32
 #define RAN_WELL_S     60 /* after which the next pause is the shortest again */
-#define STOP_TIMEOUT_S 10
+#define STOP_TIMEOUT_S 40 /* a server takes up to 30 to finish what it has promised */
 
 struct service {
     char *words[WORDS_MAX + 1];
@@ -69,8 +70,14 @@ static void do_mount(char **words, size_t num_words)
         return;
     }
     const char *options = num_words > 4 ? words[4] : "";
-    if (mount(words[1], words[2], words[3], MS_NOATIME | MS_NOSUID, options) != 0) {
-        say("mount", words[2], strerror(errno));
+    const time_t until_s = now_s() + MOUNT_WITHIN_S;
+    while (mount(words[1], words[2], words[3], MS_NOATIME | MS_NOSUID, options) != 0) {
+        bool may_come = errno == ENOENT || errno == ENXIO || errno == ENODEV;
+        if (!may_come || now_s() >= until_s) {
+            say("mount", words[2], strerror(errno));
+            return;
+        }
+        nanosleep(&(struct timespec){0, 200000000}, NULL);
     }
 }
 
