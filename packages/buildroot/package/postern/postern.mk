@@ -12,6 +12,8 @@ endef
 
 define POSTERN_INSTALL_TARGET_CMDS
 	$(INSTALL) -D -m 755 $(@D)/build/host/postern $(TARGET_DIR)/usr/sbin/postern
+	$(INSTALL) -D -m 644 $(BR2_EXTERNAL_POSTERN_PATH)/package/postern/postern.conf \
+		$(TARGET_DIR)/etc/postern.conf
 endef
 
 define POSTERN_INSTALL_INIT_SYSV
@@ -24,6 +26,7 @@ define POSTERN_INSTALL_INIT_SYSTEMD
 		$(TARGET_DIR)/usr/lib/systemd/system/postern.service
 endef
 
+# Buildroot makes the user's home, and gives it to him.
 define POSTERN_USERS
 	postern -1 postern -1 * /var/lib/postern - - Postern mail server
 endef
