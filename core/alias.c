@@ -67,7 +67,8 @@ static enum err add_target(struct expansion *x, const struct alias_target *targe
     struct alias_list *list = x->list;
     for (uint32_t i = 0; i < list->num_items; i++) {
         if (text_equal_nocase(list->items[i].name, target->name) &&
-            text_equal_nocase(list->items[i].domain, target->domain)) {
+            text_equal_nocase(list->items[i].domain, target->domain) &&
+            text_equal_nocase(list->items[i].at, target->at)) {
             return ERR_OK;
         }
     }
@@ -99,6 +100,7 @@ static enum err expand(struct expansion *x, struct slice name, struct slice doma
     bool is_loop = entry != NULL && is_on_path(x, entry, depth);
     if (entry == NULL || is_loop) {
         if (x->users->find(x->users->ctx, name, domain, &target)) {
+            target.at = slice_is_empty(target.domain) ? domain : slice_make(NULL, 0);
             return add_target(x, &target);
         }
         if (is_loop) {
@@ -113,6 +115,7 @@ static enum err expand(struct expansion *x, struct slice name, struct slice doma
         return fail(x, name, ERR_TOO_BIG);
     }
     x->path[depth] = entry;
+    target.at = slice_make(NULL, 0);
     for (uint32_t i = 0; i < entry->num_targets; i++) {
         bool has_domain = text_cut_last(x->table->targets[entry->first_target + i], '@',
                                         &target.name, &target.domain);

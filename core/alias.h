@@ -45,6 +45,7 @@ struct alias_table {
 struct alias_target {
     struct slice name;
     struct slice domain; /* empty: a user */
+    struct slice at; /* of a user: the domain that mail for the name is at; set by alias_expand */
 };
 
 /* Whether a domain is ours; and who is a user at one of ours (the empty one is that of <Postmaster>
@@ -55,7 +56,8 @@ struct alias_users {
     bool (*find)(const void *ctx, struct slice name, struct slice domain, struct alias_target *out);
 };
 
-/* Each target once, views into the table or into what alias_users gave. */
+/* Each target once, a user once at each domain; views into the table or into what alias_users gave.
+ */
 struct alias_list {
     struct alias_target *items;
     uint32_t num_items;

@@ -218,18 +218,25 @@ enum err envelope_begin(struct envelope *e, struct pool *blocks, struct slice re
     return err == ERR_OK ? append(e, blocks, buf_slice(&head)) : err;
 }
 
-static bool is_same(const struct envelope_rcpt *a, const struct envelope_rcpt *b)
+static bool is_same(const struct envelope_rcpt *a, const struct envelope_rcpt *b,
+                    const struct envelope_mailboxes *mailboxes)
 {
-    return slice_equal(a->user, b->user) &&
-           (a->user.len != 0 || slice_equal(a->address, b->address));
+    if (!slice_equal(a->user, b->user)) {
+        return false;
+    }
+    if (a->user.len == 0) {
+        return slice_equal(a->address, b->address);
+    }
+    return mailboxes == NULL || mailboxes->is_same(mailboxes->ctx, a->address, b->address);
 }
 
-enum err envelope_add(struct envelope *e, struct pool *blocks, const struct envelope_rcpt *rcpt)
+enum err envelope_add(struct envelope *e, struct pool *blocks, const struct envelope_rcpt *rcpt,
+                      const struct envelope_mailboxes *mailboxes)
 {
     struct envelope_cursor cursor = {.block = e->first};
     struct envelope_entry entry;
     while (envelope_next(&cursor, &entry)) {
-        if (entry.kind == ENVELOPE_RCPT && is_same(&entry.rcpt, rcpt)) {
+        if (entry.kind == ENVELOPE_RCPT && is_same(&entry.rcpt, rcpt, mailboxes)) {
             return ERR_EXISTS;
         }
     }

@@ -112,9 +112,16 @@ enum err envelope_read(struct slice *in, struct envelope_entry *out);
  * then the envelope is as before. ERR_TOO_BIG for an entry over ENVELOPE_ENTRY_MAX. */
 enum err envelope_begin(struct envelope *e, struct pool *blocks, struct slice reverse_path,
                         const struct envelope_params *params);
-/* ERR_EXISTS, and nothing added, if that user, or that address without one, is a recipient
- * already. */
-enum err envelope_add(struct envelope *e, struct pool *blocks, const struct envelope_rcpt *rcpt);
+/* Whether mail to a user at either of two addresses goes into one mailbox. */
+struct envelope_mailboxes {
+    const void *ctx;
+    bool (*is_same)(const void *ctx, struct slice address, struct slice other);
+};
+
+/* ERR_EXISTS, and nothing added, if that mailbox, or that address without a user, is a recipient
+ * already. mailboxes is NULL: each user has one. */
+enum err envelope_add(struct envelope *e, struct pool *blocks, const struct envelope_rcpt *rcpt,
+                      const struct envelope_mailboxes *mailboxes);
 
 /* Gives all blocks back; e is empty again. */
 void envelope_clear(struct envelope *e, struct pool *blocks);

@@ -158,6 +158,7 @@ static enum err add_rcpt(struct mta *m, const struct envelope_rcpt *asked)
     struct txn *t = m->outbox.txn;
     struct address a;
     struct route_result route;
+    struct envelope_mailboxes mailboxes = {&m->site->conf, route_is_same_maildir};
     struct buf room = buf_make(m->scratch, ROUTE_ROOM_LEN);
     if (address_parse(asked->address, &a) != ADDRESS_OK ||
         t->envelope.num_rcpts + ROUTE_TARGETS_MAX > SPOOL_RCPTS_MAX) {
@@ -173,7 +174,7 @@ static enum err add_rcpt(struct mta *m, const struct envelope_rcpt *asked)
         struct envelope_rcpt rcpt = {.user = route.targets[i].user,
                                      .address = route.targets[i].address,
                                      .notify = asked->notify & 15};
-        err = envelope_add(&t->envelope, &m->blocks, &rcpt);
+        err = envelope_add(&t->envelope, &m->blocks, &rcpt, &mailboxes);
     }
     return err == ERR_EXISTS ? ERR_OK : err;
 }

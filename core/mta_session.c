@@ -127,6 +127,7 @@ static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct s
     }
     /* One address stands for all its targets or for none. */
     struct envelope_mark mark = envelope_mark(&t->envelope);
+    struct envelope_mailboxes mailboxes = {&m->site->conf, route_is_same_maildir};
     for (uint32_t i = 0; i < result->num_targets; i++) {
         const struct route_target *target = &result->targets[i];
         uint8_t bytes[ENVELOPE_ORCPT_MAX];
@@ -137,7 +138,7 @@ static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct s
                                      .orcpt = buf_slice(&orcpt),
                                      .notify = ask->notify};
         t->is_forwarded = t->is_forwarded || !slice_equal(target->address, ask->address.text);
-        enum err err = envelope_add(&t->envelope, &m->blocks, &rcpt);
+        enum err err = envelope_add(&t->envelope, &m->blocks, &rcpt, &mailboxes);
         if (err != ERR_OK && err != ERR_EXISTS) {
             envelope_cut(&t->envelope, &m->blocks, &mark);
             return err == ERR_NO_MEMORY ? SMTPD_BUSY : verdict_of(err);

@@ -171,7 +171,8 @@ static bool start_here(struct queue *q, struct queue_round *r, uint64_t at, stru
         defer(q, r, at, "no-user");
         return true;
     }
-    struct envelope_rcpt rcpt = {.user = result.targets[0].user, .address = address};
+    struct envelope_rcpt rcpt = {.user = result.targets[0].user,
+                                 .address = result.targets[0].address};
     return queue_round_start_mail(q, r, at, &rcpt);
 }
 

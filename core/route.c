@@ -17,7 +17,7 @@ static struct alias_target target_at(const struct conf *c, struct slice name, st
 {
     bool is_here = route_find(c, domain)->kind == ROUTE_TO_MAILDIR;
     struct slice named = slice_is_empty(domain) ? c->primary_hostname : domain;
-    return (struct alias_target){name, is_here ? slice_make(NULL, 0) : named};
+    return (struct alias_target){.name = name, .domain = is_here ? slice_make(NULL, 0) : named};
 }
 
 bool route_find_user(const void *ctx, struct slice name, struct slice domain,
@@ -52,24 +52,77 @@ static bool find_plain_user(const void *ctx, struct slice name, struct slice dom
            (slice_is_empty(out->domain) || !is_disguised(name));
 }
 
-/* Puts the address of a target into the room. */
-static bool make_address(struct buf *room, const struct alias_target *target, struct slice *out)
+/* What stands for $domain: as the options write it, never as the client did. */
+static struct slice known_domain(const struct conf *c, struct slice domain)
+{
+    const struct domainlist_item *item =
+        slice_is_empty(domain) ? NULL : domainlist_find(&c->local_domains, domain);
+    if (item == NULL || item->is_excluded || item->kind != DOMAIN_EXACT) {
+        return c->primary_hostname;
+    }
+    return item->name;
+}
+
+static bool take_variable(struct slice *in, const char *name)
+{
+    struct slice word = slice_of_string(name);
+    return in->len >= word.len && memcmp(in->ptr, word.ptr, word.len) == 0 &&
+           slice_skip(in, word.len);
+}
+
+static bool has_domains(const struct conf *c)
+{
+    struct slice rest = slice_of_string(c->maildir);
+    while (rest.len != 0) {
+        if (take_variable(&rest, "$domain")) {
+            return true;
+        }
+        slice_skip(&rest, 1);
+    }
+    return false;
+}
+
+/* Whether each user has one for mail to both domains. */
+static bool is_one_maildir(const struct conf *c, struct slice domain, struct slice other)
+{
+    return !has_domains(c) || text_equal_nocase(domain, other) ||
+           text_equal_nocase(known_domain(c, domain), known_domain(c, other));
+}
+
+static bool make_address(struct buf *room, struct slice name, struct slice domain,
+                         struct slice *out)
 {
     size_t begin = room->len;
-    if (!address_put(room, target->name, target->domain)) {
+    if (!address_put(room, name, domain)) {
         return false;
     }
     *out = slice_make(room->ptr + begin, room->len - begin);
     return true;
 }
 
-static bool add_target(struct route_result *out, struct buf *room, struct slice address,
-                       const struct alias_target *target)
+/* A user keeps the address that the mail is to, unless that is another Maildir's. */
+static bool add_target(const struct conf *c, const struct address *a,
+                       const struct alias_target *target, struct buf *room,
+                       struct route_result *out)
 {
-    struct route_target *t = &out->targets[out->num_targets++];
+    struct route_target *t = &out->targets[out->num_targets];
     bool is_user = slice_is_empty(target->domain);
-    *t = (struct route_target){is_user ? target->name : slice_make(NULL, 0), address};
-    return is_user || make_address(room, target, &t->address);
+    *t = (struct route_target){is_user ? target->name : slice_make(NULL, 0), a->text};
+    if (!is_user && !make_address(room, target->name, target->domain, &t->address)) {
+        return false;
+    }
+    if (is_user && !is_one_maildir(c, a->domain, target->at) &&
+        !make_address(room, target->name, target->at, &t->address)) {
+        return false;
+    }
+    for (uint32_t i = 0; is_user && i < out->num_targets; i++) {
+        if (slice_equal(out->targets[i].user, t->user) &&
+            route_is_same_maildir(c, out->targets[i].address, t->address)) {
+            return true;
+        }
+    }
+    out->num_targets++;
+    return true;
 }
 
 static enum route_verdict route_local(const struct conf *c, const struct address *a, bool may_relay,
@@ -89,6 +142,7 @@ static enum route_verdict route_local(const struct conf *c, const struct address
     if (err == ERR_ABSENT && is_postmaster) {
         name = c->local_users.num_items != 0 ? c->local_users.first : POSTMASTER;
         items[0] = target_at(c, name, a->domain);
+        items[0].at = a->domain;
         list.num_items = 1;
         err = ERR_OK;
     }
@@ -96,7 +150,7 @@ static enum route_verdict route_local(const struct conf *c, const struct address
         return ROUTE_UNKNOWN_USER;
     }
     for (uint32_t i = 0; i < list.num_items && err == ERR_OK; i++) {
-        err = add_target(out, &room, a->text, &items[i]) ? ERR_OK : ERR_TOO_BIG;
+        err = add_target(c, a, &items[i], &room, out) ? ERR_OK : ERR_TOO_BIG;
     }
     return err == ERR_OK && list.num_items != 0 ? ROUTE_LOCAL : ROUTE_TEMPORARY;
 }
@@ -140,29 +194,11 @@ const struct route_item *route_find(const struct conf *c, struct slice domain)
     return is_local ? &to_maildir : NULL;
 }
 
-/* What stands for $domain: as the options write it, never as the client did. */
-static struct slice known_domain(const struct conf *c, struct slice domain)
-{
-    const struct domainlist_item *item =
-        slice_is_empty(domain) ? NULL : domainlist_find(&c->local_domains, domain);
-    if (item == NULL || item->is_excluded || item->kind != DOMAIN_EXACT) {
-        return c->primary_hostname;
-    }
-    return item->name;
-}
-
 static void put_lower(struct buf *b, struct slice text)
 {
     for (size_t i = 0; i < text.len; i++) {
         buf_put_u8(b, text_lower(text.ptr[i]));
     }
-}
-
-static bool take_variable(struct slice *in, const char *name)
-{
-    struct slice word = slice_of_string(name);
-    return in->len >= word.len && memcmp(in->ptr, word.ptr, word.len) == 0 &&
-           slice_skip(in, word.len);
 }
 
 bool route_put_maildir(struct buf *b, const struct conf *c, struct slice user, struct slice domain)
@@ -188,4 +224,12 @@ bool route_put_maildir(struct buf *b, const struct conf *c, struct slice user, s
     }
     b->len += path.len;
     return true;
+}
+
+bool route_is_same_maildir(const void *ctx, struct slice address, struct slice other)
+{
+    struct slice local, domain, other_domain;
+    (void)text_cut_last(address, '@', &local, &domain);
+    (void)text_cut_last(other, '@', &local, &other_domain);
+    return is_one_maildir(ctx, domain, other_domain);
 }

@@ -26,7 +26,8 @@ enum route_verdict {
 
 struct route_target {
     struct slice user;    /* has a Maildir here; empty: goes to the address, by route_find */
-    struct slice address; /* of a user: the recipient's as it came */
+    struct slice address; /* of a user: the recipient's as it came, or what an alias says if
+                             that is another Maildir's */
 };
 
 /* Views into the configuration, the recipient's address and the room: copy before any changes. */
@@ -61,5 +62,9 @@ const struct route_item *route_find(const struct conf *c, struct slice domain);
  * NUL behind it that is not counted. False if b is full or user is none of ours: nothing was put.
  */
 bool route_put_maildir(struct buf *b, const struct conf *c, struct slice user, struct slice domain);
+
+/* Whether mail to a user at either of these addresses goes to the same Maildir: for envelope_add.
+ * ctx is a struct conf. */
+bool route_is_same_maildir(const void *ctx, struct slice address, struct slice other);
 
 #endif

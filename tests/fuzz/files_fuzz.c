@@ -68,7 +68,7 @@ static bool is_user(const void *ctx, struct slice name, struct slice domain,
                     struct alias_target *out)
 {
     (void)ctx;
-    *out = (struct alias_target){name, slice_make(NULL, 0)};
+    *out = (struct alias_target){.name = name};
     return is_ours(NULL, domain) && name.len == 1 && name.ptr[0] >= 'u';
 }
 

@@ -285,6 +285,24 @@ def test_paths_are_not_steered():
     check_equal(sorted(os.listdir(s.mail)), [], "mailboxes")
 
 
+def test_a_maildir_for_each_domain():
+    """One user at two domains has two mailboxes, and an alias that names a domain leads to that one's."""
+    aliases = os.path.join(harness.case_dir(), "aliases")
+    with open(aliases, "w", encoding="utf-8") as f:
+        f.write("info: alice@b.example\n")
+    s = Server(local_domains="a.example : b.example", aliases_file=aliases)
+    s.stop()
+    s.configure(maildir=os.path.join(s.mail, "$domain", "$local_part"))
+    s.start()
+    c = hello(s)
+    c.message(body_of(1, 500), ["alice@a.example", "alice@b.example", "ALICE@B.example"])
+    c.message(body_of(2, 500), "info@a.example")
+    c.quit()
+    s.wait_delivered()
+    check_equal(len(s.files("a.example/alice")), 1, "at a.example")
+    check_equal(len(s.files("b.example/alice")), 2, "at b.example")
+
+
 def test_aliases():
     path = os.path.join(harness.case_dir(), "aliases")
     with open(path, "w", encoding="ascii") as f:

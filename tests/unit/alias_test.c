@@ -116,7 +116,7 @@ static void test_form(void)
                "  ann\n"
                "last: postmaster, ann");
     check_users("postMASTER", "joe ");
-    check_users("sales", "Ann bob joe ");
+    check_users("sales", "Ann bob joe joe "); /* at each domain */
     check_users("old: name", "joe ");
     check_users("A,B", "bob ");
     check_users("empty", "Ann ");

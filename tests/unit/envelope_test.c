@@ -3,6 +3,7 @@
 #include "envelope.h"
 
 #include "test.h"
+#include "text.h"
 
 static uint8_t memory[64 * 1024];
 
@@ -36,7 +37,7 @@ static enum err add_user(struct envelope *e, struct pool *blocks, int number)
     char user[16];
     snprintf(user, sizeof user, "user%d", number);
     struct envelope_rcpt rcpt = local_rcpt(user, "somebody@example.org");
-    return envelope_add(e, blocks, &rcpt);
+    return envelope_add(e, blocks, &rcpt, NULL);
 }
 
 static void check_user(const struct envelope_entry *entry, int number)
@@ -59,7 +60,7 @@ static void test_round_trip(void)
         CHECK_EQ(add_user(&e, &blocks, i), ERR_OK);
     }
     struct envelope_rcpt again = local_rcpt("user7", "x@y");
-    CHECK_EQ(envelope_add(&e, &blocks, &again), ERR_EXISTS);
+    CHECK_EQ(envelope_add(&e, &blocks, &again, NULL), ERR_EXISTS);
     CHECK_EQ(e.num_rcpts, 100);
 
     static uint8_t flat[16 * 1024];
@@ -172,8 +173,8 @@ static void test_across_blocks(void)
         struct envelope_rcpt rcpt = {.address = slice_make(&i, 1),
                                      .orcpt = slice_make(text, i * 5u),
                                      .notify = ENVELOPE_NEVER};
-        CHECK_EQ(envelope_add(&e, &blocks, &rcpt), ERR_OK);
-        CHECK_EQ(envelope_add(&e, &blocks, &rcpt), ERR_EXISTS);
+        CHECK_EQ(envelope_add(&e, &blocks, &rcpt, NULL), ERR_OK);
+        CHECK_EQ(envelope_add(&e, &blocks, &rcpt, NULL), ERR_EXISTS);
     }
     struct envelope_cursor cursor = {.block = e.first};
     CHECK(envelope_next(&cursor, &entry) && envelope_next(&cursor, &entry));
@@ -289,22 +290,60 @@ static void test_too_big(void)
                                     {.address = whole},
                                     {.address = some, .orcpt = whole}};
     for (size_t i = 0; i < 3; i++) {
-        CHECK_EQ(envelope_add(&e, &blocks, &rcpts[i]), ERR_TOO_BIG);
+        CHECK_EQ(envelope_add(&e, &blocks, &rcpts[i], NULL), ERR_TOO_BIG);
     }
     CHECK_EQ(e.num_rcpts, 0);
     /* The longest of all. */
     struct envelope_rcpt longest = {.user = slice_make(big, 64),
                                     .address = slice_make(big, 254),
                                     .orcpt = slice_make(big, ENVELOPE_ORCPT_MAX)};
-    CHECK_EQ(envelope_add(&e, &blocks, &longest), ERR_OK);
+    CHECK_EQ(envelope_add(&e, &blocks, &longest, NULL), ERR_OK);
     envelope_clear(&e, &blocks);
 }
 
+static bool is_same_domain(const void *ctx, struct slice address, struct slice other)
+{
+    struct slice local, domain, other_domain;
+    text_cut_last(address, '@', &local, &domain);
+    text_cut_last(other, '@', &local, &other_domain);
+    return *(const bool *)ctx && slice_equal(domain, other_domain);
+}
+
+/* A user with a mailbox for each domain is a recipient for each; others' are never asked about. */
+static void test_mailboxes(void)
+{
+    static const bool is_asked = true;
+    static const struct envelope_mailboxes mailboxes = {&is_asked, is_same_domain};
+    struct envelope_rcpt rcpts[] = {
+        local_rcpt("joe", "joe@a.example"), local_rcpt("joe", "joe@b.example"),
+        local_rcpt("ann", "ann@a.example"), local_rcpt("", "joe@a.example")};
+    struct pool blocks;
+    struct envelope e;
+    fresh(&blocks, 4);
+    CHECK_EQ(envelope_begin(&e, &blocks, SLICE_LITERAL(""), &no_params), ERR_OK);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof rcpts / sizeof rcpts[0]; i++) {
+            CHECK_EQ(envelope_add(&e, &blocks, &rcpts[i], &mailboxes),
+                     round == 0 ? ERR_OK : ERR_EXISTS);
+        }
+    }
+    struct envelope_rcpt alias = local_rcpt("joe", "info@b.example");
+    CHECK_EQ(envelope_add(&e, &blocks, &alias, &mailboxes), ERR_EXISTS);
+    CHECK_EQ(e.num_rcpts, 4);
+    envelope_clear(&e, &blocks);
+    CHECK_EQ(blocks.num_used, 0);
+}
+
 static const struct test_case cases[] = {
-    {"round-trip", test_round_trip},         {"parameters", test_parameters},
-    {"version-1", test_version_1},           {"across-blocks", test_across_blocks},
-    {"mark-and-cut", test_mark_and_cut},     {"pool-exhausted", test_pool_exhausted},
-    {"cut-and-forged", test_cut_and_forged}, {"too-big", test_too_big},
+    {"mailboxes", test_mailboxes},
+    {"round-trip", test_round_trip},
+    {"parameters", test_parameters},
+    {"version-1", test_version_1},
+    {"across-blocks", test_across_blocks},
+    {"mark-and-cut", test_mark_and_cut},
+    {"pool-exhausted", test_pool_exhausted},
+    {"cut-and-forged", test_cut_and_forged},
+    {"too-big", test_too_big},
 };
 
 TEST_MAIN(cases)

@@ -255,6 +255,74 @@ static void test_maildir_of_domain(void)
     check_maildir("joe", "bad.example", "/m/mx.example.org/joe/joemx.example.org");
 }
 
+static void check_same(const char *address, const char *other, bool want)
+{
+    struct slice a = slice_of_string(address), b = slice_of_string(other);
+    bool got = route_is_same_maildir(&conf, a, b);
+    if (got != want || route_is_same_maildir(&conf, b, a) != want) {
+        fprintf(stderr, "%s and %s\n", address, other);
+        CHECK(false);
+    }
+}
+
+static void test_same_maildir(void)
+{
+    static const char domains[] =
+        "local_domains = @ : a.example : b.example : !bad.example : *.sub.example : *\n";
+    char options[200];
+    snprintf(options, sizeof options, "%smaildir = /m/$domain/$local_part\n", domains);
+    begin(options, "");
+    check_same("joe@a.example", "joe@b.example", false);
+    check_same("joe@a.example", "other@A.Example", true);
+    check_same("joe@a.example", "joe@x.sub.example", false);
+    check_same("joe@mx.example.org", "joe@x.sub.example", true); /* primary_hostname's */
+    check_same("joe@y.sub.example", "joe@x.sub.example", true);
+    check_same("postmaster", "postmaster@mx.example.org", true);
+    check_same("postmaster", "postmaster@a.example", false);
+    check_same("\"joe@a.example\"@b.example", "joe@b.example", true);
+    begin(domains, "");
+    check_same("joe@a.example", "joe@b.example", true);
+}
+
+static void check_targets(const char *path, const char *want)
+{
+    uint8_t bytes[300];
+    struct buf got = buf_make(bytes, sizeof bytes);
+    struct route_result r;
+    CHECK_EQ(route(path, &r), ROUTE_LOCAL);
+    for (uint32_t i = 0; i < r.num_targets; i++) {
+        buf_put(&got, r.targets[i].user);
+        buf_put_string(&got, " ");
+        buf_put(&got, r.targets[i].address);
+        buf_put_string(&got, "\n");
+    }
+    CHECK_TEXT(buf_slice(&got), want);
+}
+
+/* A target that names a domain is there; each Maildir is a target once. */
+static void test_aliases_with_domains(void)
+{
+    static const char domains[] = "local_users = joe : ann\nlocal_domains = @ : a.example : "
+                                  "b.example : *.sub.example\n";
+    static const char aliases[] = "info: joe@b.example\n"
+                                  "all: joe, joe@a.example, joe@B.example, joe@x.sub.example, "
+                                  "joe@mx.example.org\n"
+                                  "deep: info, ann\n"
+                                  "far: inner@b.example\ninner: ann\n";
+    char options[300];
+    snprintf(options, sizeof options, "%smaildir = /m/$domain/$local_part\n", domains);
+    begin(options, aliases);
+    check_targets("<info@a.example>", "joe joe@b.example\n");
+    check_targets("<info@b.example>", "joe info@b.example\n");
+    check_targets("<all@a.example>",
+                  "joe all@a.example\njoe joe@B.example\njoe joe@x.sub.example\n");
+    check_targets("<deep@a.example>", "joe joe@b.example\nann deep@a.example\n");
+    check_targets("<far@a.example>", "ann ann@b.example\n");
+    begin(domains, aliases);
+    check_targets("<info@a.example>", "joe info@a.example\n");
+    check_targets("<all@a.example>", "joe all@a.example\n");
+}
+
 static void test_maildir_room(void)
 {
     begin(OPTIONS, "");
@@ -280,6 +348,8 @@ static const struct test_case cases[] = {
     {"maildir", test_maildir},
     {"maildir_of_domain", test_maildir_of_domain},
     {"maildir_room", test_maildir_room},
+    {"same_maildir", test_same_maildir},
+    {"aliases_with_domains", test_aliases_with_domains},
 };
 
 TEST_MAIN(cases)
