@@ -204,6 +204,20 @@ static bool take_sender(struct letter *l, const char *sender, uint8_t bytes[MAIL
     return true;
 }
 
+/* Whom neither the server nor the outbox has taken the message for. */
+static void complain_of_waiting(const struct letter *l)
+{
+    for (uint32_t i = 0; i < l->num_rcpts; i++) {
+        uint8_t bytes[MAIL_ADDRESS_CAP + 1];
+        struct buf address = buf_make(bytes, sizeof bytes);
+        if (l->rcpts[i].state == LETTER_WAITING) {
+            buf_put(&address, letter_address(l, i));
+            buf_end_string(&address);
+            posix_complain((const char *)bytes, "could not be handed in now");
+        }
+    }
+}
+
 static int deliver(const struct request *r, struct letter *l, int num_rcpts, char **rcpts)
 {
     uint8_t sender_bytes[MAIL_ADDRESS_CAP];
@@ -247,6 +261,9 @@ static int deliver(const struct request *r, struct letter *l, int num_rcpts, cha
     if (left == EX_CONFIG) {
         posix_complain(l->conf->submit_socket, "the server cannot take it now, and there is no "
                                                "outbox_directory");
+    }
+    if (left != EX_OK) {
+        complain_of_waiting(l);
     }
     return left == EX_CONFIG ? EX_TEMPFAIL : left;
 }

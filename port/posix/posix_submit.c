@@ -21,6 +21,7 @@ struct submission {
     int status;
     uint32_t batch[SMTP_CLIENT_RCPTS_MAX]; /* recipients under way */
     uint32_t num_batch;
+    uint64_t answered;    /* bit n: recipient n of the batch has had an answer of its own */
     struct slice content; /* not given yet */
     bool is_over;         /* the server takes no more */
     uint8_t out[4 * SMTP_CLIENT_COMMAND_MAX];
@@ -67,15 +68,19 @@ static void refuse(struct submission *s, uint32_t rcpt)
     }
 }
 
-/* The answer is about all of the batch that have none. */
+_Static_assert(SMTP_CLIENT_RCPTS_MAX <= 64, "answered has a bit for each");
+
+/* The answer is about all of the batch that have none; others wait, if theirs was one for now. */
 static void settle_batch(struct submission *s)
 {
     bool is_taken = smtp_answer_class(&s->client.answer) == 2;
     for (uint32_t i = 0; i < s->num_batch; i++) {
-        struct letter_rcpt *r = &s->letter->rcpts[s->batch[i]];
-        if (r->state == LETTER_WAITING && is_taken) {
-            r->state = LETTER_TAKEN;
-        } else if (r->state == LETTER_WAITING) {
+        if ((s->answered >> i & 1) != 0) {
+            continue;
+        }
+        if (is_taken) {
+            s->letter->rcpts[s->batch[i]].state = LETTER_TAKEN;
+        } else {
             refuse(s, s->batch[i]);
         }
     }
@@ -88,6 +93,7 @@ static bool next_batch(struct submission *s)
     const struct letter *l = s->letter;
     uint32_t rcpt = s->num_batch == 0 ? 0 : s->batch[s->num_batch - 1] + 1;
     s->num_batch = 0;
+    s->answered = 0;
     for (; rcpt < l->num_rcpts && s->num_batch < SMTP_CLIENT_RCPTS_MAX; rcpt++) {
         if (l->rcpts[rcpt].state == LETTER_WAITING) {
             s->batch[s->num_batch++] = rcpt;
@@ -145,6 +151,7 @@ static bool obey(struct submission *s, enum smtp_client_event event)
         (void)slice_skip(&s->content, smtp_client_content(&s->client, s->content));
         return send_out(s);
     case SMTP_CLIENT_RCPT_ANSWER:
+        s->answered |= UINT64_C(1) << s->client.rcpt;
         refuse(s, s->batch[s->client.rcpt]);
         return true;
     case SMTP_CLIENT_MAIL_ANSWER:

@@ -327,6 +327,27 @@ def test_outbox_keeps_until_the_server_is_back():
         s.sends("alice@test.example", text="\ndirectly\n")
 
 
+def test_refused_for_now():
+    """Who was refused for now, beside others, waits in the outbox; without one, is named."""
+    with Site(smtp_max_refused_recipients="2") as s:
+        to = ["alice@test.example", "nosuch1@test.example", "nosuch2@test.example", "bob@test.example"]
+        status, out = s.run(*to, text="Subject: 1\n\nx\n")
+        check_equal(status, 75, "without an outbox: " + out)
+        check("bob@test.example: could not" in out and "alice" not in out, out)
+        s.server.configure(outbox_directory=os.path.join(s.dir, "outbox"))
+        shutil.copy(s.server.conf_path, s.conf)
+        s.server.stop()
+        s.server.start()
+        status, out = s.run(*to, text="Subject: 2\n\nx\n")
+        check_equal(status, 67, out)
+        check("nosuch1" in out and "nosuch2" in out and "bob" not in out, out)
+        s.server.stop()
+        s.server.start()
+        check_equal(field(s.got("bob")[0][0], "Subject"), "2", "what waited")
+        s.server.wait_delivered()
+        check_equal((len(s.server.files("alice")), len(s.server.files("bob"))), (2, 1), "messages")
+
+
 def test_outbox_is_bounded():
     with Site() as s:
         outbox = os.path.join(s.dir, "outbox")
