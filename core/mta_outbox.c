@@ -7,6 +7,7 @@
  *     HEAD      our own envelope and Received field go into the spool
  *     CONTENT   so does what follows
  *     COMMIT    it is about to be durable; then the file goes
+ *     REMOVE    which has failed, and is tried again when the timer says so
  *
  * Before COMMIT the file is marked with the id that the message has in the spool. A server that was
  * killed before the file went finds it there at the next start, sees whose it is before anything of
@@ -25,11 +26,11 @@
 #define ENVELOPE_LEN_MAX  (1u << 20)
 #define CONTENT_SLACK_LEN 65536 /* for fields that were added */
 
-enum { IDLE, LOOK, ENVELOPE, HEAD, CONTENT, COMMIT };
+enum { IDLE, LOOK, ENVELOPE, HEAD, CONTENT, COMMIT, REMOVE };
 
-static void wait_for_next(struct mta *m)
+static void wait_in(struct mta *m, uint8_t phase)
 {
-    m->outbox.phase = IDLE;
+    m->outbox.phase = phase;
     timer_set(&m->timers, &m->outbox.timer, m->now_ms + LOOK_EVERY_MS);
 }
 
@@ -43,14 +44,15 @@ static void report(struct mta *m, const char *result, enum err err)
     report_line(m, LOG_WARNING, &line);
 }
 
-/* The file that was taken goes or stays. One that cannot go would be sent again and again. */
+/* The file that was taken goes or stays. Until one that is to go has gone no other is taken: it
+ * would be sent again and again. */
 static void end_file(struct mta *m, bool removes)
 {
     enum err err = m->port->outbox.end(m->port->outbox.ctx, removes);
     m->outbox.phase = LOOK;
     if (err != ERR_OK) {
-        report(m, "stopped", err);
-        m->outbox.phase = IDLE;
+        report(m, "not-removed", err);
+        wait_in(m, REMOVE);
     }
 }
 
@@ -65,7 +67,7 @@ static void give_up(struct mta *m, enum err err)
     report(m, is_for_good ? "refused" : "deferred", err);
     end_file(m, is_for_good);
     if (!is_for_good) {
-        wait_for_next(m);
+        wait_in(m, IDLE);
     }
 }
 
@@ -93,7 +95,7 @@ static enum err look(struct mta *m)
         if (err != ERR_EOF) {
             report(m, "unreadable", err);
         }
-        wait_for_next(m);
+        wait_in(m, IDLE);
         return ERR_OK;
     }
     struct spool_meta meta;
@@ -348,13 +350,15 @@ void outbox_committed(struct mta *m, enum err err)
     }
     report(m, "deferred", err);
     end_file(m, false);
-    wait_for_next(m);
+    wait_in(m, IDLE);
 }
 
 void outbox_timer(struct mta *m)
 {
     if (m->outbox.phase == IDLE) {
         m->outbox.phase = LOOK;
+    } else if (m->outbox.phase == REMOVE) {
+        end_file(m, true);
     }
 }
 
@@ -381,7 +385,7 @@ void outbox_use(struct mta *m, const struct conf *conf)
 void outbox_close(struct mta *m)
 {
     if (m->outbox.phase > LOOK) {
-        (void)m->port->outbox.end(m->port->outbox.ctx, false);
+        (void)m->port->outbox.end(m->port->outbox.ctx, m->outbox.phase == REMOVE);
     }
     m->outbox.phase = IDLE;
 }

@@ -212,11 +212,13 @@ struct port_outbox {
     enum err (*read)(void *ctx, size_t *out_len, uint8_t *into, size_t cap);
     /* The file that was taken has this number, never 0, from now on, durably: that of the message
      * which it is about to become. Files with one are taken before all others, whatever may says.
-     * Blocks; for rare use. */
+     * ERR_MALFORMED: its owner has taken it away. Blocks; for rare use. */
     enum err (*mark)(void *ctx, uint64_t number);
     /* That of the file that was taken; 0: it has none. */
     uint64_t (*marked)(void *ctx);
-    /* The file that was taken is left there, or removed for good. Blocks; for rare use. */
+    /* The file that was taken is left there, or removed for good; one that its owner has taken away
+     * meanwhile is gone. After an error it is there still, and the one that was taken. Blocks; for
+     * rare use. */
     enum err (*end)(void *ctx, bool removes);
 };
 

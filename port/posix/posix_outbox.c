@@ -131,7 +131,9 @@ static enum err take_file(const struct search *s, const char *name, const struct
     struct stat opened;
     int fd = openat(o->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) { /* one that its owner keeps from us holds nobody else up */
-        return errno == EACCES || errno == ENOENT ? ERR_AGAIN : posix_err(errno);
+        bool is_its_owners_doing =
+            errno == EACCES || errno == ENOENT || errno == ELOOP || errno == ENXIO;
+        return is_its_owners_doing ? ERR_AGAIN : posix_err(errno);
     }
     if (fstat(fd, &opened) != 0 || opened.st_ino != st->st_ino || opened.st_dev != st->st_dev ||
         opened.st_uid != o->uid || opened.st_nlink != 1) {
@@ -216,7 +218,7 @@ static enum err outbox_mark(void *ctx, uint64_t number)
     text_put_hex(&b, buf_slice(&number_bytes));
     buf_end_string(&b); /* the caps add up */
     if (renameat(o->dir_fd, o->name, o->dir_fd, name) != 0) {
-        return posix_err(errno);
+        return errno == ENOENT ? ERR_MALFORMED : posix_err(errno);
     }
     memcpy(o->name, name, sizeof name);
     o->mark = number;
@@ -229,16 +231,31 @@ static uint64_t outbox_marked(void *ctx)
     return o->mark;
 }
 
+/* Whether the name is still that of the file that was taken: its owner may have taken it away, and
+ * put something else in its place. */
+static bool is_there(const struct posix_outbox *o)
+{
+    struct stat named, taken;
+    return fstatat(o->dir_fd, o->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstat(o->fd, &taken) == 0 && named.st_ino == taken.st_ino &&
+           named.st_dev == taken.st_dev;
+}
+
 static enum err outbox_end(void *ctx, bool removes)
 {
     struct posix_outbox *o = ctx;
-    enum err e = ERR_OK;
+    if (removes && is_there(o) && unlinkat(o->dir_fd, o->name, 0) != 0) {
+        int error = errno;
+        if (is_there(o)) {
+            return posix_err(error);
+        }
+    }
+    if (removes && fsync(o->dir_fd) != 0) {
+        return posix_err(errno);
+    }
     close(o->fd);
     o->fd = 0;
-    if (removes && (unlinkat(o->dir_fd, o->name, 0) != 0 || fsync(o->dir_fd) != 0)) {
-        e = posix_err(errno);
-    }
-    return e;
+    return ERR_OK;
 }
 
 void posix_outbox_port(struct posix_outbox *o, struct port_outbox *out)

@@ -45,7 +45,8 @@ struct sim_left;
 struct sim_outbox {
     struct sim_left *first;
     struct sim_left **taken;
-    size_t at; /* read of it */
+    size_t at;         /* read of it */
+    uint32_t num_kept; /* so many removals more fail */
 };
 
 struct sim_net_host;

@@ -33,6 +33,11 @@ size_t sim_outbox_num(const struct sim_host *h)
     return num;
 }
 
+void sim_outbox_keep(struct sim_host *h, uint32_t num)
+{
+    h->outbox.num_kept = num;
+}
+
 static enum err outbox_open(void *ctx, const char *path, const char *group)
 {
     (void)ctx;
@@ -95,6 +100,10 @@ static enum err outbox_end(void *ctx, bool removes)
 {
     struct sim_host *h = ctx;
     struct sim_left *left = *h->outbox.taken;
+    if (removes && h->outbox.num_kept > 0) {
+        h->outbox.num_kept--;
+        return ERR_IO;
+    }
     if (removes) {
         *h->outbox.taken = left->next;
         free(left);
@@ -118,6 +127,8 @@ void sim_outbox_add_host(struct sim_host *h)
 void sim_outbox_free_host(struct sim_host *h)
 {
     while (h->outbox.first != NULL) {
+        h->outbox.taken = &h->outbox.first;
+        h->outbox.num_kept = 0;
         (void)outbox_end(h, true);
     }
 }

@@ -498,7 +498,28 @@ static void test_outbox_waits_for_the_spool(void)
     site_close(&site);
 }
 
+/* A file that cannot be removed is tried again, and its message sent once; the others wait for that
+ * and no longer. */
+static void test_outbox_removes_later(void)
+{
+    open_outbox_site("");
+    leave_text(&joe, "joe@mx.example", "joe@example.org", "\r\nmark 000001\r\n");
+    leave_text(&ann, "ann@mx.example", "joe@example.org", "\r\nmark 000002\r\n");
+    sim_outbox_keep(site.host, 3);
+    site_start(&site);
+    for (int i = 0; i < 3; i++) { /* a minute each */
+        CHECK(site_settle(&site, 2000));
+    }
+    CHECK_EQ(sim_log_count(site.host, "outbox uid=1000 result=not-removed reason=io"), 3);
+    CHECK_EQ(sim_outbox_num(site.host), 0);
+    CHECK_EQ(site_copies(&site, 1), 1);
+    CHECK_EQ(site_copies(&site, 2), 1);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
+    {"outbox-removes-later", test_outbox_removes_later},
     {"outbox-is-taken-in", test_outbox_is_taken_in},
     {"outbox-is-counted", test_outbox_is_counted},
     {"outbox-believes-the-owner", test_outbox_believes_the_owner},

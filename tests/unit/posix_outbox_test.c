@@ -117,6 +117,35 @@ static void files_are_taken_and_removed(void)
     end();
 }
 
+/* One that its owner takes away is gone, whatever stands in its place. */
+static void owners_may_take_theirs_away(void)
+{
+    struct stat st;
+    if (!start("")) {
+        return;
+    }
+    for (int i = 0; i < 4; i++) {
+        put(own_name(1), "1");
+        CHECK_EQ(port.take(port.ctx, NULL, NULL, &owner, &len), ERR_OK);
+        CHECK_EQ(rename(path_of(own_name(1)), "build/posix_outbox_away"), 0);
+        if (i == 1) {
+            CHECK_EQ(mkdir(path_of(own_name(1)), 0700), 0);
+        } else if (i == 2) {
+            put(own_name(1), "another");
+        } else if (i == 3) {
+            CHECK_EQ(port.mark(port.ctx, 1), ERR_MALFORMED);
+        }
+        CHECK_EQ(port.end(port.ctx, true), ERR_OK);
+        CHECK_EQ(exists(own_name(1)), i == 1 || i == 2);
+        CHECK_EQ(unlink("build/posix_outbox_away"), 0);
+        if (lstat(path_of(own_name(1)), &st) == 0) {
+            CHECK_EQ(remove(path_of(own_name(1))), 0);
+        }
+    }
+    CHECK_EQ(port.take(port.ctx, NULL, NULL, &owner, &len), ERR_EOF);
+    end();
+}
+
 /* Everything that is not surely somebody's goes, what may become so is left while it is new. */
 static void other_files_do_not_count(void)
 {
@@ -195,6 +224,7 @@ static const struct test_case cases[] = {
     {"files_are_taken_and_removed", files_are_taken_and_removed},
     {"other_files_do_not_count", other_files_do_not_count},
     {"marks_stay", marks_stay},
+    {"owners_may_take_theirs_away", owners_may_take_theirs_away},
 };
 
 TEST_MAIN(cases)
