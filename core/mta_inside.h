@@ -505,9 +505,9 @@ bool local_may_send_as(const struct mta *m, const struct port_user *user,
                        const struct address *sender);
 bool local_count(struct mta *m,
                  const struct port_user *user); /* one message more; false: too many */
-/* Whether local_count would let that user; it is never false of those whom it does not count. arg:
- * the mta. */
-bool local_may_hand_in(const void *arg, uint32_t uid);
+/* Whether local_count would let that user, or the message of that mark is in the spool already; it
+ * is never false of those whom local_count does not count. arg: the mta. */
+bool local_may_hand_in(const void *arg, uint32_t uid, uint64_t mark);
 void local_put_login(struct buf *out, const struct port_user *user); /* as envelopes have it */
 
 /* mta_outbox.c */

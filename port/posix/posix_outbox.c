@@ -108,7 +108,7 @@ static bool parse_name(struct slice name, uint32_t *out_uid, uint64_t *out_mark)
 
 struct search {
     struct posix_outbox *o;
-    bool (*may)(const void *arg, uint32_t uid);
+    bool (*may)(const void *arg, uint32_t uid, uint64_t mark);
     const void *arg;
     enum err err;
     bool marked_only;
@@ -125,7 +125,7 @@ static enum err take_file(const struct search *s, const char *name, const struct
         bool may_become = S_ISREG(st->st_mode) && is_new && (name[0] == '.' || st->st_nlink == 2);
         return may_become ? ERR_AGAIN : ERR_MALFORMED;
     }
-    if (s->marked_only ? o->mark == 0 : o->mark == 0 && s->may != NULL && !s->may(s->arg, o->uid)) {
+    if ((s->marked_only && o->mark == 0) || (s->may != NULL && !s->may(s->arg, o->uid, o->mark))) {
         return ERR_AGAIN;
     }
     struct stat opened;
@@ -163,8 +163,8 @@ static bool look_at(void *ctx, const char *name)
     return e == ERR_MALFORMED || e == ERR_AGAIN;
 }
 
-static enum err outbox_take(void *ctx, bool (*may)(const void *arg, uint32_t uid), const void *arg,
-                            struct port_user *out_owner, uint64_t *out_len)
+static enum err outbox_take(void *ctx, bool (*may)(const void *arg, uint32_t uid, uint64_t mark),
+                            const void *arg, struct port_user *out_owner, uint64_t *out_len)
 {
     struct posix_outbox *o = ctx;
     struct search s = {o, may, arg, ERR_EOF, true};

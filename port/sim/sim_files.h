@@ -13,8 +13,10 @@ void sim_files_remove(struct sim_host *h, const char *path);
 /* Reading, stamping and replacing it fail with this; ERR_OK: no longer. */
 void sim_files_fail(struct sim_host *h, const char *path, enum err with);
 
-/* A user leaves a file in the outbox of the host, whatever its path; how many are there. */
-void sim_outbox_put(struct sim_host *h, const struct port_user *owner, struct slice bytes);
+/* A user leaves a file in the outbox of the host, whatever its path, with a mark as only the server
+ * should put there, or 0; how many are there. */
+void sim_outbox_put(struct sim_host *h, const struct port_user *owner, uint64_t mark,
+                    struct slice bytes);
 size_t sim_outbox_num(const struct sim_host *h);
 /* The next num removals fail. */
 void sim_outbox_keep(struct sim_host *h, uint32_t num);

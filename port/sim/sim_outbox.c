@@ -11,11 +11,13 @@ struct sim_left {
     uint8_t bytes[];
 };
 
-void sim_outbox_put(struct sim_host *h, const struct port_user *owner, struct slice bytes)
+void sim_outbox_put(struct sim_host *h, const struct port_user *owner, uint64_t mark,
+                    struct slice bytes)
 {
     struct sim_left *left = sim_alloc(sizeof *left + bytes.len);
     struct sim_left **last = &h->outbox.first;
     left->owner = *owner;
+    left->mark = mark;
     left->len = bytes.len;
     memcpy(left->bytes, bytes.ptr, bytes.len);
     while (*last != NULL) {
@@ -45,18 +47,24 @@ static enum err outbox_open(void *ctx, const char *path, const char *group)
     return strncmp(path, "/nonexistent", 12) == 0 ? ERR_ABSENT : ERR_OK;
 }
 
-static enum err outbox_take(void *ctx, bool (*may)(const void *arg, uint32_t uid), const void *arg,
-                            struct port_user *out_owner, uint64_t *out_len)
+static bool is_let(const struct sim_left *left,
+                   bool (*may)(const void *arg, uint32_t uid, uint64_t mark), const void *arg)
+{
+    return may == NULL || may(arg, left->owner.uid, left->mark);
+}
+
+static enum err outbox_take(void *ctx, bool (*may)(const void *arg, uint32_t uid, uint64_t mark),
+                            const void *arg, struct port_user *out_owner, uint64_t *out_len)
 {
     struct sim_host *h = ctx;
     struct sim_left **at = &h->outbox.first;
-    while (*at != NULL && (*at)->mark == 0) {
+    while (*at != NULL && ((*at)->mark == 0 || !is_let(*at, may, arg))) {
         at = &(*at)->next;
     }
     if (*at == NULL) {
         at = &h->outbox.first;
     }
-    while (*at != NULL && (*at)->mark == 0 && may != NULL && !may(arg, (*at)->owner.uid)) {
+    while (*at != NULL && !is_let(*at, may, arg)) {
         at = &(*at)->next;
     }
     if (*at == NULL) {

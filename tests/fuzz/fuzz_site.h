@@ -499,7 +499,7 @@ static inline void site_run(struct slice in, uint8_t choice)
             if (order == 0xff) {
                 site_say(SLICE_LITERAL("\xff"));
             } else if (order == 'o') {
-                sim_outbox_put(site.host, &(struct port_user){1000, "joe"}, site_take_run(&in));
+                sim_outbox_put(site.host, &(struct port_user){1000, "joe"}, 0, site_take_run(&in));
             } else if (order == 'N') {
                 site_answer(site_take_run(&in));
             } else {

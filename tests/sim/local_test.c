@@ -239,6 +239,8 @@ static void test_reload_opens_and_closes(void)
 
 #define OUTBOX_CONF "outbox_directory = /outbox\n"
 
+static uint64_t mark; /* of what is left */
+
 /* Leaves a message; rcpts: addresses with a space between them. */
 static void leave(const struct port_user *who, const char *sender, const char *rcpts,
                   struct slice content)
@@ -262,7 +264,7 @@ static void leave(const struct port_user *who, const char *sender, const char *r
     }
     CHECK(buf_put_be(&length, 4, b.len - begin));
     CHECK(buf_put(&b, content));
-    sim_outbox_put(site.host, who, buf_slice(&b));
+    sim_outbox_put(site.host, who, mark, buf_slice(&b));
 }
 
 static void leave_text(const struct port_user *who, const char *sender, const char *rcpts,
@@ -318,12 +320,14 @@ static void test_outbox_is_taken_in(void)
 }
 
 /* It is no way around submit_rate; and others do not wait for one who left too much. */
-static void test_outbox_is_counted(void)
+static void counts_the_outbox(bool has_marks)
 {
     open_outbox_site("submit_rate = 5\n");
-    for (int i = 0; i < 20; i++) {
+    for (uint64_t i = 1; i <= 20; i++) {
+        mark = has_marks ? i << 32 | i : 0;
         leave_text(&joe, "", "joe@example.org", "\r\nmark 000001\r\n");
     }
+    mark = 0;
     leave_text(&ann, "", "joe@example.org", "\r\nmark 000002\r\n");
     site_start(&site);
     CHECK(site_settle(&site, 2000));
@@ -338,6 +342,17 @@ static void test_outbox_is_counted(void)
     CHECK_EQ(sim_outbox_num(site.host), 0);
     CHECK(site_stop(&site, 1000));
     site_close(&site);
+}
+
+static void test_outbox_is_counted(void)
+{
+    counts_the_outbox(false);
+}
+
+/* Nor is a name that only the server should give. */
+static void test_outbox_knows_forged_marks(void)
+{
+    counts_the_outbox(true);
 }
 
 /* Its owner is known, whatever the file says. */
@@ -374,9 +389,9 @@ static void test_outbox_refuses_nonsense(void)
     memcpy(long_line + sizeof long_line - 3, "\r\n", 3);
     leave_text(&joe, "joe@mx.example", "joe@example.org", long_line);
     for (size_t i = 0; i < 4; i++) {
-        sim_outbox_put(site.host, &joe, slice_of_string(files[i]));
+        sim_outbox_put(site.host, &joe, 0, slice_of_string(files[i]));
     }
-    sim_outbox_put(site.host, &joe,
+    sim_outbox_put(site.host, &joe, 0,
                    slice_make("postern-outbox 1\n\0\0\0\x10V\0\1\3xxxxxxxxxxxxxxxxxxxx", 41));
     size_t num = sim_outbox_num(site.host);
     leave_text(&joe, "joe@mx.example", "joe@example.org", "\r\nmark 000001\r\n");
@@ -522,6 +537,7 @@ static const struct test_case cases[] = {
     {"outbox-removes-later", test_outbox_removes_later},
     {"outbox-is-taken-in", test_outbox_is_taken_in},
     {"outbox-is-counted", test_outbox_is_counted},
+    {"outbox-knows-forged-marks", test_outbox_knows_forged_marks},
     {"outbox-believes-the-owner", test_outbox_believes_the_owner},
     {"outbox-refuses-nonsense", test_outbox_refuses_nonsense},
     {"outbox-bounces", test_outbox_bounces},

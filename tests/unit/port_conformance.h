@@ -126,7 +126,7 @@ static void sim_read_mail(const char *name, const char *flags)
 static void sim_leave(const char *text)
 {
     struct port_user user = {SIM_UID, "postern"};
-    sim_outbox_put(sim_host, &user, slice_of_string(text));
+    sim_outbox_put(sim_host, &user, 0, slice_of_string(text));
 }
 
 static void on_sim(void (*run)(void))

@@ -293,9 +293,9 @@ static void files_have_stamps(void)
 
 /* --- The outbox --- */
 
-static bool lets_another(const void *arg, uint32_t uid)
+static bool lets_another(const void *arg, uint32_t uid, uint64_t mark)
 {
-    return uid != *(const uint32_t *)arg;
+    return uid != *(const uint32_t *)arg || mark != 0;
 }
 
 static void outbox_gives_files(void)

@@ -83,10 +83,11 @@ static void modes_are_as_stated(void)
     end();
 }
 
-static bool lets_another(const void *arg, uint32_t uid)
+/* Another user, and what has one of these marks. */
+static bool lets_another(const void *arg, uint32_t uid, uint64_t mark)
 {
     (void)arg;
-    return uid != getuid();
+    return uid != getuid() || mark == 0xabc || mark == UINT64_C(0xfedcba9876543210);
 }
 
 static void files_are_taken_and_removed(void)
@@ -186,10 +187,11 @@ static void other_files_do_not_count(void)
     end();
 }
 
-/* One that is marked is taken first, whoever may not now, and can be marked anew. */
+/* One that is marked is taken first, if it may be, and can be marked anew. A mark is no way around
+ * that. */
 static void marks_stay(void)
 {
-    char first[64], second[64];
+    char first[64], second[64], forged[64];
     if (!start("")) {
         return;
     }
@@ -197,6 +199,8 @@ static void marks_stay(void)
     put(own_name(2), "22");
     put(own_name(3), "333");
     snprintf(first, sizeof first, "%s.0000000000000abc", own_name(2));
+    snprintf(forged, sizeof forged, "%s.0000000000000abd", own_name(4));
+    put(forged, "4444");
     snprintf(second, sizeof second, "%s.fedcba9876543210", own_name(2));
     CHECK_EQ(rename(path_of(own_name(2)), "build/posix_outbox_away"), 0);
     CHECK_EQ(rename("build/posix_outbox_away", path_of(first)), 0);
@@ -211,6 +215,9 @@ static void marks_stay(void)
     }
     CHECK(!exists(second));
     CHECK_EQ(port.take(port.ctx, lets_another, NULL, &owner, &len), ERR_EOF);
+    CHECK_EQ(port.take(port.ctx, NULL, NULL, &owner, &len), ERR_OK);
+    CHECK_EQ(port.marked(port.ctx), 0xabd);
+    CHECK_EQ(port.end(port.ctx, true), ERR_OK);
     for (int i = 0; i < 2; i++) {
         CHECK_EQ(port.take(port.ctx, NULL, NULL, &owner, &len), ERR_OK);
         CHECK_EQ(port.marked(port.ctx), 0);
