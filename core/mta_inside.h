@@ -243,6 +243,7 @@ struct outbox {
     struct txn *txn;
     uint64_t left_len; /* of the file, not read yet */
     uint32_t envelope_left;
+    uint32_t num_asked; /* recipients that the file names, so far */
     uint32_t sender_len;
     struct smtp_body body;
     struct slice in;  /* read and not used, in bytes */

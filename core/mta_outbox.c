@@ -13,9 +13,10 @@
  * killed before the file went finds it there at the next start, sees whose it is before anything of
  * the queue is delivered, and takes it no second time.
  *
- * What is wrong for now (the spool is full) leaves the file for later; what is wrong for good is
- * logged, and the file goes. What a user has left beyond submit_rate stays for later as well, and
- * holds up nobody else's. A recipient that is none fails in the queue, which tells the sender.
+ * What is wrong for now (the spool is full) leaves the file for later, behind the others; what is
+ * wrong for good is logged, and the file goes. What a user has left beyond submit_rate stays for
+ * later as well, and holds up nobody else's. A recipient that is none fails in the queue, which
+ * tells the sender.
  */
 #include "mta_inside.h"
 #include "outbox.h"
@@ -23,7 +24,6 @@
 #define LOOK_EVERY_MS     30000
 #define ENTRIES_PER_STEP  16
 #define PIECES_PER_STEP   8
-#define ENVELOPE_LEN_MAX  (1u << 20)
 #define CONTENT_SLACK_LEN 65536 /* for fields that were added */
 
 enum { IDLE, LOOK, ENVELOPE, HEAD, CONTENT, COMMIT, REMOVE };
@@ -88,7 +88,7 @@ static enum err fill(struct mta *m)
 static enum err look(struct mta *m)
 {
     struct outbox *o = &m->outbox;
-    uint64_t len_max = m->site->conf.message_size_limit + ENVELOPE_LEN_MAX + CONTENT_SLACK_LEN;
+    uint64_t len_max = m->site->conf.message_size_limit + OUTBOX_ENVELOPE_MAX + CONTENT_SLACK_LEN;
     enum err err =
         m->port->outbox.take(m->port->outbox.ctx, local_may_hand_in, m, &o->owner, &o->left_len);
     if (err != ERR_OK) {
@@ -106,6 +106,7 @@ static enum err look(struct mta *m)
     }
     local_name_user(&o->owner);
     o->phase = ENVELOPE;
+    o->num_asked = 0;
     o->in = slice_make(o->bytes, 0);
     memset(&o->body, 0, sizeof o->body);
     if (o->left_len > len_max) {
@@ -117,11 +118,10 @@ static enum err look(struct mta *m)
     }
     (void)local_count(m, &o->owner);
     err = fill(m);
-    if (err == ERR_OK &&
-        (!outbox_read_head(&o->in, &o->envelope_left) || o->envelope_left > ENVELOPE_LEN_MAX)) {
+    if (err == ERR_OK && !outbox_read_head(&o->in, &o->envelope_left)) {
         err = ERR_MALFORMED;
     }
-    return err;
+    return err == ERR_OK && o->envelope_left > OUTBOX_ENVELOPE_MAX ? ERR_TOO_BIG : err;
 }
 
 /* As whom the user may send, or as itself. */
@@ -162,6 +162,9 @@ static enum err add_rcpt(struct mta *m, const struct envelope_rcpt *asked)
     struct route_result route;
     struct envelope_mailboxes mailboxes = {&m->site->conf, route_is_same_maildir};
     struct buf room = buf_make(m->scratch, ROUTE_ROOM_LEN);
+    if (m->outbox.num_asked++ == OUTBOX_RCPTS_MAX) {
+        return ERR_TOO_BIG;
+    }
     if (address_parse(asked->address, &a) != ADDRESS_OK ||
         t->envelope.num_rcpts + ROUTE_TARGETS_MAX > SPOOL_RCPTS_MAX) {
         return ERR_MALFORMED;
@@ -177,6 +180,10 @@ static enum err add_rcpt(struct mta *m, const struct envelope_rcpt *asked)
                                      .address = route.targets[i].address,
                                      .notify = asked->notify & 15};
         err = envelope_add(&t->envelope, &m->blocks, &rcpt, &mailboxes);
+    }
+    uint32_t num_own = (t->envelope.len + ENVELOPE_BLOCK_LEN - 1) / ENVELOPE_BLOCK_LEN;
+    if (err == ERR_NO_MEMORY && num_own == m->blocks.num_used) {
+        return ERR_TOO_BIG; /* it has all that there are: no waiting helps */
     }
     return err == ERR_EXISTS ? ERR_OK : err;
 }

@@ -13,8 +13,11 @@
 #define OUTBOX_MAGIC    "postern-outbox 1\n"
 #define OUTBOX_HEAD_LEN (sizeof OUTBOX_MAGIC - 1 + 4)
 
-/* Files of one user at once. */
-#define OUTBOX_FILES_MAX 100
+/* Files of one user at once; and what one may name and hold in its envelope. */
+#define OUTBOX_FILES_MAX     100
+#define OUTBOX_RCPTS_MAX     1000
+#define OUTBOX_ADDRESSES_LEN 65536
+#define OUTBOX_ENVELOPE_MAX  (1024 + OUTBOX_RCPTS_MAX * 16 + OUTBOX_ADDRESSES_LEN)
 
 static inline bool outbox_read_head(struct slice *in, uint32_t *out_envelope_len)
 {

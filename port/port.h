@@ -206,13 +206,14 @@ struct port_outbox {
     /* Takes the next file that is named UID.NUMBER and is that user's; one at a time. Other files
      * are removed on the way, unless they are new. ERR_EOF: there is none. Those that
      * may(arg, uid, mark) does not let are left for later; may is NULL: it lets all. mark is what
-     * the file says, as marked() does: its owner may have put it there. */
+     * the file says, as marked() does: its owner may have put it there. One that was left by end()
+     * is taken again only behind all others that have waited as long. */
     enum err (*take)(void *ctx, bool (*may)(const void *arg, uint32_t uid, uint64_t mark),
                      const void *arg, struct port_user *out_owner, uint64_t *out_len);
     /* More of it, cap bytes or an error. */
     enum err (*read)(void *ctx, size_t *out_len, uint8_t *into, size_t cap);
     /* The file that was taken has this number, never 0, from now on, durably: that of the message
-     * which it is about to become. Files with one are taken before all others.
+     * which it is about to become. Those that have one at open() are taken before others.
      * ERR_MALFORMED: its owner has taken it away. Blocks; for rare use. */
     enum err (*mark)(void *ctx, uint64_t number);
     /* That of the file that was taken; 0: it has none. */

@@ -31,8 +31,8 @@ enum err letter_add(struct letter *l, struct slice list)
             worst = ERR_MALFORMED;
             continue;
         }
-        if (l->num_rcpts == LETTER_RCPTS_MAX ||
-            l->addresses_len + a.text.len > LETTER_ADDRESSES_LEN) {
+        if (l->num_rcpts == OUTBOX_RCPTS_MAX ||
+            l->addresses_len + a.text.len > OUTBOX_ADDRESSES_LEN) {
             return ERR_TOO_BIG;
         }
         l->is_smtputf8 = l->is_smtputf8 || a.is_utf8;

@@ -6,9 +6,7 @@
 #include "address.h"
 #include "conf.h"
 #include "err.h"
-
-#define LETTER_RCPTS_MAX     1000
-#define LETTER_ADDRESSES_LEN 65536
+#include "outbox.h"
 
 enum letter_state { LETTER_WAITING, LETTER_TAKEN, LETTER_REFUSED };
 
@@ -27,9 +25,9 @@ struct letter {
     bool is_8bit, is_smtputf8;
     struct slice content;
     uint32_t num_rcpts;
-    struct letter_rcpt rcpts[LETTER_RCPTS_MAX];
+    struct letter_rcpt rcpts[OUTBOX_RCPTS_MAX];
     uint32_t addresses_len;
-    uint8_t addresses[LETTER_ADDRESSES_LEN];
+    uint8_t addresses[OUTBOX_ADDRESSES_LEN];
 };
 
 /* Adds the addresses of a list; one without a domain is one of ours. What is none is complained

@@ -64,6 +64,8 @@ static enum err outbox_open(void *ctx, const char *path, const char *group)
     }
     posix_outbox_close(o);
     o->dir_fd = fd;
+    o->is_past_marks = false;
+    o->left[0] = '\0';
     return ERR_OK;
 }
 
@@ -112,6 +114,7 @@ struct search {
     const void *arg;
     enum err err;
     bool marked_only;
+    bool is_behind; /* the one that was left: from there on they are looked at */
 };
 
 /* ERR_OK: taken. ERR_AGAIN: not yet a whole one, or not its turn. ERR_MALFORMED: nobody's. */
@@ -150,6 +153,10 @@ static bool look_at(void *ctx, const char *name)
 {
     struct search *s = ctx;
     struct stat st;
+    if (!s->is_behind) {
+        s->is_behind = strcmp(name, s->o->left) == 0;
+        return true;
+    }
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
         fstatat(s->o->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
         return true;
@@ -163,19 +170,44 @@ static bool look_at(void *ctx, const char *name)
     return e == ERR_MALFORMED || e == ERR_AGAIN;
 }
 
+/* From behind the one that was left to the end. */
+static enum err search(struct search *s, bool marked_only)
+{
+    s->err = ERR_EOF;
+    s->marked_only = marked_only;
+    s->is_behind = s->o->left[0] == '\0';
+    return posix_dir_each(s->o->dir_fd, look_at, s);
+}
+
+/* A whole round, if need be. */
+static enum err search_all(struct search *s)
+{
+    struct posix_outbox *o = s->o;
+    enum err e = ERR_OK;
+    s->err = ERR_EOF;
+    if (!o->is_past_marks) {
+        e = search(s, true);
+        o->is_past_marks = e == ERR_OK && s->err == ERR_EOF;
+    }
+    if (e == ERR_OK && s->err == ERR_EOF) {
+        e = search(s, false);
+    }
+    if (e == ERR_OK && s->err == ERR_EOF && o->left[0] != '\0') {
+        o->left[0] = '\0';
+        e = search(s, false);
+    }
+    return e;
+}
+
 static enum err outbox_take(void *ctx, bool (*may)(const void *arg, uint32_t uid, uint64_t mark),
                             const void *arg, struct port_user *out_owner, uint64_t *out_len)
 {
     struct posix_outbox *o = ctx;
-    struct search s = {o, may, arg, ERR_EOF, true};
+    struct search s = {.o = o, .may = may, .arg = arg};
     if (o->dir_fd == 0 || o->fd != 0) {
         return ERR_WRONG_STATE;
     }
-    enum err e = posix_dir_each(o->dir_fd, look_at, &s);
-    if (e == ERR_OK && s.err == ERR_EOF) {
-        s.marked_only = false;
-        e = posix_dir_each(o->dir_fd, look_at, &s);
-    }
+    enum err e = search_all(&s);
     out_owner->uid = o->uid;
     if (s.err == ERR_OK) {
         posix_id_name(out_owner->name, POSIX_USERS_FILE, o->uid);
@@ -252,6 +284,9 @@ static enum err outbox_end(void *ctx, bool removes)
     }
     if (removes && fsync(o->dir_fd) != 0) {
         return posix_err(errno);
+    }
+    if (!removes) {
+        memcpy(o->left, o->name, sizeof o->left);
     }
     close(o->fd);
     o->fd = 0;

@@ -94,8 +94,7 @@ static enum err put_file(int dir_fd, const char *name, struct slice head, const 
 
 int posix_outbox_put(const struct letter *l)
 {
-    static uint8_t
-        head_bytes[OUTBOX_HEAD_LEN + 1024 + LETTER_RCPTS_MAX * 16 + LETTER_ADDRESSES_LEN];
+    static uint8_t head_bytes[OUTBOX_HEAD_LEN + OUTBOX_ENVELOPE_MAX];
     struct buf head = buf_make(head_bytes, sizeof head_bytes);
     const char *path = l->conf->outbox_directory;
     char name[POSIX_OUTBOX_NAME_CAP];

@@ -42,32 +42,47 @@ void sim_outbox_keep(struct sim_host *h, uint32_t num)
 
 static enum err outbox_open(void *ctx, const char *path, const char *group)
 {
-    (void)ctx;
+    struct sim_host *h = ctx;
     (void)group;
+    h->outbox.is_past_marks = false;
+    h->outbox.left = NULL;
     return strncmp(path, "/nonexistent", 12) == 0 ? ERR_ABSENT : ERR_OK;
 }
 
-static bool is_let(const struct sim_left *left,
-                   bool (*may)(const void *arg, uint32_t uid, uint64_t mark), const void *arg)
+struct sim_search {
+    bool (*may)(const void *arg, uint32_t uid, uint64_t mark);
+    const void *arg;
+};
+
+/* The next behind the one that was left; NULL: there is none. */
+static struct sim_left **search(struct sim_host *h, const struct sim_search *s, bool marked_only)
 {
-    return may == NULL || may(arg, left->owner.uid, left->mark);
+    bool is_behind = h->outbox.left == NULL;
+    for (struct sim_left **at = &h->outbox.first; *at != NULL; at = &(*at)->next) {
+        bool is_let = s->may == NULL || s->may(s->arg, (*at)->owner.uid, (*at)->mark);
+        if (is_behind && is_let && (!marked_only || (*at)->mark != 0)) {
+            return at;
+        }
+        is_behind = is_behind || *at == h->outbox.left;
+    }
+    return NULL;
 }
 
 static enum err outbox_take(void *ctx, bool (*may)(const void *arg, uint32_t uid, uint64_t mark),
                             const void *arg, struct port_user *out_owner, uint64_t *out_len)
 {
     struct sim_host *h = ctx;
-    struct sim_left **at = &h->outbox.first;
-    while (*at != NULL && ((*at)->mark == 0 || !is_let(*at, may, arg))) {
-        at = &(*at)->next;
+    struct sim_search s = {may, arg};
+    struct sim_left **at = h->outbox.is_past_marks ? NULL : search(h, &s, true);
+    h->outbox.is_past_marks = at == NULL;
+    if (at == NULL) {
+        at = search(h, &s, false);
     }
-    if (*at == NULL) {
-        at = &h->outbox.first;
+    if (at == NULL && h->outbox.left != NULL) {
+        h->outbox.left = NULL;
+        at = search(h, &s, false);
     }
-    while (*at != NULL && !is_let(*at, may, arg)) {
-        at = &(*at)->next;
-    }
-    if (*at == NULL) {
+    if (at == NULL) {
         return ERR_EOF;
     }
     h->outbox.taken = at;
@@ -112,10 +127,13 @@ static enum err outbox_end(void *ctx, bool removes)
         h->outbox.num_kept--;
         return ERR_IO;
     }
-    if (removes) {
-        *h->outbox.taken = left->next;
-        free(left);
+    if (!removes) {
+        h->outbox.left = left;
+        return ERR_OK;
     }
+    h->outbox.left = h->outbox.left == left ? NULL : h->outbox.left;
+    *h->outbox.taken = left->next;
+    free(left);
     return ERR_OK;
 }
 

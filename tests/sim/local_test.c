@@ -533,7 +533,66 @@ static void test_outbox_removes_later(void)
     site_close(&site);
 }
 
+/* One that no memory is left for now waits behind the others; one that all of it is too little for
+ * is refused. */
+static void test_outbox_needs_memory(void)
+{
+    char many[2000] = "joe@example.org";
+    for (int i = 0; i < 12; i++) {
+        size_t len = strlen(many);
+        snprintf(many + len, sizeof many - len, " user%050d@example.org", i);
+    }
+    for (int others = 0; others < 2; others++) {
+        open_outbox_site("");
+        leave_text(&joe, "", many, "\r\nmark 000001\r\n");
+        leave_text(&ann, "", "joe@example.org", "\r\nmark 000002\r\n");
+        site_start(&site);
+        struct pool *blocks = &site.mta->blocks;
+        uint32_t num_items = blocks->num_items;
+        void *held = others ? pool_take(blocks) : NULL;
+        blocks->num_items = 1 + (uint32_t)others;
+        for (int i = 0; i < 3; i++) {
+            CHECK(site_settle(&site, 2000));
+        }
+        blocks->num_items = num_items;
+        pool_give(blocks, held);
+        CHECK_EQ(site_copies(&site, 1), 0);
+        CHECK_EQ(site_copies(&site, 2), 1);
+        CHECK_EQ(sim_log_count(site.host, "uid=1000 result=refused reason=too-big"), 1 - others);
+        CHECK_EQ(sim_log_count(site.host, "result=deferred reason=no-memory") > 0, others);
+        CHECK(site_settle(&site, 2000));
+        CHECK_EQ(sim_outbox_num(site.host), 0);
+        CHECK_EQ(site_copies(&site, 1), others);
+        CHECK(site_stop(&site, 1000));
+        site_close(&site);
+    }
+}
+
+/* As many recipients as postern sendmail takes. */
+static void test_outbox_bounds_recipients(void)
+{
+    static char many[OUTBOX_RCPTS_MAX * 16 + 32];
+    for (size_t i = 0; i < OUTBOX_RCPTS_MAX; i++) {
+        memcpy(many + i * 16, "joe@example.org ", 16);
+    }
+    many[OUTBOX_RCPTS_MAX * 16 - 1] = '\0';
+    open_outbox_site("");
+    leave_text(&joe, "", many, "\r\nmark 000001\r\n");
+    strcat(many, " joe@example.org");
+    leave_text(&joe, "", many, "\r\nmark 000002\r\n");
+    site_start(&site);
+    CHECK(site_settle(&site, 4000));
+    CHECK_EQ(site_copies(&site, 1), 1);
+    CHECK_EQ(site_copies(&site, 2), 0);
+    CHECK_EQ(sim_log_count(site.host, "outbox uid=1000 result=refused reason=too-big"), 1);
+    CHECK_EQ(sim_outbox_num(site.host), 0);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
+    {"outbox-needs-memory", test_outbox_needs_memory},
+    {"outbox-bounds-recipients", test_outbox_bounds_recipients},
     {"outbox-removes-later", test_outbox_removes_later},
     {"outbox-is-taken-in", test_outbox_is_taken_in},
     {"outbox-is-counted", test_outbox_is_counted},
