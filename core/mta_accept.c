@@ -193,7 +193,7 @@ static uint32_t num_from(const struct mta *m, const struct net_addr *peer)
     uint32_t num = 0, cursor = 0;
     const struct conn *c;
     while ((c = pool_each(&m->conns, &cursor)) != NULL) {
-        num += net_addr_same_host(&c->peer, peer);
+        num += net_addr_same_client(&c->peer, peer);
     }
     return num;
 }

@@ -199,7 +199,7 @@ static bool has_place(struct mta *m, const struct conn *c)
     struct login *l;
     while ((l = pool_each(&m->logins, &cursor)) != NULL) {
         const struct conn *other = pool_find(&m->conns, l->conn);
-        num += other != NULL && net_addr_same_host(&other->peer, &c->peer);
+        num += other != NULL && net_addr_same_client(&other->peer, &c->peer);
     }
     return num < (BUDGET_LOGINS + 3) / 4;
 }

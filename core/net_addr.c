@@ -210,6 +210,12 @@ bool net_addr_same_host(const struct net_addr *a, const struct net_addr *b)
     return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+bool net_addr_same_client(const struct net_addr *a, const struct net_addr *b)
+{
+    size_t len = a->family == NET_IPV6 ? 8 : sizeof a->bytes;
+    return a->family == b->family && memcmp(a->bytes, b->bytes, len) == 0;
+}
+
 static bool is_mapped(const struct net_addr *a)
 {
     static const uint8_t prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};

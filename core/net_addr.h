@@ -34,6 +34,9 @@ bool net_prefix_holds(const struct net_prefix *p, const struct net_addr *a);
 /* Same family and bytes; ports are not compared. */
 bool net_addr_same_host(const struct net_addr *a, const struct net_addr *b);
 
+/* The same host, or in one IPv6 network of 64 bits, of which one host may have every address. */
+bool net_addr_same_client(const struct net_addr *a, const struct net_addr *b);
+
 /* An IPv4-mapped IPv6 address (::ffff:0:0/96) becomes the IPv4 address that it carries. */
 void net_addr_unmap(struct net_addr *a);
 

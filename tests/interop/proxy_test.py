@@ -177,6 +177,17 @@ def test_headers_by_hand():
         check_equal(answer(s), b"", "a header that does not come")
 
 
+def test_limits_count_networks():
+    """A client of IPv6 has its network's addresses for nothing."""
+    server = fleet(smtp_accept_max_per_host="2")[0]
+    held = []
+    for number, code in ((1, b"220"), (2, b"220"), (3, b"421")):
+        held.append(raw(server, f"PROXY TCP6 2001:db8:1:2::{number} 2001:db8::1 1234 25\r\n".encode()))
+        check_equal(answer(held[-1])[:3], code, f"number {number} of one network of 64 bits")
+    other = raw(server, b"PROXY TCP6 2001:db8:1:3::1 2001:db8::1 1234 25\r\n")
+    check_equal(answer(other)[:3], b"220", "another network")
+
+
 def test_others_are_not_believed():
     server = fleet()[0]
     s = raw(server, b"PROXY TCP4 192.0.2.7 192.0.2.1 1 25\r\nQUIT\r\n", source="127.0.0.5")

@@ -161,18 +161,38 @@ static void test_hashing_holds_nobody_up(void)
     site_close(&site);
 }
 
-/* One address has a quarter of the places at most; whoever leaves gives its place back. */
-static void test_places(void)
+/* The client that came last is one of a network of IPv6. */
+static void move_to_network(uint32_t number)
+{
+    uint32_t cursor = 0;
+    struct conn *c;
+    while ((c = pool_each(&site.mta->conns, &cursor)) != NULL) {
+        if (c->peer.family == NET_IPV4) {
+            CHECK(net_addr_parse(SLICE_LITERAL("2001:db8:1:2::"), &c->peer));
+            c->peer.bytes[15] = (uint8_t)number;
+        }
+    }
+}
+
+/* One address, or such a network, has a quarter of the places at most; whoever leaves gives its
+ * place back. */
+static void check_places(bool is_network)
 {
     static struct tls_peer peers[BUDGET_LOGINS / 4 + 1];
     const uint32_t num = BUDGET_LOGINS / 4;
     open_auth_site(3);
     for (uint32_t i = 0; i < num; i++) {
         login_begin(&peers[i]);
+        if (is_network) {
+            move_to_network(i);
+        }
         peer_say(&peers[i], "AUTH LOGIN\r\n");
         CHECK(peer_hears(&peers[i], "334 "));
     }
     login_begin(&peers[num]);
+    if (is_network) {
+        move_to_network(num);
+    }
     say_plain(&peers[num], "secret");
     CHECK(peer_hears(&peers[num], "454 4.7.0"));
     peer_close(&peers[0]);
@@ -188,6 +208,12 @@ static void test_places(void)
     CHECK_EQ(site.mta->logins.num_used, 0);
     CHECK_EQ(site.mta->users.num_used, 0);
     site_close(&site);
+}
+
+static void test_places(void)
+{
+    check_places(false);
+    check_places(true);
 }
 
 /* What a client sends while it waits for its reply stays where it is, and wakes nobody up. */

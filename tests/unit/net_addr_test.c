@@ -250,6 +250,26 @@ static void test_same_host(void)
     CHECK(!net_addr_same_host(&a, &c)); /* the same bytes, another family */
 }
 
+static void test_same_client(void)
+{
+    static const struct {
+        const char *a, *b;
+        bool is_same;
+    } rows[] = {
+        {"192.0.2.1", "192.0.2.1", true},
+        {"192.0.2.1", "192.0.2.2", false},
+        {"2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true},
+        {"2001:db8:1:2::1", "2001:db8:1:3::1", false},
+        {"102:304::", "1.2.3.4", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct net_addr a = parsed(rows[i].a), b = parsed(rows[i].b);
+        a.port = 1;
+        CHECK_EQ(net_addr_same_client(&a, &b), rows[i].is_same);
+        CHECK_EQ(net_addr_same_client(&b, &a), rows[i].is_same);
+    }
+}
+
 static void test_literal(void)
 {
     static const char *const rows[][2] = {{"192.0.2.1", "[192.0.2.1]"},
@@ -282,11 +302,17 @@ static void test_caps(void)
 }
 
 static const struct test_case cases[] = {
-    {"round_trip", test_round_trip}, {"wrong", test_wrong},
-    {"truncated", test_truncated},   {"with_port", test_with_port},
-    {"prefix", test_prefix},         {"prefix_wrong", test_prefix_wrong},
-    {"unmap", test_unmap},           {"same_host", test_same_host},
-    {"literal", test_literal},       {"caps", test_caps},
+    {"round_trip", test_round_trip},
+    {"wrong", test_wrong},
+    {"truncated", test_truncated},
+    {"with_port", test_with_port},
+    {"prefix", test_prefix},
+    {"prefix_wrong", test_prefix_wrong},
+    {"unmap", test_unmap},
+    {"same_host", test_same_host},
+    {"same_client", test_same_client},
+    {"literal", test_literal},
+    {"caps", test_caps},
 };
 
 TEST_MAIN(cases)
