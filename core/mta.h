@@ -26,6 +26,10 @@ struct mta_start {
 size_t mta_memory_len(uint64_t spool_size, uint32_t write_unit_len);
 void mta_put_budget(struct buf *out, uint64_t spool_size, uint32_t write_unit_len);
 
+/* Bytes of the largest message that a server with such a spool takes, whatever message_size_limit
+ * says. */
+uint64_t mta_message_max(uint64_t spool_size, uint32_t write_unit_len);
+
 /* Reads the configuration, recovers the spool, opens the listeners. The arena is zeroed memory. On
  * failure *out is NULL, errors has lines that say why, and the port's handles are closed. The port
  * and the strings of start must outlive the server. */

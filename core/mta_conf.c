@@ -139,7 +139,8 @@ void site_use(struct mta *m, struct site *site)
     remote_use(m, conf);
     m->smtp_env.hostname = conf->primary_hostname;
     m->smtp_env.limits = (struct smtpd_limits){
-        .message_size_limit = conf->message_size_limit,
+        .message_size_limit =
+            conf->message_size_limit < m->message_max ? conf->message_size_limit : m->message_max,
         .recipients_max = conf->recipients_max,
         .mails_max = conf->smtp_accept_max_per_connection,
         .text_line_max = SMTP_TEXT_LINE_MAX,
@@ -152,6 +153,20 @@ void site_use(struct mta *m, struct site *site)
     m->smtp_env.auth_needs_tls = conf->auth_users_file[0] != 0 || conf->auth_dovecot_socket[0] != 0;
     m->smtp_env_tls = m->smtp_env;
     m->smtp_env_tls.starttls_offered = conf->tls_certificate[0] != 0;
+}
+
+void report_message_size(struct mta *m)
+{
+    struct log_line line;
+    if (m->site->conf.message_size_limit <= m->message_max) {
+        return;
+    }
+    log_begin(&line, "limit");
+    log_word(&line, "what", "message-size");
+    log_u64(&line, "have", m->message_max);
+    log_u64(&line, "want", m->site->conf.message_size_limit);
+    log_word(&line, "because-of", "spool_size");
+    report_line(m, LOG_WARNING, &line);
 }
 
 /* Who is not offered STARTTLS shares everything else. */
@@ -228,6 +243,7 @@ void mta_reload(struct mta *m)
     mta_listen_only(m, &next->conf);
     site_use(m, next);
     report_text(m, LOG_INFO, "reload", SLICE_LITERAL("new options are in force"));
+    report_message_size(m);
     if (fixed != NULL) {
         struct log_line line;
         log_begin(&line, "reload");

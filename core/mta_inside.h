@@ -272,6 +272,7 @@ struct mta {
     uint64_t started_ms;
     struct site *site; /* in force: one of sites */
     struct site sites[2];
+    uint64_t message_max;          /* bytes of a message that the spool can hold */
     struct smtpd_env smtp_env;     /* for those who are not offered STARTTLS */
     struct smtpd_env smtp_env_tls; /* and those who are */
     struct timers timers;
@@ -358,6 +359,7 @@ void mta_report_listeners(struct mta *m);
 /* mta_conf.c */
 enum err site_load(struct mta *m, struct site *site, struct buf *errors);
 void site_use(struct mta *m, struct site *site);
+void report_message_size(struct mta *m); /* if the spool holds less than message_size_limit */
 const struct smtpd_env *conn_smtp_env(const struct mta *m, const struct conn *c);
 void mta_reload(struct mta *m);
 

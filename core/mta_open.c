@@ -19,6 +19,14 @@ static struct spool_conf spool_conf_of(uint64_t spool_size)
     };
 }
 
+#define ENVELOPE_ROOM_LEN 16384 /* beside a message, for its envelope and our own fields */
+
+uint64_t mta_message_max(uint64_t spool_size, uint32_t write_unit_len)
+{
+    struct spool_conf conf = spool_conf_of(spool_size);
+    return spool_message_max(&conf, write_unit_len) - ENVELOPE_ROOM_LEN;
+}
+
 static const struct queue_limits queue_limits = {
     .num_messages = BUDGET_MESSAGES,
     .num_mail_jobs = BUDGET_DELIVERIES,
@@ -224,6 +232,7 @@ static enum err open_site(struct mta *m, struct arena *a, struct buf *errors)
     if (err != ERR_OK) {
         return err;
     }
+    m->message_max = mta_message_max(m->sites[0].conf.spool_size, m->port->store.write_unit_len);
     open_clock(m, &m->sites[0]);
     err = site_open_tls(m, &m->sites[0], a, errors);
     if (err != ERR_OK) {
@@ -299,6 +308,7 @@ void mta_spool_ready(struct mta *m, enum err err)
     log_slice(&line, "hostname", m->smtp_env.hostname);
     log_u64(&line, "messages", queue_num_messages(&m->queue));
     report_line(m, LOG_INFO, &line);
+    report_message_size(m);
 }
 
 void mta_close(struct mta *m)
@@ -383,6 +393,15 @@ static enum err check_maildir(const struct port_files *files, char *path, size_t
     return err;
 }
 
+static void put_message_check(const struct mta *m, struct buf *out)
+{
+    if (m->site->conf.message_size_limit > m->message_max) {
+        buf_put_string(out, "message_size_limit: is more than the spool can hold of one message; ");
+        text_put_u64(out, m->message_max);
+        buf_put_string(out, " bytes are then the limit\n");
+    }
+}
+
 /* The first user whose mail would have to wait. */
 static void put_maildir_check(const struct mta *m, struct buf *out)
 {
@@ -416,6 +435,7 @@ enum err mta_check(struct arena *a, const struct port *port, const struct mta_st
     if (err == ERR_OK) {
         site_put_check(m, out);
         err = put_spool_check(m, out);
+        put_message_check(m, out);
         put_maildir_check(m, out);
         site_close_tls(m);
     }

@@ -88,7 +88,8 @@ static enum err fill(struct mta *m)
 static enum err look(struct mta *m)
 {
     struct outbox *o = &m->outbox;
-    uint64_t len_max = m->site->conf.message_size_limit + OUTBOX_ENVELOPE_MAX + CONTENT_SLACK_LEN;
+    uint64_t len_max =
+        m->smtp_env.limits.message_size_limit + OUTBOX_ENVELOPE_MAX + CONTENT_SLACK_LEN;
     enum err err =
         m->port->outbox.take(m->port->outbox.ctx, local_may_hand_in, m, &o->owner, &o->left_len);
     if (err != ERR_OK) {

@@ -90,6 +90,32 @@ static bool take_memory(struct spool *sp, struct arena *a)
            pool_init(&sp->outcomes, a, sizeof(struct spool_outcome_item), sp->conf.max_outcomes);
 }
 
+/* What live messages may count for, and what of it is for reports alone, in units of 512 bytes:
+ * three quarters of what mail may have, less what the head and the end of the log waste. */
+static uint32_t live_cost_max(const struct spool_conf *conf, uint32_t page_len,
+                              uint32_t *out_reserved)
+{
+    uint64_t seg_units = (uint64_t)(conf->segment_len / page_len - 2) * page_len / 512;
+    uint64_t units = (num_segs_of(conf) - SPOOL_RESERVE) * seg_units / 4 * 3 - seg_units * 3 / 2;
+    uint32_t max = units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
+    uint64_t reserved_units = (conf->reserved_len + 511) / 512;
+    *out_reserved = reserved_units < max / 2 ? (uint32_t)reserved_units : max / 2;
+    return max;
+}
+
+/* As spool_cost counts one with segments of its own. */
+uint64_t spool_message_max(const struct spool_conf *given, uint32_t write_unit_len)
+{
+    struct spool_conf conf = with_defaults(given);
+    uint32_t reserved, page_len = page_len_of(write_unit_len);
+    uint32_t units = live_cost_max(&conf, page_len, &reserved);
+    uint64_t num_segs = (uint64_t)(units - reserved - 1) * 512 / conf.segment_len;
+    if (num_segs > SPOOL_EXTENTS_MAX - 20) {
+        num_segs = SPOOL_EXTENTS_MAX - 20;
+    }
+    return num_segs * (conf.segment_len / page_len - 2) * (page_len - STAGE_AT);
+}
+
 static void set_sizes(struct spool *sp)
 {
     sp->page_len = page_len_of(sp->store->write_unit_len);
@@ -99,13 +125,7 @@ static void set_sizes(struct spool *sp)
     sp->num_segs = sp->max_segs + SPARE_SLOTS;
     sp->num_slots = num_slots_of(&sp->conf);
     sp->hash_mask = num_buckets_of(&sp->conf) - 1;
-    /* Three quarters of what mail may have, less what the head and the end of the log waste. */
-    uint64_t seg_units = (uint64_t)(sp->seg_pages - 2) * sp->page_len / 512;
-    uint64_t units = (sp->max_segs - SPOOL_RESERVE) * seg_units / 4 * 3 - seg_units * 3 / 2;
-    sp->live_cost_max = units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
-    uint64_t reserved_units = (sp->conf.reserved_len + 511) / 512;
-    uint32_t half = sp->live_cost_max / 2;
-    sp->reserved_cost = reserved_units < half ? (uint32_t)reserved_units : half;
+    sp->live_cost_max = live_cost_max(&sp->conf, sp->page_len, &sp->reserved_cost);
     sp->head = sp->compact.victim = SPOOL_NONE;
     sp->head_used = SPOOL_PAGE_HEAD_LEN;
     sp->next_generation = 1;

@@ -102,6 +102,9 @@ size_t spool_memory_len(const struct spool_conf *conf, uint32_t write_unit_len);
 /* 0: a directory of so many segments can be opened; otherwise the size_limit that it takes. */
 uint64_t spool_wanted_size(const struct spool_conf *conf, size_t num_segs);
 
+/* Bytes of the largest message that such a spool takes while it holds no other. */
+uint64_t spool_message_max(const struct spool_conf *conf, uint32_t write_unit_len);
+
 /* Starts recovery, which goes on in spool_step until SPOOL_READY; until then begin says ERR_BUSY.
  * conf is copied, the ports must outlive the spool, the arena is zeroed memory: what is not needed
  * yet stays untouched. ERR_NO_MEMORY: the arena is too small.

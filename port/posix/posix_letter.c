@@ -3,8 +3,10 @@
 
 #include "mail_header.h"
 #include "mail_text.h"
+#include "mta.h"
 #include "posix_command.h"
 #include "posix_entropy.h"
+#include "posix_store.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -195,6 +197,8 @@ static void put_together(struct letter *l, uint8_t *memory, const struct mail_he
 enum err letter_read(struct letter *l, int fd, bool ends_at_dot, bool takes_rcpts)
 {
     uint64_t limit = l->conf->message_size_limit;
+    uint64_t max = mta_message_max(l->conf->spool_size, POSIX_STORE_UNIT);
+    limit = limit < max ? limit : max;
     size_t cap = (size_t)(limit < SIZE_MAX / 4 ? limit : SIZE_MAX / 4);
     uint8_t *memory;
     while ((memory = mmap(NULL, cap + 2 * ADDED_LEN, PROT_READ | PROT_WRITE,

@@ -2,11 +2,12 @@
 """What must be refused: smuggling, plaintext behind STARTTLS, nonsense, and more than the limits allow."""
 
 import os
+import re
 import socket
 import time
 
 import harness
-from harness import Failed, Pki, Server, Smtp, body_of, check, check_equal, check_same_body, hello, stuffed, wait_until
+from harness import Failed, Pki, Server, Smtp, body_of, check, check_equal, check_same_body, hello, run, stuffed, wait_until
 
 LENIENT = {"smtp_max_synprot_errors": "0", "smtp_max_unknown_commands": "0"}
 
@@ -379,6 +380,24 @@ def accepted(s):
     code = c.reply()[0]
     c.close()
     return code == 220
+
+
+def test_larger_than_the_spool():
+    """What the spool can never hold is refused for good; SIZE, the log and postern check say how much it can."""
+    s = Server(spool_size="8M", message_size_limit="4M")
+    c = hello(s)
+    size = int(re.search(r"SIZE (\d+)", c.ehlo).group(1))
+    check(900000 < size < 4 << 20, f"SIZE {size}")
+    check("5.3.4" in c.cmd(f"MAIL FROM:<a@client.example> SIZE={size + 1}", 552), "the enhanced code")
+    c.message(body_of(1, size - 1000), params=f" SIZE={size}")
+    c.quit()
+    s.messages("alice", 1)
+    s.wait_log("limit", "what=message-size", f"have={size}", f"want={4 << 20}")
+    status, out = run(harness.POSTERN, "check", "-c", s.conf_path)
+    check_equal(status, 0, out)
+    check("message_size_limit" in out and f" {size} bytes" in out, out)
+    s.configure(message_size_limit="500K")
+    check("message_size_limit" not in run(harness.POSTERN, "check", "-c", s.conf_path)[1], "a limit that fits")
 
 
 def test_spool_is_full():

@@ -137,6 +137,24 @@ static void limits_say_which(void)
     world_free(w);
 }
 
+/* The largest message is one that an empty spool takes, and a larger one none. */
+static void largest_message_is_known(void)
+{
+    for (uint32_t num_segs = 8; num_segs <= 200; num_segs = num_segs * 3 / 2) {
+        struct spool_conf conf = world_small_conf();
+        conf.size_limit = (uint64_t)num_segs * conf.segment_len;
+        conf.reserved_len = num_segs % 2 == 0 ? conf.size_limit / 32 : 0;
+        struct world *w = world_new(5, &conf, NULL);
+        uint64_t txn, max = spool_message_max(&conf, 4096);
+        CHECK(world_boot(w));
+        CHECK(max > conf.segment_len / 2);
+        CHECK_EQ(spool_begin(w->sp, &txn, max + 1), ERR_TOO_BIG);
+        CHECK_EQ(spool_begin(w->sp, &txn, max), ERR_OK);
+        spool_abort(w->sp, txn);
+        world_free(w);
+    }
+}
+
 /* What is reserved for reports is not for mail, neither at the begin nor when a message turns out
  * longer; a report may have all, and no more. */
 static void reports_have_room(void)
@@ -372,6 +390,7 @@ static const struct test_case cases[] = {
     {"aborted_and_stale_handles", aborted_and_stale_handles},
     {"limits_say_which", limits_say_which},
     {"reports-have-room", reports_have_room},
+    {"largest-message-is-known", largest_message_is_known},
     {"margin_of_space", margin_of_space},
     {"outcomes_one_by_one", outcomes_one_by_one},
     {"many_recipients_survive_copying", many_recipients_survive_copying},
