@@ -95,11 +95,18 @@ static void drop_slot(struct pool *slots, struct slot **slot)
     }
 }
 
-/* Whatever the session waits for, it is over. */
+/* Its message is complete, but for what we add to it. */
+static bool is_at_end(const struct conn *c)
+{
+    return c->txn != NULL && c->txn->is_at_end;
+}
+
+/* Whatever the session waits for, it is over; but a message that is complete is answered first,
+ * when there is room for its last bytes, unless its client has left. */
 static void end_session(struct mta *m, struct conn *c, enum smtpd_reason reason)
 {
     c->body = slice_make(NULL, 0);
-    c->waits_for_room = false;
+    c->waits_for_room = c->waits_for_room && is_at_end(c) && reason != SMTPD_REASON_LOST;
     c->wants_tls = false;
     smtpd_end(&c->smtp, reason);
     conn_queue(m, c);
@@ -295,7 +302,7 @@ static bool resume(struct mta *m, struct conn *c)
         return true;
     }
     c->waits_for_room = false;
-    if (c->txn != NULL && c->txn->is_at_end) {
+    if (is_at_end(c)) {
         session_end(m, c);
         return !c->waits_for_room;
     }
@@ -343,8 +350,8 @@ static uint64_t deadline_ms(const struct mta *m, const struct conn *c)
     if (c->phase == CONN_CLOSING) {
         return c->phase_ms + (lingers(c) ? LINGER_MS : CLOSING_MS);
     }
-    if (c->waits_for_commit) {
-        return TIMER_NEVER;
+    if (c->waits_for_commit || (c->waits_for_room && is_at_end(c))) {
+        return TIMER_NEVER; /* the client has done its part */
     }
     return m->now_ms +
            (smtpd_in_body(&c->smtp) ? conf->smtp_data_timeout_ms : conf->smtp_receive_timeout_ms);

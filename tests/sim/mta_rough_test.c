@@ -1,6 +1,7 @@
 /* Clients that break off, stall, never read, or come when there is no memory: nothing is left
  * behind, nobody else waits, and the server can always be stopped. */
 #include "mta_tls_peer.h"
+#include "spool_inside.h"
 
 static struct site_client plain;
 
@@ -244,6 +245,103 @@ static void test_stop_while_waiting_for_room(void)
     site_close(&site);
 }
 
+/* Lets the server step for so long, whether it waits or not, and notes what the client hears. */
+static bool hears_within(struct sim_client *peer, const char *wanted, uint64_t ms)
+{
+    static char text[2048];
+    size_t len = 0, got;
+    text[0] = '\0';
+    for (uint64_t at = 0; at < ms && strstr(text, wanted) == NULL; at += 50) {
+        sim_world_set_horizon(site.world, sim_world_now_ms(site.world) + 50);
+        for (int i = 0; i < 4 && mta_step(site.mta); i++) {
+        }
+        sim_world_set_horizon(site.world, UINT64_MAX);
+        sim_world_advance(site.world, 50);
+        while (sim_client_read(peer, &got, (uint8_t *)text + len, sizeof text - 1 - len) ==
+               ERR_OK) {
+            len += got;
+            text[len] = '\0';
+        }
+    }
+    return strstr(text, wanted) != NULL;
+}
+
+/* A client whose message is complete, but for fields that we add, and the spool takes no byte. */
+static struct sim_client *open_waiting_at_end(void)
+{
+    struct sim_store_conf conf = {.sync_ms = 5};
+    char options[2048];
+    site_open(&site, 9, &conf);
+    snprintf(options, sizeof options,
+             "%ssubmission_ports = 25\nrelay_from_hosts = *\nsmtp_receive_timeout = 5s\n"
+             "smtp_data_timeout = 5s\n",
+             site_conf);
+    sim_files_put_string(site.host, SITE_CONF, options);
+    site_start(&site);
+    struct net_addr to = site_address();
+    struct sim_client *peer = sim_connect(site.world, &to, NULL);
+    sim_client_write(peer, SLICE_LITERAL("EHLO x\r\nMAIL FROM:<a@b.example>\r\n"
+                                         "RCPT TO:<joe@example.org>\r\nDATA\r\nSubject: x\r\n"));
+    CHECK(hears_within(peer, "354 ", 1000));
+    site.mta->spool->conf.max_unsynced = 0; /* what is not on the disk yet is as much as may be */
+    sim_client_write(peer, SLICE_LITERAL(".\r\n"));
+    return peer;
+}
+
+static void give_room(void)
+{
+    site.mta->spool->conf.max_unsynced = 1 << 20;
+    site.mta->spool->is_room = true; /* as a sync that has ended says */
+}
+
+static void close_waiting(struct sim_client *peer)
+{
+    sim_client_close(peer);
+    settle_for(1000);
+    CHECK_EQ(site.mta->conns.num_used, 0);
+    CHECK_EQ(site.mta->txns.num_used, 0);
+    site_stop(&site, 20000);
+    site_close(&site);
+}
+
+/* It is answered whenever there is room, and its session goes on: the client is not late. */
+static void test_end_outlasts_the_timeout(void)
+{
+    struct sim_client *peer = open_waiting_at_end();
+    CHECK(!hears_within(peer, "421", 30000));
+    give_room();
+    CHECK(hears_within(peer, "250 2.0.0 Queued", 1000));
+    sim_client_write(peer, SLICE_LITERAL("QUIT\r\n"));
+    CHECK(hears_within(peer, "221 ", 1000));
+    close_waiting(peer);
+}
+
+/* Likewise when the server is told to stop, if there is room before it does. */
+static void test_end_before_the_stop(void)
+{
+    struct sim_client *peer = open_waiting_at_end();
+    CHECK(!hears_within(peer, "421", 1000));
+    sim_host_signal(site.host, PORT_TERMINATE);
+    CHECK(!hears_within(peer, "421", 1000));
+    give_room();
+    CHECK(hears_within(peer, "250 2.0.0 Queued", 1000));
+    sim_client_close(peer);
+    site_stop(&site, 20000);
+    site_close(&site);
+}
+
+/* A client that leaves takes nothing with it. */
+static void test_end_of_one_who_left(void)
+{
+    struct sim_client *peer = open_waiting_at_end();
+    CHECK(!hears_within(peer, "250", 1000));
+    sim_client_reset(peer);
+    CHECK(!hears_within(peer, "250", 30000));
+    give_room();
+    settle_for(1000);
+    close_waiting(peer);
+}
+
 /* SIGTERM at any step of recovery. */
 static void test_stop_before_ready(void)
 {
@@ -444,6 +542,9 @@ static const struct test_case cases[] = {
     {"half-closed-reads-replies", test_half_closed_reads_replies},
     {"slow-reader-half-closed", test_slow_reader_half_closed},
     {"lost-while-waiting-for-room", test_stop_while_waiting_for_room},
+    {"end-outlasts-the-timeout", test_end_outlasts_the_timeout},
+    {"end-before-the-stop", test_end_before_the_stop},
+    {"end-of-one-who-left", test_end_of_one_who_left},
     {"stop-before-ready", test_stop_before_ready},
     {"full-by-count", test_full_by_count},
     {"removed-user", test_removed_user},
