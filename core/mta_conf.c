@@ -237,11 +237,12 @@ void mta_reload(struct mta *m)
         return;
     }
     if (strcmp(m->site->conf.auth_dovecot_socket, next->conf.auth_dovecot_socket) != 0) {
-        dovecot_close(m);
+        dovecot_leave(m);
     }
     const char *fixed = fixed_change(&m->site->conf, &next->conf);
     mta_listen_only(m, &next->conf);
     site_use(m, next);
+    dovecot_wake(m);
     report_text(m, LOG_INFO, "reload", SLICE_LITERAL("new options are in force"));
     report_message_size(m);
     if (fixed != NULL) {

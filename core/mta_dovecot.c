@@ -1,7 +1,8 @@
 /* Logins that Dovecot decides: one connection to its auth socket, for all of them at once.
  *
  * It is made at the start, and when it is lost, for the next client that needs it, but not more
- * than once a second. What it was asked and has not answered when it goes is answered 454. */
+ * than once a second; and when a reload names another. What it was asked and has not answered when
+ * it goes is answered 454. */
 #include "dovecot_auth.h"
 #include "mta_inside.h"
 
@@ -21,23 +22,41 @@ static void report(struct mta *m, const char *reason)
     report_line(m, reason == NULL ? LOG_INFO : LOG_WARNING, &line);
 }
 
-static void lose(struct mta *m, const char *reason)
+void dovecot_close(struct mta *m)
 {
     struct dovecot *d = &m->dovecot;
-    uint32_t cursor = 0;
-    struct login *l;
     if (d->handle != 0) {
         m->port->net.close(m->port->net.ctx, d->handle);
     }
     d->handle = 0;
     d->is_ready = false;
-    d->again_ms = m->now_ms + PAUSE_MS;
-    report(m, reason);
+    d->in_len = d->out_len = 0;
+}
+
+static void give_up_logins(struct mta *m)
+{
+    uint32_t cursor = 0;
+    struct login *l;
     while ((l = pool_each(&m->logins, &cursor)) != NULL) {
         if (l->dovecot_id != 0) {
             login_answered(m, l, LOGIN_NO_ANSWER, slice_make(NULL, 0));
         }
     }
+}
+
+static void lose(struct mta *m, const char *reason)
+{
+    dovecot_close(m);
+    m->dovecot.again_ms = m->now_ms + PAUSE_MS;
+    report(m, reason);
+    give_up_logins(m);
+}
+
+void dovecot_leave(struct mta *m)
+{
+    dovecot_close(m);
+    m->dovecot.again_ms = 0;
+    give_up_logins(m);
 }
 
 static void watch(struct mta *m)
@@ -86,14 +105,6 @@ void dovecot_wake(struct mta *m)
     d->in_len = 0;
     memset(d->offers, 0, sizeof d->offers);
     watch(m);
-}
-
-void dovecot_close(struct mta *m)
-{
-    if (m->dovecot.handle != 0) {
-        m->port->net.close(m->port->net.ctx, m->dovecot.handle);
-        m->dovecot.handle = 0;
-    }
 }
 
 static void put_mechanisms(struct dovecot *d)

@@ -452,6 +452,7 @@ void login_answered(struct mta *m, struct login *l, enum login_answer answer, st
 /* mta_dovecot.c */
 void dovecot_wake(struct mta *m); /* connects, if that is due */
 void dovecot_close(struct mta *m);
+void dovecot_leave(struct mta *m); /* for another socket */
 void dovecot_event(struct mta *m, enum port_event_kind kind);
 const char *dovecot_mechanisms(const struct mta *m); /* as last heard; before that, the usual */
 bool dovecot_offers(const struct mta *m, enum auth_mechanism mechanism);

@@ -3,6 +3,7 @@
 
 import base64
 import os
+import signal
 import socket
 import threading
 
@@ -87,8 +88,8 @@ class Scripted:
 
     GREETING = b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nSPID\t1\nCUID\t2\nCOOKIE\tff\nDONE\n"
 
-    def __init__(self, script, greeting=GREETING):
-        self.path = os.path.join(case_dir(), "auth.sock")
+    def __init__(self, script, greeting=GREETING, name="auth.sock"):
+        self.path = os.path.join(case_dir(), name)
         self.script, self.greeting, self.lines = script, greeting, []
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(self.path)
@@ -175,6 +176,29 @@ def test_nobody_there():
         return tls_client(s).cmd(plain("alice", "x"))[0] == 235
 
     wait_until(logs_in, "a login once Dovecot is there")
+
+
+def test_another_socket():
+    """A reload leads to another one: what the first was asked is given up, and nothing is asked before the next is ready."""
+    first = Scripted(lambda line: b"")
+    silent = Scripted(lambda line: b"", greeting=b"", name="silent.sock")
+    last = Scripted(lambda line: f"OK\t{number_of(line)}\tuser=alice\n".encode(), name="last.sock")
+    s = server(first.path)
+    ready(s)
+    waiting, other = tls_client(s), tls_client(s)
+    waiting.send(plain("alice", "x").encode() + b"\r\n")
+    wait_until(lambda: any(l.startswith("AUTH") for l in first.lines), "the request")
+    for number, d in enumerate((silent, last), 1):
+        s.configure(auth_dovecot_socket=d.path)
+        s.send_signal(signal.SIGHUP)
+        wait_until(lambda: s.log().count("new options are in force") == number, "the reload")
+        if d is silent:
+            waiting.expect(454)
+            wait_until(lambda: d.lines, "the next connection")
+            check("4.7.0" in other.cmd(plain("alice", "x"), 454), "before it is ready")
+            check(not any(l.startswith("AUTH") for l in d.lines), f"it was asked: {d.lines}")
+    s.wait_log("dovecot", "result=connected", number=2)
+    other.cmd(plain("alice", "x"), 235)
 
 
 def test_leaving_clients():
