@@ -120,9 +120,6 @@ static enum err open_one(struct spool *sp, uint32_t id)
     }
     sg->num_pages = (uint32_t)num_pages;
     read_heads(sp, sg);
-    if (sg->generation != 0 && &sp->segs[spool_seg_find(sp, sg->generation)] != sg) {
-        sg->generation = 0; /* another has it: nobody could say which is meant */
-    }
     sg->first_bad = sg->num_pages;
     if (sg->generation != 0) {
         sg->state = SEG_LOG;

@@ -39,6 +39,7 @@ struct maker {
     struct chunk chunks[CHUNKS_MAX]; /* of all segments */
     uint32_t num_chunks;
     uint32_t random;
+    uint64_t generations[SEGS_MAX]; /* of the segments so far */
 };
 
 static uint32_t draw(struct maker *m)
@@ -115,14 +116,28 @@ static void end_segment(struct maker *m, struct sim_store *store, uint32_t id)
     port->close_segment(port->ctx, handle);
 }
 
-static void begin_segment(struct maker *m)
+/* The spool gives none out twice, and a head has a sum. */
+static uint64_t draw_generation(struct maker *m, uint32_t id)
+{
+    uint64_t generation = draw_number(m);
+    for (uint32_t i = 0; i < id - 1; i++) {
+        if (m->generations[i] == generation) {
+            generation++;
+            i = UINT32_MAX; /* from the first on again */
+        }
+    }
+    m->generations[id - 1] = generation;
+    return generation;
+}
+
+static void begin_segment(struct maker *m, uint32_t id)
 {
     uint32_t choice = draw(m);
     m->num_pages = 3 + (choice & 15u) % (PAGES_MAX - 2);
     memset(m->pages, 0, (size_t)PAGES_MAX * PAGE_LEN);
     m->num_made = 1;
     m->head = (struct spool_head){
-        .page_len = PAGE_LEN, .num_pages = m->num_pages, .generation = draw_number(m)};
+        .page_len = PAGE_LEN, .num_pages = m->num_pages, .generation = draw_generation(m, id)};
     memset(m->head.nonce, (int)(choice & 3), SPOOL_NONCE_LEN);
     m->has_head[0] = (choice & 0x30) != 0x10;
     m->has_head[1] = (choice & 0xc0) != 0x40;
@@ -232,7 +247,7 @@ static void put_record(struct maker *m, uint32_t order)
 static void make_segments(struct maker *m, struct sim_store *store)
 {
     for (uint32_t id = 1; id <= SEGS_MAX && m->in.len != 0; id++) {
-        begin_segment(m);
+        begin_segment(m, id);
         while (m->in.len != 0) {
             uint32_t order = draw(m) & 15u;
             if (order == 0) {
