@@ -12,7 +12,7 @@
 #define RCPTS_MAX    8
 
 #ifdef POSIX_SANITIZED
-#define NUM_SEEDS 30
+#define NUM_SEEDS 12
 #else
 #define NUM_SEEDS 120
 #endif
