@@ -108,9 +108,13 @@ static enum smtp_client_event go_on(struct smtp_client *c)
     return SMTP_CLIENT_AGAIN;
 }
 
-/* A peer that puts words behind its 220 wants them to be taken for an answer inside TLS. */
+/* A peer that puts words behind its 220 wants them to be taken for an answer inside TLS; one that
+ * says it before it was asked wants what is still to be sent to be said there. */
 static enum smtp_client_event begin_tls(struct smtp_client *c, const struct slice *in)
 {
+    if (c->out.len != 0) {
+        return end(c, "unexpected-reply");
+    }
     if (!slice_is_empty(*in) && !BROKEN(CLIENT_KEEPS_PLAINTEXT)) {
         return end(c, "plaintext-behind-starttls");
     }
@@ -136,6 +140,9 @@ static enum smtp_client_event go_on_without_tls(struct smtp_client *c)
 
 static enum smtp_client_event log_step(struct smtp_client *c, struct slice challenge)
 {
+    if (c->login.num_steps == SMTP_LOGIN_STEPS_MAX) { /* it goes on asking, whatever it is told */
+        return end(c, "unexpected-reply");
+    }
     smtp_login_step(&c->login, challenge, &c->out);
     enter(c, SMTP_CLIENT_STATE_AUTH);
     return SMTP_CLIENT_AGAIN;
@@ -385,8 +392,8 @@ static enum smtp_client_event say_more(struct smtp_client *c)
         return done(c);
     }
     switch ((enum smtp_client_state)c->state) {
-    case SMTP_CLIENT_STATE_READY:
-        return SMTP_CLIENT_READY;
+    case SMTP_CLIENT_STATE_READY: /* a message that was refused unread may still be in the way */
+        return has_room(c) ? SMTP_CLIENT_READY : SMTP_CLIENT_WAIT;
     case SMTP_CLIENT_STATE_MAIL:
         return say_rcpts(c);
     case SMTP_CLIENT_STATE_RCPT:

@@ -13,6 +13,9 @@
 #define SMTP_LOGIN_TEXT_MAX 255
 #define SMTP_LOGIN_RANDOM   18 /* bytes, fit for keys, of one login */
 
+/* Challenges of one login that are answered: two, or one by "*" more. */
+#define SMTP_LOGIN_STEPS_MAX 3
+
 struct smtp_login {
     struct slice user, password;
     uint32_t mechanism; /* enum smtp_offer; 0: none is under way */

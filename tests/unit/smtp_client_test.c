@@ -448,12 +448,92 @@ static void test_answers_unread(void)
     CHECK_EQ(event, SMTP_CLIENT_ENDED);
 }
 
+/* Somebody in between answers EHLO and STARTTLS before either went out, and leads the handshake to
+ * the server itself. What was not said yet must not be said inside TLS: the server would answer
+ * each, and its "TLS already active" would be taken for a refusal of the message for good. */
+static void test_starttls_unasked(void)
+{
+    static struct play p;
+    enum smtp_client_event event;
+    begin(&p, "R");
+    struct slice in = SLICE_LITERAL("220 mx\r\n250-mx\r\n250 STARTTLS\r\n220 go\r\n");
+    event = smtp_client_next(&p.client, &in);
+    CHECK_EQ(event, SMTP_CLIENT_ENDED);
+    CHECK(p.client.reason != NULL && strcmp(p.client.reason, "unexpected-reply") == 0);
+}
+
+/* A message is refused while its end is still to be sent: the next one waits until there is room
+ * for its MAIL, or another sender's, or none, would be named. */
+static void test_refused_unread(void)
+{
+    static struct play p;
+    static char content[4096];
+    enum smtp_client_event event;
+    int num_mails = 0;
+    begin(&p, "");
+    memset(content, 'x', sizeof content);
+    struct slice in = SLICE_LITERAL("220 x\r\n250-x\r\n250 PIPELINING\r\n");
+    do {
+        event = smtp_client_next(&p.client, &in);
+        if (event == SMTP_CLIENT_READY && num_mails++ == 0) {
+            smtp_client_sent(&p.client, p.client.out.len);
+            /* 12 bytes are left when all of it is in the buffer */
+            struct smtp_client_mail mail = {.sender = SLICE_LITERAL("one@me.example"),
+                                            .content_len = sizeof p.memory - 12 - 5,
+                                            .num_rcpts = 1};
+            smtp_client_mail(&p.client, &mail);
+            in = SLICE_LITERAL("250 ok\r\n250 ok\r\n354 go\r\n");
+        } else if (event == SMTP_CLIENT_READY) {
+            struct smtp_client_mail mail = {
+                .sender = SLICE_LITERAL("two@me.example"), .content_len = 2, .num_rcpts = 1};
+            smtp_client_mail(&p.client, &mail);
+        } else if (event == SMTP_CLIENT_GIVE_RCPT) {
+            struct smtp_client_rcpt rcpt = {.address = SLICE_LITERAL("a@example.org")};
+            CHECK(smtp_client_rcpt(&p.client, &rcpt));
+        } else if (event == SMTP_CLIENT_GIVE_CONTENT) {
+            smtp_client_sent(&p.client, num_mails == 1 ? p.client.out.len : 0);
+            (void)smtp_client_content(&p.client,
+                                      slice_make(content, (size_t)p.client.content_left));
+        } else if (event == SMTP_CLIENT_WAIT && p.client.state == SMTP_CLIENT_STATE_END) {
+            in = SLICE_LITERAL("552 too big\r\n");
+        } else if (event == SMTP_CLIENT_WAIT && p.client.state == SMTP_CLIENT_STATE_READY) {
+            smtp_client_sent(&p.client, p.client.out.len);
+        }
+    } while (num_mails < 2 && event != SMTP_CLIENT_ENDED);
+    CHECK(!p.client.out.overflow);
+    struct slice said = buf_slice(&p.client.out),
+                 want = SLICE_LITERAL("MAIL FROM:<two@me.example>\r\n");
+    CHECK(said.len >= want.len && memcmp(said.ptr + said.len - want.len, want.ptr, want.len) == 0);
+}
+
+/* A peer that asks on, whatever it is told. */
+static void test_endless_challenges(void)
+{
+    static const char *const mechanisms[] = {"PLAIN", "LOGIN", "SCRAM-SHA-256"};
+    for (size_t i = 0; i < 3; i++) {
+        static struct play p;
+        char hello[64];
+        begin(&p, "OA");
+        snprintf(hello, sizeof hello, "250-a\r\n250 AUTH %s\r\n", mechanisms[i]);
+        hear(&p, SLICE_LITERAL("220 a\r\n"), 1000);
+        hear(&p, slice_of_string(hello), 1000);
+        int num = 0;
+        for (; num < 1000 && !p.ended; num++) {
+            hear(&p, SLICE_LITERAL("334 \r\n"), 1000);
+        }
+        CHECK(p.ended && num < 10);
+    }
+}
+
 static const struct test_case cases[] = {
     {"states", test_states},
     {"dialogues", test_dialogues},
     {"unsure", test_unsure},
     {"answers-to-nobody", test_answers_to_nobody},
     {"answers-unread", test_answers_unread},
+    {"starttls-unasked", test_starttls_unasked},
+    {"refused-unread", test_refused_unread},
+    {"endless-challenges", test_endless_challenges},
 };
 
 TEST_MAIN(cases)
