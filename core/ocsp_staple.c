@@ -86,12 +86,6 @@ static void report_errors(struct staple *s, struct slice text)
 
 /* --- Proofs ---------------------------------------------------------------------------------- */
 
-/* When files are to be judged again though they have not changed. */
-struct staple_again {
-    bool at_once;
-    int64_t at_s;
-};
-
 /* What all judging of one pair's file shares. */
 struct judging {
     struct staple *s;
@@ -238,14 +232,14 @@ static void judge_file(struct judging *j, struct buf scratch)
  * better. ERR_OK or ERR_NO_MEMORY. */
 static enum err update_pair(struct staple *s, struct staple_load *load, size_t pair,
                             const struct tls_set *old_set, const struct tls_time *now,
-                            struct buf scratch, struct staple_again *again)
+                            struct buf scratch)
 {
     struct judging j = {.s = s,
                         .load = load,
                         .pair = pair,
                         .path = load->files.paths[staple_index(STAPLE_PROOF, pair)],
                         .now = now,
-                        .was_starved = load->judge_again,
+                        .was_starved = load->judge_again || load->is_unread[pair],
                         .look_s = INT64_MAX};
     if (j.path[0] == '\0') {
         return ERR_OK;
@@ -254,8 +248,9 @@ static enum err update_pair(struct staple *s, struct staple_load *load, size_t p
         carry_over(&j, old_set);
     }
     judge_file(&j, scratch);
-    again->at_once = again->at_once || j.is_unread;
-    again->at_s = j.look_s < again->at_s ? j.look_s : again->at_s;
+    s->is_changed = s->is_changed || !j.is_unread;
+    load->is_unread[pair] = j.is_unread;
+    load->look_s = j.look_s < load->look_s ? j.look_s : load->look_s;
     return j.err;
 }
 
@@ -264,15 +259,25 @@ static enum err update_proofs(struct staple *s, struct staple_load *load,
                               struct buf scratch)
 {
     enum err first_err = ERR_OK;
-    struct staple_again again = {false, INT64_MAX};
+    load->look_s = INT64_MAX;
     for (size_t pair = 0; pair < load->files.num_pairs; pair++) {
-        enum err err = update_pair(s, load, pair, old_set, now, scratch, &again);
+        enum err err = update_pair(s, load, pair, old_set, now, scratch);
         first_err = first_err == ERR_OK ? err : first_err;
     }
-    load->judge_again = again.at_once || first_err != ERR_OK;
-    load->look_s = again.at_s;
+    load->judge_again = first_err != ERR_OK;
     s->is_changed = true;
     return first_err;
+}
+
+/* Those alone that could not be read the last time: the others have been judged, and told. */
+static void update_unread(struct staple *s, const struct tls_time *now, struct buf scratch)
+{
+    for (size_t pair = 0; pair < s->now.files.num_pairs; pair++) {
+        if (s->now.is_unread[pair] &&
+            update_pair(s, &s->now, pair, s->now.set, now, scratch) != ERR_OK) {
+            s->now.judge_again = true;
+        }
+    }
 }
 
 /* --- Sets ------------------------------------------------------------------------------------ */
@@ -400,6 +405,8 @@ void staple_load_changes(struct staple *s, const struct tls_time *now, struct bu
     bool is_time = now->wall_set && now->wall_s >= s->now.look_s;
     if (proof_changed || s->now.judge_again || is_time) {
         update_proofs(s, &s->now, s->now.set, now, scratch);
+    } else {
+        update_unread(s, now, scratch);
     }
 }
 

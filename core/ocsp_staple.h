@@ -70,9 +70,10 @@ struct staple_load {
     struct port_stamp stamps[STAPLE_MAX_FILES]; /* as they were just before the files were read */
     struct tls_set *set;                        /* NULL: none */
     struct staple_issuer issuers[STAPLE_MAX_PAIRS][TLS_SET_CHAIN_MAX];
-    bool is_pem[STAPLE_MAX_PAIRS]; /* its proofs' file may hold several */
-    int64_t look_s;                /* when a proof in a file begins to hold; INT64_MAX: none */
-    bool judge_again;              /* there was no memory for a proof, or it could not be read */
+    bool is_pem[STAPLE_MAX_PAIRS];    /* its proofs' file may hold several */
+    int64_t look_s;                   /* when a proof in a file begins to hold; INT64_MAX: none */
+    bool is_unread[STAPLE_MAX_PAIRS]; /* its proofs' file is there and could not be read */
+    bool judge_again;                 /* there was no memory for a proof */
 };
 
 /* What the log was last told of a pair. */

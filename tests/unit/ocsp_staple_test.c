@@ -447,6 +447,50 @@ static void test_unreadable_for_once(void)
     teardown();
 }
 
+static struct slice made_by(const char *command)
+{
+    static uint8_t bytes[16384];
+    FILE *f = popen(command, "r");
+    size_t len = f == NULL ? 0 : fread(bytes, 1, sizeof bytes, f);
+    CHECK(f != NULL && pclose(f) == 0);
+    return slice_make(bytes, len);
+}
+
+/* A file that cannot be read for as long as nobody sees to it: what the others hold is not judged,
+ * and told, again and again. */
+static void test_unreadable_for_long(void)
+{
+    setup();
+    /* the key of another kind that a second pair needs, and its certificate: in one file */
+    put("/rsa", made_by("openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/stdout "
+                        "-days 30 -subj /CN=mail.example 2>/dev/null"));
+    put("/rsa-proof", SLICE_LITERAL("x"));
+    t.files[find_file("/rsa-proof")].fails = ERR_DENIED;
+    t.conf.certificate = "/chain:/rsa";
+    t.conf.privatekey = "/key:/rsa";
+    t.conf.ocsp_file = "/proof:/rsa-proof";
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK_EQ(reason(), OCSP_GOOD);
+    next_second();
+    int num_lines = t.num_lines;
+    for (int i = 0; i < 10; i++) {
+        next_second();
+    }
+    CHECK_EQ(t.num_lines, num_lines);
+    struct slice later = proof_of("20260614120000Z", "20260622000000Z", MAKE_GOOD);
+    put("/proof", later); /* but it may change */
+    next_second();
+    CHECK(serves(later));
+    CHECK_EQ(t.num_lines, num_lines + 2);
+    t.files[find_file("/rsa-proof")].fails = ERR_OK;
+    next_second();
+    CHECK_EQ(staple_reason(&t.staple, 1, &t.now), OCSP_MALFORMED);
+    CHECK_EQ(t.num_lines, num_lines + 4);
+    next_second();
+    CHECK_EQ(t.num_lines, num_lines + 4);
+    teardown();
+}
+
 /* The authority has renewed its certificate, with the same key; both stand in the file. */
 static void test_renewed_issuer(void)
 {
@@ -499,6 +543,7 @@ static const struct test_case cases[] = {
     {"no_memory", test_no_memory},
     {"proof_of_tomorrow", test_proof_of_tomorrow},
     {"unreadable_for_once", test_unreadable_for_once},
+    {"unreadable_for_long", test_unreadable_for_long},
     {"renewed_issuer", test_renewed_issuer},
 };
 
