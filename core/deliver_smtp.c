@@ -115,7 +115,9 @@ static void set_timer(struct deliver_smtp *d, struct remote_conn *c, uint64_t at
 void remote_set_deadline(struct deliver_smtp *d, struct remote_conn *c, uint64_t in_ms)
 {
     c->deadline_ms = d->now.now_ms + in_ms;
-    set_timer(d, c, c->deadline_ms);
+    if (!c->is_paused) { /* else nothing is watched, and the timer is all that ends that */
+        set_timer(d, c, c->deadline_ms);
+    }
 }
 
 void remote_look_again(struct deliver_smtp *d, struct remote_conn *c, uint64_t in_ms)

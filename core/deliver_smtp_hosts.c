@@ -44,7 +44,8 @@ static struct lookup_memory memory_of(const struct deliver_smtp *d, struct remot
 
 static void give_up(struct deliver_smtp *d, struct remote_conn *c)
 {
-    if (deliver_reason_row((enum deliver_reason)c->why)->status[0] == 4) {
+    bool has_failed = c->why != DELIVER_NONE; /* else it was only out of time */
+    if (has_failed && deliver_reason_row((enum deliver_reason)c->why)->status[0] == 4) {
         remote_dest_failed(d, c->dest, (enum deliver_reason)c->why);
     }
     remote_end_job(d, c);

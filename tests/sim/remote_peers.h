@@ -114,6 +114,7 @@ static struct remote_world {
     uint32_t num_quiet_steps;
     uint32_t num_steps_with_shakes;
     bool may_not_shake;
+    bool is_short; /* of memory: the host's first allocation of each step is refused */
     struct route_item route;
     struct route_host hosts[4];
     bool peers_keep_scripts;

@@ -93,10 +93,33 @@ static void test_prompt(void)
     rw_close();
 }
 
+/* One that takes a recipient a minute, each in a connection of its own: what is left when the job
+ * has lasted long enough waits, but nothing has failed there. */
+static void test_slow_limits(void)
+{
+    static const char *const host[] = {"192.0.2.25"};
+    struct rw_script script = {.verb = ".",
+                               .how = RW_LATE,
+                               .answer = "250 ok\r\n",
+                               .ehlo = "250-mx.example\r\n250 LIMITS MAILMAX=1 RCPTMAX=1\r\n"};
+    rw_open("");
+    rw_server("192.0.2.25", 25, &script);
+    rw_route(ROUTE_TO_SMTP, host, 1, 25);
+    struct smtp_job *job = rw_send(20, NULL);
+    CHECK_EQ(job->rcpts[0].result, SMTP_RCPT_DELIVERED);
+    CHECK_EQ(job->rcpts[19].result, SMTP_RCPT_DEFERRED);
+    deliver_smtp_give(rw.d, job);
+    CHECK_EQ(deliver_smtp_may_start(rw.d, &rw.route, SLICE_LITERAL("example.org"),
+                                    sim_world_now_ms(rw.w), NULL, NULL),
+             DELIVER_SMTP_YES);
+    rw_close();
+}
+
 static const struct test_case cases[] = {
     {"share", test_share},
     {"many", test_many},
     {"prompt", test_prompt},
+    {"slow_limits", test_slow_limits},
 };
 
 TEST_MAIN(cases)

@@ -156,8 +156,10 @@ static inline void rw_step(void)
         deliver_smtp_timer(rw.d, t);
     }
     struct tls_time now = rw_now();
+    rw_heap.refuse_in = rw.is_short;
     (void)deliver_smtp_step(rw.d, &now, buf_make(rw.scratch, BUDGET_PIECE_LEN), !rw.may_not_shake,
                             &shook);
+    rw_heap.refuse_in = 0;
     CHECK(!shook || !rw.may_not_shake);
     rw.num_steps_with_shakes += shook;
     rw_spool_turn();
