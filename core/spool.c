@@ -199,7 +199,8 @@ void spool_done(struct spool *sp, uint64_t tag, enum err result)
     }
 }
 
-/* Whether waiting cannot help mail: no segment is on its way, being emptied, or about to be. */
+/* Whether waiting cannot help mail: no segment is on its way, being emptied, or about to be, and
+ * there is none, or the commits on disk leave no room for another. */
 static bool is_stuck(const struct spool *sp, bool is_compacting)
 {
     bool is_coming = sp->is_syncing || is_compacting || sp->compact.victim != SPOOL_NONE;
@@ -208,7 +209,8 @@ static bool is_stuck(const struct spool *sp, bool is_compacting)
         is_coming = is_coming || state == SEG_CREATING || state == SEG_FORMATTING ||
                     state == SEG_RECYCLING_A || state == SEG_RECYCLING_B;
     }
-    return !is_coming && (sp->is_starved || !spool_mail_may_grow(sp));
+    bool is_index_full = sp->disk_entries + spool_txn_entries_unwritten(sp) > sp->num_slots;
+    return !is_coming && (sp->is_starved || is_index_full || !spool_mail_may_grow(sp));
 }
 
 bool spool_step(struct spool *sp, uint64_t now_ms)
@@ -236,7 +238,10 @@ bool spool_step(struct spool *sp, uint64_t now_ms)
     bool is_empty = sp->batch_open != batch && !sp->is_syncing;
     has_more = has_more || (is_empty && !sp->was_empty);
     sp->was_empty = is_empty;
+    bool was_stuck = sp->is_stuck;
     sp->is_stuck = sp->recover.stage == RECOVER_DONE && is_stuck(sp, has_more);
+    /* Who waits to write is told so by another step: nothing else may ever call. */
+    has_more = has_more || (sp->is_stuck && !was_stuck && sp->num_unwritten != 0);
     sp->is_room = sp->is_room || (sp->is_stuck && sp->has_waiter);
     return has_more || (sp->batch_err != ERR_OK && !sp->is_syncing);
 }
@@ -264,8 +269,11 @@ uint64_t spool_next_deadline_ms(const struct spool *sp)
     if (sp->num_queued != 0 && !sp->is_syncing) {
         at_ms = sp->outcome_due_ms;
     }
-    if (sp->create_again_ms > sp->now_ms && sp->create_again_ms < at_ms) {
-        at_ms = sp->create_again_ms;
+    const uint64_t again_ms[] = {sp->create_again_ms, sp->retire_again_ms};
+    for (size_t i = 0; i < 2; i++) {
+        if (again_ms[i] > sp->now_ms && again_ms[i] < at_ms) {
+            at_ms = again_ms[i];
+        }
     }
     return at_ms;
 }

@@ -29,7 +29,7 @@ static bool is_worthwhile(const struct spool *sp)
 
 /* The index is about to be full, and a quarter of it is of commits that are dead: with fewer,
  * rounds of the log would follow each other without end. spool_commit leaves that quarter. */
-static bool is_index_crowded(const struct spool *sp)
+bool spool_index_is_crowded(const struct spool *sp)
 {
     uint32_t num_live = sp->num_slots_used - spool_txn_entries_unwritten(sp);
     return sp->disk_entries > sp->num_slots / 4 * 3 &&
@@ -38,7 +38,7 @@ static bool is_index_crowded(const struct spool *sp)
 
 static uint16_t choose_of_log(struct spool *sp)
 {
-    bool is_crowded = is_index_crowded(sp);
+    bool is_crowded = spool_index_is_crowded(sp);
     if (!is_crowded && (spool_segs_at_hand(sp) > SPOOL_RESERVE + 1 || !is_worthwhile(sp))) {
         return SPOOL_NONE;
     }
@@ -54,7 +54,7 @@ static void choose(struct spool *sp)
 {
     struct spool_compact *c = &sp->compact;
     uint16_t victim = SPOOL_NONE;
-    for (uint16_t i = 0; i < sp->num_segs && sp->now_ms >= sp->create_again_ms; i++) {
+    for (uint16_t i = 0; i < sp->num_segs && sp->now_ms >= sp->retire_again_ms; i++) {
         const struct spool_seg *sg = &sp->segs[i];
         if (sg->state == SEG_BAD && !sg->is_syncing && !spool_txn_owns(sp, sg->owner)) {
             victim = i;

@@ -260,6 +260,7 @@ struct spool {
     uint64_t next_generation;
     uint64_t num_creates;
     uint64_t create_again_ms; /* after a failed create */
+    uint64_t retire_again_ms; /* after a segment that could not be removed or put aside */
 
     union spool_slot *slots;
     uint32_t num_slots, num_slots_fresh, num_slots_used, free_slot;
@@ -419,6 +420,8 @@ enum err spool_view_verify(struct spool *sp, uint64_t id, const struct spool_com
 
 /* spool_compact.c. True: there is more to do at once. */
 bool spool_compact_step(struct spool *sp);
+/* So many commits on disk, and so many of them dead, that the log must be recycled. */
+bool spool_index_is_crowded(const struct spool *sp);
 void spool_compact_batch_ok(struct spool *sp);
 void spool_compact_batch_failed(struct spool *sp);
 /* A segment of that message's own has failed: a copy of it that is not durable yet does not count,

@@ -269,7 +269,7 @@ void spool_seg_retire(struct spool *sp, uint16_t seg)
                                   : sp->store->remove(sp->store->ctx, sg->id);
     if (err != ERR_OK && err != ERR_ABSENT) {
         log_segment(sp, LOG_ERROR, "stuck", sg->id, err);
-        sp->create_again_ms = sp->now_ms + RETRY_MS;
+        sp->retire_again_ms = sp->now_ms + RETRY_MS;
         return;
     }
     log_segment(sp, LOG_WARNING, sg->is_damaged ? "quarantined" : "removed", sg->id, ERR_OK);
@@ -360,7 +360,8 @@ static uint32_t num_files(const struct spool *sp)
 }
 
 /* The log cannot be recycled before a create has synced the directory. When there is no other
- * reason for one: a file more than the limit; a spare goes in turn. */
+ * reason for one: a file more than the limit; a spare goes in turn. Segments may be plenty, as
+ * those of large messages are used again; then it is the index that runs out. */
 static bool needs_create(const struct spool *sp)
 {
     bool is_blocked = sp->is_dir_doubted;
@@ -372,7 +373,7 @@ static bool needs_create(const struct spool *sp)
         }
     }
     return is_blocked && sp->now_ms >= sp->create_again_ms && num_files(sp) < sp->max_segs + 8 &&
-           spool_segs_at_hand(sp) <= SPOOL_RESERVE + 1;
+           (spool_segs_at_hand(sp) <= SPOOL_RESERVE + 1 || spool_index_is_crowded(sp));
 }
 
 static void drop_excess(struct spool *sp, uint32_t num_spares)

@@ -193,6 +193,9 @@ static enum err store_create(void *ctx, uint32_t *out_handle, uint32_t id, uint6
         err = ERR_NO_SPACE;
     }
     st->counts.num_create_faults += err != ERR_OK;
+    if (err == ERR_NO_HANDLE) {
+        return err; /* the file is not even begun */
+    }
     struct segment *grown = realloc(st->segments, (st->num_segments + 1) * sizeof *grown);
     if (grown == NULL) {
         return ERR_NO_MEMORY;

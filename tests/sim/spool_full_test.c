@@ -82,9 +82,121 @@ static void many_in_a_page(void)
     world_free(w);
 }
 
+enum { NUM_LARGE = 20 };
+
+/* After a restart, with segments of delivered large messages to use again. */
+static struct world *after_large(void)
+{
+    struct spool_conf conf = small_index(60);
+    conf.size_limit = 40 * conf.segment_len;
+    struct world *w = world_new(1, &conf, NULL);
+    struct model *m[NUM_LARGE];
+    CHECK(world_boot(w));
+    for (uint32_t i = 0; i < NUM_LARGE; i++) {
+        m[i] = world_send(w, 200000, 1);
+        CHECK(m[i] != NULL);
+        CHECK(world_settle(w));
+    }
+    for (uint32_t i = 0; i < NUM_LARGE && m[i] != NULL; i++) {
+        CHECK_EQ(world_outcome(w, m[i], 0), ERR_OK);
+        CHECK(world_settle(w));
+    }
+    sim_store_kill(w->store);
+    CHECK(world_boot(w));
+    return w;
+}
+
+/* No segment was created, as there were enough, and so nothing of the log was recycled. Its dead
+ * commits filled the index, and the next message was never answered. */
+static void many_after_large(void)
+{
+    enum { NUM = 30 };
+    struct world *w = after_large();
+    struct model *m[NUM];
+    uint32_t num_before = w->num_acks;
+    for (uint32_t round = 0; round < 30 && w->num_acks == num_before + round * NUM; round++) {
+        for (uint32_t i = 0; i < NUM; i++) {
+            m[i] = world_send(w, 100, 1);
+            CHECK(m[i] != NULL);
+        }
+        CHECK(world_settle(w));
+        for (uint32_t i = 0; i < NUM && m[i] != NULL && m[i]->state == MODEL_ACKED; i++) {
+            CHECK_EQ(world_outcome(w, m[i], 0), ERR_OK);
+        }
+        CHECK(world_settle(w));
+    }
+    CHECK_EQ(w->num_acks, num_before + 30 * NUM);
+    check_rest(w);
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
+/* As before, and none can be created: what the index has no room for is refused, not left waiting;
+ * and taken again when one can. */
+static void none_created_after_large(void)
+{
+    enum { NUM = 300 };
+    struct world *w = after_large();
+    struct model *m = NULL;
+    struct spool_stats stats;
+    uint32_t num_before = w->num_acks;
+    sim_store_fail_create(w->store, 1, 1000, ERR_NO_SPACE);
+    for (uint32_t i = 0; i < NUM && w->num_acks == num_before + i; i++) {
+        m = world_send(w, 100, 1);
+        CHECK(m != NULL);
+        CHECK(world_settle(w));
+        if (m != NULL && m->state == MODEL_ACKED) {
+            CHECK_EQ(world_outcome(w, m, 0), ERR_OK);
+            CHECK(world_settle(w));
+        }
+    }
+    spool_stats_of(w->sp, &stats);
+    CHECK_EQ(stats.num_annulled, 1);
+    CHECK(w->num_acks - num_before >= 100 && w->num_acks - num_before < NUM);
+    sim_store_fail_create(w->store, 0, 0, ERR_OK);
+    world_turns(w, 20000);
+    num_before = w->num_acks;
+    (void)world_send(w, 100, 1);
+    CHECK(world_settle(w));
+    CHECK_EQ(w->num_acks, num_before + 1);
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
+/* Killed at any time, and the file system has no more names to give (inodes, a quota): what the
+ * last run left unproved was never written again, though there was a segment for it, as each new
+ * failure put that off. */
+static void recovery_without_creates(void)
+{
+    for (uint32_t at = 1; at < 40; at++) {
+        struct spool_conf conf = small_index(400);
+        struct world *w = world_new(at, &conf, NULL);
+        CHECK(world_boot(w));
+        for (uint32_t n = 0; n < at; n++) {
+            (void)world_send(w, 3000, 1);
+            CHECK(world_turn(w));
+        }
+        sim_store_kill(w->store);
+        sim_store_fail_create(w->store, 1, 1000000, ERR_NO_HANDLE);
+        (void)world_boot(w);
+        CHECK(w->is_ready);
+        bool is_ready = w->is_ready;
+        if (is_ready && w->ready_err == ERR_OK) {
+            WORLD_CHECK(w);
+        }
+        world_free(w);
+        if (!is_ready) {
+            break;
+        }
+    }
+}
+
 static const struct test_case cases[] = {
     {"many_recipients", many_recipients},
     {"many_in_a_page", many_in_a_page},
+    {"many_after_large", many_after_large},
+    {"none_created_after_large", none_created_after_large},
+    {"recovery_without_creates", recovery_without_creates},
 };
 
 TEST_MAIN(cases)
