@@ -528,6 +528,19 @@ static bool settle_doubts(struct spool *sp)
     return !sp->recover.has_settled || (!sp->is_sync_wanted && !sp->is_syncing);
 }
 
+/* Segments of a message's own are freed with it. */
+static bool is_in_anothers(const struct spool *sp, uint64_t id,
+                           const struct spool_commit_view *view)
+{
+    for (uint16_t i = 0; i < view->num_places; i++) {
+        const struct spool_seg *sg = &sp->segs[view->places[i].seg];
+        if (sg->is_data && sg->owner != 0 && sg->owner != id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void judge_entry(struct spool *sp, uint32_t entry)
 {
     struct spool_entry *e = &sp->slots[entry].entry;
@@ -548,6 +561,9 @@ static void judge_entry(struct spool *sp, uint32_t entry)
     enum err err = spool_view_load(sp, 0, entry, &sp->view);
     if (err == ERR_OK) {
         err = spool_view_verify(sp, e->id, &sp->view, &bad_seg, &bad_page);
+    }
+    if (err == ERR_OK && is_in_anothers(sp, e->id, &sp->view)) {
+        err = ERR_DAMAGED;
     }
     if (err != ERR_OK) {
         not_whole(sp, entry, bad_seg, bad_page, err);
