@@ -2,8 +2,7 @@
  * change; and how those fared who asked. Part of ocsp_staple; decides nothing. */
 #include "ocsp_staple_files.h"
 
-#define WATCH_MAX_MS   60000 /* a wall clock may step at any time */
-#define STATUS_REQUEST 5     /* RFC 7633 4.2.1: the number of the TLS extension */
+#define WATCH_MAX_MS 60000 /* a wall clock may step at any time */
 
 enum ocsp_reason staple_reason_at(const struct ocsp_verdict *v, const struct tls_time *now)
 {
@@ -34,7 +33,7 @@ bool staple_is_required(const struct staple *s, size_t pair)
 {
     struct x509_cert leaf;
     return s->now.set != NULL && x509_parse_cert(tls_set_cert_der(s->now.set, pair, 0), &leaf) &&
-           x509_has_tls_feature(&leaf, STATUS_REQUEST);
+           x509_has_tls_feature(&leaf, X509_STATUS_REQUEST);
 }
 
 /* --- At each change -------------------------------------------------------------------------- */

@@ -10,8 +10,7 @@
 #include <mbedtls/oid.h>
 #include <mbedtls/x509_crt.h>
 
-#define CHAIN_MAX      8 /* certificates that are looked at for an issuer */
-#define STATUS_REQUEST 5 /* RFC 7633 4.2.1: the number of the TLS extension */
+#define CHAIN_MAX 8 /* certificates that are looked at for an issuer */
 
 /* Called for each certificate of the chain, the server's own last. The library takes the subject's
  * common name for a host's where there is nothing else; and only here it says which issuer it
@@ -127,7 +126,7 @@ bool tls_client_must_staple(const struct tls *t)
     const mbedtls_x509_crt *leaf = tls_client_peer(t);
     struct x509_cert cert;
     return leaf != NULL && x509_parse_cert(slice_make(leaf->raw.p, leaf->raw.len), &cert) &&
-           x509_has_tls_feature(&cert, STATUS_REQUEST);
+           x509_has_tls_feature(&cert, X509_STATUS_REQUEST);
 }
 
 enum ocsp_reason tls_client_judge(const struct tls *t, const struct ocsp_options *options,

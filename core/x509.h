@@ -57,6 +57,8 @@ bool x509_parse_cert(struct slice der, struct x509_cert *out);
 /* The value of the certificate's extension of that OID, empty if it has none. */
 struct slice x509_find_extension(const struct x509_cert *cert, struct slice oid);
 
+#define X509_STATUS_REQUEST 5 /* RFC 7633 4.2.1: the number of the TLS extension */
+
 /* Whether it demands that TLS extension of whoever shows it (RFC 7633). */
 bool x509_has_tls_feature(const struct x509_cert *cert, uint64_t extension);
 
