@@ -3,6 +3,7 @@
 #include "mta_inside.h"
 
 #include "conf_build.h"
+#include "ocsp_staple_files.h"
 #include "scram_keys.h"
 #include "tls_client.h"
 
@@ -239,6 +240,7 @@ void site_close_tls(struct mta *m)
         tls_free(t);
     }
     ocsp_fetch_close(&m->fetch);
+    staple_save_evictions(&m->staple, buf_make(m->scratch, BUDGET_SCRATCH_LEN));
     staple_names_close(&m->names);
     staple_close(&m->staple);
     trust_drop(m, &m->trust);

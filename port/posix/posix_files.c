@@ -11,9 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NEW_SUFFIX ".new"
-#define LINKS_MAX  40 /* as the kernel follows */
-#define PATH_CAP   (POSIX_FILES_TARGET_CAP + sizeof NEW_SUFFIX)
+#define LINKS_MAX 40 /* as the kernel follows */
+#define PATH_CAP  (POSIX_FILES_TARGET_CAP + sizeof POSIX_FILES_NEW_SUFFIX)
 
 /* Reads until the end or until into is full. */
 static enum err read_up_to(int fd, uint8_t *into, size_t cap, size_t *out_len)
@@ -178,7 +177,7 @@ static enum err files_replace(void *ctx, const char *path, struct slice bytes)
     }
     struct buf b = buf_make(beside, sizeof beside);
     buf_put_string(&b, target);
-    buf_put_string(&b, NEW_SUFFIX);
+    buf_put_string(&b, POSIX_FILES_NEW_SUFFIX);
     buf_end_string(&b);
     struct stat old;
     bool exists = stat(target, &old) == 0;

@@ -7,6 +7,7 @@
 #include <limits.h>
 
 #define POSIX_FILES_TARGET_CAP PATH_MAX /* with its NUL */
+#define POSIX_FILES_NEW_SUFFIX ".new"   /* of a file that is about to take another's place */
 
 /* The file that a path leads to over symbolic links of its last name; itself if it is none, or
  * leads to nothing. */

@@ -16,8 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NEW_SUFFIX ".new"
-#define PATH_CAP   (CONF_PATH_MAX + sizeof NEW_SUFFIX + 1)
+#define PATH_CAP (CONF_PATH_MAX + sizeof POSIX_FILES_NEW_SUFFIX + 1)
 
 /* The directory that path is in, or as much of that as is the same whatever a variable stands for.
  */
@@ -73,7 +72,7 @@ static void make_dir(const struct posix_identity *who, const char *path)
         return;
     }
     buf_put_string(&b, path);
-    buf_put_string(&b, NEW_SUFFIX);
+    buf_put_string(&b, POSIX_FILES_NEW_SUFFIX);
     buf_end_string(&b);
     (void)rmdir(beside);
     if (mkdir(beside, 0700) != 0) {

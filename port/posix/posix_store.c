@@ -3,6 +3,7 @@
 
 #include "posix_dir.h"
 #include "posix_err.h"
+#include "posix_files.h"
 #include "posix_fs.h"
 #include "text.h"
 
@@ -46,6 +47,18 @@ static bool parse_segment_name(const char *name, uint32_t *out_id)
     return true;
 }
 
+/* What power cuts and failing disks left of small files that were to be replaced (posix_files.c).
+ */
+static bool sweep_one(void *ctx, const char *name)
+{
+    const struct posix_store *s = ctx;
+    const size_t len = strlen(name), suffix_len = sizeof POSIX_FILES_NEW_SUFFIX - 1;
+    if (len > suffix_len && strcmp(name + len - suffix_len, POSIX_FILES_NEW_SUFFIX) == 0) {
+        (void)unlinkat(s->dir_fd, name, 0);
+    }
+    return true;
+}
+
 static enum err store_open(void *ctx)
 {
     struct posix_store *s = ctx;
@@ -71,6 +84,7 @@ static enum err store_open(void *ctx)
         return e;
     }
     s->lock_fd = fd;
+    (void)posix_dir_each(s->dir_fd, sweep_one, s);
     /* If the directory is new, its own name must last as well. Where the directory above may not be
      * read, it was not made here. */
     enum err e = posix_dir_sync_parent(s->path);

@@ -87,6 +87,22 @@ static void store_is_locked(void)
     }
 }
 
+/* What a power cut left beside a small file that was to be replaced. */
+static void store_sweeps_what_was_left(void)
+{
+    if (!open_port(&port)) {
+        return;
+    }
+    CHECK(mkdir(at("spool"), 0700) == 0 || errno == EEXIST);
+    make_file(at("spool/ocsp-evicted.new"), "half");
+    make_file(at("spool/ocsp-evicted"), "whole");
+    make_file(at("spool/.new"), "no file's");
+    CHECK_EQ(port.store.open(port.store.ctx), ERR_OK);
+    CHECK(!exists(at("spool/ocsp-evicted.new")));
+    CHECK(exists(at("spool/ocsp-evicted")) && exists(at("spool/.new")));
+    posix_port_close(&port);
+}
+
 static void store_ignores_other_files(void)
 {
     static const char *const names[] = {"spool/segment-0000000", "spool/segment-0000000g",
@@ -408,6 +424,7 @@ static void files_with_secrets_are_private(void)
 static const struct test_case cases[] = {
 
     {"store_is_locked", store_is_locked},
+    {"store_sweeps_what_was_left", store_sweeps_what_was_left},
     {"store_ignores_other_files", store_ignores_other_files},
     {"store_writes_its_zeros", store_writes_its_zeros},
     {"store_undoes_half_a_create", store_undoes_half_a_create},
