@@ -168,16 +168,12 @@ static enum err take_commit(struct spool *sp, const struct spool_record *r, uint
 {
     uint32_t num_rcpts = r->commit.num_rcpts;
     uint32_t entry = spool_entry_find(sp, r->id);
+    if (entry != SPOOL_NO_ENTRY && num_rcpts != sp->slots[entry].entry.num_rcpts) {
+        return ERR_DAMAGED; /* no copy has others: one of the two was not written here */
+    }
     sp->segs[seg].num_entries += spool_entries_needed(num_rcpts);
     sp->disk_entries += spool_entries_needed(num_rcpts);
     bool is_taken = entry == SPOOL_NO_ENTRY || is_better(sp, entry, r);
-    if (entry != SPOOL_NO_ENTRY && num_rcpts != sp->slots[entry].entry.num_rcpts) {
-        if (!is_taken) {
-            return ERR_OK;
-        }
-        spool_entry_give(sp, entry);
-        entry = SPOOL_NO_ENTRY;
-    }
     if (entry == SPOOL_NO_ENTRY) {
         entry = spool_entry_take(sp, r->id, num_rcpts);
         if (entry == SPOOL_NO_ENTRY) {
@@ -273,11 +269,12 @@ static enum err scan_page(struct spool *sp, uint16_t seg, uint32_t page)
     uint32_t offset = SPOOL_PAGE_HEAD_LEN;
     while (!slice_is_empty(records)) {
         size_t before_len = records.len;
-        if (!spool_record_take(&records, &r)) {
+        enum err err =
+            spool_record_take(&records, &r) ? take_record(sp, &r, seg, page, offset) : ERR_DAMAGED;
+        if (err == ERR_DAMAGED) {
             sg->first_bad = page < sg->first_bad ? page : sg->first_bad;
             return ERR_OK;
         }
-        enum err err = take_record(sp, &r, seg, page, offset);
         if (err != ERR_OK) {
             return err;
         }

@@ -460,6 +460,38 @@ static void an_extent_of_nothing(void)
     }
 }
 
+/* Of commits of one id for other numbers of recipients only the first counts: what it says is over
+ * came back for one recovery, and was gone in the next. */
+static void commits_for_others(void)
+{
+    static const struct spool_page_head page = {.kind = SPOOL_PAGE_LOG, .durable_pages = 2};
+    struct world *w = with_one_message();
+    struct spool_head head, older;
+    uint8_t *other = NULL, bytes[200], *log = find_log(w, &head, &other);
+    struct buf b = buf_make(bytes, sizeof bytes);
+    struct spool_record r = {.type = SPOOL_COMMIT, .id = 77};
+    r.commit.num_rcpts = 1;
+    CHECK(spool_commit_put(&b, &r, 1) && buf_put_u8(&b, 1));
+    older = forge_older(other, &head);
+    forge_page(other, &older, page, buf_slice(&b));
+    b.len = 0;
+    r.commit.num_rcpts = 3;
+    CHECK(spool_commit_put(&b, &r, 0));
+    r.commit.num_rcpts = 1;
+    r.commit.version = 1;
+    CHECK(spool_commit_put(&b, &r, 0));
+    forge_page(log, &head, (struct spool_page_head){.kind = SPOOL_PAGE_LOG}, buf_slice(&b));
+    for (int i = 0; i < 2; i++) {
+        sim_store_kill(w->store);
+        CHECK(world_boot(w));
+        CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
+        WORLD_CHECK(w);
+        CHECK(world_settle(w));
+    }
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
 static const struct test_case cases[] = {
     {"a_byte_of_each_page", a_byte_of_each_page},
     {"heads_of_segments", heads_of_segments},
@@ -473,6 +505,7 @@ static const struct test_case cases[] = {
     {"a_commit_before_its_bytes", a_commit_before_its_bytes},
     {"pages_that_are_not_there", pages_that_are_not_there},
     {"an_extent_of_nothing", an_extent_of_nothing},
+    {"commits_for_others", commits_for_others},
 };
 
 TEST_MAIN(cases)
