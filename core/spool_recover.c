@@ -163,19 +163,35 @@ static void place(struct spool *sp, uint32_t entry, uint16_t version, uint16_t s
     e->version = version;
 }
 
+/* An entry for so many recipients in the place of that one, which keeps what is over. */
+static uint32_t exchange(struct spool *sp, uint32_t entry, uint32_t num_rcpts)
+{
+    const struct spool_entry *old = &sp->slots[entry].entry;
+    const uint64_t id = old->id;
+    uint32_t other = spool_entry_take(sp, id, num_rcpts);
+    if (other != SPOOL_NO_ENTRY) {
+        sp->slots[other].entry.flags |= old->flags & (ENTRY_ANNULLED | ENTRY_COPIED);
+    }
+    for (uint32_t i = 0; other != SPOOL_NO_ENTRY && i < num_rcpts && i < old->num_rcpts; i++) {
+        if (spool_entry_bit(sp, entry, i)) {
+            spool_entry_set_bit(sp, other, i);
+        }
+    }
+    spool_entry_give(sp, entry);
+    return other != SPOOL_NO_ENTRY ? other : spool_entry_take(sp, id, num_rcpts);
+}
+
 static enum err take_commit(struct spool *sp, const struct spool_record *r, uint16_t seg,
                             uint32_t page, uint32_t offset)
 {
     uint32_t num_rcpts = r->commit.num_rcpts;
     uint32_t entry = spool_entry_find(sp, r->id);
-    if (entry != SPOOL_NO_ENTRY && num_rcpts != sp->slots[entry].entry.num_rcpts) {
-        return ERR_DAMAGED; /* no copy has others: one of the two was not written here */
-    }
     sp->segs[seg].num_entries += spool_entries_needed(num_rcpts);
     sp->disk_entries += spool_entries_needed(num_rcpts);
     bool is_taken = entry == SPOOL_NO_ENTRY || is_better(sp, entry, r);
-    if (entry == SPOOL_NO_ENTRY) {
-        entry = spool_entry_take(sp, r->id, num_rcpts);
+    if (is_taken && (entry == SPOOL_NO_ENTRY || num_rcpts != sp->slots[entry].entry.num_rcpts)) {
+        entry = entry == SPOOL_NO_ENTRY ? spool_entry_take(sp, r->id, num_rcpts)
+                                        : exchange(sp, entry, num_rcpts);
         if (entry == SPOOL_NO_ENTRY) {
             return ERR_NO_MEMORY;
         }
@@ -187,7 +203,7 @@ static enum err take_commit(struct spool *sp, const struct spool_record *r, uint
     if (r->commit.version != 0) {
         sp->slots[entry].entry.flags |= ENTRY_COPIED;
     }
-    for (uint32_t rcpt = 0; rcpt < num_rcpts; rcpt++) {
+    for (uint32_t rcpt = 0; rcpt < sp->slots[entry].entry.num_rcpts; rcpt++) {
         bool is_in = rcpt / 8 < r->commit.bitmap.len &&
                      (r->commit.bitmap.ptr[rcpt / 8] >> rcpt % 8 & 1) != 0;
         if (is_in) {
@@ -269,12 +285,11 @@ static enum err scan_page(struct spool *sp, uint16_t seg, uint32_t page)
     uint32_t offset = SPOOL_PAGE_HEAD_LEN;
     while (!slice_is_empty(records)) {
         size_t before_len = records.len;
-        enum err err =
-            spool_record_take(&records, &r) ? take_record(sp, &r, seg, page, offset) : ERR_DAMAGED;
-        if (err == ERR_DAMAGED) {
+        if (!spool_record_take(&records, &r)) {
             sg->first_bad = page < sg->first_bad ? page : sg->first_bad;
             return ERR_OK;
         }
+        enum err err = take_record(sp, &r, seg, page, offset);
         if (err != ERR_OK) {
             return err;
         }

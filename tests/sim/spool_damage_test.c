@@ -460,8 +460,8 @@ static void an_extent_of_nothing(void)
     }
 }
 
-/* Of commits of one id for other numbers of recipients only the first counts: what it says is over
- * came back for one recovery, and was gone in the next. */
+/* What is over stays so, whatever number of recipients a copy has: it came back for one recovery,
+ * and was gone in the next. */
 static void commits_for_others(void)
 {
     static const struct spool_page_head page = {.kind = SPOOL_PAGE_LOG, .durable_pages = 2};
