@@ -31,6 +31,7 @@
 #define SITE_SERVERS_MAX 3
 #define SITE_CLIENTS_MAX 64
 #define SITE_MSGS_MAX    256
+#define SITE_DENIED_MAX  16
 #define SITE_RCPTS_MAX   4
 #define SITE_ADDRESS_MAX 48
 
@@ -115,6 +116,7 @@ struct site_take {
     bool is_unseen; /* by another of ours: what its reply came to is not known */
     bool excused;   /* its server may not know of it: it may come again */
     uint64_t at_ms, logged_ms;
+    uint64_t num_heap_failures; /* by then, of all servers */
 };
 
 /* --- The parts --- */
@@ -140,6 +142,10 @@ struct site_server {
     bool was_flipped;   /* bytes of it went bad: it may tell of losses */
     bool was_cut;       /* its power was */
     uint64_t failed_ms; /* its storage takes no writes, since then; 0: it does */
+    /* What it answered 451 when its storage had failed: nobody can say what becomes of that
+     * (SPOOL.md, "Group commit"). */
+    char denied[SITE_DENIED_MAX][SPOOL_ID_TEXT_LEN + 1];
+    uint32_t num_denied;
     uint64_t off_by_ms; /* its power goes at the next operation, or then */
     int crash_mode;
     char conf[2048];
@@ -242,6 +248,7 @@ bool site_is_resolved(const struct sim_site *s, const struct site_msg *m,
                       const struct site_rcpt *r);
 bool site_may_be_damaged(const struct sim_site *s, uint32_t server);
 void site_page_lost(struct sim_site *s, uint32_t server);
+void site_denied(struct sim_site *s, uint32_t server, const char *id_text);
 void site_custody_lost(struct sim_site *s, uint32_t server, const char *id_text);
 
 /* site_log.c */

@@ -2,14 +2,14 @@
  * its end. See site.h.
  *
  * A transaction is one server's message to one recipient: it may end only once, unless the server
- * cannot know that it has. That is so where the reply behind the last byte was lost, and where it
- * crashed before the outcome was durable. */
+ * cannot know that it has. That is so where the reply behind the last byte was lost, or TLS had no
+ * memory to read it; where it crashed before the outcome was durable; and where the next hop's
+ * storage failed as a whole, so that what it answered 451 may come back. */
 #include "site.h"
-
-#include <stdio.h>
-#include <stdlib.h>
+#include "site_memory.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* An outcome waits 50 ms for company, then for a sync; those before it may be long ones. */
@@ -101,6 +101,36 @@ static bool is_report(const char *bytes, size_t len)
     return memmem(bytes, len < 4096 ? len : 4096, "multipart/report", 16) != NULL;
 }
 
+void site_denied(struct sim_site *s, uint32_t server, const char *id_text)
+{
+    struct site_server *at = &s->servers[server];
+    if (at->failed_ms != 0) {
+        snprintf(at->denied[at->num_denied++ % SITE_DENIED_MAX], sizeof at->denied[0], "%s",
+                 id_text);
+    }
+}
+
+static bool is_denied(const struct sim_site *s, uint32_t server, const char *id_text)
+{
+    const struct site_server *at = &s->servers[server];
+    for (uint32_t i = 0; i < at->num_denied && i < SITE_DENIED_MAX; i++) {
+        if (strcmp(at->denied[i], id_text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* That server cannot know what has become of this message of its own. */
+static void excuse(struct sim_site *s, uint32_t server, const char *id_text)
+{
+    const struct site_custody *c = site_custody_find(s, server, id_text);
+    for (uint32_t i = 0; c != NULL && i < s->num_takes; i++) {
+        struct site_take *t = &s->takes[i];
+        t->excused = t->excused || &s->custodies[t->custody] == c;
+    }
+}
+
 /* Another server's message has come here: its transactions are taken. */
 static void take_from_hop(struct sim_site *s, const struct site_custody *c, const char *bytes,
                           size_t len)
@@ -109,6 +139,10 @@ static void take_from_hop(struct sim_site *s, const struct site_custody *c, cons
     char id[SPOOL_ID_TEXT_LEN + 1];
     struct site_custody copy = *c;
     if (hop_of(s, bytes, len, c->server, &server, id)) {
+        bool was_denied = is_denied(s, c->server, c->id_text);
+        if (was_denied) {
+            excuse(s, server, id);
+        }
         const char *by = memmem(bytes, len, " with ESMTPS ", 13);
         const char *end = memmem(bytes, len, ";", 1); /* of our own field */
         if (s->requires_inside && (by == NULL || by > end)) {
@@ -117,6 +151,9 @@ static void take_from_hop(struct sim_site *s, const struct site_custody *c, cons
         }
         (void)site_taken(s, c->server, bytes, len, (const char(*)[SITE_ADDRESS_MAX])copy.rcpts,
                          copy.num_rcpts, &first);
+        if (was_denied) {
+            excuse(s, server, id);
+        }
     }
 }
 
@@ -190,6 +227,7 @@ static uint32_t index_of_rcpt(const struct site_custody *c, const char *address)
 static void add_take(struct sim_site *s, uint32_t custody, uint32_t rcpt)
 {
     uint32_t num = 0, num_excused = 0;
+    uint64_t num_failures = site_memory_num_failures(SITE_MEMORY_HEAP);
     if (s->num_takes == s->takes_cap) {
         s->takes_cap = s->takes_cap * 2 + 64;
         s->takes = realloc(s->takes, s->takes_cap * sizeof *s->takes);
@@ -201,11 +239,14 @@ static void add_take(struct sim_site *s, uint32_t custody, uint32_t rcpt)
         const struct site_take *t = &s->takes[i];
         if (t->custody == custody && t->rcpt == rcpt) {
             num++;
-            num_excused += t->excused || t->fate == FATE_LOST || (t->is_unseen && !t->logged);
+            num_excused += t->excused || t->fate == FATE_LOST ||
+                           ((t->is_unseen || t->num_heap_failures != num_failures) && !t->logged);
         }
     }
-    s->takes[s->num_takes++] =
-        (struct site_take){.custody = custody, .rcpt = rcpt, .at_ms = site_now_ms(s)};
+    s->takes[s->num_takes++] = (struct site_take){.custody = custody,
+                                                  .rcpt = rcpt,
+                                                  .at_ms = site_now_ms(s),
+                                                  .num_heap_failures = num_failures};
     if (num > 0) {
         const struct site_custody *c = &s->custodies[custody];
         s->result.num_twice++;

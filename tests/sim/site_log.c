@@ -30,9 +30,13 @@ static bool word(const char *line, const char *key, char *out, size_t cap)
 static void read_message(struct sim_site *s, uint32_t server, const char *line)
 {
     char id[32], result[32];
-    if (word(line, "result", result, sizeof result) && strcmp(result, "accepted") == 0 &&
-        word(line, "id", id, sizeof id)) {
+    if (!word(line, "result", result, sizeof result) || !word(line, "id", id, sizeof id)) {
+        return;
+    }
+    if (strcmp(result, "accepted") == 0) {
         site_custody_take_up(s, server, id);
+    } else if (strcmp(result, "failed") == 0) {
+        site_denied(s, server, id);
     }
 }
 
