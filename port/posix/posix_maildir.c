@@ -67,6 +67,15 @@ static struct posix_mail *commit_of(struct posix_job *job)
     return mail->work == POSIX_MAIL_COMMIT ? mail : NULL;
 }
 
+/* After a failed sync the system believes the directory clean: another would succeed and prove
+ * nothing. What takes the name away makes it dirty again, and the mail is written anew. */
+static void withdraw(const struct posix_mail *mail)
+{
+    char path[POSIX_MAIL_PATH_CAP];
+    posix_maildir_path(path, mail->maildir, "new", mail->name);
+    (void)unlink(path);
+}
+
 /* Syncs the directories of jobs[first], and with that those of all later ones of the same Maildir.
  */
 static void sync_dirs(struct posix_job **jobs, size_t num_jobs, size_t first)
@@ -88,7 +97,10 @@ static void sync_dirs(struct posix_job **jobs, size_t num_jobs, size_t first)
         if (mail != NULL && !mail->dir_synced && mail->job.result == ERR_OK &&
             strcmp(mail->maildir, one->maildir) == 0) {
             mail->dir_synced = true;
-            fail(mail, e);
+            if (e != ERR_OK) {
+                withdraw(mail);
+                fail(mail, e);
+            }
         }
     }
 }

@@ -224,6 +224,8 @@ static void failed_flushes_are_told(void)
     failing = "b/new";
     commit(box_b, "31", 31);
     CHECK_EQ(done(31), ERR_IO);
+    snprintf(path, sizeof path, "%s/new/31", box_b);
+    CHECK(stat(path, &st) != 0); /* or a later sync, which proves nothing, would be believed */
     failing = NULL;
     commit(box_b, "32", 32);
     CHECK_EQ(done(32), ERR_OK);
