@@ -334,6 +334,16 @@ static int write_certificate_13(mbedtls_ssl_context *ssl, struct tls_status *s)
     return 0;
 }
 
+/* Behind its Finished the server writes with the keys of the session, RFC 8446 section 4.4.4; the
+ * library does so only behind the client's, and what it sends before, which is the alert about the
+ * client's certificate, could not be read. */
+static void use_session_keys_13(mbedtls_ssl_context *ssl)
+{
+    if (ssl->transform_application != NULL && ssl->transform_out != ssl->transform_application) {
+        mbedtls_ssl_set_outbound_transform(ssl, ssl->transform_application);
+    }
+}
+
 /* --- The step --------------------------------------------------------------------------------- */
 
 static int step(mbedtls_ssl_context *ssl, struct tls_status *s)
@@ -350,6 +360,7 @@ static int step(mbedtls_ssl_context *ssl, struct tls_status *s)
     if (ssl->state == MBEDTLS_SSL_SERVER_CERTIFICATE) {
         return write_certificate_13(ssl, s);
     }
+    use_session_keys_13(ssl);
     return mbedtls_ssl_handshake_step(ssl);
 }
 

@@ -95,11 +95,12 @@ def connect(s, version, certificate=None, **how):
 
 
 def refused(s, version, certificate=None):
-    """The handshake fails, at once or with the first byte that is read."""
+    """The handshake fails, at once or with the first byte that is read, and the client is told why."""
     number = len(re.findall(r"tls_failure=", s.log()))
     try:
         connect(s, version, certificate)
-    except (OSError, Failed):
+    except (OSError, Failed) as e:
+        check("_ALERT_" in repr(e), f"no alert: {e!r}")
         failures = wait_until(lambda: re.findall(r"tls_failure=(\S+)", s.log())[number:], "the reason in the log")
         return failures[0]
     raise Failed("the client was let in")
