@@ -72,7 +72,7 @@ def check_renewal(machine, new):
     """A certificate, its key and its proof that take the place of others, from behind the fence."""
     for name in NEW:
         h.check_equal(machine.ask(f"replace /config/{name} /config/{name}.new"), b"ok", name)
-    h.check_equal(machine.ask("hangup postern"), b"ok", "SIGHUP")
+    machine.hang_up()
     h.wait_until(lambda: h.run(*s_client(machine, new, "-tls1_3"), text="QUIT\n")[0] == 0, "the new certificate", 30)
     check_staple(machine, new, "-tls1_3")
 

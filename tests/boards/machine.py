@@ -155,13 +155,22 @@ class Machine:
 
     def ask(self, line):
         """The agent's answer to one request, as bytes."""
-        with socket.create_connection(("127.0.0.1", self.agent_port), 10) as s:
-            s.settimeout(30)
-            s.sendall(line.encode() + b"\n")
-            answer = bytearray()
-            while more := s.recv(65536):
-                answer += more
-            return bytes(answer)
+        answer = bytearray()
+        try:
+            with socket.create_connection(("127.0.0.1", self.agent_port), 10) as s:
+                s.settimeout(60)
+                s.sendall(line.encode() + b"\n")
+                while more := s.recv(65536):
+                    answer += more
+        except OSError as e:
+            state = "runs" if self.running() else "has left"
+            raise h.Failed(f"asked for {line!r}: {e!r} behind {bytes(answer[:40])!r}; the machine {state}\n{self.console()[-1500:]}") from None
+        return bytes(answer)
+
+    def hang_up(self):
+        """SIGHUP to the server."""
+        answer = self.ask("hangup postern")
+        h.check(answer == b"ok", f"SIGHUP: {answer!r}\n{self.console()[-1500:]}")
 
     def names(self, user):
         return self.ask(f"names {MAIL}/{user}/new").decode().split()
