@@ -206,9 +206,11 @@ static enum err take_commit(struct spool *sp, const struct spool_record *r, uint
     for (uint32_t rcpt = 0; rcpt < sp->slots[entry].entry.num_rcpts; rcpt++) {
         bool is_in = rcpt / 8 < r->commit.bitmap.len &&
                      (r->commit.bitmap.ptr[rcpt / 8] >> rcpt % 8 & 1) != 0;
-        if (is_in) {
+        bool was_in = spool_entry_bit(sp, entry, rcpt);
+        if (is_in && !was_in) {
             spool_entry_set_bit(sp, entry, rcpt);
-        } else if (spool_entry_bit(sp, entry, rcpt)) {
+        }
+        if (is_in != was_in && is_in != is_taken) { /* the one that counts does not know of it */
             sp->slots[entry].entry.flags |= ENTRY_RESTATED;
         }
     }
