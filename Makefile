@@ -230,7 +230,7 @@ unit: $(if $(T),$(T:%=$(O)/tests/unit/%_test),$(UNIT_BIN)) ## run the unit tests
 	@RUNNER='$(RUNNER)' tests/lib/programs $^
 
 sim: $(if $(SEEDS),$(O)/tests/sim/site_test,$(if $(T),$(T:%=$(O)/tests/sim/%_test),$(SIMTEST_BIN))) ## run the simulated worlds (T=name: one; SEEDS=n: n whole sites, from SEED on)
-	@$(if $(SEEDS),$(RUNNER) $^ --table --seeds $(SEEDS) --first $(or $(SEED),1),RUNNER='$(RUNNER)' tests/lib/programs $^)
+	@$(if $(SEEDS),$(RUNNER) $^ --table --seeds $(SEEDS) --first $(or $(SEED),1),RUNNER='$(RUNNER)' TEST_SECONDS='$(or $(TEST_SECONDS),$(if $(SIM_ALL),7200))' tests/lib/programs $^)
 
 .PHONY: vectors
 vectors: $(VECTOR_BIN) $(PROGRAM) ## judge whole OCSP responses, our own and others'
