@@ -300,6 +300,12 @@ void login_answered(struct mta *m, struct login *l, enum login_answer what, stru
     if (l->is_denied) { /* long ago */
         return;
     }
+    /* The client may have given the exchange up with a line that was too long, and ask something
+     * else by now: that is not answered here. */
+    if (l->is_clients_turn) {
+        login_drop(m, c);
+        return;
+    }
     switch (what) {
     case LOGIN_CHALLENGE:
         if (!keep_challenge(l, value)) {
@@ -339,8 +345,8 @@ void login_ask(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
     if (c->login != NULL) {
         c->login->is_clients_turn = false;
     }
-    if (c->login == NULL) {
-        answer(m, c, SMTPD_AUTH_SYNTAX);
+    if (c->login == NULL) { /* it was dropped while it was the client's turn */
+        refuse(m, c, "dovecot");
     } else if (m->site->conf.auth_dovecot_socket[0] != 0) {
         pass_on(m, c, which, ask);
     } else if (begins && ask->body.len == 0) {

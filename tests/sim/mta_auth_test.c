@@ -244,6 +244,45 @@ static void test_waiting_wakes_nobody(void)
     site_close(&site);
 }
 
+/* The server connects to Dovecot, which offers LOGIN. */
+static struct sim_client *open_dovecot_site(uint64_t sync_ms)
+{
+    char text[2048];
+    struct sim_client *dovecot = NULL;
+    open_tls_site(5, sync_ms);
+    sim_listen_local(site.world, "/run/auth");
+    snprintf(text, sizeof text, "%s%sauth_dovecot_socket = /run/auth\n", site_conf, TLS_CONF);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_host_signal(site.host, PORT_RELOAD);
+    for (int i = 0; i < 100 && dovecot == NULL; i++) {
+        mta_step(site.mta);
+        dovecot = sim_accept_local(site.world, "/run/auth");
+    }
+    CHECK(dovecot != NULL);
+    sim_client_write(dovecot, SLICE_LITERAL("VERSION\t1\t2\nMECH\tLOGIN\nDONE\n"));
+    return dovecot;
+}
+
+/* The client begins a login, of which Dovecot hears. */
+static void begin_at_dovecot(struct tls_peer *p, struct sim_client *dovecot)
+{
+    char heard[512];
+    size_t len = 0;
+    enum err err = ERR_AGAIN;
+    peer_connect(p);
+    CHECK(peer_starttls(p));
+    peer_say(p, "EHLO tls.example\r\n");
+    CHECK(peer_hears(p, "AUTH LOGIN"));
+    peer_say(p, "AUTH LOGIN\r\n");
+    for (int i = 0; i < 100 && memmem(heard, len, "AUTH\t", 5) == NULL; i++) {
+        mta_step(site.mta);
+        peer_turn(p);
+        err = sim_client_read(dovecot, &len, (uint8_t *)heard, sizeof heard);
+        len = err == ERR_OK ? len : 0;
+    }
+    CHECK_EQ(err, ERR_OK);
+}
+
 /* Dovecot's words get into a reply as base64 or not at all. */
 static void test_dovecots_challenge(void)
 {
@@ -255,33 +294,9 @@ static void test_dovecots_challenge(void)
                       {"AAAA\r250 x", "454 4.7.0"}};
     for (size_t i = 0; i < sizeof challenges / sizeof challenges[0]; i++) {
         struct tls_peer p;
-        char text[2048], heard[512];
-        size_t len = 0;
-        open_tls_site(5, 5);
-        sim_listen_local(site.world, "/run/auth");
-        snprintf(text, sizeof text, "%s%sauth_dovecot_socket = /run/auth\n", site_conf, TLS_CONF);
-        sim_files_put_string(site.host, SITE_CONF, text);
-        sim_host_signal(site.host, PORT_RELOAD);
-        struct sim_client *dovecot = NULL;
-        for (int k = 0; k < 100 && dovecot == NULL; k++) {
-            mta_step(site.mta);
-            dovecot = sim_accept_local(site.world, "/run/auth");
-        }
-        CHECK(dovecot != NULL);
-        sim_client_write(dovecot, SLICE_LITERAL("VERSION\t1\t2\nMECH\tLOGIN\nDONE\n"));
-        peer_connect(&p);
-        CHECK(peer_starttls(&p));
-        peer_say(&p, "EHLO tls.example\r\n");
-        CHECK(peer_hears(&p, "AUTH LOGIN"));
-        peer_say(&p, "AUTH LOGIN\r\n");
-        enum err err = ERR_AGAIN;
-        for (int k = 0; k < 100 && memmem(heard, len, "AUTH\t", 5) == NULL; k++) {
-            mta_step(site.mta);
-            peer_turn(&p);
-            err = sim_client_read(dovecot, &len, (uint8_t *)heard, sizeof heard);
-            len = err == ERR_OK ? len : 0;
-        }
-        CHECK_EQ(err, ERR_OK);
+        char text[64];
+        struct sim_client *dovecot = open_dovecot_site(5);
+        begin_at_dovecot(&p, dovecot);
         snprintf(text, sizeof text, "CONT\t1\t%s\n", challenges[i].value);
         sim_client_write(dovecot, slice_of_string(text));
         CHECK(peer_hears(&p, challenges[i].reply));
@@ -292,11 +307,74 @@ static void test_dovecots_challenge(void)
     }
 }
 
+/* What Dovecot says, or that it has gone, while it is the client's turn or the client has given the
+ * login up, answers nothing else that the client has asked meanwhile. */
+static void test_dovecot_out_of_turn(void)
+{
+    static const char *const words[] = {"FAIL\t1\tuser=joe\n", "OK\t1\tuser=joe\n", NULL};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        struct tls_peer p;
+        char line[3001];
+        struct sim_client *dovecot = open_dovecot_site(5000);
+        begin_at_dovecot(&p, dovecot);
+        sim_client_write(dovecot, SLICE_LITERAL("CONT\t1\tVXNlcm5hbWU6\n"));
+        CHECK(peer_hears(&p, "334 "));
+        memset(line, 'A', sizeof line - 3);
+        memcpy(line + sizeof line - 3, "\r\n", 3);
+        peer_say(&p, line);
+        CHECK(peer_hears(&p, "500 5.5.6"));
+        peer_say(&p, "MAIL FROM:<ann@example.org>\r\nRCPT TO:<joe@example.org>\r\nDATA\r\n");
+        CHECK(peer_hears(&p, "354 "));
+        peer_say(&p, "Subject: test\r\n\r\nmark 000001\r\n.\r\nNOOP\r\n");
+        for (int k = 0; k < 10 && site.mta->commits_first == NULL; k++) {
+            mta_step(site.mta);
+        }
+        CHECK(site.mta->commits_first != NULL);
+        if (words[i] != NULL) {
+            sim_client_write(dovecot, slice_of_string(words[i]));
+        } else {
+            sim_client_close(dovecot);
+        }
+        CHECK(peer_hears(&p, "\r\n"));
+        CHECK(strncmp(p.text, "250 2.0.0 Queued", 16) == 0);
+        peer_say(&p, "MAIL FROM:<ann@example.org>\r\nRCPT TO:<bob@elsewhere.example>\r\n");
+        CHECK(peer_hears(&p, "550 5.7.1"));
+        peer_close(&p);
+        if (words[i] != NULL) {
+            sim_client_close(dovecot);
+        }
+        CHECK(site_stop(&site, 1000));
+        site_close(&site);
+    }
+}
+
+/* Dovecot goes while it is the client's turn. */
+static void test_dovecot_gone(void)
+{
+    struct tls_peer p;
+    struct sim_client *dovecot = open_dovecot_site(5);
+    begin_at_dovecot(&p, dovecot);
+    sim_client_write(dovecot, SLICE_LITERAL("CONT\t1\tVXNlcm5hbWU6\n"));
+    CHECK(peer_hears(&p, "334 "));
+    sim_client_close(dovecot);
+    for (int i = 0; i < 20 && sim_log_count(site.host, "dovecot result=lost") == 0; i++) {
+        mta_step(site.mta);
+    }
+    peer_say(&p, "am9l\r\n");
+    CHECK(peer_hears(&p, "\r\n"));
+    CHECK(strncmp(p.text, "454 4.7.0", 9) == 0);
+    peer_close(&p);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
     {"waiting-wakes-nobody", test_waiting_wakes_nobody},
     {"plaintext", test_plaintext},
     {"failures-cost-time", test_failures_cost_time},
     {"dovecots-challenge", test_dovecots_challenge},
+    {"dovecot-out-of-turn", test_dovecot_out_of_turn},
+    {"dovecot-gone", test_dovecot_gone},
     {"hashing-holds-nobody-up", test_hashing_holds_nobody_up},
     {"places", test_places},
 };
