@@ -3,7 +3,8 @@
 
 #include "text.h"
 
-#define PUT_OFF_MAX 10000 /* recipients that are refused and put off in one go; nobody has more */
+#define LIMIT_MAX   999999 /* RFC 9422 4: six digits; who takes more may say so */
+#define PUT_OFF_MAX 10000  /* recipients that are refused and put off in one go; nobody has more */
 
 static void put_ehlo_line(struct buf *out, const char *keyword, const char *value)
 {
@@ -19,6 +20,11 @@ static void put_limit(struct buf *out, const char *name, uint64_t value)
         buf_put_string(out, name);
         text_put_u64(out, value);
     }
+}
+
+static uint32_t at_most(uint32_t value, uint32_t most)
+{
+    return value < most ? value : most;
 }
 
 static void put_ehlo(const struct smtpd *s, struct buf *out)
@@ -42,8 +48,8 @@ static void put_ehlo(const struct smtpd *s, struct buf *out)
     }
     if (limits->mails_max != 0 || limits->recipients_max != 0) {
         buf_put_string(out, "250-LIMITS");
-        put_limit(out, " MAILMAX=", limits->mails_max);
-        put_limit(out, " RCPTMAX=", limits->recipients_max);
+        put_limit(out, " MAILMAX=", at_most(limits->mails_max, LIMIT_MAX));
+        put_limit(out, " RCPTMAX=", at_most(limits->recipients_max, LIMIT_MAX));
         buf_put_string(out, "\r\n");
     }
     buf_put_string(out, "250 ENHANCEDSTATUSCODES\r\n");

@@ -36,7 +36,11 @@ static void ehlo_tells_what_is_true(void)
                "250-mx.example.org\r\n250-SIZE\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
                "250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-LIMITS RCPTMAX=7\r\n"
                "250 ENHANCEDSTATUSCODES\r\n");
-    one.env.limits.recipients_max = 0;
+    /* RFC 9422 4: a limit has six digits at most. */
+    one.env.limits = (struct smtpd_limits){.mails_max = 1000000};
+    say(&one, HELLO);
+    CHECK(strstr(one.replies, "250-LIMITS MAILMAX=999999\r\n") != NULL);
+    one.env.limits.mails_max = 0;
     say(&one, HELLO);
     CHECK(strstr(one.replies, "LIMITS") == NULL);
 }
