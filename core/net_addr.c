@@ -7,6 +7,8 @@
 #define IPV6_LEN   16
 #define NUM_GROUPS 8
 
+#define MAPPED_BITS 96 /* in front of the IPv4 address in ::ffff:0:0/96 */
+
 /* "255.255.255.255", and the longest IPv6 text in brackets after "IPv6:". */
 #define TEXT_CAP 56
 
@@ -160,6 +162,21 @@ bool net_addr_parse_with_port(struct slice text, uint16_t default_port, struct n
     return true;
 }
 
+static bool is_mapped(const struct net_addr *a)
+{
+    static const uint8_t prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    return a->family == NET_IPV6 && memcmp(a->bytes, prefix, sizeof prefix) == 0;
+}
+
+void net_addr_unmap(struct net_addr *a)
+{
+    if (is_mapped(a)) {
+        a->family = NET_IPV4;
+        memmove(a->bytes, a->bytes + IPV6_LEN - IPV4_LEN, IPV4_LEN);
+        memset(a->bytes + IPV4_LEN, 0, sizeof a->bytes - IPV4_LEN);
+    }
+}
+
 static uint8_t max_bits(uint8_t family)
 {
     return family == NET_IPV4 ? 8 * IPV4_LEN : 8 * IPV6_LEN;
@@ -191,6 +208,10 @@ bool net_prefix_parse(struct slice text, struct net_prefix *out)
     if (!bits_beyond_are_zero(&p)) {
         return false;
     }
+    if (is_mapped(&p.addr) && p.num_bits >= MAPPED_BITS) { /* as clients are looked at */
+        net_addr_unmap(&p.addr);
+        p.num_bits -= MAPPED_BITS;
+    }
     *out = p;
     return true;
 }
@@ -214,21 +235,6 @@ bool net_addr_same_client(const struct net_addr *a, const struct net_addr *b)
 {
     size_t len = a->family == NET_IPV6 ? 8 : sizeof a->bytes;
     return a->family == b->family && memcmp(a->bytes, b->bytes, len) == 0;
-}
-
-static bool is_mapped(const struct net_addr *a)
-{
-    static const uint8_t prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    return a->family == NET_IPV6 && memcmp(a->bytes, prefix, sizeof prefix) == 0;
-}
-
-void net_addr_unmap(struct net_addr *a)
-{
-    if (is_mapped(a)) {
-        a->family = NET_IPV4;
-        memmove(a->bytes, a->bytes + IPV6_LEN - IPV4_LEN, IPV4_LEN);
-        memset(a->bytes + IPV4_LEN, 0, sizeof a->bytes - IPV4_LEN);
-    }
 }
 
 static void put_ipv4(struct buf *b, const uint8_t *bytes)

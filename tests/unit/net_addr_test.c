@@ -209,6 +209,17 @@ static void test_prefix(void)
     CHECK(holds("2001:db8::2/127", "2001:db8::3"));
 }
 
+/* Clients over a socket of IPv6 are looked at by their IPv4 addresses: so are lists of them. */
+static void test_prefix_mapped(void)
+{
+    CHECK(holds("::ffff:192.0.2.1", "192.0.2.1"));
+    CHECK(!holds("::ffff:192.0.2.1", "192.0.2.2"));
+    CHECK(holds("::ffff:192.0.2.0/120", "192.0.2.7"));
+    CHECK(!holds("::ffff:192.0.2.0/120", "192.0.3.7"));
+    CHECK(holds("::ffff:0:0/96", "192.0.2.1"));
+    CHECK(!holds("::/0", "192.0.2.1"));
+}
+
 static void test_prefix_wrong(void)
 {
     static const char *const rows[] = {
@@ -307,6 +318,7 @@ static const struct test_case cases[] = {
     {"truncated", test_truncated},
     {"with_port", test_with_port},
     {"prefix", test_prefix},
+    {"prefix_mapped", test_prefix_mapped},
     {"prefix_wrong", test_prefix_wrong},
     {"unmap", test_unmap},
     {"same_host", test_same_host},
