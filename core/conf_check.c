@@ -59,8 +59,8 @@ static bool is_certificate_list(const char *text)
     struct buf item = buf_make(bytes, sizeof bytes);
     struct conf_list list = conf_list_begin(slice_of_string(text));
     while (conf_list_next(&list, &item)) {
-        if (!slice_equal(buf_slice(&item), SLICE_LITERAL("*")) &&
-            !text_parse_hex(buf_slice(&item), id, sizeof id)) {
+        if (item.overflow || (!slice_equal(buf_slice(&item), SLICE_LITERAL("*")) &&
+                              !text_parse_hex(buf_slice(&item), id, sizeof id))) {
             return false;
         }
     }

@@ -15,7 +15,8 @@ static struct items begin_items(struct conf_value *v)
                           buf_make(v->found_bytes, sizeof v->found_bytes)};
 }
 
-/* The next item, false at the end. One that is too long for anything is cut, and wrong anyway. */
+/* The next item, false at the end. One that is too long for anything is cut: it is wrong, even if
+ * what is left of it would not be. */
 static bool next_item(struct conf_value *v, struct items *items)
 {
     bool is_there = conf_list_next(&items->list, &items->item);
@@ -51,7 +52,7 @@ enum err conf_value_hosts(struct conf_value *v, void *field)
         return ERR_NO_MEMORY;
     }
     while (next_item(v, &items)) {
-        if (!hostlist_parse_item(v->found, &out->items[out->num_items])) {
+        if (items.item.overflow || !hostlist_parse_item(v->found, &out->items[out->num_items])) {
             return ERR_MALFORMED;
         }
         out->num_items++;
@@ -154,7 +155,7 @@ enum err conf_value_interfaces(struct conf_value *v, void *field)
     while (next_item(v, &items)) {
         struct conf_interface *item = &out->items[out->num_items++];
         memset(item, 0, sizeof *item);
-        if (!parse_interface(v->found, item)) {
+        if (items.item.overflow || !parse_interface(v->found, item)) {
             return ERR_MALFORMED;
         }
     }
@@ -172,7 +173,7 @@ enum err conf_value_ports(struct conf_value *v, void *field)
         return ERR_NO_MEMORY;
     }
     while (next_item(v, &items)) {
-        if (!text_parse_u64(v->found, v->max, &port) || port < v->min) {
+        if (items.item.overflow || !text_parse_u64(v->found, v->max, &port) || port < v->min) {
             return ERR_MALFORMED;
         }
         out->items[out->num_items++] = (uint16_t)port;
@@ -194,7 +195,7 @@ enum err conf_value_users(struct conf_value *v, void *field)
         return ERR_NO_MEMORY;
     }
     while (next_item(v, &items)) {
-        enum err err = conf_user_add(out, v->arena, v->found);
+        enum err err = items.item.overflow ? ERR_MALFORMED : conf_user_add(out, v->arena, v->found);
         if (err != ERR_OK) {
             return err;
         }

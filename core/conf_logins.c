@@ -5,7 +5,8 @@
 #include "conf_report.h"
 #include "text.h"
 
-#define TEXT_MAX 255 /* of a name, a password or a host */
+#define TEXT_MAX  255 /* of a name, a password or a host */
+#define NO_MEMORY "more names than there is memory for"
 
 /* Up to the next space, which is dropped with those behind it. */
 static struct slice take_word(struct slice *line)
@@ -31,7 +32,7 @@ static const char *read_login(struct arena *a, struct slice line, struct conf_lo
         }
         const char *copy = conf_copy(a, *parts[i]);
         if (copy == NULL) {
-            return "more names than there is memory for";
+            return NO_MEMORY;
         }
         parts[i]->ptr = (const uint8_t *)copy;
     }
@@ -58,7 +59,12 @@ enum err conf_read_logins(struct conf *c, struct arena *a, struct slice text, st
         }
         c->logins.num_items++;
     }
-    return c->logins.items == NULL ? ERR_NO_MEMORY : ERR_OK;
+    if (c->logins.items == NULL) {
+        buf_put_string(conf_report_begin(&r, 0, "client_auth_file"), NO_MEMORY);
+        conf_report_end(&r);
+        return ERR_NO_MEMORY;
+    }
+    return ERR_OK;
 }
 
 const struct conf_login *conf_find_login(const struct conf *c, struct slice host)

@@ -132,21 +132,28 @@ static bool take_item(struct conf_list *list, struct buf *item)
     if (slice_is_empty(list->rest)) {
         return false;
     }
+    struct slice spaces = {list->rest.ptr, 0}; /* the item's, if more of it follows */
     uint8_t c;
     while (slice_u8(&list->rest, &c)) {
+        if (is_space(c)) {
+            spaces.ptr = spaces.len == 0 ? list->rest.ptr - 1 : spaces.ptr;
+            spaces.len++;
+            continue;
+        }
         if (c == list->separator) {
             if (list->rest.len == 0 || list->rest.ptr[0] != c) {
                 break;
             }
             slice_skip(&list->rest, 1);
         }
-        buf_put_u8(item, c);
+        if (item->len != 0) {
+            buf_put(item, spaces);
+        }
+        spaces.len = 0;
+        if (!item->overflow) {
+            buf_put_u8(item, c);
+        }
     }
-    struct slice trimmed = conf_trim(buf_slice(item));
-    if (trimmed.len != 0) {
-        memmove(item->ptr, trimmed.ptr, trimmed.len);
-    }
-    item->len = trimmed.len;
     return true;
 }
 

@@ -66,26 +66,10 @@ static bool starts_with(struct slice text, struct slice begin)
     return text.len >= begin.len && memcmp(text.ptr, begin.ptr, begin.len) == 0;
 }
 
-enum err conf_value_maildir(struct conf_value *v, void *field)
+/* A variable's name ends where no letter, digit or underscore follows: Exim's $local_part_data is
+ * another one. */
+static bool is_variable(struct slice text, struct slice name)
 {
-    struct slice rest = v->text;
-    if (slice_is_empty(rest)) {
-        return wrong(v);
-    }
-    for (; rest.len != 0; slice_skip(&rest, 1)) {
-        if (rest.ptr[0] == '$' && !starts_with(rest, SLICE_LITERAL("$local_part")) &&
-            !starts_with(rest, SLICE_LITERAL("$domain"))) {
-            v->found = rest;
-            return ERR_MALFORMED;
-        }
-    }
-    return conf_value_path(v, field);
-}
-
-/* A variable's name ends where no letter, digit or underscore follows. */
-static bool is_sni_variable(struct slice text)
-{
-    struct slice name = SLICE_LITERAL("$tls_in_sni");
     if (!starts_with(text, name)) {
         return false;
     }
@@ -93,10 +77,26 @@ static bool is_sni_variable(struct slice text)
     return !text_is_alpha(next) && !text_is_digit(next) && next != '_';
 }
 
+enum err conf_value_maildir(struct conf_value *v, void *field)
+{
+    struct slice rest = v->text;
+    if (slice_is_empty(rest)) {
+        return wrong(v);
+    }
+    for (; rest.len != 0; slice_skip(&rest, 1)) {
+        if (rest.ptr[0] == '$' && !is_variable(rest, SLICE_LITERAL("$local_part")) &&
+            !is_variable(rest, SLICE_LITERAL("$domain"))) {
+            v->found = rest;
+            return ERR_MALFORMED;
+        }
+    }
+    return conf_value_path(v, field);
+}
+
 enum err conf_value_sni_path(struct conf_value *v, void *field)
 {
     for (struct slice rest = v->text; rest.len != 0; slice_skip(&rest, 1)) {
-        if (rest.ptr[0] == '$' && !is_sni_variable(rest)) {
+        if (rest.ptr[0] == '$' && !is_variable(rest, SLICE_LITERAL("$tls_in_sni"))) {
             v->found = rest;
             return ERR_MALFORMED;
         }

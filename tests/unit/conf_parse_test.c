@@ -153,6 +153,8 @@ static void test_lists(void)
     check_list("< ;a", "< ;a|");
     check_list("0123456789abcdef:x", "0123456789abcdef|x|");
     check_list("0123456789abcdefg:x", "0123456789abcdef!|x|");
+    check_list("a :   0123456789abcdef   : x", "a|0123456789abcdef|x|");
+    check_list("a                    b : x", "a!|x|");
 }
 
 static void check_size(const char *text, uint64_t max, bool is_right, uint64_t want)

@@ -357,6 +357,9 @@ static void test_wrong_values(void)
         {"maildir = /m/$user",
          "maildir: found '$user', expected an absolute path with no variables but "
          "$local_part and $domain"},
+        {"maildir = /m/$local_part_data",
+         "maildir: found '$local_part_data', expected an absolute path with no variables but "
+         "$local_part and $domain"},
         {"maildir = m/$local_part",
          "maildir: found 'm/$local_part', expected an absolute path with no "
          "variables but $local_part and $domain"},
@@ -417,8 +420,14 @@ static void test_wrong_values(void)
 
 static void test_long_values(void)
 {
+    static const char *const lists[] = {"local_users = joe", "local_interfaces = 127.0.0.1",
+                                        "daemon_smtp_ports = 25", "hosts_proxy = 10.0.0.1"};
     char text[400];
     for (int extra = 0; extra < 2; extra++) {
+        for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+            snprintf(text, sizeof text, "%s%300s\n", lists[i], extra == 0 ? "" : "x");
+            CHECK_EQ(read_text(text), extra == 0 ? ERR_OK : ERR_MALFORMED);
+        }
         snprintf(text, sizeof text, "spool_directory = /%0*d\n", 254 + extra, 0);
         CHECK_EQ(read_text(text), extra == 0 ? ERR_OK : ERR_MALFORMED);
         snprintf(text, sizeof text, "local_domains = %060d.%060d.%060d.%060d.%0*d\n", 1, 2, 3, 4,
@@ -713,6 +722,14 @@ static void test_logins(void)
         CHECK(memmem(errors.ptr, errors.len, bad[i].want, strlen(bad[i].want)) != NULL);
         CHECK(memmem(errors.ptr, errors.len, "user", 4) == NULL); /* nor any password */
     }
+    static char many[6 * sizeof memory / sizeof(struct conf_login)];
+    for (size_t i = 0; i < sizeof many; i++) {
+        many[i] = "a b c\n"[i % 6];
+    }
+    errors.len = 0;
+    CHECK_EQ(conf_read_logins(&conf, &arena, slice_make(many, sizeof many), &errors),
+             ERR_NO_MEMORY);
+    CHECK_TEXT(buf_slice(&errors), "/a: client_auth_file: more names than there is memory for\n");
 }
 
 /* Names and addresses in one list; the first entry that matches decides. */
