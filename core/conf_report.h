@@ -1,6 +1,6 @@
 /* Complaints about a configuration, a line each, the first CONF_ERRORS_MAX of them.
  *
- * Called by the files of conf alone. */
+ * Called by the files of conf, and by the composition root for what only it can judge. */
 #ifndef POSTERN_CONF_REPORT_H
 #define POSTERN_CONF_REPORT_H
 

@@ -1,5 +1,6 @@
 /* Options: read at start, read again at PORT_RELOAD into the other of two sites, which then takes
  * over or not. */
+#include "conf_report.h"
 #include "mta_inside.h"
 
 #define HANDSHAKE_LEN (32u * 1024) /* of heap, at its peak */
@@ -31,30 +32,39 @@ static enum err read_file(struct mta *m, const char *path, size_t cap, struct sl
     return ERR_OK;
 }
 
-static enum err expect_at_most(const char *option, uint64_t found, uint64_t most,
-                               struct buf *errors)
+static void expect_at_most(struct conf_report *r, const struct conf *conf, enum conf_option option,
+                           uint64_t found, uint64_t most)
 {
     if (found <= most) {
-        return ERR_OK;
+        return;
     }
-    buf_put_string(errors, option);
-    buf_put_string(errors, ": found '");
-    text_put_u64(errors, found);
-    buf_put_string(errors, "', expected at most ");
-    text_put_u64(errors, most);
-    buf_put_string(errors, ", which is what this build has memory for\n");
-    return ERR_MALFORMED;
+    struct buf *b = conf_report_begin(r, conf->lines[option], conf_option_name(option));
+    buf_put_string(b, "found '");
+    text_put_u64(b, found);
+    buf_put_string(b, "', expected at most ");
+    text_put_u64(b, most);
+    buf_put_string(b, ", which is what this build has memory for");
+    conf_report_end(r);
 }
 
 /* Options may not promise more than the build has memory for. Handshakes may take half of the heap
  * of TLS. */
-static enum err check_budget(const struct conf *conf, struct buf *errors)
+static enum err check_budget(const struct conf *conf, const char *file, struct buf *errors)
 {
-    enum err connections =
-        expect_at_most("smtp_accept_max", conf->smtp_accept_max, BUDGET_CONNECTIONS, errors);
-    enum err handshakes = expect_at_most("tls_max_handshakes", conf->tls_max_handshakes,
-                                         BUDGET_TLS_HEAP_LEN / 2 / HANDSHAKE_LEN, errors);
-    return connections != ERR_OK ? connections : handshakes;
+    struct conf_report r = conf_report_make(errors, file);
+    expect_at_most(&r, conf, CONF_smtp_accept_max, conf->smtp_accept_max, BUDGET_CONNECTIONS);
+    expect_at_most(&r, conf, CONF_tls_max_handshakes, conf->tls_max_handshakes,
+                   BUDGET_TLS_HEAP_LEN / 2 / HANDSHAKE_LEN);
+    if (conf->num_listeners > BUDGET_LISTENERS) {
+        struct buf *b =
+            conf_report_begin(&r, conf->lines[CONF_local_interfaces], "local_interfaces");
+        buf_put_string(b, "with daemon_smtp_ports and submit_socket these are ");
+        text_put_u64(b, conf->num_listeners);
+        buf_put_string(b, " places to listen at, expected at most ");
+        text_put_u64(b, BUDGET_LISTENERS);
+        conf_report_end(&r);
+    }
+    return r.num == 0 ? ERR_OK : ERR_MALFORMED;
 }
 
 /* It is read again at each login; mistakes are better told now. */
@@ -126,7 +136,7 @@ enum err site_load(struct mta *m, struct site *site, struct buf *errors)
         err = conf_check(conf, &env, errors);
     }
     site->used_len = memory.used;
-    return err == ERR_OK ? check_budget(conf, errors) : err;
+    return err == ERR_OK ? check_budget(conf, env.file, errors) : err;
 }
 
 /* The site's options come into force for what begins from now on. */
@@ -176,40 +186,35 @@ const struct smtpd_env *conn_smtp_env(const struct mta *m, const struct conn *c)
     return offered ? &m->smtp_env_tls : &m->smtp_env;
 }
 
-/* The first option that differs and only counts at start; NULL: none. */
-static const char *fixed_change(const struct conf *now, const struct conf *next)
+/* Tells of each option that differs and only counts at start. */
+static void report_fixed(struct mta *m, const struct conf *now, const struct conf *next)
 {
-    if (strcmp(now->spool_directory, next->spool_directory) != 0) {
-        return "spool_directory";
+    const struct {
+        const char *option;
+        bool is_changed;
+    } fixed[] = {
+        {"spool_directory", strcmp(now->spool_directory, next->spool_directory) != 0},
+        {"spool_size", now->spool_size != next->spool_size},
+        {"outbox_directory", strcmp(now->outbox_directory, next->outbox_directory) != 0},
+        {"submit_socket_group", strcmp(now->submit_socket_group, next->submit_socket_group) != 0},
+        {"control_socket", strcmp(now->control_socket, next->control_socket) != 0},
+        {"user", strcmp(now->user, next->user) != 0},
+        {"group", strcmp(now->group, next->group) != 0},
+        {"sandbox", now->sandbox != next->sandbox},
+        {"maildir", now->sandbox && strcmp(now->maildir, next->maildir) != 0},
+        {"route_list", now->sandbox && conf_reach(now) < conf_reach(next)},
+        {"log_level", now->log_level != next->log_level},
+        {"log_file_path", now->log_file_path != next->log_file_path},
+    };
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
+        struct log_line line;
+        if (fixed[i].is_changed) {
+            log_begin(&line, "reload");
+            log_word(&line, "option", fixed[i].option);
+            log_word(&line, "result", "needs-restart");
+            report_line(m, LOG_WARNING, &line);
+        }
     }
-    if (now->spool_size != next->spool_size) {
-        return "spool_size";
-    }
-    if (strcmp(now->outbox_directory, next->outbox_directory) != 0) {
-        return "outbox_directory";
-    }
-    if (strcmp(now->submit_socket_group, next->submit_socket_group) != 0) {
-        return "submit_socket_group";
-    }
-    if (strcmp(now->control_socket, next->control_socket) != 0) {
-        return "control_socket";
-    }
-    if (strcmp(now->user, next->user) != 0 || strcmp(now->group, next->group) != 0) {
-        return "user";
-    }
-    if (now->sandbox != next->sandbox) {
-        return "sandbox";
-    }
-    if (now->sandbox && strcmp(now->maildir, next->maildir) != 0) {
-        return "maildir";
-    }
-    if (now->sandbox && conf_reach(now) < conf_reach(next)) {
-        return "route_list";
-    }
-    if (now->log_level != next->log_level) {
-        return "log_level";
-    }
-    return now->log_file_path != next->log_file_path ? "log_file_path" : NULL;
 }
 
 void mta_reload(struct mta *m)
@@ -239,17 +244,11 @@ void mta_reload(struct mta *m)
     if (strcmp(m->site->conf.auth_dovecot_socket, next->conf.auth_dovecot_socket) != 0) {
         dovecot_leave(m);
     }
-    const char *fixed = fixed_change(&m->site->conf, &next->conf);
+    const struct conf *before = &m->site->conf;
     mta_listen_only(m, &next->conf);
     site_use(m, next);
     dovecot_wake(m);
     report_text(m, LOG_INFO, "reload", SLICE_LITERAL("new options are in force"));
     report_message_size(m);
-    if (fixed != NULL) {
-        struct log_line line;
-        log_begin(&line, "reload");
-        log_word(&line, "option", fixed);
-        log_word(&line, "result", "needs-restart");
-        report_line(m, LOG_WARNING, &line);
-    }
+    report_fixed(m, before, &next->conf);
 }

@@ -3,6 +3,7 @@
 #include "mta_inside.h"
 
 #include "conf_build.h"
+#include "conf_report.h"
 #include "ocsp_staple_files.h"
 #include "scram_keys.h"
 #include "tls_client.h"
@@ -17,16 +18,27 @@ static void complain(struct buf *errors, const char *what, const char *why)
     buf_put_string(errors, "\n");
 }
 
-static enum err explain_env(enum err err, struct slice bad_name, struct buf *errors)
+/* Begins a complaint about an option, with its place. */
+static struct conf_report begin_complaint(const struct mta *m, const struct conf *conf,
+                                          enum conf_option option, struct buf *errors)
+{
+    struct conf_report r = conf_report_make(errors, m->start->conf_path);
+    conf_report_begin(&r, conf->lines[option], conf_option_name(option));
+    return r;
+}
+
+static enum err explain_env(const struct mta *m, const struct conf *conf, enum err err,
+                            struct slice bad_name, struct buf *errors)
 {
     if (err == ERR_UNSUPPORTED) {
-        buf_put_string(errors, "tls_require_ciphers: found '");
+        struct conf_report r = begin_complaint(m, conf, CONF_tls_require_ciphers, errors);
+        buf_put_string(errors, "found '");
         text_put_escaped(errors, bad_name, 64);
         const char *lack = conf_lacks(bad_name);
         buf_put_string(errors, lack != NULL ? "', but this build has no "
                                             : "', expected names of cipher suites of TLS ");
         buf_put_string(errors, lack != NULL ? lack : "1.2 or 1.3");
-        buf_put_string(errors, "\n");
+        conf_report_end(&r);
     } else if (err != ERR_OK) {
         complain(errors, "tls", err_name(err));
     }
@@ -45,7 +57,7 @@ enum err site_open_env(struct mta *m, const struct conf *conf, struct buf *error
     scram_wipe(seed, sizeof seed);
     m->has_tls_env = err == ERR_OK;
     m->stirred_ms = m->now_ms;
-    return explain_env(err, bad_name, errors);
+    return explain_env(m, conf, err, bad_name, errors);
 }
 
 static struct staple_conf staple_conf_of(struct mta *m, const struct conf *conf)
@@ -69,7 +81,7 @@ static struct buf file_scratch(struct mta *m)
 }
 
 /* Where a client gives no name, the server's own stands for it. */
-static bool expand_default(const struct conf *conf, struct staple_conf *in_out,
+static bool expand_default(const struct mta *m, const struct conf *conf, struct staple_conf *in_out,
                            struct staple_expansion *texts, struct buf *errors)
 {
     uint8_t bytes[TLS_NAME_MAX];
@@ -78,13 +90,17 @@ static bool expand_default(const struct conf *conf, struct staple_conf *in_out,
         return true;
     }
     if (!tls_hello_put_name(&name, conf->primary_hostname)) {
-        complain(errors, "tls_certificate",
-                 "with $tls_in_sni in it or in another file of TLS, primary_hostname must be a "
-                 "domain name: it stands there when a client asks for no name");
+        struct conf_report r = begin_complaint(m, conf, CONF_tls_certificate, errors);
+        buf_put_string(errors, "with $tls_in_sni in it or in another file of TLS, primary_hostname "
+                               "must be a domain name: it stands there when a client asks for no "
+                               "name");
+        conf_report_end(&r);
         return false;
     }
     if (!staple_expand(in_out, buf_slice(&name), texts, in_out)) {
-        complain(errors, "tls_certificate", "a file name of TLS becomes too long");
+        struct conf_report r = begin_complaint(m, conf, CONF_tls_certificate, errors);
+        buf_put_string(errors, "a file name of TLS becomes too long");
+        conf_report_end(&r);
         return false;
     }
     return true;
@@ -94,7 +110,7 @@ static enum err load(struct mta *m, const struct conf *conf, struct buf *errors)
 {
     struct staple_conf staple_conf = staple_conf_of(m, conf);
     struct staple_expansion texts;
-    if (!expand_default(conf, &staple_conf, &texts, errors)) {
+    if (!expand_default(m, conf, &staple_conf, &texts, errors)) {
         return ERR_MALFORMED;
     }
     struct tls_time now = mta_tls_time(m);
@@ -132,15 +148,13 @@ enum err site_load_tls(struct mta *m, struct site *site, struct buf *errors)
     struct slice bad_name = slice_make(NULL, 0);
     struct mta_trust trust = {0};
     bool is_wanted = conf->tls_certificate[0] != 0 || conf->remote_tls_verify_certificates[0] != 0;
-    if (!is_wanted && !m->has_tls_env) {
-        return ERR_OK; /* a server without TLS takes no memory for it */
+    enum err err = tls_check_ciphers(slice_of_string(conf->tls_require_ciphers), &bad_name);
+    err = explain_env(m, conf, err, bad_name, errors);
+    if (err != ERR_OK || (!is_wanted && !m->has_tls_env)) {
+        return err; /* a server without TLS takes no memory for it */
     }
-    enum err err = ERR_OK;
     if (!m->has_tls_env) {
         err = site_open_env(m, conf, errors);
-    } else {
-        err = explain_env(tls_check_ciphers(slice_of_string(conf->tls_require_ciphers), &bad_name),
-                          bad_name, errors);
     }
     if (err == ERR_OK) {
         err = trust_load(m, conf, &trust, errors);

@@ -195,6 +195,54 @@ static void test_refused_reload_changes_nothing(void)
     site_close(&site);
 }
 
+static void reload(const char *begin, const char *rest)
+{
+    char text[2048];
+    snprintf(text, sizeof text, "%s%s", begin, rest);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_host_signal(site.host, PORT_RELOAD);
+    mta_step(site.mta);
+}
+
+/* What only the server can judge is told with its place as well; and so is all that needs a
+ * restart. */
+static void test_reload_says_where(void)
+{
+    static const struct {
+        const char *rest, *says;
+    } rows[] = {
+        {"tls_max_handshakes = 9999\n",
+         "postern.conf:10: tls_max_handshakes: found '9999', expected at most "},
+        {"\ntls_require_ciphers = TLS_AES_128_GCM_SHA256:ROT13\n",
+         "postern.conf:11: tls_require_ciphers: found 'ROT13', expected names of cipher suites"},
+        {"tls_privatekey = /k\ntls_certificate = /$tls_in_sni\n",
+         "postern.conf:11: tls_certificate: with $tls_in_sni in it or in another file of TLS"},
+    };
+    char many[512] = "\nlocal_interfaces = <; 127.0.0.1.1";
+    open_tls_site(4, 5);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char begin[512];
+        snprintf(begin, sizeof begin, "%s", site_conf);
+        memcpy(strchr(begin, '\n') - 10, "[10.0.0.1]", 10); /* primary_hostname */
+        reload(begin, rows[i].rest);
+        CHECK_EQ(sim_log_count(site.host, rows[i].says), 1);
+    }
+    for (size_t i = 1; i <= BUDGET_LISTENERS; i++) {
+        snprintf(many + strlen(many), sizeof many - strlen(many), "; 127.0.0.1.%zu", i + 1);
+    }
+    reload(many, "\nspool_size = 16M\nmessage_size_limit = 1M\n");
+    CHECK_EQ(sim_log_count(site.host, "postern.conf:2: local_interfaces: with daemon_smtp_ports"),
+             1);
+    reload(site_conf,
+           TLS_CONF "spool_directory = /other\nlog_level = debug\ncontrol_socket = /c\n");
+    CHECK_EQ(sim_log_count(site.host, "new options are in force"), 1);
+    CHECK_EQ(sim_log_count(site.host, "option=spool_directory result=needs-restart"), 1);
+    CHECK_EQ(sim_log_count(site.host, "option=control_socket result=needs-restart"), 1);
+    CHECK_EQ(sim_log_count(site.host, "option=log_level result=needs-restart"), 1);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 /* Records that carry nothing, as many as the network takes: one step does not eat them all. */
 static void test_empty_records_get_no_more_than_a_turn(void)
 {
@@ -413,6 +461,7 @@ static const struct test_case cases[] = {
     {"reload-under-sessions", test_reload_under_sessions},
     {"dribbled-hellos-give-way", test_dribbled_hellos_give_way},
     {"refused-reload", test_refused_reload_changes_nothing},
+    {"reload-says-where", test_reload_says_where},
     {"empty-records", test_empty_records_get_no_more_than_a_turn},
     {"empty-data", test_empty_data_is_no_progress},
     {"names-one-set-a-step", test_names_one_set_a_step},
