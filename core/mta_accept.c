@@ -3,7 +3,21 @@
 
 #define ACCEPTS_PER_EVENT 16
 
-static void complain(struct buf *errors, const struct conf_listener *wanted, enum err err)
+/* Whether we hold the port at another address, of which this one may be a part: 0.0.0.0 holds all.
+ */
+static bool holds_port(const struct mta *m, const struct conf_listener *wanted)
+{
+    for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
+        const struct listener *l = &m->listeners[i];
+        if (l->handle != 0 && !l->is_new && l->path[0] == '\0' && l->at.port == wanted->at.port) {
+            return wanted->path == NULL;
+        }
+    }
+    return false;
+}
+
+static void complain(const struct mta *m, struct buf *errors, const struct conf_listener *wanted,
+                     enum err err)
 {
     buf_put_string(errors, "listen on ");
     if (wanted->path != NULL) {
@@ -17,6 +31,9 @@ static void complain(struct buf *errors, const struct conf_listener *wanted, enu
     bool lacks_group = wanted->path != NULL && err == ERR_MALFORMED;
     buf_put_string(errors,
                    lacks_group ? "submit_socket_group: there is no such group" : err_name(err));
+    if (err == ERR_IN_USE && holds_port(m, wanted)) {
+        buf_put_string(errors, " by this server itself, at another address: a restart is needed");
+    }
     buf_put_string(errors, "\n");
 }
 
@@ -99,7 +116,7 @@ static enum err open_wanted(struct mta *m, const struct conf *conf, struct buf *
         if (err == ERR_OK) {
             num_listening++;
         } else if (err != ERR_UNSUPPORTED) { /* a machine without IPv6 still serves IPv4 */
-            complain(errors, wanted, err);
+            complain(m, errors, wanted, err);
             worst = err;
         }
     }

@@ -324,6 +324,16 @@ def test_sighup_listeners_and_tls():
     check_equal(len(s.messages("alice", 2)), 2, "messages")
 
 
+def test_sighup_narrower_address():
+    """What 0.0.0.0 holds cannot be opened beside it: the log says that a restart helps."""
+    s = Server(sandbox="no", local_interfaces="0.0.0.0")
+    s.configure(local_interfaces="127.0.0.1")
+    s.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the options stay" in s.log(), "the refusal")
+    check("in-use by this server itself, at another address: a restart is needed" in s.log(), s.log())
+    hello(s).quit()
+
+
 # --- A wrong start --------------------------------------------------------------------------------
 
 
