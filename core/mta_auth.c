@@ -301,9 +301,9 @@ void login_answered(struct mta *m, struct login *l, enum login_answer what, stru
         return;
     }
     /* The client may have given the exchange up with a line that was too long, and ask something
-     * else by now: that is not answered here. */
+     * else by now: that is not answered here. The last challenge may not have been said yet. */
     if (l->is_clients_turn) {
-        login_drop(m, c);
+        l->is_over = true;
         return;
     }
     switch (what) {
@@ -332,12 +332,17 @@ void login_answered(struct mta *m, struct login *l, enum login_answer what, stru
     refuse(m, c, "dovecot");
 }
 
+static bool is_dovecots(const struct login *l)
+{
+    return l->dovecot_id != 0;
+}
+
 void login_ask(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
 {
     uint8_t challenge_bytes[AUTH_CHALLENGE_MAX], bytes[SCRAM_MESSAGE_MAX];
     struct buf out = buf_make(challenge_bytes, sizeof challenge_bytes);
     struct buf message = buf_make(bytes, sizeof bytes);
-    bool begins = ask->mechanism.len != 0;
+    bool begins = ask->mechanism.len != 0, by_dovecot = m->site->conf.auth_dovecot_socket[0] != 0;
     enum auth_mechanism which = AUTH_PLAIN;
     if (begins && !begin(m, c, ask->mechanism, &which, &out)) {
         return;
@@ -345,9 +350,11 @@ void login_ask(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
     if (c->login != NULL) {
         c->login->is_clients_turn = false;
     }
-    if (c->login == NULL) { /* it was dropped while it was the client's turn */
-        refuse(m, c, "dovecot");
-    } else if (m->site->conf.auth_dovecot_socket[0] != 0) {
+    if (c->login == NULL) {
+        answer(m, c, SMTPD_AUTH_SYNTAX);
+    } else if (!begins && (c->login->is_over || is_dovecots(c->login) != by_dovecot)) {
+        refuse(m, c, "dovecot"); /* it is gone, or a reload has put another judge in */
+    } else if (by_dovecot) {
         pass_on(m, c, which, ask);
     } else if (begins && ask->body.len == 0) {
         challenge(c, buf_slice(&out));

@@ -98,6 +98,7 @@ struct login {
     struct mta_user *user;
     uint32_t dovecot_id; /* of the request that Dovecot decides; 0: it does not */
     bool is_clients_turn;
+    bool is_over;     /* Dovecot has spoken, or gone, while it was the client's turn */
     bool is_denied;   /* what the timer is to say; else that there was no answer */
     struct auth auth; /* unless Dovecot decides */
     uint8_t challenge[SMTPD_CHALLENGE_MAX];
