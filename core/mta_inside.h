@@ -475,9 +475,11 @@ void trust_put_id(struct buf *b, const struct conn *c); /* of the client's certi
 /* mta_submission.c */
 bool conn_may_relay(const struct mta *m, const struct conn *c); /* send to any domain */
 bool conn_is_submission(const struct mta *m, const struct conn *c);
-/* Whether a transaction from sender may begin; counts it. */
-enum smtpd_verdict submission_verdict(struct mta *m, const struct conn *c,
+/* Whether a transaction from sender may begin. */
+enum smtpd_verdict submission_verdict(const struct mta *m, const struct conn *c,
                                       const struct address *sender);
+/* Counts its message for the client's address and user; false if there have been too many. */
+bool submission_count_message(struct mta *m, const struct conn *c);
 /* Counts a message for that key; false if there have been too many. per_hour 0: no limit. */
 bool submission_count(struct mta *m, uint64_t key, uint32_t per_hour);
 /* Stores *body, or with is_end what is still due, with the fields that the header lacks. On

@@ -50,20 +50,21 @@ static enum smtpd_verdict judge_mail(struct mta *m, struct conn *c, const struct
     if (!m->spool_ready) {
         return SMTPD_TEMPORARY;
     }
-    if (c->local != NULL) {
-        if (!local_may_send_as(m, c->local, &ask->address)) {
-            return SMTPD_NOT_YOURS;
-        }
-        if (!local_count(m, c->local)) {
-            return SMTPD_RATE;
-        }
-    } else {
-        enum smtpd_verdict verdict = submission_verdict(m, c, &ask->address);
-        if (verdict != SMTPD_OK) {
-            return verdict;
-        }
+    enum smtpd_verdict verdict = SMTPD_OK;
+    if (c->local == NULL) {
+        verdict = submission_verdict(m, c, &ask->address);
+    } else if (!local_may_send_as(m, c->local, &ask->address)) {
+        verdict = SMTPD_NOT_YOURS;
     }
-    return spool_has_room(m, ask->size) ? SMTPD_OK : SMTPD_NO_SPACE;
+    if (verdict != SMTPD_OK) {
+        return verdict;
+    }
+    if (!spool_has_room(m, ask->size)) {
+        return SMTPD_NO_SPACE;
+    }
+    /* Last: what is refused for something else is no message sent. */
+    bool is_within = c->local != NULL ? local_count(m, c->local) : submission_count_message(m, c);
+    return is_within ? SMTPD_OK : SMTPD_RATE;
 }
 
 static enum err begin_envelope(struct mta *m, struct conn *c, struct txn *t,

@@ -12,15 +12,53 @@ bool conn_is_submission(const struct mta *m, const struct conn *c)
     return conf_has_port(&m->site->conf.submission_ports, c->local_port);
 }
 
+/* per_hour 0: no limit. */
+struct limit {
+    uint64_t key;
+    uint32_t per_hour;
+};
+
+static bool is_reached(const struct mta *m, const struct limit *l)
+{
+    return l->per_hour != 0 && !BROKEN(MESSAGES_UNLIMITED) &&
+           rate_level(&m->rates, l->key, l->per_hour, m->now_ms) >= l->per_hour;
+}
+
+static void count(struct mta *m, const struct limit *l)
+{
+    if (l->per_hour != 0) {
+        rate_count(&m->rates, l->key, l->per_hour, m->now_ms);
+    }
+}
+
 bool submission_count(struct mta *m, uint64_t key, uint32_t per_hour)
 {
-    if (per_hour == 0 || BROKEN(MESSAGES_UNLIMITED)) {
-        return true;
-    }
-    if (rate_level(&m->rates, key, per_hour, m->now_ms) >= per_hour) {
+    const struct limit limit = {key, per_hour};
+    if (is_reached(m, &limit)) {
         return false;
     }
-    rate_count(&m->rates, key, per_hour, m->now_ms);
+    count(m, &limit);
+    return true;
+}
+
+bool submission_count_message(struct mta *m, const struct conn *c)
+{
+    const struct conf *conf = &m->site->conf;
+    struct limit host = {0, 0}, user = {0, 0};
+    if (conn_is_submission(m, c)) {
+        host = (struct limit){rate_key_of_peer(m, RATE_HOST, &c->peer), conf->submission_host_rate};
+    }
+    if (c->user != NULL) {
+        struct slice name = slice_make(c->user->name, c->user->name_len);
+        user = (struct limit){rate_key(&m->rates, RATE_USER, name), conf->submission_user_rate};
+    }
+    /* What one of them refuses counts for neither: else a user who tries on takes the address away
+     * from everybody else there. */
+    if (is_reached(m, &host) || is_reached(m, &user)) {
+        return false;
+    }
+    count(m, &host);
+    count(m, &user);
     return true;
 }
 
@@ -32,28 +70,13 @@ static bool may_send_as(const struct mta_user *user, const struct address *sende
            auth_senders_hold(senders, sender->local, sender->domain);
 }
 
-enum smtpd_verdict submission_verdict(struct mta *m, const struct conn *c,
+enum smtpd_verdict submission_verdict(const struct mta *m, const struct conn *c,
                                       const struct address *sender)
 {
-    const struct conf *conf = &m->site->conf;
-    const struct mta_user *user = c->user;
-    bool is_submission = conn_is_submission(m, c);
-    if (is_submission && !conn_may_relay(m, c)) {
+    if (conn_is_submission(m, c) && !conn_may_relay(m, c)) {
         return SMTPD_NEEDS_AUTH;
     }
-    if (user != NULL && !may_send_as(user, sender)) {
-        return SMTPD_NOT_YOURS;
-    }
-    if (is_submission && !submission_count(m, rate_key_of_peer(m, RATE_HOST, &c->peer),
-                                           conf->submission_host_rate)) {
-        return SMTPD_RATE;
-    }
-    if (user != NULL &&
-        !submission_count(m, rate_key(&m->rates, RATE_USER, slice_make(user->name, user->name_len)),
-                          conf->submission_user_rate)) {
-        return SMTPD_RATE;
-    }
-    return SMTPD_OK;
+    return c->user != NULL && !may_send_as(c->user, sender) ? SMTPD_NOT_YOURS : SMTPD_OK;
 }
 
 static enum err store_fields(struct mta *m, struct txn *t, const struct submission *s)
