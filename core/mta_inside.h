@@ -246,6 +246,7 @@ struct outbox {
     uint32_t envelope_left;
     uint32_t num_asked; /* recipients that the file names, so far */
     uint32_t sender_len;
+    bool has_sender;
     struct smtp_body body;
     struct slice in;  /* read and not used, in bytes */
     struct slice run; /* used and not stored */

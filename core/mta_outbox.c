@@ -108,6 +108,7 @@ static enum err look(struct mta *m)
     local_name_user(&o->owner);
     o->phase = ENVELOPE;
     o->num_asked = 0;
+    o->has_sender = false;
     o->in = slice_make(o->bytes, 0);
     memset(&o->body, 0, sizeof o->body);
     if (o->left_len > len_max) {
@@ -133,6 +134,9 @@ static enum err begin(struct mta *m, struct slice sender, const struct envelope_
     struct buf own = buf_make(own_bytes, sizeof own_bytes);
     struct buf login = buf_make(login_bytes, sizeof login_bytes);
     struct address a = {.text = sender};
+    if (!o->has_sender) {
+        return ERR_MALFORMED; /* what is there is another message's */
+    }
     bool is_right = slice_is_empty(sender) || address_parse(sender, &a) == ADDRESS_OK;
     if (!is_right || !local_may_send_as(m, &o->owner, &a)) {
         address_put(&own, slice_of_string(o->owner.name), m->site->conf.primary_hostname);
@@ -199,6 +203,7 @@ static enum err take_entry(struct mta *m, const struct envelope_entry *entry)
         }
         memcpy(o->sender, entry->sender.ptr, entry->sender.len);
         o->sender_len = (uint32_t)entry->sender.len;
+        o->has_sender = true;
         return ERR_OK;
     case ENVELOPE_PARAMS:
         if (!is_plain(entry->params.envid, ENVELOPE_ENVID_MAX) || o->txn->envelope.len > 0) {

@@ -371,6 +371,23 @@ static void test_outbox_believes_the_owner(void)
     site_close(&site);
 }
 
+/* Nobody gets the sender of the message before. */
+static void leave_without_sender(const struct port_user *who)
+{
+    uint8_t bytes[128];
+    struct buf b = buf_make(bytes, sizeof bytes);
+    struct envelope_entry entry = {.kind = ENVELOPE_RCPT,
+                                   .rcpt.address = SLICE_LITERAL("joe@example.org")};
+    buf_put_string(&b, OUTBOX_MAGIC);
+    struct buf length = buf_make(b.ptr + b.len, 4);
+    buf_put_be(&b, 4, 0);
+    size_t begin = b.len;
+    CHECK_EQ(envelope_put(&b, &entry), ERR_OK);
+    CHECK(buf_put_be(&length, 4, b.len - begin));
+    buf_put_string(&b, "\r\nmark 000002\r\n");
+    sim_outbox_put(site.host, who, 0, buf_slice(&b));
+}
+
 static void test_outbox_refuses_nonsense(void)
 {
     static const char *const contents[] = {"bare\nlf\r\n", "bare\rcr\r\n", "no end"};
@@ -393,11 +410,13 @@ static void test_outbox_refuses_nonsense(void)
     }
     sim_outbox_put(site.host, &joe, 0,
                    slice_make("postern-outbox 1\n\0\0\0\x10V\0\1\3xxxxxxxxxxxxxxxxxxxx", 41));
+    leave_without_sender(&boss);
     size_t num = sim_outbox_num(site.host);
     leave_text(&joe, "joe@mx.example", "joe@example.org", "\r\nmark 000001\r\n");
     site_start(&site);
     CHECK(site_settle(&site, 4000));
-    CHECK_EQ(sim_log_count(site.host, "warning outbox uid=1000 result=refused"), num);
+    CHECK_EQ(sim_log_count(site.host, "warning outbox uid=1000 result=refused"), num - 1);
+    CHECK_EQ(sim_log_count(site.host, "result=refused reason=malformed"), num);
     CHECK_EQ(sim_outbox_num(site.host), 0);
     CHECK_EQ(sim_mailbox_num(site.host, SITE_MAILDIR, SIM_NEW), 1);
     CHECK_EQ(site_copies(&site, 1), 1);
