@@ -215,7 +215,11 @@ void dovecot_event(struct mta *m, enum port_event_kind kind)
 
 const char *dovecot_mechanisms(const struct mta *m)
 {
-    return m->dovecot.mechanisms[0] == 0 ? "PLAIN LOGIN" : (const char *)m->dovecot.mechanisms;
+    const struct dovecot *d = &m->dovecot;
+    if (d->mechanisms[0] != 0) {
+        return (const char *)d->mechanisms;
+    }
+    return d->is_ready ? NULL : "PLAIN LOGIN"; /* it may know others alone */
 }
 
 bool dovecot_ask(struct mta *m, struct conn *c, enum auth_mechanism mechanism, bool begins,

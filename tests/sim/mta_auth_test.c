@@ -244,8 +244,8 @@ static void test_waiting_wakes_nobody(void)
     site_close(&site);
 }
 
-/* The server connects to Dovecot, which offers LOGIN. */
-static struct sim_client *open_dovecot_site(uint64_t sync_ms)
+/* The server connects to Dovecot, which offers that. */
+static struct sim_client *open_dovecot_site(uint64_t sync_ms, const char *mechanism)
 {
     char text[2048];
     struct sim_client *dovecot = NULL;
@@ -259,7 +259,8 @@ static struct sim_client *open_dovecot_site(uint64_t sync_ms)
         dovecot = sim_accept_local(site.world, "/run/auth");
     }
     CHECK(dovecot != NULL);
-    sim_client_write(dovecot, SLICE_LITERAL("VERSION\t1\t2\nMECH\tLOGIN\nDONE\n"));
+    snprintf(text, sizeof text, "VERSION\t1\t2\nMECH\t%s\nDONE\n", mechanism);
+    sim_client_write(dovecot, slice_of_string(text));
     return dovecot;
 }
 
@@ -295,7 +296,7 @@ static void test_dovecots_challenge(void)
     for (size_t i = 0; i < sizeof challenges / sizeof challenges[0]; i++) {
         struct tls_peer p;
         char text[64];
-        struct sim_client *dovecot = open_dovecot_site(5);
+        struct sim_client *dovecot = open_dovecot_site(5, "LOGIN");
         begin_at_dovecot(&p, dovecot);
         snprintf(text, sizeof text, "CONT\t1\t%s\n", challenges[i].value);
         sim_client_write(dovecot, slice_of_string(text));
@@ -315,7 +316,7 @@ static void test_dovecot_out_of_turn(void)
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         struct tls_peer p;
         char line[3001];
-        struct sim_client *dovecot = open_dovecot_site(5000);
+        struct sim_client *dovecot = open_dovecot_site(5000, "LOGIN");
         begin_at_dovecot(&p, dovecot);
         sim_client_write(dovecot, SLICE_LITERAL("CONT\t1\tVXNlcm5hbWU6\n"));
         CHECK(peer_hears(&p, "334 "));
@@ -353,7 +354,7 @@ static void test_dovecot_gone(void)
 {
     for (int goes = 0; goes < 2; goes++) {
         struct tls_peer p;
-        struct sim_client *dovecot = open_dovecot_site(5);
+        struct sim_client *dovecot = open_dovecot_site(5, "LOGIN");
         begin_at_dovecot(&p, dovecot);
         sim_client_write(dovecot, SLICE_LITERAL("CONT\t1\tVXNlcm5hbWU6\n"));
         if (!goes) {
@@ -373,12 +374,34 @@ static void test_dovecot_gone(void)
     }
 }
 
+/* Where Dovecot has nothing that is known here, no login is offered. */
+static void test_dovecot_of_others(void)
+{
+    struct tls_peer p;
+    struct sim_client *dovecot = open_dovecot_site(5, "OAUTHBEARER");
+    for (int i = 0; i < 20 && sim_log_count(site.host, "dovecot result=connected") == 0; i++) {
+        mta_step(site.mta);
+    }
+    peer_connect(&p);
+    CHECK(peer_starttls(&p));
+    peer_say(&p, "EHLO tls.example\r\n");
+    CHECK(peer_hears(&p, "250 "));
+    CHECK(strstr(p.text, "AUTH") == NULL);
+    peer_say(&p, "AUTH PLAIN\r\n");
+    CHECK(peer_hears(&p, "502 5.5.1"));
+    peer_close(&p);
+    sim_client_close(dovecot);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
     {"waiting-wakes-nobody", test_waiting_wakes_nobody},
     {"plaintext", test_plaintext},
     {"failures-cost-time", test_failures_cost_time},
     {"dovecots-challenge", test_dovecots_challenge},
     {"dovecot-out-of-turn", test_dovecot_out_of_turn},
+    {"dovecot-of-others", test_dovecot_of_others},
     {"dovecot-gone", test_dovecot_gone},
     {"hashing-holds-nobody-up", test_hashing_holds_nobody_up},
     {"places", test_places},
