@@ -126,22 +126,33 @@ static void check_sending(struct check *k)
 static bool is_listened_on(const struct conf *c, uint16_t port)
 {
     for (uint32_t i = 0; i < c->num_listeners; i++) {
-        if (c->listeners[i].at.port == port) {
+        if (c->listeners[i].path == NULL && c->listeners[i].at.port == port) {
             return true;
         }
     }
     return false;
 }
 
-static bool is_repeated(const struct conf *c, uint32_t index)
+static bool is_all(const struct net_addr *at)
+{
+    const struct net_addr all = {.family = at->family};
+    return net_addr_same_host(at, &all);
+}
+
+/* A listener further up that leaves no room for this one; NULL: there is none. All addresses hold
+ * each of them. */
+static const struct conf_listener *find_holder(const struct conf *c, uint32_t index)
 {
     const struct net_addr *at = &c->listeners[index].at;
     for (uint32_t i = 0; i < index && at->port != 0; i++) {
-        if (c->listeners[i].at.port == at->port && net_addr_same_host(&c->listeners[i].at, at)) {
-            return true;
+        const struct net_addr *other = &c->listeners[i].at;
+        bool meets = net_addr_same_host(other, at) ||
+                     (other->family == at->family && (is_all(other) || is_all(at)));
+        if (other->port == at->port && meets) {
+            return &c->listeners[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 static void check_ports(struct check *k, enum conf_option option, const struct conf_ports *ports)
@@ -168,11 +179,14 @@ static void check_listeners(struct check *k)
     check_ports(k, CONF_tls_on_connect_ports, &c->tls_on_connect_ports);
     check_ports(k, CONF_submission_ports, &c->submission_ports);
     for (uint32_t i = 0; i < c->num_listeners; i++) {
-        if (is_repeated(c, i)) {
+        const struct conf_listener *holder = find_holder(c, i);
+        if (holder != NULL) {
+            bool is_same = net_addr_same_host(&holder->at, &c->listeners[i].at);
             struct buf *b =
                 conf_report_begin(&k->report, c->lines[CONF_local_interfaces], "local_interfaces");
-            buf_put_string(b, "the same address and port twice: ");
-            net_addr_put(b, &c->listeners[i].at);
+            buf_put_string(b, is_same ? "the same address and port twice: "
+                                      : "all addresses and one of them at the same port: ");
+            net_addr_put(b, is_all(&holder->at) ? &c->listeners[i].at : &holder->at);
             buf_put_string(b, " port ");
             text_put_u64(b, c->listeners[i].at.port);
             conf_report_end(&k->report);
@@ -227,6 +241,30 @@ static void check_maildir(struct check *k)
     }
 }
 
+static bool is_same_path(const char *a, const char *b)
+{
+    struct slice x = slice_of_string(a), y = slice_of_string(b);
+    while (x.len > 1 && x.ptr[x.len - 1] == '/') {
+        x.len--;
+    }
+    while (y.len > 1 && y.ptr[y.len - 1] == '/') {
+        y.len--;
+    }
+    return slice_equal(x, y);
+}
+
+static void check_paths(struct check *k)
+{
+    const struct conf *c = k->conf;
+    if (is_set(c->submit_socket) && is_same_path(c->submit_socket, c->control_socket)) {
+        complain(k, CONF_submit_socket, "is that of control_socket");
+    }
+    if (is_same_path(c->outbox_directory, c->spool_directory)) {
+        complain(k, CONF_outbox_directory,
+                 "is spool_directory: everybody would be let write to the spool");
+    }
+}
+
 static void check_routes(struct check *k)
 {
     const struct conf *c = k->conf;
@@ -250,6 +288,7 @@ enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf
     check_listeners(&k);
     check_maildir(&k);
     check_routes(&k);
+    check_paths(&k);
     if (c->retry_max_ms < c->retry_min_ms) {
         complain(&k, CONF_retry_max_ms, "is less than retry_min");
     }

@@ -456,7 +456,8 @@ void dovecot_wake(struct mta *m); /* connects, if that is due */
 void dovecot_close(struct mta *m);
 void dovecot_leave(struct mta *m); /* for another socket */
 void dovecot_event(struct mta *m, enum port_event_kind kind);
-const char *dovecot_mechanisms(const struct mta *m); /* as last heard; before that, the usual */
+/* As last heard; before that, the usual; NULL: none that is known here. */
+const char *dovecot_mechanisms(const struct mta *m);
 bool dovecot_offers(const struct mta *m, enum auth_mechanism mechanism);
 /* Asks about c->login; response is base64, checked; NULL: none. False: not connected now. */
 bool dovecot_ask(struct mta *m, struct conn *c, enum auth_mechanism mechanism, bool begins,
