@@ -350,7 +350,8 @@ static uint64_t deadline_ms(const struct mta *m, const struct conn *c)
     if (c->phase == CONN_CLOSING) {
         return c->phase_ms + (lingers(c) ? LINGER_MS : CLOSING_MS);
     }
-    if (c->waits_for_commit || (c->waits_for_room && is_at_end(c))) {
+    bool is_judged = c->login != NULL && !c->login->is_clients_turn; /* its own timer ends that */
+    if (c->waits_for_commit || (c->waits_for_room && is_at_end(c)) || is_judged) {
         return TIMER_NEVER; /* the client has done its part */
     }
     return m->now_ms +

@@ -123,6 +123,30 @@ static void test_failures_cost_time(void)
     site_close(&site);
 }
 
+/* It is not the client's fault that an answer comes late: no time-out of commands counts then. */
+static void test_waiting_is_no_timeout(void)
+{
+    char text[2048];
+    struct tls_peer p;
+    open_auth_site(6);
+    snprintf(text, sizeof text, "%s%sauth_users_file = " USERS "\nsmtp_receive_timeout = 1s\n",
+             site_conf, TLS_CONF);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_host_signal(site.host, PORT_RELOAD);
+    mta_step(site.mta);
+    login_begin(&p);
+    for (int i = 0; i < 2; i++) {
+        say_plain(&p, "wrong");
+        CHECK(peer_hears(&p, "\r\n"));
+        CHECK(strncmp(p.text, "535 5.7.8", 9) == 0);
+    }
+    p.text_len = 0;
+    CHECK(peer_hears(&p, "421 4.4.2")); /* but now they do */
+    peer_close(&p);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 /* Three passwords are hashed, one piece a step; meanwhile others are answered at once. */
 static void test_hashing_holds_nobody_up(void)
 {
@@ -403,6 +427,7 @@ static const struct test_case cases[] = {
     {"dovecot-out-of-turn", test_dovecot_out_of_turn},
     {"dovecot-of-others", test_dovecot_of_others},
     {"dovecot-gone", test_dovecot_gone},
+    {"waiting-is-no-timeout", test_waiting_is_no_timeout},
     {"hashing-holds-nobody-up", test_hashing_holds_nobody_up},
     {"places", test_places},
 };
