@@ -47,7 +47,7 @@ void conf_report_quote(struct buf *b, struct slice text)
 
 void conf_report_size(struct buf *b, uint64_t size)
 {
-    static const char units[] = "KMGT";
+    static const char units[] = "KMG"; /* as conf_parse_size reads it */
     size_t unit = 0;
     while (unit < sizeof units - 1 && size != 0 && size % 1024 == 0) {
         size /= 1024;
