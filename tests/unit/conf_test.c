@@ -373,8 +373,8 @@ static void test_wrong_values(void)
          "local_interfaces: found '127.0.0.1.65536', expected an address, ADDRESS.PORT or "
          "[ADDRESS]:PORT; a list begins with '<;' if there are colons in it"},
         {"tls_advertise_hosts = 10.0.0.1/8",
-         "tls_advertise_hosts: found '10.0.0.1/8', expected an address, ADDRESS/BITS or *; a list begins "
-         "with '<;' if there are colons in it"},
+         "tls_advertise_hosts: found '10.0.0.1/8', expected an address, ADDRESS/BITS with zeros behind "
+         "these bits, or *; a list begins with '<;' if there are colons in it"},
         {"daemon_smtp_ports = 25 : smtp",
          "daemon_smtp_ports: found 'smtp', expected port numbers, 0 to 65535"},
         {"daemon_smtp_ports = 65536",
