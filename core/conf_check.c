@@ -53,7 +53,7 @@ static void check_tls(struct check *k)
     }
 }
 
-static bool is_certificate_list(const char *text)
+static void check_certificate_list(struct check *k, const char *text)
 {
     uint8_t id[32], bytes[2 * sizeof id + 1];
     struct buf item = buf_make(bytes, sizeof bytes);
@@ -61,10 +61,15 @@ static bool is_certificate_list(const char *text)
     while (conf_list_next(&list, &item)) {
         if (item.overflow || (!slice_equal(buf_slice(&item), SLICE_LITERAL("*")) &&
                               !text_parse_hex(buf_slice(&item), id, sizeof id))) {
-            return false;
+            struct buf *b =
+                conf_report_begin(&k->report, k->conf->lines[CONF_relay_from_certificates],
+                                  "relay_from_certificates");
+            buf_put_string(b, "found ");
+            conf_report_quote(b, buf_slice(&item));
+            buf_put_string(b, ", expected * or 64 hexadecimal digits");
+            conf_report_end(&k->report);
         }
     }
-    return true;
 }
 
 /* Clients' certificates, and who may be believed at all. */
@@ -85,9 +90,8 @@ static void check_trust(struct check *k)
     if (is_set(c->tls_crl) && !is_set(c->remote_tls_verify_certificates)) {
         complain(k, CONF_tls_crl, "is of no use without tls_verify_certificates");
     }
-    if (!is_certificate_list(c->relay_from_certificates)) {
-        complain(k, CONF_relay_from_certificates, "expected * or 64 hexadecimal digits each");
-    } else if (is_set(c->relay_from_certificates) && nums[0] == 0 && nums[1] == 0) {
+    check_certificate_list(k, c->relay_from_certificates);
+    if (is_set(c->relay_from_certificates) && nums[0] == 0 && nums[1] == 0) {
         complain(k, CONF_relay_from_certificates,
                  "is of no use without tls_verify_hosts or tls_try_verify_hosts");
     }

@@ -576,12 +576,13 @@ static void test_logins_fit(void)
                 "t.conf:3: auth_dovecot_socket: auth_users_file is set: only one can decide\n"
                 "t.conf:4: submission_ports: found 587, expected a port of daemon_smtp_ports or "
                 "local_interfaces\n");
-    check_unfit("\ntls_certificate = /c\ntls_verify_hosts = *\ntls_crl = /r\n"
-                "relay_from_certificates = * : abc\n",
-                "t.conf:3: tls_verify_hosts: is of no use without tls_certificate and "
-                "tls_verify_certificates\n"
-                "t.conf:4: tls_crl: is of no use without tls_verify_certificates\n"
-                "t.conf:5: relay_from_certificates: expected * or 64 hexadecimal digits each\n");
+    check_unfit(
+        "\ntls_certificate = /c\ntls_verify_hosts = *\ntls_crl = /r\n"
+        "relay_from_certificates = * : abc\n",
+        "t.conf:3: tls_verify_hosts: is of no use without tls_certificate and "
+        "tls_verify_certificates\n"
+        "t.conf:4: tls_crl: is of no use without tls_verify_certificates\n"
+        "t.conf:5: relay_from_certificates: found 'abc', expected * or 64 hexadecimal digits\n");
     check_unfit("\nrelay_from_certificates = *\n",
                 "t.conf:2: relay_from_certificates: is of no use without tls_verify_hosts or "
                 "tls_try_verify_hosts\n");
