@@ -1,6 +1,7 @@
 /* Names and passwords for other servers: see conf_read_logins in conf.h. */
 #include "conf_value.h"
 
+#include "address.h"
 #include "conf_parse.h"
 #include "conf_report.h"
 #include "text.h"
@@ -20,6 +21,12 @@ static struct slice take_word(struct slice *line)
     return word;
 }
 
+static bool is_host(struct slice text)
+{
+    struct net_addr addr;
+    return address_is_domain(text) || net_addr_parse(text, &addr);
+}
+
 static const char *read_login(struct arena *a, struct slice line, struct conf_login *out)
 {
     struct slice *const parts[] = {&out->host, &out->user, &out->password};
@@ -29,6 +36,9 @@ static const char *read_login(struct arena *a, struct slice line, struct conf_lo
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (parts[i]->len == 0 || parts[i]->len > TEXT_MAX) {
             return "expected HOST USER PASSWORD, each of at most 255 bytes";
+        }
+        if (i == 0 && !is_host(*parts[i])) {
+            return "expected the name of a host, or an address without brackets; and no port";
         }
         const char *copy = conf_copy(a, *parts[i]);
         if (copy == NULL) {

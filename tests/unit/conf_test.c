@@ -700,6 +700,8 @@ static void test_logins(void)
         const char *text, *want;
     } bad[] = {
         {"host user\n", "expected HOST USER PASSWORD, each of at most 255 bytes\n"},
+        {"h.example:587 a b\n",
+         "the name of a host, or an address without brackets; and no port\n"},
         {"host\n", "expected HOST USER PASSWORD, each of at most 255 bytes\n"},
     };
     read_right("client_auth_file = /a\ntls_verify_certificates = /v\n");
