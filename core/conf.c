@@ -43,7 +43,8 @@ static const struct {
     {conf_value_maildir, "an absolute path with no variables but $local_part and $domain"},
     {conf_value_hosts, "an address, ADDRESS/BITS with zeros behind these bits, or *" LIST_NOTE},
     {conf_value_peers,
-     "a host's name, *.DOMAIN, an address, ADDRESS/BITS with zeros behind these bits, or *" LIST_NOTE},
+     "a host's name, *.DOMAIN, an address, ADDRESS/BITS with zeros behind these bits, "
+     "or *" LIST_NOTE},
     {conf_value_domains, "a domain, *.DOMAIN, @ or *"},
     {conf_value_interfaces, "an address, ADDRESS.PORT or [ADDRESS]:PORT" LIST_NOTE},
     {conf_value_ports, "port numbers, 0 to 65535"},
