@@ -304,7 +304,7 @@ struct mta {
     struct mta_trust trust;
     uint64_t trust_look_ms;    /* when to see again whether files of authorities have changed */
     bool remote_shook;         /* the last public-key work was for sending */
-    bool tls_is_broken;        /* it could not be brought up for sending */
+    uint64_t tls_again_ms;     /* when to try to bring it up for sending once more */
     struct staple staple;      /* the default set */
     struct staple_names names; /* and those for names that clients ask for */
     struct staple_counts staple_counts;

@@ -5,6 +5,7 @@
 #include "tls_client.h"
 
 #define TRUST_LOOK_MS 5000 /* between two looks */
+#define TLS_AGAIN_MS  60000
 
 const struct queue_remote remote_for_queue = {
     .may_start = deliver_smtp_may_start,
@@ -54,13 +55,13 @@ static void bring_up_tls(struct mta *m)
 {
     uint8_t bytes[256];
     struct buf errors = buf_make(bytes, sizeof bytes);
-    if (m->has_tls_env || m->tls_is_broken || !deliver_smtp_wants_tls(m->remote)) {
+    if (m->has_tls_env || m->now_ms < m->tls_again_ms || !deliver_smtp_wants_tls(m->remote)) {
         return;
     }
     if (site_open_env(m, &m->site->conf, &errors) == ERR_OK) {
         deliver_smtp_use_tls(m->remote, &m->tls_env, NULL);
     } else {
-        m->tls_is_broken = true;
+        m->tls_again_ms = m->now_ms + TLS_AGAIN_MS;
         report_text(m, LOG_ERROR, "tls", buf_slice(&errors));
     }
 }

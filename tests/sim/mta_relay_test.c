@@ -254,12 +254,37 @@ static void test_stop(void)
     site_close(&site);
 }
 
+/* What keeps TLS from being brought up for sending passes, and it is tried again. */
+static void test_tls_comes_later(void)
+{
+    start(7);
+    client_connect(&site, &clients[0], 0, 1, 100);
+    for (int i = 0; i < 100 && site.mta->commits_first == NULL; i++) {
+        mta_step(site.mta);
+        (void)client_turn(&site, &clients[0]);
+    }
+    sim_host_set_entropy_failing(site.host, true);
+    run_for(30000);
+    CHECK(!site.mta->has_tls_env);
+    CHECK_EQ(sim_log_count(site.host, "error tls"), 1);
+    sim_host_set_entropy_failing(site.host, false);
+    run_for(60000);
+    client_connect(&site, &clients[0], 1, 1, 100);
+    run_for(60000);
+    CHECK(site.mta->has_tls_env);
+    CHECK_EQ(sink.copies[0], 1);
+    check_copies(0, 1);
+    CHECK(site_stop(&site, 20000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
     {"crash_lose", test_crash_lose},
     {"crash_keep", test_crash_keep},
     {"crash_mixed", test_crash_mixed},
     {"late_crash", test_late_crash},
     {"stop", test_stop},
+    {"tls_comes_later", test_tls_comes_later},
 };
 
 TEST_MAIN(cases)
