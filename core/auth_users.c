@@ -116,7 +116,7 @@ bool auth_users_find(struct slice text, struct slice name, struct auth_user *out
 {
     struct auth_user user, nobody;
     enum auth_line kind;
-    struct slice secret = {NULL, 0};
+    struct slice secret = text; /* which nobody knows either, where no line holds one */
     uint32_t iterations = 0;
     bool is_found = false;
     while (auth_users_next(&text, &kind, &user)) {

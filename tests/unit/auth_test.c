@@ -221,6 +221,12 @@ static void test_made_up_users(void)
     CHECK(!auth_users_find(slice_make(NULL, 0), SLICE_LITERAL("bob"), &other));
     CHECK(memcmp(one.verifier.salt, other.verifier.salt, AUTH_SALT_LEN) != 0);
     CHECK_EQ(other.verifier.iterations, AUTH_ITERATIONS);
+    /* Without a line that holds a secret, no salt can be reckoned by who does not know the file. */
+    struct slice text = slice_of_string("joe:x\n");
+    CHECK(!auth_users_find(text, SLICE_LITERAL("bob"), &one));
+    CHECK(memcmp(one.verifier.salt, other.verifier.salt, AUTH_SALT_LEN) != 0);
+    CHECK(!auth_users_find(text, SLICE_LITERAL("bob"), &again));
+    CHECK(memcmp(one.verifier.salt, again.verifier.salt, AUTH_SALT_LEN) == 0);
 }
 
 static void test_file(void)
