@@ -42,7 +42,7 @@ static struct lookup_memory memory_of(const struct deliver_smtp *d, struct remot
     return (struct lookup_memory){buf_make(c->in_bytes, sizeof c->in_bytes), d->scratch};
 }
 
-static void give_up(struct deliver_smtp *d, struct remote_conn *c)
+void remote_give_up(struct deliver_smtp *d, struct remote_conn *c)
 {
     bool has_failed = c->why != DELIVER_NONE; /* else it was only out of time */
     if (has_failed && deliver_reason_row((enum deliver_reason)c->why)->status[0] == 4) {
@@ -55,7 +55,7 @@ static void give_up(struct deliver_smtp *d, struct remote_conn *c)
 static void fail(struct deliver_smtp *d, struct remote_conn *c, enum deliver_reason why)
 {
     c->why = (uint8_t)why;
-    give_up(d, c);
+    remote_give_up(d, c);
 }
 
 /* --- Mail exchangers -------------------------------------------------------------------------- */
@@ -169,13 +169,24 @@ static bool may_try(const struct deliver_smtp *d, const struct remote_conn *c)
     return c->num_tries < TRIES_MAX && d->now.now_ms - c->job->begun_ms < TRIES_MS;
 }
 
+/* A host that would not do, but may be there some other time, is to be waited for, whatever those
+ * behind it say. */
+static void end_host(struct remote_conn *c)
+{
+    bool is_absent = c->why == DELIVER_NO_HOST && remote_dest_is_mx(c->dest);
+    if (!is_absent && !remote_takes_nothing(c)) {
+        c->waits_for = c->why;
+    }
+}
+
 static void next_host(struct deliver_smtp *d, struct remote_conn *c)
 {
+    end_host(c);
     if (!may_try(d, c) || !take_host(c)) {
         if (!c->some_host_exists && c->why == DELIVER_NO_HOST && remote_dest_is_mx(c->dest)) {
             c->why = DELIVER_NO_MX_HOST;
         }
-        give_up(d, c);
+        remote_give_up(d, c);
         return;
     }
     if (c->host.is_socket) {
@@ -224,7 +235,7 @@ void remote_begin(struct deliver_smtp *d, struct remote_conn *c)
 {
     struct slice domain = remote_dest_domain(c->dest), literal;
     c->next_host = c->num_tries = 0;
-    c->why = DELIVER_NONE;
+    c->why = c->waits_for = DELIVER_NONE;
     c->has_answer = c->some_host_exists = c->without_tls = c->is_reused = false;
     c->deadline_ms = UINT64_MAX; /* each part of it has its own */
     if (!remote_dest_is_mx(c->dest)) {

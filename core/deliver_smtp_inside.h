@@ -125,7 +125,8 @@ struct remote_conn {
     uint32_t num_tries;
     struct remote_host host;
     bool some_host_exists;
-    uint8_t why; /* enum deliver_reason */
+    uint8_t why;       /* enum deliver_reason */
+    uint8_t waits_for; /* likewise, of one that may take it some other time; NONE: there is none */
     bool has_answer;
     struct smtp_answer answer;
 
@@ -215,6 +216,7 @@ void remote_find_turn(struct deliver_smtp *d, struct remote_conn *c); /* phases 
 /* This try has failed: goes on with the next address or host, or gives the job up. */
 void remote_try_failed(struct deliver_smtp *d, struct remote_conn *c, enum deliver_reason why);
 void remote_try_again(struct deliver_smtp *d, struct remote_conn *c); /* the same address */
+void remote_give_up(struct deliver_smtp *d, struct remote_conn *c);   /* nor any other */
 void remote_drop_handles(struct deliver_smtp *d, struct remote_conn *c);
 
 /* deliver_smtp_wire.c: each ERR_OK, ERR_AGAIN, or the end of the connection */
@@ -242,6 +244,8 @@ const struct deliver_reason_row *deliver_reason_row(enum deliver_reason reason);
 enum deliver_reason deliver_reason_find(const char *name); /* DELIVER_NONE: none of these */
 void remote_rcpt_answered(struct remote_conn *c, uint32_t rcpt);
 void remote_rcpt_failed(struct remote_conn *c, uint32_t rcpt, enum deliver_reason why);
+/* c->why is that it takes mail from nobody, ever. */
+bool remote_takes_nothing(const struct remote_conn *c);
 /* The pending ones of c->job: by the last answer if there was one, else by c->why. */
 void remote_fail_pending(struct remote_conn *c);
 void remote_report_job(struct deliver_smtp *d, const struct remote_conn *c);

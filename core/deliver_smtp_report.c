@@ -77,11 +77,15 @@ void remote_rcpt_failed(struct remote_conn *c, uint32_t rcpt, enum deliver_reaso
     keep_text(c->job, r, slice_of_string(row->sentence));
 }
 
-/* A server that says 521 takes mail from nobody, ever (RFC 7504). */
+bool remote_takes_nothing(const struct remote_conn *c)
+{
+    return c->why == DELIVER_GREETING_REFUSED && c->answer.code == 521; /* RFC 7504 */
+}
+
 void remote_fail_pending(struct remote_conn *c)
 {
     struct smtp_job *job = &c->job->shown;
-    bool is_final = c->answer.code == 521 && c->why == DELIVER_GREETING_REFUSED;
+    bool is_final = remote_takes_nothing(c) && c->waits_for == DELIVER_NONE;
     for (uint32_t i = 0; i < job->num_rcpts; i++) {
         if (job->rcpts[i].result != SMTP_RCPT_PENDING) {
             continue;

@@ -289,8 +289,8 @@ static void session_ended(struct deliver_smtp *d, struct remote_conn *c)
     }
     if (why == DELIVER_LOOP) { /* every worse one would only lead here again */
         remote_report_try(d, c);
-        remote_end_job(d, c);
-        remote_free(d, c);
+        c->why = c->waits_for != DELIVER_NONE ? c->waits_for : c->why;
+        remote_give_up(d, c);
         return;
     }
     remote_try_failed(d, c, (enum deliver_reason)c->why);

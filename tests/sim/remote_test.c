@@ -399,18 +399,70 @@ static const struct {
      SMTP_RCPT_FAILED,
      "loop-to-self",
      0},
+    {"the first refuses, the second's greeting is ours: it waits for the first",
+     {{"example.org", DNS_MX, "5 d.example"},
+      {"example.org", DNS_MX, "10 loop.example"},
+      {"d.example", DNS_A, "192.0.2.9"},
+      {"loop.example", DNS_A, "192.0.2.4"}},
+     SMTP_RCPT_DEFERRED,
+     "refused",
+     0},
+    {"nobody can say where the first is, the second's greeting is ours",
+     {{"example.org", DNS_MX, "5 d.example"},
+      {"example.org", DNS_MX, "10 loop.example"},
+      {"d.example", DNS_A, "fail"},
+      {"loop.example", DNS_A, "192.0.2.4"}},
+     SMTP_RCPT_DEFERRED,
+     "no-name-server",
+     0},
+    {"the first does not exist, the second's greeting is ours",
+     {{"example.org", DNS_MX, "5 d.example"},
+      {"example.org", DNS_MX, "10 loop.example"},
+      {"loop.example", DNS_A, "192.0.2.4"}},
+     SMTP_RCPT_FAILED,
+     "loop-to-self",
+     0},
+    {"its greeting is ours at one of two addresses",
+     {{"example.org", DNS_MX, "5 loop.example"},
+      {"loop.example", DNS_AAAA, "2001:db8::9"},
+      {"loop.example", DNS_A, "192.0.2.4"}},
+     SMTP_RCPT_FAILED,
+     "loop-to-self",
+     0},
+    {"it takes no mail, ever, at one of two addresses",
+     {{"example.org", DNS_MX, "5 e.example"},
+      {"e.example", DNS_AAAA, "2001:db8::9"},
+      {"e.example", DNS_A, "192.0.2.5"}},
+     SMTP_RCPT_FAILED,
+     "reply",
+     0},
+    {"the only one takes no mail, ever",
+     {{"example.org", DNS_MX, "5 e.example"}, {"e.example", DNS_A, "192.0.2.5"}},
+     SMTP_RCPT_FAILED,
+     "reply",
+     0},
+    {"the first refuses, the second takes no mail, ever: it waits for the first",
+     {{"example.org", DNS_MX, "5 d.example"},
+      {"example.org", DNS_MX, "10 e.example"},
+      {"d.example", DNS_A, "192.0.2.9"},
+      {"e.example", DNS_A, "192.0.2.5"}},
+     SMTP_RCPT_DEFERRED,
+     "reply",
+     0},
 };
 
 static void open_mx(void)
 {
     struct rw_script loop = {
         .verb = "CONNECT", .how = RW_ANSWER, .answer = "220 me.example ESMTP\r\n"};
+    struct rw_script never = {.verb = "CONNECT", .how = RW_ANSWER, .answer = "521 5.3.2 no\r\n"};
     struct net_addr nowhere = rw_addr("2001:db8::dead", 25);
     rw_open("");
     rw_server("192.0.2.1", 25, NULL);
     rw_server("192.0.2.2", 25, NULL);
     rw_server("2001:db8::3", 25, NULL);
     rw_server("192.0.2.4", 25, &loop);
+    rw_server("192.0.2.5", 25, &never);
     sim_blackhole(rw.w, &nowhere);
     rw_route(ROUTE_TO_MX, NULL, 0, 0);
 }
