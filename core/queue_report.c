@@ -90,6 +90,7 @@ static void defer(struct queue *q, struct queue_round *r, enum err err)
         queue_drop_item(q, r);
     }
     r->num_deferred++;
+    r->is_warning = false; /* nor has its sender been told that it is late */
     end(q, r);
 }
 

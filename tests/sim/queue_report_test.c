@@ -277,6 +277,26 @@ static void test_no_report_now(void)
     end();
 }
 
+/* Nor is a delay told of before that could be written down. */
+static void test_no_warning_now(void)
+{
+    begin();
+    world_start_ready(w);
+    CHECK(put("ann@example.org", 0, 1, "a@dead.example") != 0);
+    CHECK(world_run(w, 3 * HOUR_MS, 10000));
+    sim_host_set_entropy_failing(w->host, true);
+    CHECK(world_run(w, 2 * HOUR_MS, 10000));
+    CHECK_EQ(sim_log_count(w->host, "result=deferred reason=no-entropy"), 1);
+    CHECK_EQ(world_mails(w, "ann", NULL), 0);
+    sim_host_set_entropy_failing(w->host, false);
+    CHECK(world_run(w, 12 * HOUR_MS, 10000));
+    CHECK_EQ(world_mails(w, "ann", "Action: delayed\n"), 1);
+    w->smtp->fars[2].mode = FAR_ACCEPT;
+    CHECK(world_run(w, 12 * HOUR_MS, 10000));
+    CHECK_EQ(world_mails(w, "ann", NULL), 1);
+    end();
+}
+
 static const struct test_case cases[] = {
     {"failure-to-local-sender", test_failure_to_local_sender},
     {"failure-to-remote-sender", test_failure_to_remote_sender},
@@ -288,6 +308,7 @@ static const struct test_case cases[] = {
     {"more-failures-than-items", test_more_failures_than_items},
     {"returned-content", test_returned_content},
     {"no-report-now", test_no_report_now},
+    {"no-warning-now", test_no_warning_now},
 };
 
 TEST_MAIN(cases)
