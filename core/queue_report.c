@@ -189,7 +189,9 @@ static enum err measure(struct queue *q, struct queue_round *r, struct buf scrat
     bool is_asked = (r->params_flags & ENVELOPE_RET_FULL) != 0 && !r->is_looping;
     p->dsn.is_full = dsn_is_full(is_asked, p->dsn.actions, content_len);
     p->returned_len = dsn_returned_len(&p->dsn, begin, content_len);
-    p->dsn.is_8bit = (r->meta.flags & ENVELOPE_CONTENT_8BIT) != 0;
+    /* A report that is 8-bit without need is lost where 8BITMIME is not known. */
+    p->dsn.is_8bit = p->dsn.is_full ? (r->meta.flags & ENVELOPE_CONTENT_8BIT) != 0
+                                    : text_is_8bit(slice_make(begin.ptr, (size_t)p->returned_len));
     return ERR_OK;
 }
 

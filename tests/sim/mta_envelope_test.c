@@ -258,9 +258,29 @@ static void test_version_1(void)
     site_close(&site);
 }
 
+/* Of 8-bit content the header alone goes back: the report is 8-bit only if that is. */
+static void test_report_of_header(void)
+{
+    static const char *const contents[] = {"Subject: t\r\n\r\n\xff\r\n.\r\n",
+                                           "Subject: \xff\r\n\r\nt\r\n.\r\n"};
+    for (size_t i = 0; i < 2; i++) {
+        struct talk t;
+        open_site_with("boss: boss@old.example\n");
+        greet(&t);
+        CHECK(say(&t, "MAIL FROM:<joe@example.org>\r\n", "250 "));
+        CHECK(say(&t, "RCPT TO:<boss@example.org>\r\n", "250 "));
+        send_content(&t, contents[i]);
+        struct slice mail = wait_for_mail();
+        CHECK(mail_has(mail, "Content-Type: text/rfc822-headers\n"));
+        CHECK_EQ(mail_has(mail, "Content-Transfer-Encoding: 8bit\n"), i == 1);
+        site_close(&site);
+    }
+}
+
 static const struct test_case cases[] = {
-    {"parameters", test_parameters}, {"8bit_content", test_8bit_content}, {"aliases", test_aliases},
-    {"report", test_report},         {"version_1", test_version_1},
+    {"parameters", test_parameters}, {"8bit_content", test_8bit_content},
+    {"aliases", test_aliases},       {"report", test_report},
+    {"version_1", test_version_1},   {"report_of_header", test_report_of_header},
 };
 
 TEST_MAIN(cases)
