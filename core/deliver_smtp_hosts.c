@@ -36,10 +36,11 @@ static struct lookup_files files_of(const struct deliver_smtp *d)
     return (struct lookup_files){d->env.resolv_conf_path, d->env.hosts_path};
 }
 
-/* What the session needs later is free while a name is looked up. */
+/* What the session needs later is free while a name is looked up: the longer half of it, as an
+ * answer by TCP that does not fit is none. */
 static struct lookup_memory memory_of(const struct deliver_smtp *d, struct remote_conn *c)
 {
-    return (struct lookup_memory){buf_make(c->in_bytes, sizeof c->in_bytes), d->scratch};
+    return (struct lookup_memory){buf_make(c->out_bytes, sizeof c->out_bytes), d->scratch};
 }
 
 void remote_give_up(struct deliver_smtp *d, struct remote_conn *c)

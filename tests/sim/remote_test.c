@@ -487,6 +487,17 @@ static void test_mx(void)
     }
 }
 
+/* An answer that is far longer than those by UDP. */
+static void test_many_mx(void)
+{
+    open_mx();
+    rw_record("example.org", DNS_MX, "10 b.example");
+    rw_record("b.example", DNS_A, "192.0.2.2");
+    rw.num_poor_mx = 90;
+    check_ended(rw_send(1, NULL), SMTP_RCPT_DELIVERED, "reply");
+    rw_close();
+}
+
 static void test_silent_dns(void)
 {
     open_mx();
@@ -821,6 +832,7 @@ static const struct test_case cases[] = {
     {"bad_address", test_bad_address},
     {"offers", test_offers},
     {"mx", test_mx},
+    {"many_mx", test_many_mx},
     {"silent_dns", test_silent_dns},
     {"shuffle", test_shuffle},
     {"literal", test_literal},
