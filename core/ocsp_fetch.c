@@ -208,7 +208,7 @@ static const char *begin(struct ocsp_fetch *f, const struct tls_time *now)
         return err_name(ERR_TOO_BIG);
     }
     transfer_begin(&f->transfer, slice_is_empty(f->conf.proxy) ? &url : &proxy, request, answer,
-                   f->conf.timeout_ms, now->now_ms);
+                   f->conf.timeout_ms, target->plan.num_failures, now->now_ms);
     return NULL;
 }
 

@@ -61,10 +61,11 @@ static enum turn resolve(struct fetch_transfer *t, uint64_t now_ms)
 static enum turn connect_next(struct fetch_transfer *t, uint64_t now_ms)
 {
     drop_handle(t);
-    if (t->addr_index == t->names.lookup.num_addrs) {
+    size_t num_addrs = t->names.lookup.num_addrs;
+    if (t->addr_index == num_addrs) {
         return TURN_FAILED;
     }
-    struct net_addr to = t->names.lookup.addrs[t->addr_index++];
+    struct net_addr to = t->names.lookup.addrs[(t->first_addr + t->addr_index++) % num_addrs];
     to.port = t->port_number;
     enum err e = connect_to(t, &to);
     if (e != ERR_OK) {
@@ -140,7 +141,8 @@ static enum turn receive(struct fetch_transfer *t)
 /* --- What ocsp_fetch calls --- */
 
 void transfer_begin(struct fetch_transfer *t, const struct url *to, struct slice request,
-                    struct buf answer_memory, uint64_t timeout_ms, uint64_t now_ms)
+                    struct buf answer_memory, uint64_t timeout_ms, uint32_t num_failures,
+                    uint64_t now_ms)
 {
     transfer_abort(t);
     t->at = AT_RESOLVE;
@@ -149,6 +151,7 @@ void transfer_begin(struct fetch_transfer *t, const struct url *to, struct slice
     t->answer = answer_memory;
     t->answer.len = 0;
     t->sent_len = 0;
+    t->first_addr = num_failures;
     t->addr_index = 0;
     t->port_number = to->addr.port;
     t->status = 0;

@@ -29,7 +29,8 @@ struct fetch_transfer {
     struct slice request;
     size_t sent_len;
     uint16_t port_number;
-    size_t addr_index;
+    uint32_t first_addr; /* the one to begin with, by the number of tries before this */
+    size_t addr_index;   /* counted from there */
     uint64_t deadline_ms, connect_deadline_ms;
     struct resolver_cache cache;
     struct lookup_io names;
@@ -37,9 +38,11 @@ struct fetch_transfer {
 };
 
 /* Begins: request is to go to the host and port of to. Both must last until the end, as must the
- * answer's memory (16 KiB at least). timeout_ms bounds all of it. */
+ * answer's memory (16 KiB at least). timeout_ms bounds all of it. num_failures: how many tries in a
+ * row have failed; each begins with another address of the host. */
 void transfer_begin(struct fetch_transfer *t, const struct url *to, struct slice request,
-                    struct buf answer_memory, uint64_t timeout_ms, uint64_t now_ms);
+                    struct buf answer_memory, uint64_t timeout_ms, uint32_t num_failures,
+                    uint64_t now_ms);
 
 /* Goes on as far as is possible now. After any result but TRANSFER_WAITS it is idle again. To be
  * called at each event of the tag, and at transfer_deadline_ms. */

@@ -173,6 +173,22 @@ static void test_names(void)
     fw_close();
 }
 
+/* The first of its addresses takes connections and says nothing: the next try begins with another.
+ */
+static void test_deaf_address(void)
+{
+    struct net_addr deaf = fw_responder;
+    deaf.bytes[3] = 81;
+    open_usual();
+    sim_listen(fw.w, &deaf);
+    sim_files_put_string(fw.h, "/etc/hosts", "192.0.2.81 ocsp.example\n192.0.2.80 ocsp.example\n");
+    fw_run(35000);
+    CHECK_EQ(sim_log_count(fw.h, "result=timeout"), 1);
+    fw_run(120000);
+    CHECK_EQ(fw.num_taken, 1);
+    fw_close();
+}
+
 /* Forged answers from elsewhere come first, and count for nothing. */
 static void test_forged_names(void)
 {
@@ -540,6 +556,7 @@ static const struct test_case cases[] = {
     {"failures", test_failures},
     {"unreachable", test_unreachable},
     {"names", test_names},
+    {"deaf_address", test_deaf_address},
     {"forged_names", test_forged_names},
     {"long_datagram", test_long_datagram},
     {"proxy_and_get", test_proxy_and_get},
