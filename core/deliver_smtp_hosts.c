@@ -99,7 +99,7 @@ static void drop_worse(const struct deliver_smtp *d, struct dns_mx_list *mx)
     }
 }
 
-static void next_host(struct deliver_smtp *d, struct remote_conn *c);
+static void first_host(struct deliver_smtp *d, struct remote_conn *c);
 
 static void mx_found(struct deliver_smtp *d, struct remote_conn *c)
 {
@@ -130,7 +130,7 @@ static void mx_found(struct deliver_smtp *d, struct remote_conn *c)
         return;
     }
     shuffle(d, &c->mx);
-    next_host(d, c);
+    first_host(d, c);
 }
 
 /* --- Hosts ------------------------------------------------------------------------------------ */
@@ -175,7 +175,7 @@ static bool may_try(const struct deliver_smtp *d, const struct remote_conn *c)
 static void end_host(struct remote_conn *c)
 {
     bool is_absent = c->why == DELIVER_NO_HOST && remote_dest_is_mx(c->dest);
-    if (!is_absent && !remote_takes_nothing(c)) {
+    if (c->why != DELIVER_NONE && !is_absent && !remote_takes_nothing(c)) {
         c->waits_for = c->why;
     }
 }
@@ -183,7 +183,9 @@ static void end_host(struct remote_conn *c)
 static void next_host(struct deliver_smtp *d, struct remote_conn *c)
 {
     end_host(c);
-    if (!may_try(d, c) || !take_host(c)) {
+    bool is_late = !may_try(d, c);
+    if (is_late || !take_host(c)) {
+        c->dest->first_host = is_late ? c->next_host : 0;
         if (!c->some_host_exists && c->why == DELIVER_NO_HOST && remote_dest_is_mx(c->dest)) {
             c->why = DELIVER_NO_MX_HOST;
         }
@@ -199,6 +201,23 @@ static void next_host(struct deliver_smtp *d, struct remote_conn *c)
     const struct lookup_memory memory = memory_of(d, c);
     lookup_io_begin(&c->names, c->host.name, &files, &d->cache, &memory, d->now.now_ms);
     remote_wake(d, c);
+}
+
+/* Behind those that have used up the time of the job before, if there are any: else the worse ones
+ * would never be asked. Only once, as these may be well again. */
+static void first_host(struct deliver_smtp *d, struct remote_conn *c)
+{
+    struct remote_host host;
+    uint32_t first = c->dest->first_host;
+    bool exists =
+        remote_dest_is_mx(c->dest) ? first < c->mx.num : remote_dest_host(c->dest, first, &host);
+    c->dest->first_host = 0;
+    if (first != 0 && exists) {
+        c->next_host = first;
+        c->some_host_exists = true;
+        c->waits_for = DELIVER_TIMEOUT;
+    }
+    next_host(d, c);
 }
 
 static void host_found(struct deliver_smtp *d, struct remote_conn *c)
@@ -240,7 +259,7 @@ void remote_begin(struct deliver_smtp *d, struct remote_conn *c)
     c->has_answer = c->some_host_exists = c->without_tls = c->is_reused = false;
     c->deadline_ms = UINT64_MAX; /* each part of it has its own */
     if (!remote_dest_is_mx(c->dest)) {
-        next_host(d, c);
+        first_host(d, c);
         return;
     }
     if (is_literal(domain, &literal)) {

@@ -47,8 +47,9 @@ struct remote_dest {
     uint32_t num_failures; /* in a row */
     uint64_t until_ms;     /* not tried before that */
     uint64_t used_ms;
-    uint8_t reason; /* enum deliver_reason, of the last failure */
-    bool is_prompt; /* the last job was not held up */
+    uint32_t first_host; /* of the next job: those before it took all the time of the last one */
+    uint8_t reason;      /* enum deliver_reason, of the last failure */
+    bool is_prompt;      /* the last job was not held up */
 };
 
 struct remote_host {

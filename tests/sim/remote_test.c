@@ -498,6 +498,30 @@ static void test_many_mx(void)
     rw_close();
 }
 
+/* Two addresses of the best that take connections and say nothing cost a job all its time: the next
+ * one begins behind them. */
+static void test_slow_mx(void)
+{
+    struct rw_script silent = {.verb = "CONNECT", .how = RW_SILENT};
+    open_mx();
+    rw_server("192.0.2.6", 25, &silent);
+    rw_server("192.0.2.7", 25, &silent);
+    rw_record("example.org", DNS_MX, "10 s.example");
+    rw_record("example.org", DNS_MX, "20 b.example");
+    rw_record("s.example", DNS_A, "192.0.2.6");
+    rw_record("s.example", DNS_A, "192.0.2.7");
+    rw_record("b.example", DNS_A, "192.0.2.2");
+    for (int i = 0; i < 4; i++) {
+        struct smtp_job *job = rw_send(1, NULL);
+        check_ended(job, i % 2 == 0 ? SMTP_RCPT_DEFERRED : SMTP_RCPT_DELIVERED,
+                    i % 2 == 0 ? "timeout" : "reply");
+        deliver_smtp_give(rw.d, job);
+        rw_run_ms(1000000);
+    }
+    CHECK_EQ(rw.servers[1].num_messages, 2);
+    rw_close();
+}
+
 static void test_silent_dns(void)
 {
     open_mx();
@@ -833,6 +857,7 @@ static const struct test_case cases[] = {
     {"offers", test_offers},
     {"mx", test_mx},
     {"many_mx", test_many_mx},
+    {"slow_mx", test_slow_mx},
     {"silent_dns", test_silent_dns},
     {"shuffle", test_shuffle},
     {"literal", test_literal},
