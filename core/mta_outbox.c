@@ -153,7 +153,7 @@ static enum err begin(struct mta *m, struct slice sender, const struct envelope_
 static bool is_plain(struct slice text, size_t max_len)
 {
     for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '!' || text.ptr[i] > '~') {
+        if (text.ptr[i] < ' ' || text.ptr[i] > '~') {
             return false;
         }
     }

@@ -218,12 +218,31 @@ static void complain_of_waiting(const struct letter *l)
     }
 }
 
+/* Whether ENVID can say it (RFC 3461 4.4): else the server refuses the message, or what is left in
+ * the outbox. */
+static bool is_envid(struct slice text)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.ptr[i];
+        if (c < ' ' || c > '~') {
+            return false;
+        }
+        len += c == ' ' || c == '+' || c == '=' ? 3 : 1; /* in xtext */
+    }
+    return len <= ENVELOPE_ENVID_MAX;
+}
+
 static int deliver(const struct request *r, struct letter *l, int num_rcpts, char **rcpts)
 {
     uint8_t sender_bytes[MAIL_ADDRESS_CAP];
     enum err e = ERR_OK;
     if (r->notify != NULL && !take_notify(l, r->notify)) {
         posix_complain(r->notify, "expected never, or success, failure and delay with commas");
+        return EX_USAGE;
+    }
+    if (!is_envid(l->envid)) {
+        posix_complain("-V", "expected at most 100 printable characters of ASCII");
         return EX_USAGE;
     }
     if (!take_sender(l, r->sender, sender_bytes)) {

@@ -261,6 +261,9 @@ def test_refusals():
             (("-bd",), "", 64, "not understood"),
             (("alice@test.example", "-f", "bob"), "\nx\n", 64, "-f: options go before recipients"),
             (("-N", "often", "alice@test.example"), "\nx\n", 64, "often"),
+            (("-V", "x" * 9000, "alice@test.example"), "\nx\n", 64, "-V: expected at most 100"),
+            (("-V", "+" * 34, "alice@test.example"), "\nx\n", 64, "-V: expected at most 100"),
+            (("-V", "a\tb", "alice@test.example"), "\nx\n", 64, "-V: expected at most 100"),
         ):
             status, out = s.run(*args, text=text)
             check_equal(status, want, f"{args}: {out}")

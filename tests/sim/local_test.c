@@ -240,6 +240,7 @@ static void test_reload_opens_and_closes(void)
 #define OUTBOX_CONF "outbox_directory = /outbox\n"
 
 static uint64_t mark; /* of what is left */
+static const char *envid = "";
 
 /* Leaves a message; rcpts: addresses with a space between them. */
 static void leave(const struct port_user *who, const char *sender, const char *rcpts,
@@ -247,7 +248,7 @@ static void leave(const struct port_user *who, const char *sender, const char *r
 {
     static uint8_t bytes[400000];
     struct buf b = buf_make(bytes, sizeof bytes);
-    struct envelope_params params = {.flags = ENVELOPE_8BITMIME};
+    struct envelope_params params = {.flags = ENVELOPE_8BITMIME, .envid = slice_of_string(envid)};
     struct slice rest = slice_of_string(rcpts);
     buf_put_string(&b, OUTBOX_MAGIC);
     struct buf length = buf_make(b.ptr + b.len, 4);
@@ -310,7 +311,9 @@ static void test_outbox_is_taken_in(void)
     CHECK(holds(mail, "\nDate: ") && holds(mail, "\nMessage-ID: <"));
     CHECK_EQ(sim_log_count(site.host, "peer=local uid=1000 result=accepted"), 1);
     leave_text(&ann, "", "joe@example.org", "\r\nmark 000002\r\n");
+    envid = "a b";
     leave_text(&ann, "ann@mx.example", "joe@example.org", "\r\nmark 000003\r\n");
+    envid = "";
     CHECK(site_settle(&site, 2000));
     CHECK_EQ(site_copies(&site, 2), 1);
     CHECK_EQ(site_copies(&site, 3), 1);
