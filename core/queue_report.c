@@ -199,7 +199,6 @@ static enum err begin(struct queue *q, struct queue_round *r, struct buf scratch
 {
     struct queue_report *p = r->report;
     const struct port_entropy *entropy = &q->env.port->entropy;
-    p->dsn.hostname = q->conf->primary_hostname;
     p->dsn.envid = r->envid;
     p->dsn.arrival_s = r->meta.received_s;
     p->dsn.now_s = wall_time_guess(q->env.wall);
@@ -392,6 +391,7 @@ static size_t write_piece(struct queue *q, struct queue_round *r, struct buf scr
 {
     struct queue_report *p = r->report;
     struct buf piece = buf_make(scratch.ptr + PIECE_AT, SPOOL_APPEND_MAX);
+    p->dsn.hostname = q->conf->primary_hostname; /* options may have been read again meanwhile */
     enum err err = put_piece(q, r, scratch, &piece);
     if (err == ERR_OK && piece.len != 0) {
         err = spool_append(q->env.spool, p->txn, buf_slice(&piece));

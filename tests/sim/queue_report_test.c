@@ -277,6 +277,40 @@ static void test_no_report_now(void)
     end();
 }
 
+/* Options are read again and again while a long report is written: none of their texts stays. */
+static void test_reload_meanwhile(void)
+{
+    static char names[300][200], texts[2][sizeof w->conf_text];
+    static const char *rcpts[300];
+    struct put p = {.sender = "ann@example.org", .rcpts = rcpts, .num_rcpts = 300};
+    for (int i = 0; i < 300; i++) {
+        snprintf(names[i], sizeof names[i], "%0150d@bad.example", i);
+        rcpts[i] = names[i];
+    }
+    begin();
+    w->limits.num_items = 1000;
+    for (int i = 0; i < 2; i++) {
+        const char *rest = strchr(w->conf_text, '\n');
+        snprintf(texts[i], sizeof texts[i], "primary_hostname = %s%s",
+                 i == 0 ? "mx.example.org" : "another.example.net", rest);
+    }
+    world_start_ready(w);
+    for (int i = 0; i < 3; i++) {
+        CHECK(world_put(w, &p) != 0);
+    }
+    for (int i = 0; i < 5000 && world_mails(w, "ann", NULL) < 3; i++) {
+        world_step(w);
+        memcpy(w->conf_text, texts[i % 2], sizeof texts[0]);
+        world_read_conf(w);
+    }
+    CHECK(world_run(w, MINUTE_MS, 10000));
+    CHECK_EQ(world_mails(w, "ann", NULL), 3);
+    CHECK_EQ(world_mails(w, "ann", "Reporting-MTA: dns; mx.example.org\n") +
+                 world_mails(w, "ann", "Reporting-MTA: dns; another.example.net\n"),
+             3);
+    end();
+}
+
 /* Nor is a delay told of before that could be written down. */
 static void test_no_warning_now(void)
 {
@@ -309,6 +343,7 @@ static const struct test_case cases[] = {
     {"returned-content", test_returned_content},
     {"no-report-now", test_no_report_now},
     {"no-warning-now", test_no_warning_now},
+    {"reload-meanwhile", test_reload_meanwhile},
 };
 
 TEST_MAIN(cases)
