@@ -287,4 +287,25 @@ static inline void rw_run_ms(uint64_t ms)
     sim_world_set_horizon(rw.w, UINT64_MAX);
 }
 
+/* Why its first recipient has not got it, or "reply" if the peer says so. */
+static inline const char *rw_why(const struct smtp_job *job)
+{
+    return job->rcpts[0].reply_code != 0 || job->reason == NULL ? "reply" : job->reason;
+}
+
+static inline void rw_check_ended(const struct smtp_job *job, enum smtp_rcpt_result result,
+                                  const char *reason)
+{
+    if (job->rcpts[0].result != result || strcmp(rw_why(job), reason) != 0) {
+        fprintf(stderr, "  result %d, reason %s, text '%.*s'\n", job->rcpts[0].result, rw_why(job),
+                (int)job->rcpts[0].text_len, (const char *)job->text + job->rcpts[0].text_offset);
+    }
+    CHECK_EQ(job->rcpts[0].result, result);
+    CHECK(strcmp(rw_why(job), reason) == 0);
+    CHECK(job->rcpts[0].status[0] == (result == SMTP_RCPT_DELIVERED  ? 2
+                                      : result == SMTP_RCPT_DEFERRED ? 4
+                                                                     : 5));
+    CHECK(job->rcpts[0].text_len != 0);
+}
+
 #endif
