@@ -181,17 +181,18 @@ struct port_stamp {
 /* Configuration, certificates, proofs, aliases: small files, read whole. */
 struct port_files {
     void *ctx;
-    /* ERR_TOO_BIG if the file is longer than cap; ERR_ABSENT; ERR_DENIED. */
+    /* ERR_TOO_BIG if the file is longer than cap; ERR_ABSENT; ERR_NOT_A_FILE; ERR_DENIED. */
     enum err (*read)(void *ctx, size_t *out_len, const char *path, uint8_t *into, size_t cap);
     /* The same for a file that holds secrets: ERR_NOT_ALLOWED if it is not the server's user's or
      * root's, or if anybody else may read it, but for the server's group if it is root's. */
     enum err (*read_private)(void *ctx, size_t *out_len, const char *path, uint8_t *into,
                              size_t cap);
     /* Replaces the file whole, or not at all: temporary file beside it, sync, rename, sync of the
-     * directory. Blocks; for start-up and rare use. */
+     * directory. ERR_NOT_A_FILE: something else is there, and stays. Blocks; for start-up and rare
+     * use. */
     enum err (*replace)(void *ctx, const char *path, struct slice bytes);
     /* Whether replace may be expected to work, as far as can be told without trying: ERR_OK,
-     * ERR_DENIED, ERR_ABSENT (there is no such folder). */
+     * ERR_DENIED, ERR_ABSENT (there is no such folder), ERR_NOT_A_FILE. */
     enum err (*can_replace)(void *ctx, const char *path);
     enum err (*stamp)(void *ctx, struct port_stamp *out, const char *path);
 };

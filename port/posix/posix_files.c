@@ -54,7 +54,7 @@ static enum err read_file(size_t *out_len, const char *path, uint8_t *into, size
     struct stat st;
     size_t len = 0;
     enum err e = fstat(fd, &st) != 0                   ? posix_err(errno)
-                 : !S_ISREG(st.st_mode)                ? ERR_UNSUPPORTED
+                 : !S_ISREG(st.st_mode)                ? ERR_NOT_A_FILE
                  : must_be_private && !is_private(&st) ? ERR_NOT_ALLOWED
                  : st.st_size > (off_t)cap             ? ERR_TOO_BIG
                                                        : read_up_to(fd, into, cap, &len);
@@ -152,11 +152,22 @@ enum err posix_files_target(const char *path, char *out)
     return posix_err(ELOOP);
 }
 
+/* The same, of a file to be replaced: a device or a pipe would be gone afterwards. *out_exists: it
+ * is there, as out_old says. */
+static enum err replaced_target(const char *path, char *out, bool *out_exists, struct stat *out_old)
+{
+    enum err e = posix_files_target(path, out);
+    *out_exists = e == ERR_OK && stat(out, out_old) == 0;
+    return *out_exists && !S_ISREG(out_old->st_mode) ? ERR_NOT_A_FILE : e;
+}
+
 static enum err files_can_replace(void *ctx, const char *path)
 {
     char target[PATH_CAP];
+    struct stat old;
+    bool exists;
     (void)ctx;
-    enum err e = posix_files_target(path, target);
+    enum err e = replaced_target(path, target, &exists, &old);
     if (e != ERR_OK) {
         return e;
     }
@@ -171,7 +182,9 @@ static enum err files_replace(void *ctx, const char *path, struct slice bytes)
 {
     (void)ctx;
     char target[PATH_CAP], beside[PATH_CAP];
-    enum err e = posix_files_target(path, target);
+    struct stat old;
+    bool exists;
+    enum err e = replaced_target(path, target, &exists, &old);
     if (e != ERR_OK) {
         return e;
     }
@@ -179,8 +192,6 @@ static enum err files_replace(void *ctx, const char *path, struct slice bytes)
     buf_put_string(&b, target);
     buf_put_string(&b, POSIX_FILES_NEW_SUFFIX);
     buf_end_string(&b);
-    struct stat old;
-    bool exists = stat(target, &old) == 0;
     e = write_new(beside, bytes, exists ? &old : NULL);
     if (e == ERR_OK && rename(beside, target) != 0) {
         e = posix_err(errno);

@@ -379,10 +379,16 @@ static void files_that_are_none_are_refused(void)
     }
     const struct port_files *f = &port.files;
     CHECK_EQ(mkfifo(at("fifo"), 0600), 0);
-    CHECK_EQ(f->read(f->ctx, &len, at("fifo"), bytes, sizeof bytes), ERR_UNSUPPORTED);
-    CHECK_EQ(f->read(f->ctx, &len, root, bytes, sizeof bytes), ERR_UNSUPPORTED);
+    CHECK_EQ(f->read(f->ctx, &len, at("fifo"), bytes, sizeof bytes), ERR_NOT_A_FILE);
+    CHECK_EQ(f->read(f->ctx, &len, root, bytes, sizeof bytes), ERR_NOT_A_FILE);
     CHECK_EQ(f->read(f->ctx, &len, at("none/x"), bytes, sizeof bytes), ERR_ABSENT);
     CHECK_EQ(f->replace(f->ctx, at("none/x"), SLICE_LITERAL("x")), ERR_ABSENT);
+    CHECK_EQ(f->can_replace(f->ctx, at("fifo")), ERR_NOT_A_FILE);
+    CHECK_EQ(f->replace(f->ctx, at("fifo"), SLICE_LITERAL("x")), ERR_NOT_A_FILE);
+    CHECK_EQ(f->replace(f->ctx, root, SLICE_LITERAL("x")), ERR_NOT_A_FILE);
+    struct stat st;
+    CHECK_EQ(lstat(at("fifo"), &st), 0);
+    CHECK(S_ISFIFO(st.st_mode));
     if (geteuid() != 0) {
         make_file(at("secret"), "x");
         CHECK_EQ(chmod(at("secret"), 0), 0);
