@@ -7,6 +7,7 @@
 #define MESSAGES_PER_PIECE 16
 #define LISTED_RCPTS_MAX   8
 #define ENVELOPE_PIECE_LEN 4096
+#define ID_SHOWN_MAX       40
 #define ADDRESS_SHOWN_MAX  320
 /* Of the answer for one message of a list, every byte of its addresses escaped. */
 #define LISTED_LEN_MAX ((LISTED_RCPTS_MAX + 1) * (4 * ADDRESS_SHOWN_MAX + 32) + 256)
@@ -220,15 +221,21 @@ static enum err change(struct mta *m, struct slice verb, uint64_t id, bool with_
     return ERR_MALFORMED;
 }
 
-static void explain(struct control_conn *c, enum err err)
+/* With the id, as a command asks for one message after the other. */
+static void explain(struct control_conn *c, struct slice id, enum err err)
 {
+    uint8_t bytes[4 * ID_SHOWN_MAX + 64];
+    struct buf b = buf_make(bytes, sizeof bytes);
     const char *text = err == ERR_ABSENT        ? "there is no such message in the queue"
                        : err == ERR_EXISTS      ? "it is held already"
                        : err == ERR_WRONG_STATE ? "it is not in the right state: see queue show"
                        : err == ERR_FULL        ? "too many messages are held"
                                                 : NULL;
     if (text != NULL) {
-        control_put_complaint(&c->reply, slice_of_string(text));
+        text_put_escaped(&b, id, ID_SHOWN_MAX);
+        buf_put_string(&b, ": ");
+        buf_put_string(&b, text);
+        control_put_complaint(&c->reply, buf_slice(&b));
     }
 }
 
@@ -255,7 +262,7 @@ enum err control_queue(struct mta *m, struct control_conn *c)
         err = change(m, words[1], id, with_report);
         c->is_complete = true;
     }
-    explain(c, err);
+    explain(c, words[2], err);
     return err;
 }
 

@@ -194,7 +194,7 @@ def test_queue_list_and_show():
     for words in (("show", "0000000000000"), ("show", "nonsense"), ("hold", "..")):
         status, out = ask(s, "queue", *words)
         check_equal(status, 65, out)
-        check("postern: there is no such message in the queue\n" in out, out)
+        check(f"postern: {words[1]}: there is no such message in the queue\n" in out, out)
 
 
 def test_queue_long_list():

@@ -208,9 +208,10 @@ static void test_queue_is_told_and_changed(void)
     check_holds(ask(request), "\n to <joe@example.org>, mailbox joe: waiting\n=ok\n");
     snprintf(request, sizeof request, "queue hold %s\n", id);
     check_holds(ask(request), "=ok\n");
-    check_holds(ask(request), "!it is held already\n=exists\n");
+    check_holds(ask(request), ": it is held already\n=exists\n");
     check_holds(ask("queue list\n"), " held, age ");
-    check_holds(ask("queue hold nonsense\n"), "=absent\n");
+    check_holds(ask("queue hold nonsense\n"),
+                "!nonsense: there is no such message in the queue\n=absent\n");
     check_holds(ask("queue steal nonsense x\n"), "=malformed\n");
     sim_mailbox_fail_begin(site.host, 0, 0, ERR_OK);
     CHECK(site_settle(&site, 2000));
@@ -219,7 +220,7 @@ static void test_queue_is_told_and_changed(void)
     check_holds(ask(request), "=ok\n");
     CHECK(site_settle(&site, 2000));
     CHECK_EQ(site_copies(&site, 0), 1);
-    check_holds(ask(request), "!there is no such message in the queue\n=absent\n");
+    check_holds(ask(request), ": there is no such message in the queue\n=absent\n");
     CHECK(site_stop(&site, 1000));
     site_close(&site);
 }
