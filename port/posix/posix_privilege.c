@@ -69,6 +69,15 @@ enum err posix_identity_of(struct posix_identity *out, const struct conf *conf, 
     return ERR_OK;
 }
 
+enum err posix_find_group(const struct conf *conf, struct buf *errors)
+{
+    const char *group = conf->submit_socket_group;
+    uint32_t gid;
+    return group[0] == '\0' || posix_id_number(&gid, POSIX_GROUPS_FILE, group)
+               ? ERR_OK
+               : no_such(errors, "submit_socket_group", group, "a group of " POSIX_GROUPS_FILE);
+}
+
 /* By prlimit: setrlimit of musl stops all threads first, which the kernel does not ask for. */
 static const struct rlimit nothing = {0, 0};
 

@@ -19,6 +19,10 @@ struct posix_identity {
 /* Whom the options user and group mean. ERR_MALFORMED, and a line in errors: there is no such. */
 enum err posix_identity_of(struct posix_identity *out, const struct conf *conf, struct buf *errors);
 
+/* Whether the group that submit_socket_group means is there. ERR_MALFORMED, and a line in errors:
+ * not. */
+enum err posix_find_group(const struct conf *conf, struct buf *errors);
+
 /* What no process of ours needs: core files, a debugger of the same user, programs with more rights
  * than itself. Keeps nothing from working that works now. */
 void posix_privilege_harden(void);

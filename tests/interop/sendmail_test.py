@@ -408,6 +408,9 @@ def test_group():
         status, out = run(POSTERN, "-c", s.server.conf_path)
         check_equal(status, 78, out)
         check("submit_socket_group: there is no such group" in out, out)
+        status, out = run(POSTERN, "check", "-c", s.server.conf_path)
+        check_equal(status, 78, "check: " + out)
+        check("submit_socket_group: found 'nosuchgroup', expected a group of /etc/group, or a number" in out, out)
 
 
 harness.main(globals())
