@@ -191,7 +191,10 @@ static void report_listener(struct mta *m, const struct listener *l)
     } else if (m->port->net.local_addr(m->port->net.ctx, &at, l->handle) == ERR_OK) {
         report_addr(&line, "address", &at);
         log_u64(&line, "port", at.port);
-        log_word(&line, "tls", l->tls_on_connect ? "on-connect" : "starttls");
+        log_word(&line, "tls",
+                 m->site->conf.tls_certificate[0] == '\0' ? "none"
+                 : l->tls_on_connect                      ? "on-connect"
+                                                          : "starttls");
     }
     report_line(m, LOG_INFO, &line);
 }
@@ -199,8 +202,10 @@ static void report_listener(struct mta *m, const struct listener *l)
 void mta_report_listeners(struct mta *m)
 {
     for (uint32_t i = 0; i < BUDGET_LISTENERS; i++) {
-        if (m->listeners[i].handle != 0) {
-            report_listener(m, &m->listeners[i]);
+        struct listener *l = &m->listeners[i];
+        if (l->handle != 0 && !l->is_told) {
+            l->is_told = true;
+            report_listener(m, l);
         }
     }
 }

@@ -3,18 +3,25 @@
 #include "conf_report.h"
 #include "mta_inside.h"
 
+#include "crc32c.h"
+
 #define HANDSHAKE_LEN (32u * 1024) /* of heap, at its peak */
 
-static void complain_file(struct buf *errors, const char *path, enum err err)
+/* option: that names it, NULL: it is the file of the options. */
+static void complain_file(struct buf *errors, const char *option, const char *path, enum err err)
 {
+    if (option != NULL) {
+        buf_put_string(errors, option);
+        buf_put_string(errors, " ");
+    }
     text_put_escaped(errors, slice_of_string(path), 200);
     buf_put_string(errors, ": ");
     buf_put_string(errors, err_name(err));
     buf_put_string(errors, "\n");
 }
 
-static enum err read_file(struct mta *m, const char *path, size_t cap, struct slice *out,
-                          struct buf *errors)
+static enum err read_file(struct mta *m, const char *option, const char *path, size_t cap,
+                          struct slice *out, struct buf *errors)
 {
     size_t len = 0;
     if (cap > BUDGET_SCRATCH_LEN) {
@@ -25,7 +32,7 @@ static enum err read_file(struct mta *m, const char *path, size_t cap, struct sl
         err = ERR_OK; /* an empty file */
     }
     if (err != ERR_OK) {
-        complain_file(errors, path, err);
+        complain_file(errors, option, path, err);
         return err;
     }
     *out = slice_make(m->scratch, len);
@@ -71,7 +78,7 @@ static enum err check_budget(const struct conf *conf, const char *file, struct b
 static enum err check_users(struct mta *m, const char *path, struct buf *errors)
 {
     struct slice text;
-    enum err err = read_file(m, path, BUDGET_SCRATCH_LEN, &text, errors);
+    enum err err = read_file(m, "auth_users_file", path, BUDGET_SCRATCH_LEN, &text, errors);
     uint32_t wrong_line = err == ERR_OK ? auth_users_check(text) : 0;
     if (wrong_line != 0) {
         text_put_escaped(errors, slice_of_string(path), 200);
@@ -93,11 +100,12 @@ static enum err read_logins(struct mta *m, struct conf *conf, struct arena *memo
     if (err == ERR_OK) {
         err = conf_read_logins(conf, memory, slice_make(m->scratch, len), errors);
     } else if (err == ERR_NOT_ALLOWED) {
+        buf_put_string(errors, "client_auth_file ");
         text_put_escaped(errors, slice_of_string(conf->client_auth_file), 200);
         buf_put_string(errors, ": it must belong to the user that runs the server, or root, and be "
                                "readable for nobody else (mode 0600)\n");
     } else {
-        complain_file(errors, conf->client_auth_file, err);
+        complain_file(errors, "client_auth_file", conf->client_auth_file, err);
     }
     memset(m->scratch, 0, len);
     return err;
@@ -110,18 +118,19 @@ enum err site_load(struct mta *m, struct site *site, struct buf *errors)
     struct arena memory = {site->memory, sizeof site->memory, 0};
     struct conf *conf = &site->conf;
     memset(site->memory, 0, site->used_len); /* what was never used is zero and stays untouched */
-    enum err err = read_file(m, env.file, CONF_TEXT_MAX, &text, errors);
+    enum err err = read_file(m, NULL, env.file, CONF_TEXT_MAX, &text, errors);
     if (err == ERR_OK) {
         err = conf_read(conf, &memory, text, &env, errors);
     }
     if (err == ERR_OK && conf->local_users_file[0] != 0) {
-        err = read_file(m, conf->local_users_file, BUDGET_SCRATCH_LEN, &text, errors);
+        err =
+            read_file(m, "local_users", conf->local_users_file, BUDGET_SCRATCH_LEN, &text, errors);
         if (err == ERR_OK) {
             err = conf_read_users(conf, &memory, text, errors);
         }
     }
     if (err == ERR_OK && conf->aliases_file[0] != 0) {
-        err = read_file(m, conf->aliases_file, BUDGET_SCRATCH_LEN, &text, errors);
+        err = read_file(m, "aliases_file", conf->aliases_file, BUDGET_SCRATCH_LEN, &text, errors);
         if (err == ERR_OK) {
             err = conf_read_aliases(conf, &memory, text, errors);
         }
@@ -186,31 +195,85 @@ const struct smtpd_env *conn_smtp_env(const struct mta *m, const struct conn *c)
     return offered ? &m->smtp_env_tls : &m->smtp_env;
 }
 
-/* Tells of each option that differs and only counts at start. */
-static void report_fixed(struct mta *m, const struct conf *now, const struct conf *next)
+/* The options that only count at the start, in the order of their names below. */
+enum fixed {
+    FIXED_SPOOL_DIRECTORY,
+    FIXED_SPOOL_SIZE,
+    FIXED_OUTBOX_DIRECTORY,
+    FIXED_SUBMIT_SOCKET_GROUP,
+    FIXED_CONTROL_SOCKET,
+    FIXED_USER,
+    FIXED_GROUP,
+    FIXED_SANDBOX,
+    FIXED_MAILDIR,
+    FIXED_ROUTE_LIST,
+    FIXED_LOG_LEVEL,
+    FIXED_LOG_FILE_PATH,
+};
+
+_Static_assert(FIXED_LOG_FILE_PATH + 1 == MTA_FIXED_OPTIONS, "the server keeps all of them");
+
+static uint64_t number_of(const char *text)
 {
-    const struct {
-        const char *option;
-        bool is_changed;
-    } fixed[] = {
-        {"spool_directory", strcmp(now->spool_directory, next->spool_directory) != 0},
-        {"spool_size", now->spool_size != next->spool_size},
-        {"outbox_directory", strcmp(now->outbox_directory, next->outbox_directory) != 0},
-        {"submit_socket_group", strcmp(now->submit_socket_group, next->submit_socket_group) != 0},
-        {"control_socket", strcmp(now->control_socket, next->control_socket) != 0},
-        {"user", strcmp(now->user, next->user) != 0},
-        {"group", strcmp(now->group, next->group) != 0},
-        {"sandbox", now->sandbox != next->sandbox},
-        {"maildir", now->sandbox && strcmp(now->maildir, next->maildir) != 0},
-        {"route_list", now->sandbox && conf_reach(now) < conf_reach(next)},
-        {"log_level", now->log_level != next->log_level},
-        {"log_file_path", now->log_file_path != next->log_file_path},
-    };
-    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
-        struct log_line line;
-        if (fixed[i].is_changed) {
+    return crc32c_add(0, slice_of_string(text));
+}
+
+static void read_fixed(const struct conf *c, uint64_t out[MTA_FIXED_OPTIONS])
+{
+    out[FIXED_SPOOL_DIRECTORY] = number_of(c->spool_directory);
+    out[FIXED_SPOOL_SIZE] = c->spool_size;
+    out[FIXED_OUTBOX_DIRECTORY] = number_of(c->outbox_directory);
+    out[FIXED_SUBMIT_SOCKET_GROUP] = number_of(c->submit_socket_group);
+    out[FIXED_CONTROL_SOCKET] = number_of(c->control_socket);
+    out[FIXED_USER] = number_of(c->user);
+    out[FIXED_GROUP] = number_of(c->group);
+    out[FIXED_SANDBOX] = c->sandbox;
+    out[FIXED_MAILDIR] = number_of(c->maildir);
+    out[FIXED_ROUTE_LIST] = conf_reach(c);
+    out[FIXED_LOG_LEVEL] = c->log_level;
+    out[FIXED_LOG_FILE_PATH] = c->log_file_path;
+}
+
+void site_use_first(struct mta *m, struct site *site)
+{
+    read_fixed(&site->conf, m->fixed);
+    site_use(m, site);
+}
+
+static bool needs_restart(const struct mta *m, size_t option, uint64_t now)
+{
+    switch (option) {
+    case FIXED_MAILDIR:
+        return m->fixed[FIXED_SANDBOX] != 0 && now != m->fixed[option];
+    case FIXED_ROUTE_LIST: /* a sandbox can be too wide */
+        return m->fixed[FIXED_SANDBOX] != 0 && now > m->fixed[option];
+    default:
+        return now != m->fixed[option];
+    }
+}
+
+/* Compared with the start, as what an earlier reload brought has not come into force since. */
+static void report_fixed(struct mta *m)
+{
+    static const char *const names[MTA_FIXED_OPTIONS] = {"spool_directory",
+                                                         "spool_size",
+                                                         "outbox_directory",
+                                                         "submit_socket_group",
+                                                         "control_socket",
+                                                         "user",
+                                                         "group",
+                                                         "sandbox",
+                                                         "maildir",
+                                                         "route_list",
+                                                         "log_level",
+                                                         "log_file_path"};
+    uint64_t now[MTA_FIXED_OPTIONS];
+    read_fixed(&m->site->conf, now);
+    for (size_t i = 0; i < MTA_FIXED_OPTIONS; i++) {
+        if (needs_restart(m, i, now[i])) {
+            struct log_line line;
             log_begin(&line, "reload");
-            log_word(&line, "option", fixed[i].option);
+            log_word(&line, "option", names[i]);
             log_word(&line, "result", "needs-restart");
             report_line(m, LOG_WARNING, &line);
         }
@@ -244,11 +307,13 @@ void mta_reload(struct mta *m)
     if (strcmp(m->site->conf.auth_dovecot_socket, next->conf.auth_dovecot_socket) != 0) {
         dovecot_leave(m);
     }
-    const struct conf *before = &m->site->conf;
     mta_listen_only(m, &next->conf);
     site_use(m, next);
     dovecot_wake(m);
     report_text(m, LOG_INFO, "reload", SLICE_LITERAL("new options are in force"));
+    if (m->spool_ready) { /* else they are told with the start */
+        mta_report_listeners(m);
+    }
     report_message_size(m);
-    report_fixed(m, before, &next->conf);
+    report_fixed(m);
 }

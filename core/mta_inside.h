@@ -118,7 +118,8 @@ struct dovecot {
 };
 
 /* Whose certificates are believed. */
-#define MTA_TRUST_FILES 3
+#define MTA_TRUST_FILES   3
+#define MTA_FIXED_OPTIONS 12
 struct mta_trust {
     struct tls_trust *servers; /* NULL: none */
     struct tls_trust *clients;
@@ -219,6 +220,7 @@ struct listener {
     bool tls_on_connect;
     bool is_wanted; /* while a reload compares */
     bool is_new;
+    bool is_told;      /* the log has it */
     uint64_t again_ms; /* descriptors ran out: accept again then; 0: accepting */
 };
 
@@ -274,9 +276,10 @@ struct mta {
     uint64_t started_ms;
     struct site *site; /* in force: one of sites */
     struct site sites[2];
-    uint64_t message_max;          /* bytes of a message that the spool can hold */
-    struct smtpd_env smtp_env;     /* for those who are not offered STARTTLS */
-    struct smtpd_env smtp_env_tls; /* and those who are */
+    uint64_t fixed[MTA_FIXED_OPTIONS]; /* options that only count at the start, as they were then */
+    uint64_t message_max;              /* bytes of a message that the spool can hold */
+    struct smtpd_env smtp_env;         /* for those who are not offered STARTTLS */
+    struct smtpd_env smtp_env_tls;     /* and those who are */
     struct timers timers;
     struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names, logins, users,
         controls, locals;
@@ -356,11 +359,12 @@ void mta_accept_again(struct mta *m);
 bool mta_has_too_many(const struct mta *m, const struct net_addr *peer, uint32_t num);
 void mta_say_refusal(struct mta *m, uint32_t handle, bool tls_on_connect, bool is_clients_fault);
 void mta_close_listeners(struct mta *m);
-void mta_report_listeners(struct mta *m);
+void mta_report_listeners(struct mta *m); /* those that the log does not have yet */
 
 /* mta_conf.c */
 enum err site_load(struct mta *m, struct site *site, struct buf *errors);
 void site_use(struct mta *m, struct site *site);
+void site_use_first(struct mta *m, struct site *site); /* also those that only count at the start */
 void report_message_size(struct mta *m); /* if the spool holds less than message_size_limit */
 const struct smtpd_env *conn_smtp_env(const struct mta *m, const struct conn *c);
 void mta_reload(struct mta *m);

@@ -238,7 +238,7 @@ static enum err open_site(struct mta *m, struct arena *a, struct buf *errors)
     if (err != ERR_OK) {
         return err;
     }
-    site_use(m, &m->sites[0]);
+    site_use_first(m, &m->sites[0]);
     return ERR_OK;
 }
 

@@ -11,55 +11,65 @@ static const struct conf *conf_of(const struct mta *m)
     return &m->site->conf;
 }
 
-static void complain(struct buf *errors, const char *path, const char *why)
+/* One of the files, and the option that names it. */
+struct trust_file {
+    const char *option;
+    const char *path;
+};
+
+static void complain(struct buf *errors, const struct trust_file *file, const char *why)
 {
-    text_put_escaped(errors, slice_of_string(path), 200);
+    buf_put_string(errors, file->option);
+    buf_put_string(errors, " ");
+    text_put_escaped(errors, slice_of_string(file->path), 200);
     buf_put_string(errors, ": ");
     buf_put_string(errors, why);
     buf_put_string(errors, "\n");
 }
 
-static enum err read_file(struct mta *m, const char *path, struct slice *out, struct buf *errors)
+static enum err read_file(struct mta *m, const struct trust_file *file, struct slice *out,
+                          struct buf *errors)
 {
     const struct port_files *files = &m->port->files;
     size_t len = 0;
-    enum err err = files->read(files->ctx, &len, path, m->scratch, BUDGET_SCRATCH_LEN);
+    enum err err = files->read(files->ctx, &len, file->path, m->scratch, BUDGET_SCRATCH_LEN);
     *out = slice_make(m->scratch, len);
     if (err != ERR_OK) {
-        complain(errors, path, err_name(err));
+        complain(errors, file, err_name(err));
     }
     return err;
 }
 
 /* What the library makes of a want of memory looks like a file that is wrong. */
-static enum err why_unread(const struct mta *m, uint32_t num_refused_before, const char *path,
-                           const char *expected, struct buf *errors)
+static enum err why_unread(const struct mta *m, uint32_t num_refused_before,
+                           const struct trust_file *file, const char *expected, struct buf *errors)
 {
     enum err err = m->heap.num_refused != num_refused_before ? ERR_NO_MEMORY : ERR_MALFORMED;
-    complain(errors, path, err == ERR_NO_MEMORY ? err_name(err) : expected);
+    complain(errors, file, err == ERR_NO_MEMORY ? err_name(err) : expected);
     return err;
 }
 
-static enum err load(struct mta *m, const char *path, const char *crl_path, struct tls_trust **out,
-                     struct buf *errors)
+static enum err load(struct mta *m, const struct trust_file *file, const char *crl_path,
+                     struct tls_trust **out, struct buf *errors)
 {
+    const struct trust_file crl = {"tls_crl", crl_path};
     struct slice text;
     size_t num_bad = 0;
     uint32_t num_refused = m->heap.num_refused;
     *out = NULL;
-    enum err err = path[0] == 0 ? ERR_ABSENT : read_file(m, path, &text, errors);
+    enum err err = file->path[0] == 0 ? ERR_ABSENT : read_file(m, file, &text, errors);
     if (err != ERR_OK) {
-        return path[0] == 0 ? ERR_OK : err;
+        return file->path[0] == 0 ? ERR_OK : err;
     }
     *out = tls_trust_new(&m->tls_env, text, &num_bad);
     if (*out == NULL || num_bad != 0) {
-        err = why_unread(m, num_refused, path,
+        err = why_unread(m, num_refused, file,
                          "expected certificates in PEM or DER, all of which can be read", errors);
     } else if (crl_path[0] != 0) {
-        err = read_file(m, crl_path, &text, errors);
+        err = read_file(m, &crl, &text, errors);
         if (err == ERR_OK && !tls_trust_add_crls(&m->tls_env, *out, text)) {
-            err = why_unread(m, num_refused, crl_path,
-                             "expected revocation lists (CRL) in PEM or DER", errors);
+            err = why_unread(m, num_refused, &crl, "expected revocation lists (CRL) in PEM or DER",
+                             errors);
         }
     }
     if (err != ERR_OK) {
@@ -87,10 +97,13 @@ enum err trust_load(struct mta *m, const struct conf *conf, struct mta_trust *ou
             (void)files->stamp(files->ctx, &out->stamps[i], paths[i]);
         }
     }
-    enum err err =
-        load(m, conf->remote_tls_verify_certificates, conf->tls_crl, &out->servers, errors);
+    const struct trust_file clients = {"tls_verify_certificates", conf->tls_verify_certificates};
+    const char *servers_path = conf->remote_tls_verify_certificates;
+    const struct trust_file servers = {"remote_tls_verify_certificates", servers_path};
+    bool is_one = servers_path == conf->tls_verify_certificates; /* by default */
+    enum err err = load(m, is_one ? &clients : &servers, conf->tls_crl, &out->servers, errors);
     if (err == ERR_OK && asks_clients(conf)) {
-        err = load(m, conf->tls_verify_certificates, conf->tls_crl, &out->clients, errors);
+        err = load(m, &clients, conf->tls_crl, &out->clients, errors);
     }
     if (err != ERR_OK) {
         trust_drop(m, out);

@@ -236,8 +236,14 @@ def test_check():
         ({"tls_verify_hosts": "*", "tls_verify_certificates": None}, "tls_verify_hosts: "),
         ({"tls_try_verify_hosts": "*", "relay_from_certificates": "ab"}, "relay_from_certificates: expected"),
         ({"relay_from_certificates": "*"}, "relay_from_certificates: is of no use"),
-        ({"tls_try_verify_hosts": "*", "tls_crl": "/nonexistent"}, "/nonexistent: absent"),
-        ({"tls_try_verify_hosts": "*", "tls_crl": ours.pem}, "expected revocation lists"),
+        ({"tls_try_verify_hosts": "*", "tls_crl": "/nonexistent"}, "tls_crl /nonexistent: absent"),
+        ({"tls_try_verify_hosts": "*", "tls_crl": ours.pem}, f"tls_crl {ours.pem}: expected revocation lists"),
+        ({"tls_verify_certificates": "/"}, "tls_verify_certificates /: not-a-file"),
+        ({"remote_tls_verify_certificates": "/"}, "remote_tls_verify_certificates /: not-a-file"),
+        ({"aliases_file": "/nonexistent"}, "aliases_file /nonexistent: absent"),
+        ({"local_users": "/"}, "local_users /: not-a-file"),
+        ({"auth_users_file": "/nonexistent"}, "auth_users_file /nonexistent: absent"),
+        ({"client_auth_file": "/nonexistent"}, "client_auth_file /nonexistent: absent"),
     ):
         old = dict(s.options)
         s.configure(**options)

@@ -478,6 +478,53 @@ static void test_terminate_keeps_promises(void)
     site_close(&site);
 }
 
+/* A later option of the same name would be a mistake, so a line of site_conf is replaced. */
+static void reload_with(const char *line, const char *instead, const char *more)
+{
+    char text[2048];
+    const char *at = strstr(site_conf, line);
+    CHECK(at != NULL);
+    snprintf(text, sizeof text, "%.*s%s%s%s", (int)(at - site_conf), site_conf, instead,
+             at + strlen(line), more);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_host_signal(site.host, PORT_RELOAD);
+    mta_step(site.mta);
+}
+
+/* What only counts at the start is told as long as it differs from what was there then, all of it,
+ * and no longer. */
+static void test_reload_tells_what_needs_a_restart(void)
+{
+    static const char size[] = "spool_size = 16M\n";
+    site_open(&site, 1, NULL);
+    site_start(&site);
+    for (size_t round = 1; round <= 2; round++) {
+        reload_with(size, "spool_size = 32M\n", "group = 4444\ncontrol_socket = /run/c\n");
+        CHECK_EQ(sim_log_count(site.host, "option=spool_size result=needs-restart"), round);
+        CHECK_EQ(sim_log_count(site.host, "option=group result=needs-restart"), round);
+        CHECK_EQ(sim_log_count(site.host, "option=control_socket result=needs-restart"), round);
+    }
+    reload_with(size, size, "");
+    CHECK_EQ(sim_log_count(site.host, "new options are in force"), 3);
+    CHECK_EQ(sim_log_count(site.host, "result=needs-restart"), 6);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
+/* The log tells what is listened on, once, and offers nothing that is not there. */
+static void test_reload_tells_new_ports(void)
+{
+    site_open(&site, 1, NULL);
+    site_start(&site);
+    CHECK(site_settle(&site, 1000));
+    CHECK_EQ(sim_log_count(site.host, "listen address=127.0.0.1 port=25 tls=none"), 1);
+    reload_with("ports = 25\n", "ports = 25 : 26\n", "");
+    CHECK_EQ(sim_log_count(site.host, "listen address=127.0.0.1 port=25 "), 1);
+    CHECK_EQ(sim_log_count(site.host, "listen address=127.0.0.1 port=26 tls=none"), 1);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
     {"one-message", test_one_message},
     {"crash-lose", test_crash_lose},
@@ -497,6 +544,8 @@ static const struct test_case cases[] = {
     {"refused-sender", test_refused_sender_reads_why},
     {"one-host", test_one_host_has_a_limit},
     {"terminate", test_terminate_keeps_promises},
+    {"reload-tells-restart", test_reload_tells_what_needs_a_restart},
+    {"reload-tells-ports", test_reload_tells_new_ports},
 };
 
 TEST_MAIN(cases)
