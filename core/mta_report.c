@@ -127,6 +127,11 @@ void report_connection(struct mta *m, const struct conn *c)
     if (c->tls != NULL && tls_info(c->tls)->failure != NULL) {
         log_word(&line, "tls_failure", tls_info(c->tls)->failure);
     }
+    uint8_t bytes[320]; /* the longest host name, and what stands around it */
+    struct buf refusal = buf_make(bytes, sizeof bytes);
+    if (smtpd_put_last_refusal(&refusal, &c->smtp)) { /* why there was no mail, as a rule */
+        log_peer_text(&line, "refused", buf_slice(&refusal));
+    }
     log_u64(&line, "messages", c->num_messages);
     log_u64(&line, "ms", m->now_ms - c->opened_ms);
     log_word(&line, "end", smtpd_reason_name(c->end_reason));

@@ -35,6 +35,9 @@ enum smtpd_event smtpd_drop_transaction(struct smtpd *s)
 void smtpd_put(struct turn *t, enum smtp_reply reply)
 {
     struct slice id = slice_make(t->s->id, t->s->id_len);
+    if (smtp_reply_class(reply) != SMTP_REPLY_CLASS_GOOD) {
+        t->s->refusal = (uint8_t)reply;
+    }
     smtp_reply_put(t->out, reply,
                    reply == SMTP_REPLY_QUEUED      ? id
                    : reply == SMTP_REPLY_CHALLENGE ? t->s->challenge
@@ -403,6 +406,16 @@ bool smtpd_put_refusal(struct buf *out, const struct smtpd_env *env, bool is_cli
 struct slice smtpd_helo(const struct smtpd *s)
 {
     return slice_make(s->helo, s->helo_len);
+}
+
+bool smtpd_put_last_refusal(struct buf *out, const struct smtpd *s)
+{
+    enum smtp_reply reply = (enum smtp_reply)s->refusal;
+    if (reply == SMTP_REPLY_NONE || !smtp_reply_put(out, reply, s->env->hostname)) {
+        return false;
+    }
+    out->len -= 2; /* the line's end */
+    return true;
 }
 
 bool smtpd_is_esmtp(const struct smtpd *s)

@@ -98,10 +98,35 @@ static void test_no_limit(void)
     site_close(&site);
 }
 
+/* Whose mail is not taken, without a line of its own, shows in the connection's. */
+static void test_refusals_are_told(void)
+{
+    static const char hello[] = "EHLO a\r\n", mail[] = "MAIL FROM:<a@b.example>\r\n",
+                      joe[] = "RCPT TO:<joe@example.org>\r\n", quit[] = "QUIT\r\n";
+    char text[2048], line[1200];
+    open_site("");
+    visit(1, "EHLO a\r\nQUIT\r\n");
+    CHECK_EQ(sim_log_count(site.host, "refused="), 0);
+    snprintf(text, sizeof text, "%s%sRCPT TO:<nobody@example.org>\r\n%s", hello, mail, quit);
+    visit(1, text);
+    CHECK_EQ(sim_log_count(site.host, "refused=\"550 5.1.1 No such user here\" messages=0"), 1);
+    snprintf(text, sizeof text, "%sMAIL FROM:<a@b.example> SIZE=9999999\r\n%s", hello, quit);
+    visit(1, text);
+    CHECK_EQ(sim_log_count(site.host, "refused=\"552 5.3.4 Message too big\" messages=0"), 1);
+    memset(line, 'x', sizeof line);
+    snprintf(text, sizeof text, "%s%s%sDATA\r\n\r\n%.*s\r\n.\r\n%s", hello, mail, joe,
+             (int)sizeof line, line, quit);
+    visit(1, text);
+    CHECK_EQ(sim_log_count(site.host, "refused=\"552 5.6.0 Line of message too long\" messages=0"),
+             1);
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
     {"lines-about-one-peer", test_lines_about_one_peer_are_bounded},
     {"lines-about-all-peers", test_lines_about_all_peers_are_bounded},
     {"no-limit", test_no_limit},
+    {"refusals-are-told", test_refusals_are_told},
 };
 
 TEST_MAIN(cases)
