@@ -46,7 +46,7 @@ static const char usage[] =
     "       postern status [-c FILE]   how the running server fares\n"
     "       postern clock [-c FILE] [--reset-floor] [--trust | --set TIME]\n"
     "                                  what time it believes it is; or tell it\n"
-    "       postern queue [-c FILE] [list | show | hold | release | retry | remove] [ID]...\n"
+    "       postern queue [-c FILE] [list | show | hold | release | retry | remove [--report]] [ID]...\n"
     "       postern flush [-c FILE]    try every message that waits now\n"
     "       postern sendmail ...       hand a message in, with the options of Sendmail\n"
     "       postern ocsp-check ...     judge an OCSP response; --help says how\n"

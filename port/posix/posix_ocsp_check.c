@@ -18,7 +18,7 @@ static const char usage[] =
     "    --margin TIME   how long before nextUpdate it no longer counts\n"
     "    --max-age TIME  how old it may be\n"
     "    --allow-sha1    allow signatures with SHA-1\n"
-    "Exit status: 0 accept, 1 reject, 2 malformed, 3 wrong usage.\n";
+    "Exit status: 0 accept, 1 reject, 2 malformed, 3 wrong usage, or a file that cannot be read.\n";
 
 struct request {
     const char *issuer;

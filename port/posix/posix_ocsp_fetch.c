@@ -26,7 +26,8 @@ static const char usage[] =
     "    --nonce         send a nonce\n"
     "    --timeout TIME  how long one fetch may take (30s)\n"
     "    --skew, --margin, --max-age TIME, --allow-sha1    as of ocsp-check; 5m, 5m\n"
-    "Exit status: 0 accept, 1 reject, 2 malformed, 3 wrong usage, 4 not fetched or not written.\n";
+    "Exit status: 0 accept, 1 reject, 2 malformed, 3 wrong usage, or a file that cannot be read,\n"
+    "    4 not fetched or not written.\n";
 
 struct request {
     int argc; /* as given */

@@ -68,7 +68,6 @@ static void take_option(struct request *r, struct letter *l, char option, const 
     switch (option) {
     case 'b':
         r->mode = mode_of(value[0]);
-        r->wrong = "-b";
         return;
     case 'q':
         r->mode = MODE_FLUSH;
@@ -142,6 +141,8 @@ static int take_options(struct request *r, struct letter *l, int argc, char **ar
             take_option(r, l, *at, argv[++i]);
         } else {
             r->mode = MODE_WRONG;
+        }
+        if (r->mode == MODE_WRONG && r->wrong == NULL) {
             r->wrong = argv[i];
         }
     }
