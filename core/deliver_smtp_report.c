@@ -181,7 +181,8 @@ void remote_report_try(struct deliver_smtp *d, const struct remote_conn *c)
 {
     enum deliver_reason why = (enum deliver_reason)c->why;
     bool is_alarm = why == DELIVER_LOGIN_REFUSED || why == DELIVER_LOGIN_NOT_PROVED ||
-                    why == DELIVER_LOGIN_NOT_OFFERED || why == DELIVER_PROOF_REVOKED;
+                    why == DELIVER_LOGIN_NOT_OFFERED || why == DELIVER_LOGIN_REQUIRED ||
+                    why == DELIVER_PROOF_REVOKED;
     const char *failure = c->tls.env == NULL ? NULL : tls_info(&c->tls)->failure;
     struct log_line line;
     log_begin(&line, "relay-try");

@@ -238,6 +238,10 @@ static enum smtp_client_event done(struct smtp_client *c)
 static enum smtp_client_event refused(struct smtp_client *c)
 {
     bool is_told = c->is_refused;
+    if (c->state == SMTP_CLIENT_STATE_MAIL && c->answer.code == 530) {
+        return end_with_answer(
+            c, "login-required"); /* whoever sent the message can do nothing for it */
+    }
     c->is_refused = true;
     if (c->state == SMTP_CLIENT_STATE_MAIL && c->num_rcpts_sent != 0) {
         enter(c, SMTP_CLIENT_STATE_RCPT);
