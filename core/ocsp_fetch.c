@@ -270,7 +270,6 @@ enum err ocsp_fetch_judged(struct ocsp_fetch *f, const struct tls_time *now,
     if (verdict == FETCH_TAKEN) {
         e = f->conf.owner_saves ? ERR_OK : save(f, target);
         fetch_plan_taken(&target->plan, life, now, draw(f));
-        target->alarm_ms = 0;
     } else {
         fetch_plan_failed(&target->plan, now, draw(f));
     }

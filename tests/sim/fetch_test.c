@@ -406,6 +406,21 @@ static void test_alarm(void)
     fw_close();
 }
 
+/* A responder whose proofs live for half an hour is no reason for more than a line an hour. */
+static void test_alarm_of_short_lives(void)
+{
+    struct ocsp_fetch_conf conf = fw_conf();
+    conf.alarm_s = 12 * 3600;
+    fw_open(&conf);
+    fw.life_s = 1800;
+    fw_set_target(0, URL, PROOF);
+    fw_run(6 * HOUR_MS);
+    CHECK(fw.num_taken >= 12);
+    size_t num = sim_log_count(fw.h, "ocsp-alarm");
+    CHECK(num >= 5 && num <= 7);
+    fw_close();
+}
+
 static void test_not_saved(void)
 {
     open_usual();
@@ -566,6 +581,7 @@ static const struct test_case cases[] = {
     {"clock_steps", test_clock_steps},
     {"two_targets", test_two_targets},
     {"alarm", test_alarm},
+    {"alarm-of-short-lives", test_alarm_of_short_lives},
     {"not_saved", test_not_saved},
     {"no_entropy", test_no_entropy},
     {"no_handles", test_no_handles},
