@@ -183,6 +183,18 @@ static void complain(struct buf *errors, const char *what, enum err err)
     buf_put_string(errors, "\n");
 }
 
+static void put_unusable(struct buf *out, const char *option, const char *path, enum err err)
+{
+    if (err != ERR_OK) {
+        buf_put_string(out, option);
+        buf_put_string(out, " ");
+        text_put_escaped(out, slice_of_string(path), CONF_PATH_MAX);
+        buf_put_string(out, ": cannot be used: ");
+        buf_put_string(out, err_name(err));
+        buf_put_string(out, "\n");
+    }
+}
+
 /* A spool shrinks while it is open, and is opened only with about what it has grown to; false: it
  * is not with this size. */
 static bool put_size_check(const struct mta *m, struct buf *out)
@@ -271,7 +283,7 @@ enum err mta_open(struct mta **out, struct arena *a, const struct port *port,
         mta_listen_only(m, &m->site->conf);
         err = open_services(m, a);
         if (err != ERR_OK && (err != ERR_TOO_BIG || put_size_check(m, errors))) {
-            complain(errors, m->site->conf.spool_directory, err);
+            put_unusable(errors, "spool_directory", m->site->conf.spool_directory, err);
         }
     }
     if (err != ERR_OK) {
@@ -341,18 +353,6 @@ void mta_close(struct mta *m)
 enum err mta_result(const struct mta *m)
 {
     return m->result;
-}
-
-static void put_unusable(struct buf *out, const char *option, const char *path, enum err err)
-{
-    if (err != ERR_OK) {
-        buf_put_string(out, option);
-        buf_put_string(out, " ");
-        text_put_escaped(out, slice_of_string(path), CONF_PATH_MAX);
-        buf_put_string(out, ": cannot be used: ");
-        buf_put_string(out, err_name(err));
-        buf_put_string(out, "\n");
-    }
 }
 
 /* The server makes the directory, but not what it is to be in. */

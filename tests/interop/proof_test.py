@@ -49,6 +49,9 @@ def test_check_spool():
     status, out = postern_check(s)
     check_equal(status, 0, out)
     check(f"spool_directory {where}/deeper: cannot be used: absent\n" in out, out)
+    status, out = run(POSTERN, "-c", s.conf_path)
+    check_equal(status, 78, out)
+    check(f"spool_directory {where}/deeper: cannot be used: absent\n" in out, "at the start: " + out)
     with open(where, "wb"):
         s.configure(spool_directory=where)
     check(f"spool_directory {where}: cannot be used: " in postern_check(s)[1], "a file")
