@@ -8,6 +8,9 @@
 
 #define FORM_NAME   "NAME: TARGET, TARGET"
 #define FORM_TARGET "a user, an alias, one of these at a local domain, or an address elsewhere"
+#define TOO_MUCH    "which goes through more than 8 aliases, or stands for more than 64 names"
+
+_Static_assert(ALIAS_DEPTH_MAX == 8 && ROUTE_TARGETS_MAX == 64, "as TOO_MUCH and the manual say");
 
 struct reader {
     struct conf *conf;
@@ -258,7 +261,7 @@ static void try_all(struct reader *r)
             complain(r, list.culprit, "which leads to itself");
             break;
         default:
-            complain(r, entry->name, "which stands for too many names");
+            complain(r, entry->name, TOO_MUCH);
             break;
         }
     }

@@ -224,6 +224,8 @@ static void test_loops(void)
     check_users("ann", "Ann joe ");
 }
 
+#define TOO_MUCH ", which goes through more than 8 aliases, or stands for more than 64 names\n"
+
 static void test_depth(void)
 {
     char text[1024] = "";
@@ -238,7 +240,7 @@ static void test_depth(void)
             read_right(text);
             check_users("a1", "joe ");
         } else {
-            check_errors(text, "/a:1: found 'a1', which stands for too many names\n");
+            check_errors(text, "/a:1: found 'a1'" TOO_MUCH);
         }
     }
 }
@@ -255,8 +257,8 @@ static void test_breadth(void)
     strcat(text, "a8: joe\n");
     CHECK_EQ(read_text(text), ERR_MALFORMED);
     struct slice line = buf_slice(&errors);
-    CHECK(line.len > 50 &&
-          memcmp(line.ptr, "/a:1: found 'a1', which stands for too many names\n", 50) == 0);
+    static const char first[] = "/a:1: found 'a1'" TOO_MUCH;
+    CHECK(line.len >= sizeof first - 1 && memcmp(line.ptr, first, sizeof first - 1) == 0);
 }
 
 static void test_too_many_users(void)
