@@ -199,7 +199,7 @@ static int talk(const char *path, struct slice request)
     }
     close(fd);
     if (e != ERR_OK) {
-        posix_complain(path, "the answer was cut off");
+        posix_complain(path, "the server gave no whole answer within a minute");
         return EX_PROTOCOL;
     }
     if (result != ERR_OK) {
