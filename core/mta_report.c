@@ -82,6 +82,13 @@ static void put_tls(struct log_line *line, const struct conn *c)
         log_word(line, "tls", "none");
         return;
     }
+    static const char *const client_certs[] = {
+        [TLS_CLIENT_CERT_BAD] = "not-trusted",
+        [TLS_CLIENT_CERT_OUT_OF_DATE] = "out-of-date",
+        [TLS_CLIENT_CERT_UNLISTED] = "no-revocation-list",
+        [TLS_CLIENT_CERT_REVOKED] = "revoked",
+        [TLS_CLIENT_CERT_GOOD] = "verified",
+    };
     const struct tls_info *info = tls_info(c->tls);
     uint8_t bytes[48];
     struct buf text = buf_make(bytes, sizeof bytes);
@@ -91,8 +98,7 @@ static void put_tls(struct log_line *line, const struct conn *c)
         uint8_t id_bytes[2 * TLS_CLIENT_ID_LEN];
         struct buf id = buf_make(id_bytes, sizeof id_bytes);
         trust_put_id(&id, c);
-        log_word(line, "client_certificate",
-                 info->client_cert == TLS_CLIENT_CERT_GOOD ? "verified" : "not-trusted");
+        log_word(line, "client_certificate", client_certs[info->client_cert]);
         log_slice(line, "certificate_sha256", buf_slice(&id));
     }
     if (info->resumed) {

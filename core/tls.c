@@ -147,13 +147,26 @@ enum err tls_open_server_asking(struct tls *t, struct tls_env *env, struct tls_t
     return ERR_OK;
 }
 
+static enum tls_client_cert client_cert_of(uint32_t flags)
+{
+    const uint32_t dates = MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE;
+    const uint32_t lists =
+        MBEDTLS_X509_BADCRL_NOT_TRUSTED | MBEDTLS_X509_BADCRL_EXPIRED | MBEDTLS_X509_BADCRL_FUTURE;
+    if ((flags & ~(dates | lists | MBEDTLS_X509_BADCERT_REVOKED)) != 0) {
+        return TLS_CLIENT_CERT_BAD;
+    }
+    return (flags & MBEDTLS_X509_BADCERT_REVOKED) != 0 ? TLS_CLIENT_CERT_REVOKED
+           : (flags & dates) != 0                      ? TLS_CLIENT_CERT_OUT_OF_DATE
+           : flags != 0                                ? TLS_CLIENT_CERT_UNLISTED
+                                                       : TLS_CLIENT_CERT_GOOD;
+}
+
 /* What is kept of a client's certificate. */
 static void keep_client(struct tls *t)
 {
     const mbedtls_x509_crt *cert = mbedtls_ssl_get_peer_cert(tls_ssl(t));
     if (cert != NULL && mbedtls_sha256(cert->raw.p, cert->raw.len, t->client_id, 0) == 0) {
-        t->info.client_cert = mbedtls_ssl_get_verify_result(tls_ssl(t)) == 0 ? TLS_CLIENT_CERT_GOOD
-                                                                             : TLS_CLIENT_CERT_BAD;
+        t->info.client_cert = client_cert_of(mbedtls_ssl_get_verify_result(tls_ssl(t)));
     }
     tls_status_forget_peer(tls_ssl(t));
     tls_trust_drop(t->env, (struct tls_trust *)(uintptr_t)t->trust);

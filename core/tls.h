@@ -79,7 +79,14 @@ enum tls_event {
 enum tls_staple { TLS_STAPLE_NOT_ASKED, TLS_STAPLE_SERVED, TLS_STAPLE_NONE };
 
 /* Of a client that was asked for its certificate; client_id is SHA-256 over it (DER). */
-enum tls_client_cert { TLS_CLIENT_CERT_NONE, TLS_CLIENT_CERT_BAD, TLS_CLIENT_CERT_GOOD };
+enum tls_client_cert {
+    TLS_CLIENT_CERT_NONE,
+    TLS_CLIENT_CERT_BAD,         /* of no authority that is believed, or not for a client */
+    TLS_CLIENT_CERT_OUT_OF_DATE, /* these three are otherwise good */
+    TLS_CLIENT_CERT_UNLISTED,    /* a list of revocations is asked for, and none is in date */
+    TLS_CLIENT_CERT_REVOKED,
+    TLS_CLIENT_CERT_GOOD
+};
 #define TLS_CLIENT_ID_LEN 32
 
 /* What is known of a session. All texts are constants, or live as long as the session. */

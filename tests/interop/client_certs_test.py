@@ -185,6 +185,21 @@ def test_revocation():
     s.wait_log("trust", 'text="what')
 
 
+def test_log_tells_why():
+    ours, other = Authority("ours"), Authority("other")
+    bad, foreign = ours.issue("bad"), other.issue("foreign")
+    ours.list_revoked(bad)
+    s = server(ours, tls_try_verify_hosts="*", tls_crl=ours.crl)
+    for version in VERSIONS:
+        for certificate, why in ((bad, "revoked"), (foreign, "not-trusted")):
+            connect(s, version, certificate).quit()
+            s.wait_log("connection", f"client_certificate={why}", f"certificate_sha256={certificate.sha256}")
+    other.list_revoked()
+    s = server(ours, tls_try_verify_hosts="*", tls_crl=other.crl)
+    connect(s, VERSIONS[1], bad).quit()
+    s.wait_log("connection", "client_certificate=no-revocation-list")
+
+
 def test_lists_that_are_late_or_missing():
     ours, other = Authority("ours"), Authority("other")
     good, foreign = ours.issue("good"), other.issue("foreign")
