@@ -264,7 +264,7 @@ static enum turn obey(struct mta *m, struct conn *c, enum smtpd_event event,
     case SMTPD_CLOSE:
         c->phase = CONN_CLOSING;
         c->phase_ms = m->now_ms;
-        c->end_reason = (uint8_t)ask->reason;
+        c->end_reason = c->timed_out ? SMTPD_REASON_TIMEOUT : (uint8_t)ask->reason;
         return TURN_FLUSH;
     case NUM_SMTPD_EVENTS:
         break;
@@ -500,6 +500,7 @@ void conn_timeout(struct mta *m, uint64_t handle)
         return;
     }
     if (c->phase != CONN_SMTP || c->is_writing || c->out != NULL) {
+        c->timed_out = !c->peer_ended;
         conn_lose(m, c); /* nobody would read a reply */
         return;
     }

@@ -181,6 +181,7 @@ struct conn {
     bool said_close;      /* close_notify */
     bool wants_tls;       /* as soon as the 220 is out */
     bool peer_ended;      /* the stream is broken or at its end: nothing more comes or goes */
+    bool timed_out;       /* and that was we */
     bool progressed;      /* input was used since the deadline was set */
     bool tls_on_connect;
     uint16_t local_port;

@@ -456,6 +456,29 @@ static void test_authorities_without_memory(void)
     site_close(&site);
 }
 
+/* Who begins no handshake is sent away, and has not gone himself. */
+static void test_silent_handshake_is_a_timeout(void)
+{
+    static struct tls_peer p;
+    open_tls_site(7, 5);
+    peer_connect(&p);
+    CHECK(peer_hears(&p, "220 "));
+    peer_say(&p, "EHLO x\r\n");
+    CHECK(peer_hears(&p, "250 "));
+    peer_say(&p, "STARTTLS\r\n");
+    CHECK(peer_hears(&p, "220 "));
+    CHECK(site_settle(&site, 2000));
+    for (int i = 0; i < 200 && sim_log_count(site.host, "connection peer=") == 0; i++) {
+        sim_world_advance(site.world, 1000);
+        mta_step(site.mta);
+    }
+    CHECK_EQ(sim_log_count(site.host, "messages=0 ms=60"), 1);
+    CHECK_EQ(sim_log_count(site.host, "end=timeout"), 1);
+    peer_close(&p);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
     {"handshake-beside-slow-sync", test_handshake_beside_slow_sync},
     {"reload-under-sessions", test_reload_under_sessions},
@@ -466,6 +489,7 @@ static const struct test_case cases[] = {
     {"empty-data", test_empty_data_is_no_progress},
     {"names-one-set-a-step", test_names_one_set_a_step},
     {"handshakes-wait-for-places", test_handshakes_wait_for_places},
+    {"silent-handshake", test_silent_handshake_is_a_timeout},
     {"authorities-without-memory", test_authorities_without_memory},
 };
 
