@@ -249,7 +249,7 @@ def test_check():
     s = server(ours)
     for options, text in (
         ({"tls_verify_hosts": "*", "tls_verify_certificates": None}, "tls_verify_hosts: "),
-        ({"tls_try_verify_hosts": "*", "relay_from_certificates": "ab"}, "relay_from_certificates: expected"),
+        ({"tls_try_verify_hosts": "*", "relay_from_certificates": "ab"}, "relay_from_certificates: found 'ab', expected"),
         ({"relay_from_certificates": "*"}, "relay_from_certificates: is of no use"),
         ({"tls_try_verify_hosts": "*", "tls_crl": "/nonexistent"}, "tls_crl /nonexistent: absent"),
         ({"tls_try_verify_hosts": "*", "tls_crl": ours.pem}, f"tls_crl {ours.pem}: expected revocation lists"),
