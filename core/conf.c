@@ -282,7 +282,7 @@ static bool make_listeners(struct conf *c, struct arena *a)
         return false;
     }
     if (*c->submit_socket != 0) {
-        c->listeners[c->num_listeners++].path = c->submit_socket;
+        c->listeners[c->num_listeners++] = (struct conf_listener){.path = c->submit_socket};
     }
     for (uint32_t i = 0; i < c->local_interfaces.num_items; i++) {
         const struct conf_interface *at = &c->local_interfaces.items[i];
