@@ -199,7 +199,7 @@ static void test_full_mailbox(void)
 /* --- Many messages --- */
 
 #ifdef POSIX_SANITIZED
-#define MANY 20000 /* as sanitizers take their time */
+#define MANY 5000 /* as sanitizers take their time */
 #else
 #define MANY 100000
 #endif
