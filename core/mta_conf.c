@@ -195,7 +195,7 @@ const struct smtpd_env *conn_smtp_env(const struct mta *m, const struct conn *c)
     return offered ? &m->smtp_env_tls : &m->smtp_env;
 }
 
-/* The options that only count at the start, in the order of their names below. */
+/* The options that only count at the start. */
 enum fixed {
     FIXED_SPOOL_DIRECTORY,
     FIXED_SPOOL_SIZE,
@@ -255,25 +255,27 @@ static bool needs_restart(const struct mta *m, size_t option, uint64_t now)
 /* Compared with the start, as what an earlier reload brought has not come into force since. */
 static void report_fixed(struct mta *m)
 {
-    static const char *const names[MTA_FIXED_OPTIONS] = {"spool_directory",
-                                                         "spool_size",
-                                                         "outbox_directory",
-                                                         "submit_socket_group",
-                                                         "control_socket",
-                                                         "user",
-                                                         "group",
-                                                         "sandbox",
-                                                         "maildir",
-                                                         "route_list",
-                                                         "log_level",
-                                                         "log_file_path"};
+    static const enum conf_option options[MTA_FIXED_OPTIONS] = {
+        [FIXED_SPOOL_DIRECTORY] = CONF_spool_directory,
+        [FIXED_SPOOL_SIZE] = CONF_spool_size,
+        [FIXED_OUTBOX_DIRECTORY] = CONF_outbox_directory,
+        [FIXED_SUBMIT_SOCKET_GROUP] = CONF_submit_socket_group,
+        [FIXED_CONTROL_SOCKET] = CONF_control_socket,
+        [FIXED_USER] = CONF_user,
+        [FIXED_GROUP] = CONF_group,
+        [FIXED_SANDBOX] = CONF_sandbox,
+        [FIXED_MAILDIR] = CONF_maildir,
+        [FIXED_ROUTE_LIST] = CONF_route_list,
+        [FIXED_LOG_LEVEL] = CONF_log_level,
+        [FIXED_LOG_FILE_PATH] = CONF_log_file_path,
+    };
     uint64_t now[MTA_FIXED_OPTIONS];
     read_fixed(&m->site->conf, now);
     for (size_t i = 0; i < MTA_FIXED_OPTIONS; i++) {
         if (needs_restart(m, i, now[i])) {
             struct log_line line;
             log_begin(&line, "reload");
-            log_word(&line, "option", names[i]);
+            log_word(&line, "option", conf_option_name(options[i]));
             log_word(&line, "result", "needs-restart");
             report_line(m, LOG_WARNING, &line);
         }

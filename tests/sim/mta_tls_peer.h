@@ -139,15 +139,21 @@ static inline bool peer_hears(struct tls_peer *p, const char *text)
     return strstr(p->text, text) != NULL;
 }
 
-static inline bool peer_starttls(struct tls_peer *p)
+/* Up to where the handshake is to begin. */
+static inline void peer_asks_for_tls(struct tls_peer *p)
 {
-    struct tls_client_options options = {.server_name = SLICE_LITERAL("localhost"),
-                                         .ask_proof = true};
     CHECK(peer_hears(p, "220 "));
     peer_say(p, "EHLO tls.example\r\n");
     CHECK(peer_hears(p, "250 "));
     peer_say(p, "STARTTLS\r\n");
     CHECK(peer_hears(p, "220 "));
+}
+
+static inline bool peer_starttls(struct tls_peer *p)
+{
+    struct tls_client_options options = {.server_name = SLICE_LITERAL("localhost"),
+                                         .ask_proof = true};
+    peer_asks_for_tls(p);
     CHECK_EQ(tls_open_client(&p->tls, &site.mta->tls_env, &options), ERR_OK);
     p->in_tls = true;
     for (int i = 0; i < 200 && !p->established; i++) {

@@ -86,11 +86,7 @@ static void test_handshakes_wait_for_places(void)
     for (int i = 0; i < 40; i++) {
         struct tls_client_options options = {.ask_proof = true};
         peer_connect(&peers[i]);
-        CHECK(peer_hears(&peers[i], "220 "));
-        peer_say(&peers[i], "EHLO x\r\n");
-        CHECK(peer_hears(&peers[i], "250 "));
-        peer_say(&peers[i], "STARTTLS\r\n");
-        CHECK(peer_hears(&peers[i], "220 "));
+        peer_asks_for_tls(&peers[i]);
         CHECK_EQ(tls_open_client(&peers[i].tls, &site.mta->tls_env, &options), ERR_OK);
         peers[i].in_tls = true;
     }
@@ -130,11 +126,7 @@ static void test_dribbled_hellos_give_way(void)
     mta_step(site.mta);
     for (int i = 0; i < 3; i++) {
         peer_connect(&slow[i]);
-        CHECK(peer_hears(&slow[i], "220 "));
-        peer_say(&slow[i], "EHLO x\r\n");
-        CHECK(peer_hears(&slow[i], "250 "));
-        peer_say(&slow[i], "STARTTLS\r\n");
-        CHECK(peer_hears(&slow[i], "220 "));
+        peer_asks_for_tls(&slow[i]);
         sim_client_write(slow[i].peer, slice_make(hello, sizeof hello));
     }
     for (int i = 0; i < 10 && site.mta->num_handshakes < 3; i++) {
@@ -143,11 +135,7 @@ static void test_dribbled_hellos_give_way(void)
     CHECK_EQ(site.mta->num_handshakes, 3);
     struct tls_client_options options = {.ask_proof = true};
     peer_connect(&other);
-    CHECK(peer_hears(&other, "220 "));
-    peer_say(&other, "EHLO x\r\n");
-    CHECK(peer_hears(&other, "250 "));
-    peer_say(&other, "STARTTLS\r\n");
-    CHECK(peer_hears(&other, "220 "));
+    peer_asks_for_tls(&other);
     CHECK_EQ(tls_open_client(&other.tls, &site.mta->tls_env, &options), ERR_OK);
     other.in_tls = true;
     uint64_t begin_ms = sim_world_now_ms(site.world), byte_ms = begin_ms;
@@ -363,11 +351,7 @@ static void open_named(struct tls_peer *peers)
         snprintf(path, sizeof path, "/tls/n%d.example/key.pem", i);
         copy_file("key.pem", path);
         peer_connect(&peers[i]);
-        CHECK(peer_hears(&peers[i], "220 "));
-        peer_say(&peers[i], "EHLO x\r\n");
-        CHECK(peer_hears(&peers[i], "250 "));
-        peer_say(&peers[i], "STARTTLS\r\n");
-        CHECK(peer_hears(&peers[i], "220 "));
+        peer_asks_for_tls(&peers[i]);
         snprintf(path, sizeof path, "n%d.example", i);
         options.server_name = slice_of_string(path);
         CHECK_EQ(tls_open_client(&peers[i].tls, &site.mta->tls_env, &options), ERR_OK);
@@ -462,11 +446,7 @@ static void test_silent_handshake_is_a_timeout(void)
     static struct tls_peer p;
     open_tls_site(7, 5);
     peer_connect(&p);
-    CHECK(peer_hears(&p, "220 "));
-    peer_say(&p, "EHLO x\r\n");
-    CHECK(peer_hears(&p, "250 "));
-    peer_say(&p, "STARTTLS\r\n");
-    CHECK(peer_hears(&p, "220 "));
+    peer_asks_for_tls(&p);
     CHECK(site_settle(&site, 2000));
     for (int i = 0; i < 200 && sim_log_count(site.host, "connection peer=") == 0; i++) {
         sim_world_advance(site.world, 1000);
