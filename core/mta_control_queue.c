@@ -72,7 +72,7 @@ static void put_number(struct buf *out, const char *before, uint64_t value, cons
     buf_put_string(out, after);
 }
 
-/* "ID STATE, age AGE, next try in TIME, N bytes, from <SENDER>" */
+/* "ID STATE, age AGE, next try in TIME, reason REASON, N bytes, from <SENDER>" */
 static void put_message(struct buf *out, const struct queue_info *info, struct walk *w)
 {
     struct envelope_entry entry;
@@ -84,6 +84,10 @@ static void put_message(struct buf *out, const struct queue_info *info, struct w
     if (info->state == QUEUE_STATE_WAITING) {
         buf_put_string(out, ", next try in ");
         conf_report_time(out, info->due_s);
+    }
+    if (info->why != NULL) {
+        buf_put_string(out, ", reason ");
+        buf_put_string(out, info->why);
     }
     put_number(out, ", ", w->meta.total_len - w->meta.envelope_len, " bytes");
     while (walk_next(w, &entry)) {

@@ -178,7 +178,7 @@ static size_t turns(struct queue *q, struct buf scratch)
         }
     }
     if (q->num_remote != 0) {
-        done_len += queue_group_turn(q);
+        done_len += queue_group_turn(q, scratch);
     }
     q->turn++;
     for (uint32_t i = 0; q->num_active != 0 && i < q->limits.num_rounds; i++) {

@@ -179,6 +179,7 @@ struct queue_info {
     bool is_removed; /* about to go */
     uint64_t age_s;  /* in running time; as far as known */
     uint64_t due_s;  /* of QUEUE_STATE_WAITING and QUEUE_STATE_BLOCKED: from now, at the latest */
+    const char *why; /* its last round left a recipient waiting; NULL: not known */
 };
 
 /* The next message at or behind *cursor (0 at first), in no order that means anything. False at the

@@ -26,6 +26,7 @@ static void describe(const struct queue *q, const struct queue_entry *e, struct 
         .id = e->id,
         .state = (enum queue_state)states[e->place],
         .is_removed = (e->flags & QUEUE_IS_REMOVED) != 0,
+        .why = e->why,
     };
     if ((e->flags & QUEUE_IS_BORN) != 0 && now_s > e->born_s) {
         out->age_s = now_s - e->born_s;

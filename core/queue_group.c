@@ -109,10 +109,14 @@ static bool start(struct queue *q, struct queue_round *r, uint64_t at, const str
     return true;
 }
 
-static void defer(struct queue *q, struct queue_round *r, uint64_t at, const char *reason)
+static void defer(struct queue *q, struct queue_round *r, uint64_t at, struct slice address,
+                  const char *reason)
 {
-    struct queue_result result = {
-        .envelope_at = at, .rcpt_index = r->rcpt_index, .status = {4, 4, 1}, .reason = reason};
+    struct queue_result result = {.envelope_at = at,
+                                  .rcpt_index = r->rcpt_index,
+                                  .address = address,
+                                  .status = {4, 4, 1},
+                                  .reason = reason};
     queue_set_taken(r, r->rcpt_index);
     queue_deferred(q, r, &result);
 }
@@ -125,10 +129,11 @@ static void block(struct queue_round *r, uint32_t hash)
 }
 
 /* Nobody but us has a word in it. False: it goes to another machine. */
-static bool ends_here(struct queue *q, struct queue_round *r, uint64_t at,
+static bool ends_here(struct queue *q, struct queue_round *r, uint64_t at, struct slice address,
                       const struct route_item *route)
 {
-    struct queue_result result = {.envelope_at = at, .rcpt_index = r->rcpt_index};
+    struct queue_result result = {
+        .envelope_at = at, .rcpt_index = r->rcpt_index, .address = address};
     enum queue_code code = QUEUE_FAILED;
     if (route == NULL) {
         result.status[0] = 5; /* RFC 3463 3.5: unable to route */
@@ -168,7 +173,7 @@ static bool start_here(struct queue *q, struct queue_round *r, uint64_t at, stru
                   route_address(q->conf, &a, true, room, &result) == ROUTE_LOCAL &&
                   result.num_targets == 1 && result.targets[0].user.len != 0;
     if (!is_one) {
-        defer(q, r, at, "no-user");
+        defer(q, r, at, address, "no-user");
         return true;
     }
     struct envelope_rcpt rcpt = {.user = result.targets[0].user,
@@ -189,7 +194,7 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
         memcpy(d.domain_bytes, domain.ptr, d.domain.len);
     }
     d.route = route_find(q->conf, d.domain);
-    if (ends_here(q, r, envelope_at, d.route)) {
+    if (ends_here(q, r, envelope_at, address, d.route)) {
         return true;
     }
     if (d.route->kind == ROUTE_TO_MAILDIR || q->env.remote == NULL) {
@@ -204,14 +209,14 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
         q->env.remote->may_start(q->env.smtp, d.route, d.domain, q->now_ms, &until_ms, &reason);
     if (may == DELIVER_SMTP_FULL) {
         if (r->is_expiring || r->is_warning) { /* that is as good as deferred */
-            defer(q, r, envelope_at, "busy");
+            defer(q, r, envelope_at, address, "busy");
         }
         block(r, hash);
         return true;
     }
     if (may == DELIVER_SMTP_BACK_OFF) {
         queue_wake(q, hash);
-        defer(q, r, envelope_at, reason);
+        defer(q, r, envelope_at, address, reason);
         return true;
     }
     if (spool_reserve_outcome(q->env.spool) != ERR_OK) {
@@ -229,7 +234,8 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
 /* --- The end of a job --- */
 
 /* False: not now. */
-static bool take_result(struct queue *q, struct queue_round *r, const struct smtp_rcpt *rcpt)
+static bool take_result(struct queue *q, struct queue_round *r, const struct smtp_rcpt *rcpt,
+                        struct buf scratch)
 {
     struct queue_result result = {
         .envelope_at = rcpt->envelope_offset,
@@ -238,6 +244,7 @@ static bool take_result(struct queue *q, struct queue_round *r, const struct smt
         .is_peers_reply = rcpt->reply_code != 0,
         .text = smtp_rcpt_text(q->ended, rcpt),
         .host = q->ended->host,
+        .address = queue_read_address(q, r, rcpt->envelope_offset, scratch),
     };
     if (rcpt->result == SMTP_RCPT_DELIVERED) {
         if (!q->ended_is_reserved && spool_reserve_outcome(q->env.spool) != ERR_OK) {
@@ -257,7 +264,7 @@ static bool take_result(struct queue *q, struct queue_round *r, const struct smt
     return true;
 }
 
-size_t queue_group_turn(struct queue *q)
+size_t queue_group_turn(struct queue *q, struct buf scratch)
 {
     if (q->ended == NULL) {
         q->ended = q->env.remote->ended(q->env.smtp);
@@ -269,7 +276,7 @@ size_t queue_group_turn(struct queue *q)
     }
     struct queue_round *r = &q->rounds[q->ended->owner_tag];
     while (q->ended_at < q->ended->num_rcpts) {
-        if (!take_result(q, r, &q->ended->rcpts[q->ended_at])) {
+        if (!take_result(q, r, &q->ended->rcpts[q->ended_at], scratch)) {
             return 0; /* SPOOL_OUTCOME_DURABLE brings another turn */
         }
         q->ended_at++;

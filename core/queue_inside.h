@@ -60,6 +60,7 @@ enum queue_place {
 struct queue_entry {
     uint64_t id;
     uint64_t due_ms; /* when its next round is due */
+    const char *why; /* a recipient waits, by its name; NULL: not known */
     uint32_t born_s; /* the running time when it was accepted */
     uint32_t next;   /* in its list */
     uint32_t prev;
@@ -99,6 +100,7 @@ struct queue_result {
     struct slice text;  /* for people; empty: the reason */
     struct slice host;
     struct slice user;
+    struct slice address; /* for the log; empty: not known */
 };
 
 enum round_phase {
@@ -208,6 +210,9 @@ bool queue_round_start_mail(struct queue *q, struct queue_round *r, uint64_t at,
  * views are into scratch, of which ENVELOPE_ENTRY_MAX bytes are used. */
 enum err queue_read_entry(struct queue *q, const struct queue_round *r, uint64_t *at,
                           struct buf scratch, struct envelope_entry *out);
+/* The address of the recipient whose entry is there, likewise; empty if it cannot be read. */
+struct slice queue_read_address(struct queue *q, const struct queue_round *r, uint64_t at,
+                                struct buf scratch);
 static inline bool queue_is_taken(const struct queue_round *r, uint32_t rcpt)
 {
     return (r->taken[rcpt / 8] >> rcpt % 8 & 1) != 0;
@@ -244,7 +249,7 @@ size_t queue_mail_turn(struct queue *q, struct queue_mail_job *job, struct buf s
 bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope_at,
                        struct slice address, struct buf scratch);
 /* The results of a job that has ended, as far as outcomes can be recorded. */
-size_t queue_group_turn(struct queue *q);
+size_t queue_group_turn(struct queue *q, struct buf scratch);
 
 /* queue_report.c */
 /* Whether somebody is to be told of what the round has collected. */

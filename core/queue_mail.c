@@ -3,7 +3,7 @@
 #include "route.h"
 
 /* The job is over; the outcome's space is used up or given back. */
-static void end(struct queue *q, struct queue_mail_job *job, enum err err)
+static void end(struct queue *q, struct queue_mail_job *job, enum err err, struct slice address)
 {
     struct queue_round *r = job->round;
     struct queue_result result = {
@@ -11,6 +11,7 @@ static void end(struct queue *q, struct queue_mail_job *job, enum err err)
         .rcpt_index = job->rcpt_index,
         .status = {2, 0, 0},
         .user = slice_make(job->user_bytes, job->user_len),
+        .address = address,
     };
     job->round = NULL;
     q->num_mail_active--;
@@ -58,7 +59,7 @@ bool queue_mail_start(struct queue *q, struct queue_round *r, uint64_t envelope_
     r->num_jobs++;
     struct slice domain = queue_domain_of(rcpt->address);
     if (!route_put_maildir(&path, q->conf, rcpt->user, domain)) {
-        end(q, job, path.overflow ? ERR_TOO_BIG : ERR_ABSENT);
+        end(q, job, path.overflow ? ERR_TOO_BIG : ERR_ABSENT, rcpt->address);
         return true;
     }
     struct maildir_order order = {
@@ -86,10 +87,10 @@ size_t queue_mail_turn(struct queue *q, struct queue_mail_job *job, struct buf s
     case MAILDIR_WRITING:
         return 1 + maildir_work(&job->maildir, mailbox, q->env.spool, job->round->sender, scratch);
     case MAILDIR_DELIVERED:
-        end(q, job, ERR_OK);
+        end(q, job, ERR_OK, queue_read_address(q, job->round, job->envelope_at, scratch));
         return 1;
     case MAILDIR_FAILED:
-        end(q, job, job->maildir.err);
+        end(q, job, job->maildir.err, queue_read_address(q, job->round, job->envelope_at, scratch));
         return 1;
     }
     return 0;

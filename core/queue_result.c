@@ -34,9 +34,13 @@ static void log_result(struct queue *q, const struct queue_round *r,
     if (!is_good) {
         log_word(&line, "reason", result->reason);
         log_u64(&line, "age", r->age_s);
+        queue_entry_of(q, r)->why = result->reason;
     }
     if (result->host.len != 0) {
         log_peer_text(&line, "host", result->host);
+    }
+    if (result->address.len != 0) {
+        log_peer_text(&line, "to", result->address);
     }
     if (result->text.len != 0) { /* a Maildir's file name, or words of a peer */
         log_peer_text(&line,

@@ -76,6 +76,7 @@ static void break_off(struct queue *q, struct queue_round *r, enum err err)
     log_u64(&line, "age", r->age_s);
     queue_log(q, LOG_ERROR, &line);
     r->num_deferred += err != ERR_ABSENT;
+    queue_entry_of(q, r)->why = err_name(err);
     r->phase = is_over ? ROUND_LOSING : ROUND_DELIVERING;
     r->rcpt_index = 0;
 }
@@ -178,6 +179,14 @@ enum err queue_read_entry(struct queue *q, const struct queue_round *r, uint64_t
     return err == ERR_AGAIN ? ERR_DAMAGED : err;
 }
 
+struct slice queue_read_address(struct queue *q, const struct queue_round *r, uint64_t at,
+                                struct buf scratch)
+{
+    struct envelope_entry entry;
+    bool is_read = queue_read_entry(q, r, &at, scratch, &entry) == ERR_OK;
+    return is_read && entry.kind == ENVELOPE_RCPT ? entry.rcpt.address : slice_make(NULL, 0);
+}
+
 static struct slice keep(uint8_t *into, size_t cap, struct slice text)
 {
     size_t len = text.len < cap ? text.len : cap;
@@ -253,6 +262,7 @@ static bool take_rcpt(struct queue *q, struct queue_round *r, uint64_t at,
     if (is_failing(q, r, &result, &code)) {
         result.envelope_at = at;
         result.rcpt_index = r->rcpt_index;
+        result.address = rcpt->address;
         queue_set_taken(r, r->rcpt_index);
         queue_failed(q, r, &result, code);
         return true;

@@ -419,6 +419,7 @@ def test_log_lines():
     for user in ("alice", "bob"):
         lines = [l for l in s.wait_log("delivery", f"id={number}", number=2) if f"={user}" in l]
         check(len(lines) == 1 and "result=delivered" in lines[0], f"delivery lines for {user}: {lines}")
+        check(f' to="{user}@test.example"' in lines[0], lines[0])
     connection = s.wait_log("connection")[-1]
     check("127.0.0.1" in connection and re.search(r"\bocsp=not-asked\b", connection), connection)
     check(re.search(r"1\.3", connection), f"no TLS version: {connection}")

@@ -40,7 +40,8 @@ static void read_message(struct sim_site *s, uint32_t server, const char *line)
     }
 }
 
-static void read_relayed(struct sim_site *s, uint32_t server, const char *id, uint32_t rcpt)
+static void read_relayed(struct sim_site *s, uint32_t server, const char *id, uint32_t rcpt,
+                         const char *to)
 {
     const struct site_custody *c = site_custody_find(s, server, id);
     if (c == NULL) {
@@ -49,6 +50,10 @@ static void read_relayed(struct sim_site *s, uint32_t server, const char *id, ui
     }
     if (c->is_report) {
         return;
+    }
+    if (to[0] != '\0' && (rcpt >= c->num_rcpts || strcmp(to, c->rcpts[rcpt]) != 0)) {
+        site_fail(s, SITE_LOG, "%s calls recipient %u of %s %s", site_hostnames[server], rcpt, id,
+                  to);
     }
     uint32_t custody = (uint32_t)(c - s->custodies);
     for (uint32_t i = s->num_takes; i > 0; i--) {
@@ -65,7 +70,7 @@ static void read_relayed(struct sim_site *s, uint32_t server, const char *id, ui
 
 static void read_delivery(struct sim_site *s, uint32_t server, const char *line)
 {
-    char id[32], result[32], user[64], file[256], rcpt[16];
+    char id[32], result[32], user[64], file[256], rcpt[16], to[128];
     if (!word(line, "id", id, sizeof id) || !word(line, "result", result, sizeof result)) {
         return;
     }
@@ -76,14 +81,17 @@ static void read_delivery(struct sim_site *s, uint32_t server, const char *line)
     if (!word(line, "rcpt", rcpt, sizeof rcpt)) {
         return;
     }
+    if (!word(line, "to", to, sizeof to)) { /* its place could not be read */
+        to[0] = '\0';
+    }
     if (strcmp(result, "delivered") == 0) {
         if (word(line, "user", user, sizeof user) && word(line, "file", file, sizeof file)) {
             site_delivered(s, server, id, user, file);
         } else {
-            read_relayed(s, server, id, (uint32_t)atoi(rcpt));
+            read_relayed(s, server, id, (uint32_t)atoi(rcpt), to);
         }
     } else if (strcmp(result, "relayed") == 0) {
-        read_relayed(s, server, id, (uint32_t)atoi(rcpt));
+        read_relayed(s, server, id, (uint32_t)atoi(rcpt), to);
     }
 }
 
