@@ -269,8 +269,8 @@ uint64_t spool_next_deadline_ms(const struct spool *sp)
     if (sp->num_queued != 0 && !sp->is_syncing) {
         at_ms = sp->outcome_due_ms;
     }
-    const uint64_t again_ms[] = {sp->create_again_ms, sp->retire_again_ms};
-    for (size_t i = 0; i < 2; i++) {
+    const uint64_t again_ms[] = {sp->create_again_ms, sp->retire_again_ms, sp->read_again_ms};
+    for (size_t i = 0; i < 3; i++) {
         if (again_ms[i] > sp->now_ms && again_ms[i] < at_ms) {
             at_ms = again_ms[i];
         }

@@ -67,6 +67,7 @@ static void choose(struct spool *sp)
     c->phase = COMPACT_SCAN;
     c->cursor = 0;
     c->is_found = c->is_copying = false;
+    c->num_again = 0;
 }
 
 /* Whether the message must be moved; reads its commit if only that can tell. */
@@ -131,6 +132,7 @@ static enum err copy_data_segment(struct spool *sp, struct spool_place *place, u
         uint32_t len = place->len - done < sp->chunk_cap ? place->len - done : sp->chunk_cap;
         enum err err = spool_place_read(sp, c->id, place, at, done, sp->copy_buf + STAGE_AT, len);
         if (err != ERR_OK) {
+            spool_seg_free(sp, seg);
             return err;
         }
         struct buf b = buf_make(sp->copy_buf + SPOOL_PAGE_HEAD_LEN, sp->page_len);
@@ -263,6 +265,9 @@ static enum err copy_step(struct spool *sp)
             if (err == ERR_AGAIN || sp->is_failed) {
                 return ERR_AGAIN;
             }
+            if (spool_read_again(sp, &sp->segs[seg], c->view.places[i].page, err, &c->num_again)) {
+                return ERR_AGAIN;
+            }
             if (err != ERR_OK) {
                 lose(sp, entry, seg, c->view.places[i].page);
                 return ERR_OK;
@@ -280,16 +285,23 @@ static enum err copy_step(struct spool *sp)
     return err == ERR_OK ? ERR_OK : ERR_AGAIN;
 }
 
-static void copy_begin(struct spool *sp, uint32_t entry)
+/* ERR_AGAIN: the entry is to be met again later. */
+static enum err copy_begin(struct spool *sp, uint32_t entry)
 {
     struct spool_compact *c = &sp->compact;
+    const struct spool_entry *e = entry_at(sp, entry);
+    enum err err = spool_view_load(sp, 0, entry, &c->view);
+    if (spool_read_again(sp, &sp->segs[e->commit_seg], e->commit_page, err, &c->num_again)) {
+        return ERR_AGAIN;
+    }
     c->is_found = true;
-    c->id = entry_at(sp, entry)->id;
+    c->id = e->id;
     c->next_place = 0;
     c->is_copying = true;
-    if (spool_view_load(sp, 0, entry, &c->view) != ERR_OK) {
-        lose(sp, entry, entry_at(sp, entry)->commit_seg, entry_at(sp, entry)->commit_page);
+    if (err != ERR_OK) {
+        lose(sp, entry, e->commit_seg, e->commit_page);
     }
+    return ERR_OK;
 }
 
 /* One pass over the index after the other, until one finds nothing that touches the victim. */
@@ -318,8 +330,9 @@ static bool scan(struct spool *sp)
         }
         if (e->flags & ENTRY_COPYING) {
             c->is_found = true;
-        } else if (touches(sp, entry, c->victim)) {
-            copy_begin(sp, entry);
+        } else if (touches(sp, entry, c->victim) && copy_begin(sp, entry) == ERR_AGAIN) {
+            c->cursor--;
+            return false;
         }
     }
     if (c->victim == SPOOL_NONE || c->is_copying || c->cursor < sp->num_slots_fresh) {
@@ -382,6 +395,9 @@ static bool copy_records(struct spool *sp)
             return false;
         }
         enum err err = spool_page_load(sp, 1, c->victim, c->cursor, &page);
+        if (spool_read_again(sp, sg, c->cursor, err, &c->num_again)) {
+            return false;
+        }
         if (err != ERR_OK) {
             if (err != ERR_DAMAGED) { /* it may have said of messages that they are over */
                 spool_log_page(sp, sg->id, c->cursor);
@@ -429,7 +445,7 @@ static bool finish(struct spool *sp)
 bool spool_compact_step(struct spool *sp)
 {
     struct spool_compact *c = &sp->compact;
-    if (sp->is_failed) {
+    if (sp->is_failed || sp->now_ms < sp->read_again_ms) {
         return false;
     }
     if (c->victim == SPOOL_NONE) {

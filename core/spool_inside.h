@@ -201,6 +201,7 @@ struct spool_compact {
     uint64_t id; /* being copied */
     uint16_t next_place;
     uint16_t num_copied;
+    uint8_t num_again; /* reads of this victim that were put off */
     struct spool_commit_view view;
     struct spool_copied copied[SPOOL_COPIES_MAX];
 };
@@ -220,6 +221,8 @@ struct spool_recover {
     enum err err;
     bool is_told;     /* SPOOL_READY has been */
     bool has_settled; /* records were written that nobody would write again in this run */
+    bool is_unread;   /* the device did not give something: all begins anew, nothing is judged */
+    uint8_t num_again;
     uint32_t num_ids;
     uint32_t *ids; /* of the segments found */
     uint32_t cursor;
@@ -261,6 +264,7 @@ struct spool {
     uint64_t num_creates;
     uint64_t create_again_ms; /* after a failed create */
     uint64_t retire_again_ms; /* after a segment that could not be removed or put aside */
+    uint64_t read_again_ms;   /* after a page that the device did not give */
 
     union spool_slot *slots;
     uint32_t num_slots, num_slots_fresh, num_slots_used, free_slot;
@@ -404,6 +408,13 @@ void spool_outcome_storage_failed(struct spool *sp);
 bool spool_outcome_next_event(struct spool *sp, struct spool_event *out);
 
 /* spool_read.c */
+/* A page of a segment as it stands there. */
+enum err spool_page_read(struct spool *sp, const struct spool_seg *sg, uint32_t page,
+                         uint8_t *into);
+/* Whether a read that ended so is to be tried once more, at read_again_ms: what the device does not
+ * give now may be there the next time, wrong bytes stay wrong. *num_again counts, up to a bound. */
+bool spool_read_again(struct spool *sp, const struct spool_seg *sg, uint32_t page, enum err err,
+                      uint8_t *num_again);
 /* A checked page in the cache, valid until the next call with the same which. */
 enum err spool_page_load(struct spool *sp, int which, uint16_t seg, uint32_t page,
                          struct slice *out_page);

@@ -2,6 +2,42 @@
  * compaction and recovery; writes nothing. */
 #include "spool_inside.h"
 
+#define AGAIN_MS  5000
+#define AGAIN_MAX 3
+
+bool spool_read_again(struct spool *sp, const struct spool_seg *sg, uint32_t page, enum err err,
+                      uint8_t *num_again)
+{
+    if (err == ERR_OK || err == ERR_DAMAGED || *num_again == AGAIN_MAX) {
+        return false;
+    }
+    struct log_line line;
+    log_begin(&line, "spool");
+    log_word(&line, "state", "unreadable");
+    log_word(&line, "reason", err_name(err));
+    log_u64(&line, "segment", sg->id);
+    log_u64(&line, "page", page);
+    sp->log->line(sp->log->ctx, LOG_WARNING, log_end(&line));
+    ++*num_again;
+    sp->read_again_ms = sp->now_ms + AGAIN_MS;
+    return true;
+}
+
+enum err spool_page_read(struct spool *sp, const struct spool_seg *sg, uint32_t page, uint8_t *into)
+{
+    struct spool_recover *rc = &sp->recover;
+    size_t len;
+    enum err err = sp->store->read_at(sp->store->ctx, &len, sg->handle,
+                                      (uint64_t)page * sp->page_len, into, sp->page_len);
+    if (err == ERR_OK && len != sp->page_len) {
+        err = ERR_IO;
+    }
+    if (rc->stage < RECOVER_EVACUATE && !rc->is_unread) {
+        rc->is_unread = spool_read_again(sp, sg, page, err, &rc->num_again);
+    }
+    return err;
+}
+
 enum err spool_page_load(struct spool *sp, int which, uint16_t seg, uint32_t page,
                          struct slice *out_page)
 {
@@ -15,11 +51,9 @@ enum err spool_page_load(struct spool *sp, int which, uint16_t seg, uint32_t pag
         return ERR_DAMAGED;
     }
     c->generation = 0;
-    size_t len;
-    enum err err = sp->store->read_at(sp->store->ctx, &len, sg->handle,
-                                      (uint64_t)page * sp->page_len, c->bytes, sp->page_len);
-    if (err != ERR_OK || len != sp->page_len) {
-        return err != ERR_OK ? err : ERR_IO;
+    enum err err = spool_page_read(sp, sg, page, c->bytes);
+    if (err != ERR_OK) {
+        return err;
     }
     struct spool_page_head head;
     struct slice records;

@@ -12,19 +12,19 @@ static struct slice page_slice(struct spool *sp, int which)
 }
 
 /* Reads a page as it is; false if the device does not give it. */
-static bool raw_read(struct spool *sp, uint32_t handle, uint32_t page)
+static bool raw_read(struct spool *sp, const struct spool_seg *sg, uint32_t page)
 {
-    size_t len;
     sp->cache[1].generation = 0;
-    return sp->store->read_at(sp->store->ctx, &len, handle, (uint64_t)page * sp->page_len,
-                              sp->cache[1].bytes, sp->page_len) == ERR_OK &&
-           len == sp->page_len;
+    return spool_page_read(sp, sg, page, sp->cache[1].bytes) == ERR_OK;
 }
 
 void spool_log_lost(struct spool *sp, uint64_t id, uint16_t seg, uint32_t page, const char *word)
 {
     struct log_line line;
     uint8_t text[SPOOL_ID_TEXT_LEN];
+    if (sp->recover.is_unread) {
+        return;
+    }
     struct buf b = buf_make(text, sizeof text);
     spool_id_put(&b, id);
     log_begin(&line, "spool");
@@ -41,6 +41,9 @@ void spool_log_lost(struct spool *sp, uint64_t id, uint16_t seg, uint32_t page, 
 void spool_log_page(struct spool *sp, uint32_t id, uint32_t page)
 {
     struct log_line line;
+    if (sp->recover.is_unread) {
+        return;
+    }
     log_begin(&line, "spool");
     log_word(&line, "state", "damaged-page");
     log_u64(&line, "segment", id);
@@ -60,7 +63,7 @@ static void give_up(struct spool *sp, enum err err)
 static bool is_blank(struct spool *sp, const struct spool_seg *sg)
 {
     for (uint32_t page = 1; page + 1 < sg->num_pages; page++) {
-        if (!raw_read(sp, sg->handle, page)) {
+        if (!raw_read(sp, sg, page)) {
             return false;
         }
         const uint8_t *p = sp->cache[1].bytes;
@@ -76,7 +79,7 @@ static void read_heads(struct spool *sp, struct spool_seg *sg)
     struct spool_head heads[2];
     bool is_valid[2];
     for (int i = 0; i < 2; i++) {
-        is_valid[i] = raw_read(sp, sg->handle, i == 0 ? 0 : sg->num_pages - 1) &&
+        is_valid[i] = raw_read(sp, sg, i == 0 ? 0 : sg->num_pages - 1) &&
                       spool_head_decode(page_slice(sp, 1), &heads[i]) &&
                       heads[i].page_len == sp->page_len && heads[i].num_pages == sg->num_pages;
     }
@@ -99,7 +102,7 @@ static enum err open_one(struct spool *sp, uint32_t id)
     sg->num_written = 1;
     sp->max_id = id > sp->max_id ? id : sp->max_id;
     enum err err = sp->store->open_segment(sp->store->ctx, &sg->handle, &len, id);
-    if (err == ERR_NO_HANDLE || err == ERR_NO_MEMORY) {
+    if (err == ERR_NO_HANDLE || err == ERR_NO_MEMORY || err == ERR_DENIED) {
         return err; /* of this process, not of the segment */
     }
     if (err == ERR_ABSENT) {
@@ -109,6 +112,7 @@ static enum err open_one(struct spool *sp, uint32_t id)
     sg->state = SEG_BAD;
     sg->is_data = sg->is_damaged = true;
     if (err != ERR_OK) {
+        sp->recover.is_unread = spool_read_again(sp, sg, 0, err, &sp->recover.num_again);
         return ERR_OK;
     }
     sg->is_open = true;
@@ -262,16 +266,13 @@ static enum err scan_page(struct spool *sp, uint16_t seg, uint32_t page)
     struct slice records;
     /* Read with the other half of the cache, for a copy's bytes are read meanwhile. */
     sp->cache[0].generation = 0;
-    size_t len;
     struct slice bytes = page_slice(sp, 0);
-    enum err read =
-        sp->store->read_at(sp->store->ctx, &len, sg->handle, (uint64_t)page * sp->page_len,
-                           sp->cache[0].bytes, sp->page_len);
-    if (read != ERR_OK || len != sp->page_len) {
+    enum err read = spool_page_read(sp, sg, page, sp->cache[0].bytes);
+    if (read != ERR_OK) {
         spool_log_page(sp, sg->id, page); /* proved or not: nobody knows what is in it */
         sg->is_damaged = true;
     }
-    if (read != ERR_OK || len != sp->page_len ||
+    if (read != ERR_OK ||
         !spool_page_open(bytes, sg->nonce, sg->generation, page, &head, &records) ||
         (sg->num_written > 1 && sg->is_data != (head.kind == SPOOL_PAGE_DATA))) {
         sg->first_bad = page < sg->first_bad ? page : sg->first_bad;
@@ -340,7 +341,7 @@ static void name_page(struct spool *sp, uint16_t seg, uint32_t page, bool was_du
     struct spool_page_head head;
     struct spool_record r;
     struct slice records;
-    if (!raw_read(sp, sg->handle, page)) {
+    if (!raw_read(sp, sg, page)) {
         return; /* told by the scan */
     }
     if (spool_page_open(page_slice(sp, 1), sg->nonce, sg->generation, page, &head, &records)) {
@@ -644,22 +645,50 @@ static void step_judge(struct spool *sp)
     rc->stage = RECOVER_EVACUATE;
 }
 
+/* Back to before the first step, which can be done as nothing has been written yet. */
+static void start_over(struct spool *sp)
+{
+    for (uint32_t i = 0; i < sp->num_segs; i++) {
+        if (sp->segs[i].is_open) {
+            sp->store->close_segment(sp->store->ctx, sp->segs[i].handle);
+        }
+    }
+    memset(sp->segs, 0, sp->num_segs * sizeof *sp->segs);
+    memset(sp->hash, 0, ((size_t)sp->hash_mask + 1) * sizeof *sp->hash);
+    sp->num_slots_fresh = sp->num_slots_used = sp->free_slot = 0;
+    sp->disk_entries = sp->live_cost = sp->stats.num_messages = 0;
+    sp->next_generation = 1;
+    sp->seal_generation = 0;
+    sp->cache[0].generation = sp->cache[1].generation = 0;
+    sp->recover.stage = RECOVER_OPEN;
+    sp->recover.cursor = 0;
+    sp->recover.seg = 0;
+    sp->recover.is_unread = sp->is_failed = false;
+}
+
+/* A piece of the reading. */
+static bool read_step(struct spool *sp)
+{
+    static void (*const steps[])(struct spool *) = {step_open, step_scan, step_name, step_judge};
+    if (sp->now_ms < sp->read_again_ms) {
+        return false;
+    }
+    steps[sp->recover.stage](sp);
+    if (sp->recover.is_unread) {
+        start_over(sp);
+    }
+    return true;
+}
+
 bool spool_recover_step(struct spool *sp)
 {
     struct spool_recover *rc = &sp->recover;
     switch (rc->stage) {
     case RECOVER_OPEN:
-        step_open(sp);
-        return true;
     case RECOVER_SCAN:
-        step_scan(sp);
-        return true;
     case RECOVER_NAME:
-        step_name(sp);
-        return true;
     case RECOVER_JUDGE:
-        step_judge(sp);
-        return true;
+        return read_step(sp);
     case RECOVER_EVACUATE:
         if ((settle_doubts(sp) && !spool_compact_is_evacuating(sp)) || sp->is_failed) {
             for (uint32_t i = 0; i < sp->num_segs; i++) {

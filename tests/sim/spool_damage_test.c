@@ -274,6 +274,93 @@ static void unreadable_last_page(void)
     world_free(w);
 }
 
+/* The device gives the page after all, once that it did not has been noticed so many times. */
+static uint32_t num_unread_max;
+
+static void line_mends_device(void *ctx, enum log_level level, struct slice text)
+{
+    struct world *w = ctx;
+    world_line(ctx, level, text);
+    if (strstr(w->lines, "state=unreadable reason=io-error") != NULL && --num_unread_max == 0) {
+        sim_store_fail_read(w->store, 0, UINT64_MAX);
+    }
+}
+
+/* What a device does not give for a while, a head, records or a body, costs a start some seconds
+ * and nothing else. */
+static void a_device_that_fails_for_a_while(void)
+{
+    for (uint32_t page = 0; page < 64; page += 1 + 2 * TEST_STRIDE) {
+        struct world *w = with_history();
+        struct sim_store_counts counts;
+        uint8_t *bytes;
+        uint64_t len, since_ms = w->now_ms;
+        uint32_t id = sim_store_segment(w->store, page % sim_store_num_segments(w->store), &bytes,
+                                        &len);
+        w->log.line = line_mends_device;
+        w->lines_len = 0;
+        num_unread_max = 1 + page % 3;
+        sim_store_fail_read(w->store, id, page * PAGE + 5);
+        CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+        CHECK(w->is_ready && w->ready_err == ERR_OK);
+        CHECK(strstr(w->lines, "state=unreadable") != NULL && w->now_ms - since_ms < 20000);
+        CHECK(strstr(w->lines, "damaged-page") == NULL && strstr(w->lines, "lost") == NULL);
+        CHECK(world_settle(w));
+        world_turns(w, 300);
+        sim_store_counts_of(w->store, &counts);
+        CHECK_EQ(counts.num_quarantined, 0);
+        CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+        WORLD_CHECK(w);
+        world_free(w);
+    }
+}
+
+/* The same while messages are moved out of the oldest segment: they wait for the device. One that
+ * never comes back costs what stood there. */
+static void a_device_that_fails_while_the_log_moves(void)
+{
+    for (uint32_t page = 1; page < 40; page += 1 + 2 * TEST_STRIDE) {
+        for (uint32_t is_forever = 0; is_forever < 2; is_forever++) {
+            struct spool_conf conf = world_small_conf();
+            struct world *w = world_new(5, &conf, NULL);
+            struct spool_stats stats = {0};
+            uint8_t *bytes;
+            uint64_t len;
+            CHECK(world_boot(w));
+            for (uint32_t i = 0; i < 20; i++) {
+                CHECK(world_send(w, 9000, 1) != NULL);
+                CHECK(world_settle(w));
+            }
+            w->log.line = line_mends_device;
+            num_unread_max = is_forever ? UINT32_MAX : 1 + page % 3;
+            w->is_lenient = is_forever;
+            for (size_t s = 0; s < sim_store_num_segments(w->store); s++) {
+                uint32_t id = sim_store_segment(w->store, s, &bytes, &len);
+                if (holds_id(bytes + page * PAGE, w->messages[page * 20 / 64].id) ||
+                    holds_id(bytes + page * PAGE, w->messages[page * 20 / 64 + 1].id)) {
+                    mark(w, bytes + page * PAGE);
+                    sim_store_fail_read(w->store, id, page * PAGE + 5);
+                }
+            }
+            for (uint32_t i = 0; i < 400 && stats.num_recycled < 12; i++) {
+                struct model *m = world_send(w, 20000, 1);
+                CHECK(world_settle(w));
+                CHECK(m == NULL || m->state != MODEL_ACKED || world_outcome(w, m, 0) == ERR_OK);
+                CHECK(world_settle(w));
+                world_turns(w, 30);
+                spool_stats_of(w->sp, &stats);
+            }
+            CHECK(stats.num_recycled >= 12);
+            CHECK(strstr(w->lines, "state=unreadable") != NULL);
+            CHECK_EQ(stats.num_lost != 0, is_forever);
+            sim_store_fail_read(w->store, 0, UINT64_MAX);
+            CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+            WORLD_CHECK(w);
+            world_free(w);
+        }
+    }
+}
+
 /* One message in a spool of one segment of the log. */
 static struct world *with_one_message(void)
 {
@@ -497,6 +584,8 @@ static const struct test_case cases[] = {
     {"heads_of_segments", heads_of_segments},
     {"pages_that_cannot_be_read", pages_that_cannot_be_read},
     {"unreadable_last_page", unreadable_last_page},
+    {"a_device_that_fails_for_a_while", a_device_that_fails_for_a_while},
+    {"a_device_that_fails_while_the_log_moves", a_device_that_fails_while_the_log_moves},
     {"rubbish", rubbish},
     {"forged_records", forged_records},
     {"forged_records_in_the_log", forged_records_in_the_log},
