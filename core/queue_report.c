@@ -81,7 +81,7 @@ static void defer(struct queue *q, struct queue_round *r, enum err err)
 {
     struct queue_report *p = r->report;
     spool_abort(q->env.spool, p->txn);
-    if (r->sender.len == 0 && !q->is_stopping) {
+    if (r->sender.len == 0 && !err_is_temporary(err)) {
         drop(q, r, err_name(err));
         return;
     }

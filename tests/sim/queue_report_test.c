@@ -277,6 +277,24 @@ static void test_no_report_now(void)
     end();
 }
 
+/* Nor is one to the postmaster, about what came from nobody, forgotten because of that. */
+static void test_no_last_report_now(void)
+{
+    begin();
+    world_option(w, "double_bounce_to_postmaster = yes");
+    world_start_ready(w);
+    sim_host_set_entropy_failing(w->host, true);
+    CHECK(put("", 0, 1, "b@bad.example") != 0);
+    CHECK(world_run(w, HOUR_MS, 10000));
+    CHECK(sim_log_count(w->host, "result=deferred reason=no-entropy") >= 2);
+    CHECK_EQ(sim_log_count(w->host, "result=dropped"), 0);
+    CHECK_EQ(world_num_live(w), 1);
+    sim_host_set_entropy_failing(w->host, false);
+    CHECK(world_run(w, 2 * HOUR_MS, 10000));
+    CHECK_EQ(world_mails(w, "postmaster", "b@bad.example"), 1);
+    end();
+}
+
 /* Options are read again and again while a long report is written: none of their texts stays. */
 static void test_reload_meanwhile(void)
 {
@@ -342,6 +360,7 @@ static const struct test_case cases[] = {
     {"more-failures-than-items", test_more_failures_than_items},
     {"returned-content", test_returned_content},
     {"no-report-now", test_no_report_now},
+    {"no-last-report-now", test_no_last_report_now},
     {"no-warning-now", test_no_warning_now},
     {"reload-meanwhile", test_reload_meanwhile},
 };
