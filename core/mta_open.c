@@ -183,7 +183,8 @@ static void complain(struct buf *errors, const char *what, enum err err)
     buf_put_string(errors, "\n");
 }
 
-static void put_unusable(struct buf *out, const char *option, const char *path, enum err err)
+/* False: it is not usable. */
+static bool put_unusable(struct buf *out, const char *option, const char *path, enum err err)
 {
     if (err != ERR_OK) {
         buf_put_string(out, option);
@@ -193,6 +194,7 @@ static void put_unusable(struct buf *out, const char *option, const char *path, 
         buf_put_string(out, err_name(err));
         buf_put_string(out, "\n");
     }
+    return err == ERR_OK;
 }
 
 /* A spool shrinks while it is open, and is opened only with about what it has grown to; false: it
@@ -356,7 +358,7 @@ enum err mta_result(const struct mta *m)
 }
 
 /* The server makes the directory, but not what it is to be in. */
-static enum err put_spool_check(const struct mta *m, struct buf *out)
+static bool put_spool_check(const struct mta *m, struct buf *out)
 {
     const struct port_files *files = &m->port->files;
     const char *path = m->site->conf.spool_directory;
@@ -367,8 +369,7 @@ static enum err put_spool_check(const struct mta *m, struct buf *out)
         err = files->can_replace(files->ctx, path);
         err = err == ERR_DENIED && m->start->is_root ? ERR_OK : err;
     }
-    put_unusable(out, "spool_directory", path, err);
-    return put_size_check(m, out) ? ERR_OK : ERR_TOO_BIG;
+    return put_unusable(out, "spool_directory", path, err);
 }
 
 /* Whether a file could be made in new/ of a Maildir, or in the nearest directory above it that is
@@ -403,7 +404,7 @@ static void put_message_check(const struct mta *m, struct buf *out)
 }
 
 /* The first user whose mail would have to wait. */
-static void put_maildir_check(const struct mta *m, struct buf *out)
+static bool put_maildir_check(const struct mta *m, struct buf *out)
 {
     const struct conf *conf = &m->site->conf;
     size_t made_len = 0;
@@ -419,7 +420,7 @@ static void put_maildir_check(const struct mta *m, struct buf *out)
             err = check_maildir(&m->port->files, path, made_len);
         }
     }
-    put_unusable(out, "maildir", path, err);
+    return put_unusable(out, "maildir", path, err);
 }
 
 enum err mta_check(struct arena *a, const struct port *port, const struct mta_start *start,
@@ -434,9 +435,13 @@ enum err mta_check(struct arena *a, const struct port *port, const struct mta_st
     enum err err = open_site(m, a, out);
     if (err == ERR_OK) {
         site_put_check(m, out);
-        err = put_spool_check(m, out);
+        bool is_usable = put_spool_check(m, out);
+        err = put_size_check(m, out) ? ERR_OK : ERR_TOO_BIG;
         put_message_check(m, out);
-        put_maildir_check(m, out);
+        is_usable = put_maildir_check(m, out) && is_usable;
+        buf_put_string(out, is_usable && err == ERR_OK
+                                ? "configuration: ok\n"
+                                : "configuration: what cannot be used stands above\n");
         site_close_tls(m);
     }
     return err;

@@ -234,7 +234,6 @@ static void report_counts(struct mta *m)
 void site_put_check(struct mta *m, struct buf *out)
 {
     struct tls_time now = mta_tls_time(m);
-    buf_put_string(out, "configuration: ok\n");
     if (m->has_certificate) {
         staple_put_check(&m->staple, &now, out);
         fetch_put_check(m, out);

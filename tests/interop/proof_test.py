@@ -49,6 +49,7 @@ def test_check_spool():
     status, out = postern_check(s)
     check_equal(status, 0, out)
     check(f"spool_directory {where}/deeper: cannot be used: absent\n" in out, out)
+    check("configuration: ok" not in out, "beside what cannot be used: " + out)
     status, out = run(POSTERN, "-c", s.conf_path)
     check_equal(status, 78, out)
     check(f"spool_directory {where}/deeper: cannot be used: absent\n" in out, "at the start: " + out)
