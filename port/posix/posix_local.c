@@ -155,15 +155,19 @@ enum err posix_connect_local(void *ctx, uint32_t *out_handle, const char *path)
     return e;
 }
 
+bool posix_local_within(int fd, int within_s)
+{
+    struct timeval within = {.tv_sec = within_s};
+    return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &within, sizeof within) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &within, sizeof within) == 0;
+}
+
 enum err posix_dial_local(int *out_fd, const char *path, int within_s)
 {
     const struct posix_net any = {.num_fds = UINT32_MAX};
-    struct timeval within = {.tv_sec = within_s};
     enum err e = connect_to(&any, out_fd, path);
     if (e == ERR_OK &&
-        (fcntl(*out_fd, F_SETFL, 0) != 0 ||
-         setsockopt(*out_fd, SOL_SOCKET, SO_RCVTIMEO, &within, sizeof within) != 0 ||
-         setsockopt(*out_fd, SOL_SOCKET, SO_SNDTIMEO, &within, sizeof within) != 0)) {
+        (fcntl(*out_fd, F_SETFL, 0) != 0 || !posix_local_within(*out_fd, within_s))) {
         e = posix_err(errno);
         close(*out_fd);
     }

@@ -16,6 +16,8 @@ bool posix_local_admits(const struct posix_net *n, int listener, int fd);
 /* For commands: connects and waits, no longer than that for each step. Errors as connect_local's.
  */
 enum err posix_dial_local(int *out_fd, const char *path, int within_s);
+/* Another bound for the steps to come. */
+bool posix_local_within(int fd, int within_s);
 
 /* fd is about to be closed: if it listens at a path, that goes. */
 void posix_local_close(struct posix_net *n, int fd);

@@ -13,6 +13,10 @@
 #include <unistd.h>
 
 #define WAIT_S 300 /* for an answer (RFC 5321 4.5.3.2) */
+/* For one before any content, where an outbox takes the message instead: the server may be stopped,
+ * or busy with its spool for long. From then on it may have the message, and a second way would
+ * make a second one. */
+#define OUTBOX_WAIT_S 10
 
 struct submission {
     struct letter *letter;
@@ -148,6 +152,7 @@ static bool obey(struct submission *s, enum smtp_client_event event)
                                          .notify = s->letter->notify};
         return smtp_client_rcpt(&s->client, &rcpt); /* address_parse has let it through */
     case SMTP_CLIENT_GIVE_CONTENT:
+        (void)posix_local_within(s->fd, WAIT_S);
         (void)slice_skip(&s->content, smtp_client_content(&s->client, s->content));
         return send_out(s);
     case SMTP_CLIENT_RCPT_ANSWER:
@@ -185,14 +190,14 @@ static void converse(struct submission *s)
     }
 }
 
-static int dial(const struct conf *conf, int *out_fd)
+static int dial(const struct conf *conf, int *out_fd, int within_s)
 {
     const char *path = conf->submit_socket;
     if (path[0] == '\0') {
         posix_complain("submit_socket", "is not set: nobody here takes mail from users");
         return EX_CONFIG;
     }
-    enum err e = posix_dial_local(out_fd, path, WAIT_S);
+    enum err e = posix_dial_local(out_fd, path, within_s);
     if (e == ERR_DENIED) {
         posix_complain(path, err_name(e));
         return EX_NOPERM;
@@ -206,7 +211,7 @@ int posix_submit(struct letter *l)
     struct smtp_client_conf conf = {.hostname = SLICE_LITERAL("localhost"),
                                     .tls = SMTP_CLIENT_TLS_NEVER};
     s.letter = l;
-    s.status = dial(l->conf, &s.fd);
+    s.status = dial(l->conf, &s.fd, l->conf->outbox_directory[0] != '\0' ? OUTBOX_WAIT_S : WAIT_S);
     for (uint32_t i = 0; i < l->num_rcpts && s.status != EX_OK && s.status != EX_TEMPFAIL; i++) {
         l->rcpts[i].state = LETTER_REFUSED;
     }
@@ -233,7 +238,7 @@ static bool copy(int from, int to)
 int posix_submit_raw(const struct conf *conf)
 {
     int fd;
-    int status = dial(conf, &fd);
+    int status = dial(conf, &fd, WAIT_S);
     if (status != EX_OK) {
         if (status == EX_TEMPFAIL) {
             posix_put_string(STDOUT_FILENO, "421 4.3.2 No server runs here\r\n");

@@ -6,9 +6,11 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
+import time
 
 import harness
 from harness import POSTERN, Server, check, check_equal, run, unpack, wait_until
@@ -328,6 +330,29 @@ def test_outbox_keeps_until_the_server_is_back():
             check("nosuch@test.example" in s.got("root")[0][1], "the report")
         check_equal(s.got("bob")[0][1], "waited\n", "Bcc")
         s.sends("alice@test.example", text="\ndirectly\n")
+
+
+def test_stopped_server():
+    """One that answers nothing keeps nobody for long: the outbox has the message, and it comes once."""
+    with Site() as s:
+        outbox = os.path.join(s.dir, "outbox")
+        s.server.configure(outbox_directory=outbox)
+        shutil.copy(s.server.conf_path, s.conf)
+        s.server.stop()
+        s.server.start()
+        s.server.send_signal(signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            s.sends("alice@test.example", text="\nwaited\n")
+            check(time.monotonic() - started < 30, "it took too long")
+            check_equal(len(outbox_files(outbox)), 1, "files")
+        finally:
+            s.server.send_signal(signal.SIGCONT)
+        s.sends("bob@test.example", text="\ndirectly\n")
+        s.server.stop()
+        s.server.start()
+        wait_until(lambda: not outbox_files(outbox), "the outbox to be empty")
+        check_equal([body for _, body in s.got("alice")], ["waited\n"], "the message")
 
 
 def test_refused_for_now():
