@@ -18,16 +18,25 @@ static enum err add_own(struct posix_loop *l, int fd)
     return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? ERR_OK : posix_err(errno);
 }
 
-static enum err open_signals(struct posix_loop *l)
+static sigset_t hold_signals(void)
 {
     sigset_t ours;
     sigemptyset(&ours);
     sigaddset(&ours, SIGTERM);
     sigaddset(&ours, SIGINT);
     sigaddset(&ours, SIGHUP);
-    if (sigprocmask(SIG_BLOCK, &ours, NULL) != 0) {
-        return posix_err(errno);
-    }
+    (void)sigprocmask(SIG_BLOCK, &ours, NULL); /* which fails for wrong arguments only */
+    return ours;
+}
+
+void posix_loop_hold_signals(void)
+{
+    (void)hold_signals();
+}
+
+static enum err open_signals(struct posix_loop *l)
+{
+    const sigset_t ours = hold_signals();
     l->signal_fd = signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC);
     if (l->signal_fd < 0) {
         return posix_err(errno);

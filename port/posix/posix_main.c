@@ -10,6 +10,7 @@
 #include "posix_control.h"
 #include "posix_entropy.h"
 #include "posix_files.h"
+#include "posix_loop.h"
 #include "posix_ocsp_check.h"
 #include "posix_ocsp_fetch.h"
 #include "posix_passwd.h"
@@ -194,6 +195,7 @@ static int run(const struct mta_start *start, struct buf *errors)
 {
     static struct first_conf first;
     struct posix_sandbox sandbox;
+    posix_loop_hold_signals(); /* a reload right behind the start shall not end it */
     enum err e = read_first(&first, start->conf_path, start->hostname, errors);
     uint32_t num_fds = e == ERR_OK ? raise_fd_limit(first.num_fds) : 0;
     if (e == ERR_OK) {

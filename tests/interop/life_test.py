@@ -253,6 +253,26 @@ def test_sighup_new_options():
     check_equal(len(s.messages("alice", 1)), 1, "messages")
 
 
+def test_sighup_right_behind_the_start():
+    """A reload that comes while the server reads its options is kept for later, and does not end it. (Now and then one
+    comes before it can keep anything.)"""
+    s = Server(start=False)
+    harness.started().append(s)
+    num_ended = 0
+    for _ in range(6):
+        with open(s.log_path, "ab") as log:
+            s.process = subprocess.Popen([harness.POSTERN, "-c", s.conf_path], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        with open(f"/proc/{s.pid}/status", encoding="ascii") as f:
+            while "NoNewPrivs:\t0" in f.read():  # that is the first that it does
+                f.seek(0)
+        s.send_signal(signal.SIGHUP)
+        if wait_until(lambda: "ended" if not s.running() else s._ready(), "the banner") == "ended":
+            num_ended += 1
+        else:
+            s.stop()
+    check(num_ended <= 1, f"{num_ended} of 6 ended")
+
+
 def test_sighup_wrong_options():
     s = Server()
     held = hello(s)
