@@ -195,6 +195,28 @@ def test_options_that_need_a_restart():
     s.wait_log("option=route_list", "result=needs-restart")
 
 
+def test_segments_of_somebody_else():
+    """After "chown" without -R: the server does not start, and puts nothing aside; the mail is there once it may."""
+    s = server(maildir="/proc/nowhere/$local_part")
+    s.mail = os.path.join(s.dir, "own", "mail")
+    c = hello(s)
+    body = body_of(1, 2000)
+    c.message(body)
+    s.stop()
+    spool = s.options["spool_directory"]
+    segments = [os.path.join(spool, n) for n in sorted(os.listdir(spool)) if n.startswith("segment-")]
+    for path in segments:
+        os.chown(path, 0, 0)
+    s.configure(maildir=os.path.join(s.mail, "$local_part"))
+    status, out = run(POSTERN, "-c", s.conf_path)
+    check(status != 0 and "reason=permission-denied" in out, f"{status}: {out}")
+    check("lost" not in out and all(os.path.exists(path) for path in segments), out)
+    for path in segments:
+        os.chown(path, UID, GID)
+    s.start()
+    check_same_body(s.messages("alice", 1)[0], body)
+
+
 def test_maildir_of_somebody_else():
     """Mail waits, and the log says why; once it may, it is delivered."""
     theirs = os.path.join(harness.case_dir(), "theirs")
