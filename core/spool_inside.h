@@ -263,7 +263,9 @@ struct spool {
     uint64_t next_generation;
     uint64_t num_creates;
     uint64_t create_again_ms; /* after a failed create */
+    enum err create_err;      /* how that failed, and was logged */
     uint64_t retire_again_ms; /* after a segment that could not be removed or put aside */
+    enum err retire_err;
     uint64_t read_again_ms;   /* after a page that the device did not give */
 
     union spool_slot *slots;

@@ -268,10 +268,14 @@ void spool_seg_retire(struct spool *sp, uint16_t seg)
     enum err err = sg->is_damaged ? sp->store->quarantine(sp->store->ctx, sg->id)
                                   : sp->store->remove(sp->store->ctx, sg->id);
     if (err != ERR_OK && err != ERR_ABSENT) {
-        log_segment(sp, LOG_ERROR, "stuck", sg->id, err);
+        if (err != sp->retire_err) {
+            log_segment(sp, LOG_ERROR, "stuck", sg->id, err);
+        }
+        sp->retire_err = err;
         sp->retire_again_ms = sp->now_ms + RETRY_MS;
         return;
     }
+    sp->retire_err = ERR_OK;
     log_segment(sp, LOG_WARNING, sg->is_damaged ? "quarantined" : "removed", sg->id, ERR_OK);
     if (sg->is_open) {
         sp->store->close_segment(sp->store->ctx, sg->handle);
@@ -279,6 +283,16 @@ void spool_seg_retire(struct spool *sp, uint16_t seg)
     }
     sg->state = SEG_GONE;
     sg->gone_after = sp->num_creates;
+}
+
+/* It is tried again and again for as long as the disk is full: told once. */
+static void not_created(struct spool *sp, uint32_t id, enum err err)
+{
+    if (err != sp->create_err) {
+        log_segment(sp, LOG_ERROR, "not-created", id, err);
+    }
+    sp->create_err = err;
+    sp->create_again_ms = sp->now_ms + RETRY_MS;
 }
 
 static void create(struct spool *sp)
@@ -295,8 +309,7 @@ static void create(struct spool *sp)
         sp->store->create(sp->store->ctx, &sg->handle, ++sp->max_id,
                           (uint64_t)sp->seg_pages * sp->page_len, spool_tag(OP_CREATE, seg));
     if (err != ERR_OK) {
-        log_segment(sp, LOG_ERROR, "not-created", sp->max_id, err);
-        sp->create_again_ms = sp->now_ms + RETRY_MS;
+        not_created(sp, sp->max_id, err);
         return;
     }
     sg->state = SEG_CREATING;
@@ -311,13 +324,13 @@ static void created(struct spool *sp, uint16_t seg, enum err result)
 {
     struct spool_seg *sg = &sp->segs[seg];
     if (result != ERR_OK) {
-        log_segment(sp, LOG_ERROR, "not-created", sg->id, result);
+        not_created(sp, sg->id, result);
         sp->store->remove(sp->store->ctx, sg->id);
         sp->store->close_segment(sp->store->ctx, sg->handle); /* which would keep its space */
         sg->state = SEG_UNUSED;
-        sp->create_again_ms = sp->now_ms + RETRY_MS;
         return;
     }
+    sp->create_err = ERR_OK;
     for (uint32_t i = 0; i < sp->num_segs; i++) { /* this create has synced the directory */
         struct spool_seg *gone = &sp->segs[i];
         if (gone->state == SEG_GONE && gone->gone_after < sg->gone_after) {

@@ -220,6 +220,16 @@ static void run_creates(void *ctx, struct posix_job **jobs, size_t num_jobs)
 
 /* --- On the server's thread --- */
 
+static uint64_t store_free_len(void *ctx)
+{
+    const struct posix_store *s = ctx;
+    struct statvfs fs;
+    if (fstatvfs(s->dir_fd, &fs) != 0) {
+        return 0;
+    }
+    return (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize;
+}
+
 static enum err store_create(void *ctx, uint32_t *out_handle, uint32_t id, uint64_t len,
                              uint64_t tag)
 {
@@ -228,6 +238,9 @@ static enum err store_create(void *ctx, uint32_t *out_handle, uint32_t id, uint6
     segment_name(name, id, "");
     if (s->free_job == NULL && s->num_fresh_used == s->num_jobs) {
         return ERR_BUSY;
+    }
+    if (store_free_len(s) < len) { /* to fill the disk each time for nothing would wear it out */
+        return ERR_NO_SPACE;
     }
     int fd = openat(s->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
@@ -334,16 +347,6 @@ static enum err store_remove(void *ctx, uint32_t id)
     char name[POSIX_SEGMENT_NAME_CAP];
     segment_name(name, id, "");
     return unlinkat(s->dir_fd, name, 0) == 0 ? ERR_OK : posix_err(errno);
-}
-
-static uint64_t store_free_len(void *ctx)
-{
-    const struct posix_store *s = ctx;
-    struct statvfs fs;
-    if (fstatvfs(s->dir_fd, &fs) != 0) {
-        return 0;
-    }
-    return (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize;
 }
 
 void posix_store_port(struct posix_store *s, struct posix_worker *worker, const char *path,

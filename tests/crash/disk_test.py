@@ -95,6 +95,11 @@ def cannot_mount(kind):
         harness.end_all()
 
 
+def written_len(server):
+    with open(f"/proc/{server.pid}/io", encoding="ascii") as f:
+        return int(next(line for line in f if line.startswith("write_bytes:")).split()[1])
+
+
 def full(kind):
     """A full disk: 452, nothing lost, deliveries wait; with room again all goes on."""
     disk = Disk(kind)
@@ -118,6 +123,23 @@ def full(kind):
     world.server.stop()
     world.verify(allow_errors=True)
     print(f"        {len(world.journal)} messages, {len(world.refusals)} refusals: {world.refusals[0]}")
+
+
+def nearly_full(kind):
+    """Too little room for a segment: that one is wanted all the time writes nothing, and is said once."""
+    disk = Disk(kind)
+    world = worlds.World(None, storage=disk.path, spool_size="64M", message_size_limit="4M")
+    world.server.start()
+    disk.fill()
+    ballast = os.path.join(disk.path, "ballast")
+    os.truncate(ballast, os.path.getsize(ballast) - 900 * 1024)
+    world.hand_over(world.connect(), ["y@away.example"], 1 << 20)
+    world.server.wait_log("spool", "segment=not-created", "reason=no-space")
+    before = written_len(world.server)
+    time.sleep(11)
+    written = written_len(world.server) - before
+    check(written < 900 * 1024, f"{written} bytes were written in vain")
+    check(world.server.log().count("segment=not-created") == 1, world.server.log())
 
 
 def power_cuts(kind, rounds):
@@ -174,9 +196,10 @@ def cases():
         reason = cannot_mount(kind)
         if reason:
             print(f"skipped {kind}: {reason}")
-            num_skipped += 2
+            num_skipped += 3
             continue
         found[f"test_full_{kind}"] = lambda kind=kind: full(kind)
+        found[f"test_nearly_full_{kind}"] = lambda kind=kind: nearly_full(kind)
         found[f"test_power_cuts_{kind}"] = lambda kind=kind: power_cuts(kind, 60 if ALL else 4)
     return found, num_skipped
 

@@ -153,6 +153,8 @@ static void none_created_after_large(void)
     spool_stats_of(w->sp, &stats);
     CHECK_EQ(stats.num_annulled, 1);
     CHECK(w->num_acks - num_before >= 100 && w->num_acks - num_before < NUM);
+    const char *told = strstr(w->lines, "segment=not-created");
+    CHECK(told != NULL && strstr(told + 1, "segment=not-created") == NULL); /* once */
     sim_store_fail_create(w->store, 0, 0, ERR_OK);
     world_turns(w, 20000);
     num_before = w->num_acks;
