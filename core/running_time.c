@@ -76,11 +76,11 @@ static void save(struct running_time *t, uint64_t now_ms)
     buf_put_string(&text, "\n");
     const struct port_files *files = &t->port->files;
     enum err err = files->replace(files->ctx, t->path, buf_slice(&text));
-    if (err != ERR_OK) {
+    if (err != ERR_OK && err != t->save_err) {
         report(t, "not-saved", err);
-        return;
     }
-    t->saved_s = now_s;
+    t->save_err = err;
+    t->saved_s = err == ERR_OK ? now_s : t->saved_s;
 }
 
 void running_time_step(struct running_time *t, uint64_t now_ms)

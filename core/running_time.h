@@ -15,7 +15,8 @@ struct running_time {
     uint64_t begin_ms;
     uint64_t begin_s; /* the sum at begin_ms */
     uint64_t saved_s;
-    uint64_t save_ms; /* when to save next */
+    uint64_t save_ms;  /* when to save next */
+    enum err save_err; /* how that ended the last time: a failure that lasts is told once */
 };
 
 /* Reads the sum. Where the file is absent or damaged it begins at 1, and the log says so.
