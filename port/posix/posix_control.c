@@ -6,6 +6,7 @@
 #include "posix_command.h"
 #include "posix_local.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -158,6 +159,9 @@ static enum err print_reply(int fd, enum err *out_result)
     struct buf b = buf_make(bytes, sizeof bytes);
     for (;;) {
         ssize_t len = read(fd, b.ptr + b.len, buf_room(&b));
+        if (len < 0 && errno == EINTR) { /* by SIGCONT, with no handler for it */
+            continue;
+        }
         if (len <= 0) {
             return ERR_EOF;
         }

@@ -130,10 +130,10 @@ static bool send_out(struct submission *s)
 {
     while (s->client.out.len > 0) {
         ssize_t len = send(s->fd, s->client.out.ptr, s->client.out.len, MSG_NOSIGNAL);
-        if (len <= 0) {
+        if (len <= 0 && errno != EINTR) {
             return false;
         }
-        smtp_client_sent(&s->client, (size_t)len);
+        smtp_client_sent(&s->client, len > 0 ? (size_t)len : 0);
     }
     return true;
 }
@@ -182,7 +182,12 @@ static void converse(struct submission *s)
         }
         memmove(s->in, in.ptr, in.len);
         have = in.len;
-        ssize_t len = send_out(s) ? recv(s->fd, s->in + have, sizeof s->in - have, 0) : (ssize_t)-1;
+        ssize_t len = -1;
+        if (send_out(s)) {
+            do { /* a socket with a bound is interrupted by SIGCONT, with no handler for it */
+                len = recv(s->fd, s->in + have, sizeof s->in - have, 0);
+            } while (len < 0 && errno == EINTR);
+        }
         if (len <= 0) {
             return;
         }

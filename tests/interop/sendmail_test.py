@@ -355,6 +355,37 @@ def test_stopped_server():
         check_equal([body for _, body in s.got("alice")], ["waited\n"], "the message")
 
 
+def test_suspended_command():
+    """Who is suspended while he waits for the server, as by Ctrl-Z, goes on waiting afterwards."""
+    with Site() as s:
+        outbox = os.path.join(s.dir, "outbox")
+        s.server.configure(outbox_directory=outbox)
+        shutil.copy(s.server.conf_path, s.conf)
+        s.server.stop()
+        s.server.start()
+        s.server.send_signal(signal.SIGSTOP)
+        try:
+            commands = (
+                [s.sendmail, "-C", s.conf, "alice@test.example"],
+                [s.program, "queue", "-c", s.conf],
+            )
+            waiting = [subprocess.Popen(c, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for c in commands]
+            waiting[0].stdin.write(b"\nonce\n")
+            waiting[0].stdin.close()
+            time.sleep(0.5)
+            for number in (signal.SIGSTOP, signal.SIGCONT):
+                for one in waiting:
+                    one.send_signal(number)
+                time.sleep(0.2)
+        finally:
+            s.server.send_signal(signal.SIGCONT)
+        for one in waiting:
+            out = one.stdout.read()
+            check_equal(one.wait(), 0, out)
+        check_equal(outbox_files(outbox), [], "what is in the outbox")
+        check_equal([body for _, body in s.got("alice")], ["once\n"], "the message")
+
+
 def test_refused_for_now():
     """Who was refused for now, beside others, waits in the outbox; without one, is named."""
     with Site(smtp_max_refused_recipients="2") as s:
