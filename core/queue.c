@@ -5,6 +5,8 @@
     (256u * 1024)         /* content bytes copied in one step, all deliveries together */
 #define DUE_PER_STEP  256 /* messages whose time has come, and those that a flush looks at */
 #define WAKE_EVERY_MS 1000
+#define LOAD_AGAIN_MS 5000
+#define LOADS_MAX     4
 
 /* --- Open --- */
 
@@ -104,8 +106,9 @@ enum err queue_add(struct queue *q, uint64_t id, bool recovered)
 
 void queue_begin(struct queue *q, struct buf scratch)
 {
-    queue_held_load(q, scratch);
-    q->is_begun = true;
+    /* What was held and went out for one failed read could not be had back. */
+    q->is_begun = queue_held_load(q, scratch) || ++q->num_loads == LOADS_MAX;
+    q->held_again_ms = q->is_begun ? 0 : q->now_ms + LOAD_AGAIN_MS;
 }
 
 /* --- The step --- */
@@ -213,7 +216,7 @@ static void set_timer(struct queue *q)
     if (q->num_blocked != 0 && q->num_remote == 0 && q->wake_ms < due_ms) {
         due_ms = q->wake_ms;
     }
-    if (q->held_changed && q->held_again_ms < due_ms) {
+    if ((q->held_changed || (!q->is_begun && q->num_loads != 0)) && q->held_again_ms < due_ms) {
         due_ms = q->held_again_ms;
     }
     if (due_ms == TIMER_NEVER) {
@@ -226,9 +229,12 @@ static void set_timer(struct queue *q)
 bool queue_step(struct queue *q, uint64_t now_ms, struct buf scratch)
 {
     size_t done_len = 0;
-    bool worked = q->is_begun;
     uint64_t ops = q->counts.num_ops;
     q->now_ms = now_ms;
+    if (!q->is_begun && q->num_loads != 0 && now_ms >= q->held_again_ms) {
+        queue_begin(q, scratch);
+    }
+    bool worked = q->is_begun;
     if (q->num_entries != 0) {
         running_time_step(q->env.running, now_ms);
     }
@@ -241,7 +247,7 @@ bool queue_step(struct queue *q, uint64_t now_ms, struct buf scratch)
         done_len += len;
         worked = len != 0;
     }
-    if (q->held_changed && now_ms >= q->held_again_ms) {
+    if (q->held_changed && q->is_begun && now_ms >= q->held_again_ms) {
         queue_held_save(q, scratch);
     }
     set_timer(q);

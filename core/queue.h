@@ -122,7 +122,8 @@ struct queue {
     uint32_t turn;       /* whose turn is first, and fresh or ready */
     uint32_t flush_next; /* the entry that a flush comes to next; 0: none is under way */
     uint32_t num_held;
-    bool is_begun; /* the spool is ready */
+    bool is_begun;     /* the spool is ready, and it is known what is held */
+    uint8_t num_loads; /* times that this was looked for */
     bool is_stopping;
     bool held_changed;
     uint64_t held_again_ms; /* not before that */

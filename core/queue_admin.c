@@ -186,19 +186,19 @@ static void load_line(struct queue *q, struct slice text)
     }
 }
 
-void queue_held_load(struct queue *q, struct buf scratch)
+bool queue_held_load(struct queue *q, struct buf scratch)
 {
     const struct port_files *files = &q->env.port->files;
     struct slice text = {scratch.ptr, 0};
     if (!has_file(q)) {
-        return;
+        return true;
     }
     enum err err = files->read(files->ctx, &text.len, q->env.held_path, scratch.ptr, scratch.cap);
     if (err != ERR_OK) {
         if (err != ERR_ABSENT && err != ERR_EOF) {
             report(q, "unreadable", err);
         }
-        return;
+        return !err_is_temporary(err);
     }
     while (!slice_is_empty(text)) {
         const uint8_t *end = memchr(text.ptr, '\n', text.len);
@@ -206,6 +206,7 @@ void queue_held_load(struct queue *q, struct buf scratch)
         load_line(q, slice_make(text.ptr, len));
         slice_skip(&text, len + (end != NULL));
     }
+    return true;
 }
 
 void queue_held_save(struct queue *q, struct buf scratch)

@@ -356,6 +356,36 @@ static void test_held_file(void)
     world_free(w);
 }
 
+/* One that cannot be read for a moment: nothing goes out before it is known what is held; nor is it
+ * written over. For good: the rest is delivered all the same. */
+static void test_held_file_unreadable(void)
+{
+    for (int is_forever = 0; is_forever < 2; is_forever++) {
+        begin();
+        struct far *far = world_far(w, "far.example", FAR_DEAD);
+        world_start_ready(w);
+        uint64_t id = world_put_to(w, "ann@example.org", "x@far.example");
+        uint64_t other = world_put_to(w, "ann@example.org", "x@far.example");
+        CHECK(world_run(w, 1000, 1000));
+        CHECK_EQ(queue_hold(&w->queue, id), ERR_OK);
+        CHECK(world_run(w, 1000, 1000));
+        CHECK(world_stop(w));
+        far->mode = FAR_ACCEPT;
+        sim_files_fail(w->host, WORLD_HELD, ERR_IO);
+        world_start_ready(w);
+        CHECK_EQ(queue_hold(&w->queue, other), ERR_OK);
+        CHECK(world_run(w, 3000, 1000));
+        CHECK_EQ(w->smtp->num_taken, 0);
+        sim_files_fail(w->host, WORLD_HELD, is_forever ? ERR_IO : ERR_OK);
+        CHECK(world_run(w, DAY_MS, 20000));
+        CHECK(sim_log_count(w->host, "held-messages result=unreadable reason=io-error") >= 1);
+        CHECK_EQ(world_num_taken(w, id, 0), is_forever);
+        CHECK_EQ(world_num_taken(w, other, 0), 0);
+        sim_files_fail(w->host, WORLD_HELD, ERR_OK);
+        world_free(w);
+    }
+}
+
 /* Removed while it waits, is held, or is under way; with a report and without. */
 static void test_remove(void)
 {
@@ -517,6 +547,7 @@ static const struct test_case cases[] = {
     {"retry-times", test_retry_times},
     {"hold", test_hold},
     {"held-file", test_held_file},
+    {"held-file-unreadable", test_held_file_unreadable},
     {"remove", test_remove},
     {"unreadable", test_unreadable},
     {"route-changes", test_route_changes},
