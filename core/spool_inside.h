@@ -266,7 +266,7 @@ struct spool {
     enum err create_err;      /* how that failed, and was logged */
     uint64_t retire_again_ms; /* after a segment that could not be removed or put aside */
     enum err retire_err;
-    uint64_t read_again_ms;   /* after a page that the device did not give */
+    uint64_t read_again_ms; /* after a page that the device did not give */
 
     union spool_slot *slots;
     uint32_t num_slots, num_slots_fresh, num_slots_used, free_slot;

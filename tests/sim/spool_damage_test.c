@@ -295,8 +295,8 @@ static void a_device_that_fails_for_a_while(void)
         struct sim_store_counts counts;
         uint8_t *bytes;
         uint64_t len, since_ms = w->now_ms;
-        uint32_t id = sim_store_segment(w->store, page % sim_store_num_segments(w->store), &bytes,
-                                        &len);
+        uint32_t id =
+            sim_store_segment(w->store, page % sim_store_num_segments(w->store), &bytes, &len);
         w->log.line = line_mends_device;
         w->lines_len = 0;
         num_unread_max = 1 + page % 3;
