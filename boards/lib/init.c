@@ -2,7 +2,8 @@
  * reaps what is left of others, and stops the machine.
  *
  * /etc/init.conf says what to do, a line each, words between blanks; '#' begins a comment:
- *   mount DEVICE DIRECTORY TYPE [OPTIONS]   waited for, up to 15 s: a disk at USB shows up late
+ *   mount DEVICE DIRECTORY TYPE [OPTIONS]   waited for, up to 15 s: a disk at USB shows up late;
+ *                                  tried each second from then on, for services that start again
  *   run PROGRAM [ARGUMENT...]      started again when it ends, after 1 s, then 2, up to 32
  * The network is the kernel's business (ip= on its command line), but for the loopback interface.
  * SIGTERM restarts the machine, SIGUSR2 switches it off: services get SIGTERM and 40 s to end.
@@ -25,6 +26,7 @@
 #define CONF           "/etc/init.conf"
 #define CONF_CAP       4096
 #define MOUNT_WITHIN_S 15
+#define MOUNTS_MAX     8
 #define SERVICES_MAX   8
 #define WORDS_MAX      16
 #define PAUSE_MAX_S    32
@@ -40,6 +42,8 @@ struct service {
 };
 
 struct machine {
+    char *mounts[MOUNTS_MAX][4]; /* still to be done: device, directory, type, options */
+    size_t num_mounts;
     struct service services[SERVICES_MAX];
     size_t num_services;
     unsigned report_s; /* 0: never */
@@ -63,21 +67,39 @@ static time_t now_s(void)
     return t.tv_sec;
 }
 
-static void do_mount(char **words, size_t num_words)
+static bool try_mount(char *const *words)
 {
-    if (num_words < 4) {
-        say("mount", "line", "DEVICE DIRECTORY TYPE must follow");
+    return mount(words[0], words[1], words[2], MS_NOATIME | MS_NOSUID, words[3]) == 0;
+}
+
+static void do_mount(struct machine *m, char **words, size_t num_words)
+{
+    static char none[] = "";
+    if (num_words < 4 || m->num_mounts == MOUNTS_MAX) {
+        say("mount", "line", "DEVICE DIRECTORY TYPE must follow, at most 8 times");
         return;
     }
-    const char *options = num_words > 4 ? words[4] : "";
+    char **wanted = m->mounts[m->num_mounts];
+    memcpy(wanted, words + 1, 3 * sizeof *words);
+    wanted[3] = num_words > 4 ? words[4] : none;
     const time_t until_s = now_s() + MOUNT_WITHIN_S;
-    while (mount(words[1], words[2], words[3], MS_NOATIME | MS_NOSUID, options) != 0) {
+    while (!try_mount(wanted)) {
         bool may_come = errno == ENOENT || errno == ENXIO || errno == ENODEV;
         if (!may_come || now_s() >= until_s) {
             say("mount", words[2], strerror(errno));
+            m->num_mounts++;
             return;
         }
         nanosleep(&(struct timespec){0, 200000000}, NULL);
+    }
+}
+
+/* In their order, as one may be inside another. */
+static void mount_late(struct machine *m)
+{
+    while (m->num_mounts > 0 && try_mount(m->mounts[0])) {
+        say("mounted late:", m->mounts[0][1], "");
+        memmove(m->mounts[0], m->mounts[1], --m->num_mounts * sizeof m->mounts[0]);
     }
 }
 
@@ -107,7 +129,7 @@ static void do_line(struct machine *m, char *line)
         return;
     }
     if (strcmp(words[0], "mount") == 0) {
-        do_mount(words, num_words);
+        do_mount(m, words, num_words);
     } else if (strcmp(words[0], "run") == 0) {
         add_service(m, words, num_words);
     } else {
@@ -248,6 +270,7 @@ int main(void)
     read_conf(&m);
     for (;;) {
         reap(&m);
+        mount_late(&m);
         for (size_t i = 0; i < m.num_services; i++) {
             if (m.services[i].pid == 0 && m.services[i].due_s <= now_s()) {
                 start(&m.services[i], &all);

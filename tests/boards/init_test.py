@@ -75,6 +75,17 @@ def test_mount_waits_for_what_shows_up():
     stop(process)
 
 
+def test_mount_that_is_too_late():
+    """It is done all the same, for a service that starts again until it finds what it needs."""
+    root, process = start("mount none /spool tmpfs\nrun /sbin/service\n")
+    console = os.path.join(h.case_dir(), "console")
+    h.wait_until(lambda: b"mount /spool: " in open(console, "rb").read(), "it to be given up", 60)
+    os.mkdir(os.path.join(root, "spool"))
+    inside = f"/proc/{first_of(process)}/root/spool"
+    h.wait_until(lambda: os.path.ismount(inside), "the mount")
+    stop(process)
+
+
 def test_services_may_take_their_time_to_end():
     root, process = start("run /sbin/service 12\n")
     os.mkdir(os.path.join(root, "spool"))
@@ -88,4 +99,4 @@ ALONE = ("unshare", *(("-r",) if os.geteuid() != 0 else ()), "-m", "-p", "-n", "
 if __name__ == "__main__":
     if subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode == 0:
         h.main(globals())
-    print("SKIPPED: this machine gives no namespaces\n0 passed, 0 failed, 2 skipped")
+    print("SKIPPED: this machine gives no namespaces\n0 passed, 0 failed, 3 skipped")
