@@ -395,7 +395,7 @@ static bool copy_records(struct spool *sp)
             return false;
         }
         enum err err = spool_page_load(sp, 1, c->victim, c->cursor, &page);
-        if (spool_read_again(sp, sg, c->cursor, err, &c->num_again)) {
+        if (!sg->is_damaged && spool_read_again(sp, sg, c->cursor, err, &c->num_again)) {
             return false;
         }
         if (err != ERR_OK) {
