@@ -91,8 +91,7 @@ bool local_may_hand_in(const void *arg, uint32_t uid, uint64_t mark)
 {
     const struct mta *m = arg;
     uint32_t per_hour = m->site->conf.submit_rate;
-    struct spool_meta meta;
-    return per_hour == 0 || (mark != 0 && spool_meta_of(m->spool, mark, &meta) == ERR_OK) ||
+    return per_hour == 0 || (mark != 0 && spool_holds(m->spool, mark)) ||
            rate_level(&m->rates, rate_key_of(m, uid), per_hour, m->now_ms) < per_hour;
 }
 

@@ -99,9 +99,8 @@ static enum err look(struct mta *m)
         wait_in(m, IDLE);
         return ERR_OK;
     }
-    struct spool_meta meta;
     uint64_t mark = m->port->outbox.marked(m->port->outbox.ctx);
-    if (mark != 0 && spool_meta_of(m->spool, mark, &meta) == ERR_OK) {
+    if (mark != 0 && spool_holds(m->spool, mark)) {
         end_file(m, true);
         return ERR_OK;
     }

@@ -178,6 +178,9 @@ bool spool_is_final(const struct spool *sp, uint64_t id, uint32_t rcpt);
 enum err spool_read(struct spool *sp, size_t *out_len, uint64_t id, uint64_t offset, uint8_t *into,
                     size_t cap);
 
+/* Whether such a message is live; reads nothing. */
+bool spool_holds(const struct spool *sp, uint64_t id);
+
 /* The meta of a live message. Errors as spool_read. */
 enum err spool_meta_of(struct spool *sp, uint64_t id, struct spool_meta *out);
 

@@ -116,6 +116,11 @@ uint32_t spool_entry_find(const struct spool *sp, uint64_t id)
     return SPOOL_NO_ENTRY;
 }
 
+bool spool_holds(const struct spool *sp, uint64_t id)
+{
+    return spool_entry_find(sp, id) != SPOOL_NO_ENTRY;
+}
+
 static uint64_t *word_of(const struct spool *sp, uint32_t entry, uint32_t rcpt)
 {
     struct spool_entry *e = entry_at(sp, entry);

@@ -535,6 +535,57 @@ static void test_outbox_waits_for_the_spool(void)
     site_close(&site);
 }
 
+/* The disk no longer gives the pages that speak of this message. */
+static void fail_pages_of(uint64_t id)
+{
+    struct sim_store *st = sim_host_store(site.host);
+    for (size_t s = 0; s < sim_store_num_segments(st); s++) {
+        uint8_t *bytes, text[8];
+        uint64_t len;
+        struct buf b = buf_make(text, sizeof text);
+        uint32_t segment = sim_store_segment(st, s, &bytes, &len);
+        buf_put_be(&b, sizeof text, id);
+        const uint8_t *at = memmem(bytes, (size_t)len, text, sizeof text);
+        if (at != NULL) {
+            sim_store_fail_read(st, segment, (uint64_t)(at - bytes));
+        }
+    }
+}
+
+/* That the disk does not give just then what a file has become does not mean that it is not there:
+ * it is not sent once more. */
+static void test_outbox_reads_no_disk(void)
+{
+    struct queue_info first, second;
+    struct spool_meta meta;
+    uint32_t cursor = 0;
+    open_outbox_site("");
+    leave_text(&joe, "joe@mx.example", "joe@example.org", "\r\nmark 000001\r\n");
+    leave_text(&ann, "ann@mx.example", "joe@example.org", "\r\nmark 000002\r\n");
+    sim_mailbox_fail_begin(site.host, 1, 1000, ERR_NO_SPACE);
+    site_start(&site);
+    CHECK(site_settle(&site, 2000));
+    CHECK(queue_each(&site.mta->queue, &cursor, &first));
+    CHECK(queue_each(&site.mta->queue, &cursor, &second));
+    fail_pages_of(first.id);
+    CHECK_EQ(spool_meta_of(site.mta->spool, second.id, &meta),
+             ERR_OK); /* its page is at hand now */
+    mark = first.id;
+    leave_text(&joe, "joe@mx.example", "joe@example.org", "\r\nmark 000001\r\n");
+    mark = 0;
+    CHECK(site_settle(&site, 2000));
+    CHECK_EQ(sim_outbox_num(site.host), 0);
+    sim_store_fail_read(sim_host_store(site.host), 0, UINT64_MAX);
+    sim_mailbox_fail_begin(site.host, 0, 0, ERR_OK);
+    for (int i = 0; i < 10; i++) {
+        CHECK(site_settle(&site, 2000));
+    }
+    CHECK_EQ(site_copies(&site, 1), 1);
+    CHECK_EQ(site_copies(&site, 2), 1);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 /* A file that cannot be removed is tried again, and its message sent once; the others wait for that
  * and no longer. */
 static void test_outbox_removes_later(void)
@@ -615,6 +666,7 @@ static void test_outbox_bounds_recipients(void)
 static const struct test_case cases[] = {
     {"outbox-needs-memory", test_outbox_needs_memory},
     {"outbox-bounds-recipients", test_outbox_bounds_recipients},
+    {"outbox-reads-no-disk", test_outbox_reads_no_disk},
     {"outbox-removes-later", test_outbox_removes_later},
     {"outbox-is-taken-in", test_outbox_is_taken_in},
     {"outbox-is-counted", test_outbox_is_counted},
