@@ -357,6 +357,26 @@ enum err mta_result(const struct mta *m)
     return m->result;
 }
 
+/* Whether each segment may be opened: the directory alone may have been given to the server. */
+static enum err check_segments(const struct mta *m)
+{
+    const struct port_store *store = &m->port->store;
+    uint32_t *ids = (uint32_t *)(void *)m->scratch, handle;
+    const size_t cap = BUDGET_SCRATCH_LEN / sizeof *ids;
+    size_t num = 0;
+    uint64_t len;
+    enum err err = store->list(store->ctx, ids, cap, &num);
+    for (size_t i = 0; i < num && i < cap && err == ERR_OK; i++) {
+        err = store->open_segment(store->ctx, &handle, &len, ids[i]);
+        if (err == ERR_OK) {
+            store->close_segment(store->ctx, handle);
+        } else if (err == ERR_ABSENT) {
+            err = ERR_OK; /* the server that runs has removed it */
+        }
+    }
+    return err;
+}
+
 /* The server makes the directory, but not what it is to be in. */
 static bool put_spool_check(const struct mta *m, struct buf *out)
 {
@@ -368,6 +388,9 @@ static bool put_spool_check(const struct mta *m, struct buf *out)
     if (err == ERR_ABSENT && !exists) {
         err = files->can_replace(files->ctx, path);
         err = err == ERR_DENIED && m->start->is_root ? ERR_OK : err;
+    }
+    if (err == ERR_OK && exists) {
+        err = check_segments(m);
     }
     return put_unusable(out, "spool_directory", path, err);
 }

@@ -250,8 +250,7 @@ static enum err check_as_server(struct posix_identity *out, struct first_conf *o
     return e;
 }
 
-/* Opens nothing but the files that the options name, and the spool's directory to count what is
- * there. */
+/* Opens nothing but the files that the options name, and what the spool's directory has. */
 static int check(struct mta_start *start, struct buf *report)
 {
     static struct first_conf first;

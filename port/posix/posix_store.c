@@ -381,7 +381,10 @@ void posix_store_look(struct posix_store *s, const char *path, struct port_store
 {
     s->lock_fd = -1;
     s->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    *out = (struct port_store){.ctx = s, .list = store_list};
+    *out = (struct port_store){.ctx = s,
+                               .list = store_list,
+                               .open_segment = store_open_segment,
+                               .close_segment = store_close_segment};
 }
 
 void posix_store_close(struct posix_store *s)

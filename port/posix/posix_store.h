@@ -39,8 +39,8 @@ struct posix_store {
 void posix_store_port(struct posix_store *s, struct posix_worker *worker, const char *path,
                       struct port_store *out);
 
-/* Without worker and lock: list only, of a directory that a server may be using. posix_store_close
- * ends it. */
+/* Without worker and lock, of a directory that a server may be using: only to list and open what is
+ * there. posix_store_close ends it. */
 void posix_store_look(struct posix_store *s, const char *path, struct port_store *out);
 
 /* Gives the lock back. */

@@ -208,12 +208,16 @@ def test_segments_of_somebody_else():
     for path in segments:
         os.chown(path, 0, 0)
     s.configure(maildir=os.path.join(s.mail, "$local_part"))
+    out = run(POSTERN, "check", "-c", s.conf_path)[1]
+    check(f"spool_directory {spool}: cannot be used: permission-denied" in out and "configuration: ok" not in out, out)
     status, out = run(POSTERN, "-c", s.conf_path)
     check(status != 0 and "reason=permission-denied" in out, f"{status}: {out}")
     check("lost" not in out and all(os.path.exists(path) for path in segments), out)
     for path in segments:
         os.chown(path, UID, GID)
     s.start()
+    out = run(POSTERN, "check", "-c", s.conf_path)[1]
+    check("configuration: ok" in out, out)
     check_same_body(s.messages("alice", 1)[0], body)
 
 
