@@ -3,6 +3,7 @@
 #include "envelope.h"
 #include "outbox.h"
 #include "posix_command.h"
+#include "posix_entropy.h"
 #include "posix_err.h"
 #include "posix_outbox.h"
 
@@ -92,6 +93,17 @@ static enum err put_file(int dir_fd, const char *name, struct slice head, const 
     return e;
 }
 
+/* Until it is whole. Nobody can have foreseen it: neither has a command that was killed left it,
+ * nor somebody else put it in the way. */
+static bool put_first_name(struct buf *b)
+{
+    uint8_t random[8];
+    struct port_entropy entropy;
+    posix_entropy_port(&entropy);
+    return entropy.fill(entropy.ctx, random, sizeof random) == ERR_OK && buf_put_u8(b, '.') &&
+           text_put_hex(b, slice_make(random, sizeof random)) && buf_end_string(b);
+}
+
 int posix_outbox_put(const struct letter *l)
 {
     static uint8_t head_bytes[OUTBOX_HEAD_LEN + OUTBOX_ENVELOPE_MAX];
@@ -102,17 +114,12 @@ int posix_outbox_put(const struct letter *l)
     if (path[0] == '\0') {
         return EX_CONFIG;
     }
-    buf_put_string(&b, ".");
-    text_put_u64(&b, (uint64_t)getpid());
-    buf_put_string(&b, ".");
-    text_put_u64(&b, (uint64_t)getuid());
-    buf_end_string(&b);
     int dir_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0 || !put_head(&head, l)) {
         posix_complain(path, dir_fd < 0 ? "cannot be opened" : "the envelope is too large");
         return dir_fd < 0 ? EX_TEMPFAIL : EX_DATAERR;
     }
-    enum err e = put_file(dir_fd, name, buf_slice(&head), l);
+    enum err e = put_first_name(&b) ? put_file(dir_fd, name, buf_slice(&head), l) : ERR_NO_ENTROPY;
     close(dir_fd);
     if (e == ERR_OK) {
         return EX_OK;

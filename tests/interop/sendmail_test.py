@@ -332,6 +332,20 @@ def test_outbox_keeps_until_the_server_is_back():
         s.sends("alice@test.example", text="\ndirectly\n")
 
 
+def test_outbox_names_are_not_taken():
+    """Neither what a killed command of the same process id has left nor what somebody else has put there is in the way."""
+    with Site() as s:
+        outbox = os.path.join(s.dir, "outbox")
+        s.server.configure(outbox_directory=outbox)
+        shutil.copy(s.server.conf_path, s.conf)
+        s.server.stop()
+        s.server.start()
+        s.server.stop()
+        status, out = run("sh", "-c", f": >{outbox}/.$$.{os.getuid()}; exec {s.sendmail} -C {s.conf} alice@test.example", text="\nwaited\n")
+        check_equal(status, 0, out)
+        check(f"{os.getuid()}.0" in outbox_files(outbox), outbox_files(outbox))
+
+
 def test_stopped_server():
     """One that answers nothing keeps nobody for long: the outbox has the message, and it comes once."""
     with Site() as s:
