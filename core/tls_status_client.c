@@ -252,9 +252,29 @@ static int read_certificate_13(mbedtls_ssl_context *ssl, struct tls_status *s)
     return 0;
 }
 
+/* While the server's flight is read, what is to be sent is an alert about it, and has the keys of
+ * the handshake, RFC 8446 section 6; the library takes them later, and sends it in plaintext. The
+ * ChangeCipherSpec behind the flight has no keys. */
+static void use_handshake_keys_13(mbedtls_ssl_context *ssl, mbedtls_ssl_states state)
+{
+    mbedtls_ssl_transform *keys = ssl->handshake->transform_handshake;
+    bool is_reading =
+        state == MBEDTLS_SSL_ENCRYPTED_EXTENSIONS || state == MBEDTLS_SSL_CERTIFICATE_REQUEST ||
+        state == MBEDTLS_SSL_SERVER_CERTIFICATE || state == MBEDTLS_SSL_CERTIFICATE_VERIFY ||
+        state == MBEDTLS_SSL_SERVER_FINISHED;
+    if (is_reading && ssl->transform_out == NULL) {
+        mbedtls_ssl_set_outbound_transform(ssl, keys);
+    } else if (state == MBEDTLS_SSL_CLIENT_CCS_AFTER_SERVER_FINISHED) {
+        mbedtls_ssl_set_outbound_transform(ssl, NULL);
+    }
+}
+
 int tls_status_client_step(mbedtls_ssl_context *ssl, struct tls_status *s)
 {
     mbedtls_ssl_states state = (mbedtls_ssl_states)ssl->state;
+    if (status_is_13(ssl)) {
+        use_handshake_keys_13(ssl, state);
+    }
     if (state == MBEDTLS_SSL_CLIENT_HELLO) {
         return s->asked ? write_hello(ssl, s) : step_hello(ssl, s);
     }
