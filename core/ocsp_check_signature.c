@@ -182,6 +182,8 @@ enum ocsp_reason ocsp_signature_check(const struct x509_signed *sealed,
     int ret = mbedtls_pk_parse_subpubkey(&at, info.ptr + info.len, &key);
     if (ret != 0) {
         reason = is_out_of_memory(ret) ? OCSP_NO_MEMORY : OCSP_SIGNATURE_UNSUPPORTED;
+    } else if (mbedtls_pk_can_do(&key, MBEDTLS_PK_RSA) && !x509_has_short_exponent(info)) {
+        reason = OCSP_SIGNATURE_UNSUPPORTED;
     } else {
         reason = verify(sealed, &scheme, &key);
     }

@@ -9,8 +9,7 @@
 #define NAME_TYPE_HOST     0
 #define LABEL_MAX          63
 
-/* A run of bytes behind its length in len_len bytes. */
-static bool take_vector(struct slice *in, size_t len_len, struct slice *out)
+bool tls_take_vector(struct slice *in, size_t len_len, struct slice *out)
 {
     struct slice rest = *in;
     uint64_t len;
@@ -41,11 +40,11 @@ static bool parse_status_request(struct slice in, bool *out_is_ocsp)
     if (!*out_is_ocsp) {
         return true;
     }
-    if (!take_vector(&in, 2, &responders) || !take_vector(&in, 2, &extensions)) {
+    if (!tls_take_vector(&in, 2, &responders) || !tls_take_vector(&in, 2, &extensions)) {
         return false;
     }
     while (!slice_is_empty(responders)) {
-        if (!take_vector(&responders, 2, &responder) || slice_is_empty(responder)) {
+        if (!tls_take_vector(&responders, 2, &responder) || slice_is_empty(responder)) {
             return false;
         }
     }
@@ -59,8 +58,8 @@ static struct slice parse_server_name(struct slice in)
 {
     struct slice list, name;
     uint8_t type;
-    if (take_vector(&in, 2, &list) && slice_is_empty(in)) {
-        while (slice_u8(&list, &type) && take_vector(&list, 2, &name)) {
+    if (tls_take_vector(&in, 2, &list) && slice_is_empty(in)) {
+        while (slice_u8(&list, &type) && tls_take_vector(&list, 2, &name)) {
             if (type == NAME_TYPE_HOST) {
                 return name;
             }
@@ -75,9 +74,9 @@ static struct slice parse_server_name(struct slice in)
 static bool take_extensions(struct slice *body, struct slice *out)
 {
     struct slice skipped;
-    return slice_skip(body, 2 + 32) && take_vector(body, 1, &skipped) &&
-           take_vector(body, 2, &skipped) && take_vector(body, 1, &skipped) &&
-           take_vector(body, 2, out);
+    return slice_skip(body, 2 + 32) && tls_take_vector(body, 1, &skipped) &&
+           tls_take_vector(body, 2, &skipped) && tls_take_vector(body, 1, &skipped) &&
+           tls_take_vector(body, 2, out);
 }
 
 enum tls_hello_result tls_hello_parse(struct slice body, struct tls_hello *out)
@@ -93,7 +92,7 @@ enum tls_hello_result tls_hello_parse(struct slice body, struct tls_hello *out)
     if (!slice_is_empty(body)) {
         return TLS_HELLO_TRAILING;
     }
-    while (slice_be16(&extensions, &type) && take_vector(&extensions, 2, &data)) {
+    while (slice_be16(&extensions, &type) && tls_take_vector(&extensions, 2, &data)) {
         if (type == EXT_SERVER_NAME && slice_is_empty(out->host_name)) {
             out->host_name = parse_server_name(data);
         }

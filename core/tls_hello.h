@@ -23,6 +23,9 @@ struct tls_hello {
     bool asks_for_proof;    /* a status_request of type ocsp */
 };
 
+/* A run of bytes behind its length in len_len bytes; *in moves on success only. */
+bool tls_take_vector(struct slice *in, size_t len_len, struct slice *out);
+
 /* body: the message without its four bytes of header. */
 enum tls_hello_result tls_hello_parse(struct slice body, struct tls_hello *out);
 

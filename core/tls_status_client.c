@@ -13,25 +13,14 @@
 static const uint8_t request[9] = {0, STATUS_EXT_STATUS_REQUEST, 0, 5, STATUS_TYPE_OCSP, 0, 0, 0,
                                    0};
 
-static bool take_vector(struct slice *in, size_t len_len, struct slice *out)
-{
-    struct slice rest = *in;
-    uint64_t len;
-    if (!slice_be(&rest, len_len, &len) || !slice_take(&rest, (size_t)len, out)) {
-        return false;
-    }
-    *in = rest;
-    return true;
-}
-
 /* Where in the body of a ClientHello the extensions' length stands; 0 if it is not as expected. The
  * body may be cut within the extensions. */
 static size_t extensions_at(struct slice body, size_t whole_len)
 {
     struct slice rest = body, skipped;
     uint16_t len;
-    if (!slice_skip(&rest, 2 + 32) || !take_vector(&rest, 1, &skipped) ||
-        !take_vector(&rest, 2, &skipped) || !take_vector(&rest, 1, &skipped)) {
+    if (!slice_skip(&rest, 2 + 32) || !tls_take_vector(&rest, 1, &skipped) ||
+        !tls_take_vector(&rest, 2, &skipped) || !tls_take_vector(&rest, 1, &skipped)) {
         return 0;
     }
     size_t at = body.len - rest.len;
@@ -166,7 +155,7 @@ static int take_status(struct tls_status *s, struct slice in)
 {
     uint8_t type;
     struct slice proof;
-    if (!slice_u8(&in, &type) || type != STATUS_TYPE_OCSP || !take_vector(&in, 3, &proof) ||
+    if (!slice_u8(&in, &type) || type != STATUS_TYPE_OCSP || !tls_take_vector(&in, 3, &proof) ||
         !slice_is_empty(in) || slice_is_empty(proof)) {
         return MBEDTLS_ERR_SSL_DECODE_ERROR;
     }
@@ -186,11 +175,11 @@ static bool has_acknowledged(const mbedtls_ssl_context *ssl)
     uint16_t type;
     if (ssl->in_msgtype != MBEDTLS_SSL_MSG_HANDSHAKE ||
         ssl->in_msg[0] != MBEDTLS_SSL_HS_SERVER_HELLO || !slice_skip(&body, 2 + 32) ||
-        !take_vector(&body, 1, &skipped) || !slice_skip(&body, 2 + 1) ||
-        !take_vector(&body, 2, &extensions)) {
+        !tls_take_vector(&body, 1, &skipped) || !slice_skip(&body, 2 + 1) ||
+        !tls_take_vector(&body, 2, &extensions)) {
         return false;
     }
-    while (slice_be16(&extensions, &type) && take_vector(&extensions, 2, &data)) {
+    while (slice_be16(&extensions, &type) && tls_take_vector(&extensions, 2, &data)) {
         if (type == STATUS_EXT_STATUS_REQUEST) {
             return true;
         }
@@ -236,12 +225,12 @@ static int read_certificate_13(mbedtls_ssl_context *ssl, struct tls_status *s)
     struct slice body = message_body(ssl), context, list, cert, extensions, data;
     uint16_t type;
     if (ssl->in_msgtype != MBEDTLS_SSL_MSG_HANDSHAKE ||
-        ssl->in_msg[0] != MBEDTLS_SSL_HS_CERTIFICATE || !take_vector(&body, 1, &context) ||
-        !take_vector(&body, 3, &list) || !take_vector(&list, 3, &cert) ||
-        !take_vector(&list, 2, &extensions)) {
+        ssl->in_msg[0] != MBEDTLS_SSL_HS_CERTIFICATE || !tls_take_vector(&body, 1, &context) ||
+        !tls_take_vector(&body, 3, &list) || !tls_take_vector(&list, 3, &cert) ||
+        !tls_take_vector(&list, 2, &extensions)) {
         return 0; /* the library will refuse it */
     }
-    while (slice_be16(&extensions, &type) && take_vector(&extensions, 2, &data)) {
+    while (slice_be16(&extensions, &type) && tls_take_vector(&extensions, 2, &data)) {
         if (type == STATUS_EXT_STATUS_REQUEST) {
             ret = finish_with_alert(ssl, take_status(s, data));
             if (ret != 0) {
@@ -278,18 +267,18 @@ int tls_status_client_step(mbedtls_ssl_context *ssl, struct tls_status *s)
     if (state == MBEDTLS_SSL_CLIENT_HELLO) {
         return s->asked ? write_hello(ssl, s) : step_hello(ssl, s);
     }
-    if (!s->asked) {
-        return mbedtls_ssl_handshake_step(ssl);
-    }
-    if (status_is_13(ssl)) {
+    if (s->asked && status_is_13(ssl)) {
         if (state == MBEDTLS_SSL_SERVER_CERTIFICATE && !s->decided) {
             return read_certificate_13(ssl, s);
         }
     } else if (state == MBEDTLS_SSL_SERVER_KEY_EXCHANGE && s->acknowledged && !s->decided) {
         return read_status_12(ssl, s);
     }
-    int ret = mbedtls_ssl_handshake_step(ssl);
-    if (ret == 0 && state == MBEDTLS_SSL_SERVER_HELLO && !status_is_13(ssl) &&
+    int ret = state == MBEDTLS_SSL_SERVER_CERTIFICATE ? status_check_peer(ssl) : 0;
+    if (ret == 0) {
+        ret = mbedtls_ssl_handshake_step(ssl);
+    }
+    if (s->asked && ret == 0 && state == MBEDTLS_SSL_SERVER_HELLO && !status_is_13(ssl) &&
         ssl->state == MBEDTLS_SSL_SERVER_CERTIFICATE) {
         s->acknowledged = has_acknowledged(ssl);
     }

@@ -344,6 +344,14 @@ static void use_session_keys_13(mbedtls_ssl_context *ssl)
     }
 }
 
+/* Whether the client's certificate is read next: it may have been asked for none. */
+static bool awaits_certificate(const mbedtls_ssl_context *ssl)
+{
+    return ssl->state == MBEDTLS_SSL_CLIENT_CERTIFICATE &&
+           (ssl->handshake->sni_authmode == MBEDTLS_SSL_VERIFY_OPTIONAL ||
+            ssl->handshake->sni_authmode == MBEDTLS_SSL_VERIFY_REQUIRED);
+}
+
 /* --- The step --------------------------------------------------------------------------------- */
 
 static int step(mbedtls_ssl_context *ssl, struct tls_status *s)
@@ -354,14 +362,17 @@ static int step(mbedtls_ssl_context *ssl, struct tls_status *s)
     if (ssl->state == MBEDTLS_SSL_HELLO_REQUEST || ssl->state == MBEDTLS_SSL_CLIENT_HELLO) {
         return mbedtls_ssl_handshake_step(ssl);
     }
-    if (!status_is_13(ssl)) {
-        return server_step_12(ssl, s);
-    }
-    if (ssl->state == MBEDTLS_SSL_SERVER_CERTIFICATE) {
+    if (status_is_13(ssl) && ssl->state == MBEDTLS_SSL_SERVER_CERTIFICATE) {
         return write_certificate_13(ssl, s);
     }
-    use_session_keys_13(ssl);
-    return mbedtls_ssl_handshake_step(ssl);
+    if (status_is_13(ssl)) {
+        use_session_keys_13(ssl);
+    }
+    int ret = awaits_certificate(ssl) ? status_check_peer(ssl) : 0;
+    if (ret != 0) {
+        return ret;
+    }
+    return status_is_13(ssl) ? mbedtls_ssl_handshake_step(ssl) : server_step_12(ssl, s);
 }
 
 int tls_status_server_step(mbedtls_ssl_context *ssl, struct tls_status *s)

@@ -185,3 +185,13 @@ bool x509_has_tls_feature(const struct x509_cert *cert, uint64_t extension)
     }
     return false;
 }
+
+/* RSAPublicKey ::= SEQUENCE { modulus INTEGER, publicExponent INTEGER }   (RFC 8017 A.1.1) */
+bool x509_has_short_exponent(struct slice public_key_info)
+{
+    struct x509_cert key;
+    struct slice seq, modulus;
+    uint64_t exponent;
+    return get_public_key(&public_key_info, &key) && der_get(&key.key_bits, DER_SEQUENCE, &seq) &&
+           der_get_integer(&seq, &modulus) && der_get_u64(&seq, UINT64_MAX, &exponent);
+}

@@ -62,4 +62,8 @@ struct slice x509_find_extension(const struct x509_cert *cert, struct slice oid)
 /* Whether it demands that TLS extension of whoever shows it (RFC 7633). */
 bool x509_has_tls_feature(const struct x509_cert *cert, uint64_t extension);
 
+/* Whether a SubjectPublicKeyInfo is of an RSA key whose exponent has at most 64 bits: one as long
+ * as the modulus makes each check of a signature as dear as a hundred others. */
+bool x509_has_short_exponent(struct slice public_key_info);
+
 #endif

@@ -69,10 +69,12 @@ class Authority:
 
 
 class Certificate:
-    def __init__(self, authority, name):
+    def __init__(self, authority, name, whole=True):
         self.name = name
         self.pem = os.path.join(authority.dir, name + ".pem")
         self.key = os.path.join(authority.dir, name + ".key")
+        if not whole:
+            return
         with open(self.pem, encoding="ascii") as f:
             self.sha256 = hashlib.sha256(ssl.PEM_cert_to_DER_cert(f.read())).hexdigest()
 
@@ -218,6 +220,47 @@ def test_lists_that_are_late_or_missing():
     time.sleep(5.1)
     for version in VERSIONS:
         check_equal(refused(s, version, good), "certificate-not-trusted", "a list that is over")
+
+
+def below(authority, name, extensions, pubkey=""):
+    """A client's certificate, and between it and the authority another one with these extensions."""
+    d = authority.dir
+    with open(os.path.join(d, "sub.cnf"), "w", encoding="ascii") as f:
+        f.write(f"basicConstraints=critical,CA:TRUE\n{extensions}\n")
+    kind = "rsa:4096" if pubkey else "ec -pkeyopt ec_paramgen_curve:P-256"
+    authority.openssl(f"req -newkey {kind} -nodes -keyout sub.key -out sub.csr -config cnf -subj /CN=sub")
+    signed = "-CA ca.pem -CAkey ca.key -set_serial 99 -days 9 -extfile sub.cnf"
+    authority.openssl(f"x509 -req -in sub.csr -out sub.pem {signed}")
+    authority.openssl(
+        f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out end.csr -config cnf -subj /CN=end"
+    )
+    authority.openssl(
+        f"x509 -req -in end.csr -CA sub.pem -CAkey sub.key -set_serial 3 -out end.pem -extfile cnf -extensions client -days 9"
+    )
+    if pubkey:
+        authority.openssl(f"x509 -new -force_pubkey {pubkey} -subj /CN=sub -out sub.pem {signed}")
+    with open(os.path.join(d, name + ".pem"), "w", encoding="ascii") as out:
+        for part in ("end.pem", "sub.pem"):
+            with open(os.path.join(d, part), encoding="ascii") as f:
+                out.write(f.read())
+    return Certificate(authority, name, whole=False)
+
+
+def test_authorities_between():
+    ours = Authority("ours")
+    # An RSA key whose exponent is as long as its modulus: each check of a signature would take a hundredfold.
+    with open(os.path.join(ours.dir, "dear.cnf"), "w", encoding="ascii") as f:
+        f.write(
+            "asn1=SEQUENCE:spki\n[spki]\na=SEQUENCE:alg\nk=BITWRAP,SEQUENCE:key\n[alg]\no=OID:rsaEncryption\nn=NULL\n"
+            f"[key]\nn=INTEGER:0x{'F' * 1024}\ne=INTEGER:0x7{'F' * 1023}\n"
+        )
+    ours.openssl("asn1parse -genconf dear.cnf -noout -out dear.der")
+    ours.openssl("rsa -pubin -inform DER -in dear.der -pubout -out dear.pub")
+    dear = below(ours, "dear", "", pubkey="dear.pub")
+    s = server(ours, tls_verify_hosts="*")
+    for version in VERSIONS:
+        check_equal(refused(s, version, dear), "bad-certificate", "a key that takes too long")
+        check_equal(refused(s, version), "no-client-certificate", "without a certificate")
 
 
 def test_nothing_is_resumed():

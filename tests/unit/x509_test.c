@@ -1,7 +1,10 @@
 /* Certificates: what is read of one, and that anything else is refused. */
 #include "x509.h"
 
+#include "ocsp_check_signature.h"
 #include "proof_scenarios.h"
+
+#include <mbedtls/oid.h>
 
 static struct world w;
 
@@ -139,11 +142,40 @@ static void test_features(void)
     CHECK(!x509_has_tls_feature(&none, 5));
 }
 
+static struct slice rsa_info(struct slice exponent)
+{
+    struct slice algorithm = SEQ(OID(MBEDTLS_OID_PKCS1_RSA), TLV(DER_NULL, NOTHING));
+    uint8_t modulus[257] = {0};
+    memset(modulus + 1, 0xff, sizeof modulus - 1);
+    return SEQ(algorithm,
+               maker_bits(SEQ(maker_bytes(DER_INTEGER, modulus, sizeof modulus), exponent)));
+}
+
+/* The longest that is taken has 64 bits; such a key signs nothing that is believed. */
+static void test_exponents(void)
+{
+    static const uint8_t ones[256] = {0, 255, 255, 255, 255, 255, 255, 255, 255, 127};
+    struct x509_cert signer = {.public_key_info = NOTHING};
+    const struct x509_signed sealed = {SLICE_LITERAL("x"),
+                                       {SLICE_LITERAL(MBEDTLS_OID_PKCS1_SHA256), NOTHING},
+                                       slice_make(ones, 256)};
+    const char *hash;
+    setup();
+    CHECK(x509_has_short_exponent(rsa_info(maker_u8(DER_INTEGER, 3))));
+    CHECK(x509_has_short_exponent(rsa_info(maker_bytes(DER_INTEGER, ones, 9))));
+    CHECK(!x509_has_short_exponent(rsa_info(maker_bytes(DER_INTEGER, ones, 10))));
+    CHECK(!x509_has_short_exponent(rsa_info(NOTHING)));
+    CHECK(!x509_has_short_exponent(NOTHING));
+    signer.public_key_info = rsa_info(maker_bytes(DER_INTEGER, ones, 9));
+    CHECK_EQ(ocsp_signature_check(&sealed, &signer, false, &hash), OCSP_BAD_SIGNATURE);
+    signer.public_key_info = rsa_info(maker_bytes(DER_INTEGER, ones, 10));
+    CHECK_EQ(ocsp_signature_check(&sealed, &signer, false, &hash), OCSP_SIGNATURE_UNSUPPORTED);
+    world_end(&w);
+}
+
 static const struct test_case cases[] = {
-    {"fields", test_fields},
-    {"truncations", test_truncations},
-    {"parts", test_parts},
-    {"features", test_features},
+    {"fields", test_fields},     {"truncations", test_truncations}, {"parts", test_parts},
+    {"features", test_features}, {"exponents", test_exponents},
 };
 
 TEST_MAIN(cases)

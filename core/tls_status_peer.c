@@ -1,0 +1,53 @@
+/* The certificates that a peer shows, before the library verifies them: it checks a signature for
+ * each authority of the chain, in one go, and takes RSA keys with any exponent. With one as long as
+ * the modulus a chain of 16 KB holds everybody else up for a hundred handshakes' time. */
+#include <common.h>
+#include <ssl_misc.h>
+
+#include "tls_status_inside.h"
+
+#include "x509.h"
+
+/* What the library cannot parse it will refuse by itself. */
+static bool is_dear(struct slice der)
+{
+    mbedtls_x509_crt cert;
+    mbedtls_x509_crt_init(&cert);
+    bool dear = mbedtls_x509_crt_parse_der_nocopy(&cert, der.ptr, der.len) == 0 &&
+                mbedtls_pk_can_do(&cert.pk, MBEDTLS_PK_RSA) &&
+                !x509_has_short_exponent(slice_make(cert.pk_raw.p, cert.pk_raw.len));
+    mbedtls_x509_crt_free(&cert);
+    return dear;
+}
+
+int status_check_peer(mbedtls_ssl_context *ssl)
+{
+    bool is_13 = status_is_13(ssl);
+    int ret = mbedtls_ssl_flush_output(ssl);
+    if (ret == 0) {
+        ret = mbedtls_ssl_read_record(ssl, is_13 ? 0 : 1);
+    }
+    if (ret != 0) {
+        return ret;
+    }
+    ssl->keep_current_message = 1;
+    if (ssl->in_msgtype != MBEDTLS_SSL_MSG_HANDSHAKE || ssl->in_hslen < 4 ||
+        ssl->in_msg[0] != MBEDTLS_SSL_HS_CERTIFICATE) {
+        return 0;
+    }
+    struct slice body = slice_make(ssl->in_msg + 4, ssl->in_hslen - 4), skipped, list, cert;
+    if ((is_13 && !tls_take_vector(&body, 1, &skipped)) || !tls_take_vector(&body, 3, &list)) {
+        return 0;
+    }
+    while (tls_take_vector(&list, 3, &cert)) {
+        if (is_dear(cert)) {
+            (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+                                                 MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT);
+            return MBEDTLS_ERR_SSL_BAD_CERTIFICATE;
+        }
+        if (is_13 && !tls_take_vector(&list, 2, &skipped)) {
+            return 0;
+        }
+    }
+    return 0;
+}

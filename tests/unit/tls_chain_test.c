@@ -1,0 +1,84 @@
+/* Chains of certificates that a peer shows: what the authorities in them may vouch for, and what
+ * verifying them may cost. */
+#include "tls_world.h"
+
+#include <time.h>
+
+static void write_file(const char *name, const char *text)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s", world_dir, name);
+    FILE *f = fopen(path, "w");
+    CHECK(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+/* Why our client does not believe it; "" if it does. */
+static const char *shake(const char *name, const char *host, bool is_told)
+{
+    struct link l;
+    size_t num_bad;
+    static char failure[64];
+    struct tls_set *set = world_set(name, NULL);
+    struct tls_trust *trust = tls_trust_new(&world_env, world_read("ca-ec.pem"), &num_bad);
+    CHECK(trust != NULL && num_bad == 0);
+    world_now.wall_s = (int64_t)time(NULL) + 60;
+    CHECK_EQ(link_open(&l, set, host, false, trust), ERR_OK);
+    CHECK_EQ(link_run(&l), !l.client_failed);
+    CHECK(!is_told || strcmp(tls_info(&l.server)->failure, "peer-alert") == 0);
+    snprintf(failure, sizeof failure, "%s", l.client_failed ? tls_info(&l.client)->failure : "");
+    link_free(&l);
+    tls_trust_drop(&world_env, trust);
+    tls_set_drop(set);
+    return failure;
+}
+
+#define SAN "subjectAltName=DNS:mail.example\n"
+
+/* Authorities whose RSA keys have an exponent as long as their modulus: one check of a signature
+ * takes as long as a hundred others. */
+static void make_slow_chain(void)
+{
+    char text[4200], ones[1025];
+    memset(ones, 'F', sizeof ones - 1);
+    ones[sizeof ones - 1] = 0;
+    snprintf(text, sizeof text,
+             "asn1=SEQUENCE:spki\n[spki]\nalg=SEQUENCE:alg\nkey=BITWRAP,SEQUENCE:key\n"
+             "[alg]\noid=OID:rsaEncryption\nnull=NULL\n[key]\nn=INTEGER:0x%s\ne=INTEGER:0x7%s\n",
+             ones, ones + 1);
+    write_file("slow.cnf", text);
+    write_file("sub.cnf", "basicConstraints=critical,CA:TRUE\n");
+    write_file("end.cnf", "keyUsage=digitalSignature\n" SAN);
+    world_openssl("asn1parse -genconf slow.cnf -noout -out slow.der && openssl rsa -pubin -inform "
+                  "DER -in slow.der -pubout -out slow.pub");
+    world_openssl("req -x509 -newkey rsa:4096 -nodes -keyout sub.key -out sub.crt -days 30 -subj "
+                  "/CN=Slow");
+    world_openssl("x509 -new -force_pubkey slow.pub -subj /CN=Slow -CA sub.crt -CAkey sub.key "
+                  "-set_serial 20 -days 30 -extfile sub.cnf -out slow.crt");
+    world_openssl("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout slow.key -out "
+                  "end.csr -subj /CN=mail.example");
+    world_openssl(
+        "x509 -req -in end.csr -CA sub.crt -CAkey sub.key -set_serial 19 -days 30 "
+        "-extfile end.cnf -out end.crt && cat end.crt slow.crt slow.crt slow.crt slow.crt "
+        "slow.crt slow.crt slow.crt >slow.chain");
+}
+
+static void test_slow_keys(void)
+{
+    make_slow_chain();
+    for (size_t v = 0; v < 2; v++) {
+        world_open(world_versions[v]);
+        const char *failure = shake("slow", "mail.example", true);
+        CHECK(strcmp(failure, "bad-certificate") == 0);
+        world_close();
+    }
+}
+
+static const struct test_case cases[] = {
+    {"slow_keys", test_slow_keys},
+};
+
+int main(int argc, char **argv)
+{
+    world_make_files(argv[0]);
+    return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
+}
