@@ -126,8 +126,7 @@ enum err tls_open_server(struct tls *t, struct tls_env *env)
 
 static int judge_client(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
 {
-    (void)depth;
-    return tls_trust_judge(ctx, cert, flags);
+    return tls_trust_judge(ctx, cert, depth, flags);
 }
 
 enum err tls_open_server_asking(struct tls *t, struct tls_env *env, struct tls_trust *trust,

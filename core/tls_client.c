@@ -12,10 +12,52 @@
 
 #define CHAIN_MAX 8 /* certificates that are looked at for an issuer */
 
-/* Called for each certificate of the chain, the server's own last. The library takes the subject's
- * common name for a host's where there is nothing else; and only here it says which issuer it
- * found.
- */
+/* The name that is asked for, as the library has it; empty: none is. */
+static struct slice wanted_name(const struct tls *t)
+{
+    const char *name = tls_ssl_const(t)->MBEDTLS_PRIVATE(hostname);
+    return slice_of_string(name != NULL ? name : "");
+}
+
+/* Whether an authority may vouch for that name; for addresses only one that may for all. */
+static bool may_vouch(const struct tls *t, const mbedtls_x509_crt *authority)
+{
+    struct x509_cert cert;
+    struct slice name = wanted_name(t);
+    if (slice_is_empty(name)) {
+        return true;
+    }
+    return x509_parse_cert(slice_make(authority->raw.p, authority->raw.len), &cert) &&
+           x509_may_vouch_for(&cert, t->handshake->status.hides_name ? slice_make(NULL, 0) : name);
+}
+
+/* RFC 9525 6.3: an address is looked for among addresses only, a host's name among the names of
+ * hosts. The library takes any for an address, a URI that is such a name for one, and the subject's
+ * common name where there is nothing else. */
+static bool is_rightly_named(const struct tls *t, const mbedtls_x509_crt *cert)
+{
+    struct slice name = wanted_name(t);
+    struct net_addr addr;
+    bool is_address = net_addr_parse(name, &addr);
+    if (!mbedtls_x509_crt_has_ext_type(cert, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME)) {
+        return false;
+    }
+    for (const mbedtls_x509_sequence *at = &cert->subject_alt_names; at != NULL; at = at->next) {
+        struct slice found = slice_make(at->buf.p, at->buf.len);
+        int kind = at->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK;
+        if (is_address && kind == MBEDTLS_X509_SAN_IP_ADDRESS &&
+            slice_equal(found, slice_make(addr.bytes, addr.family == NET_IPV4 ? 4 : 16))) {
+            return true;
+        }
+        if (kind == MBEDTLS_X509_SAN_UNIFORM_RESOURCE_IDENTIFIER && slice_equal(found, name)) {
+            return false;
+        }
+    }
+    return !is_address;
+}
+
+/* Called for each certificate of the chain, the server's own last: only here the library says which
+ * issuer it found. */
 static int check_cert(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
 {
     struct tls *t = ctx;
@@ -23,13 +65,16 @@ static int check_cert(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *fl
         const mbedtls_x509_crt *issuer = tls_trust_stand_in(t, cert);
         t->issuer = slice_make(issuer->raw.p, issuer->raw.len);
     }
-    if (depth == 0 && !mbedtls_x509_crt_has_ext_type(cert, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME)) {
+    if (depth == 0 && !is_rightly_named(t, cert)) {
         *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+    }
+    if (depth != 0 && t->handshake != NULL && !may_vouch(t, cert)) {
+        *flags |= MBEDTLS_X509_BADCERT_NOT_TRUSTED;
     }
     if (depth == 0 && BROKEN(NAME_UNCHECKED)) {
         *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH;
     }
-    return tls_trust_judge(t, cert, flags);
+    return tls_trust_judge(t, cert, depth, flags);
 }
 
 /* The library wants the name as a string, and takes a copy; without one it says so explicitly. */

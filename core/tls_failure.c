@@ -1,6 +1,10 @@
 /* Names for the library's errors: what the log says of a session that failed. */
 #include "tls_inside.h"
 
+/* What X.509 fails with, a part of ASN.1's reason added or not. */
+#define X509_FIRST (-MBEDTLS_ERR_X509_FEATURE_UNAVAILABLE)
+#define X509_LAST  (-MBEDTLS_ERR_X509_FATAL_ERROR)
+
 struct failure {
     int ret;
     const char *name;
@@ -27,6 +31,7 @@ static const struct failure failures[] = {
     {MBEDTLS_ERR_SSL_UNEXPECTED_RECORD, "unexpected-record"},
     {MBEDTLS_ERR_SSL_UNRECOGNIZED_NAME, "unrecognized-name"},
     {MBEDTLS_ERR_SSL_UNSUPPORTED_EXTENSION, "unsupported-extension"},
+    {MBEDTLS_ERR_X509_ALLOC_FAILED, "no-memory"},
     {MBEDTLS_ERR_X509_CERT_VERIFY_FAILED, "certificate-not-trusted"},
 };
 
@@ -37,5 +42,5 @@ const char *tls_failure_name(int ret)
             return failures[i].name;
         }
     }
-    return "crypto-error";
+    return -ret >= X509_FIRST && -ret <= X509_LAST ? "bad-certificate" : "crypto-error";
 }

@@ -26,8 +26,7 @@ static bool contains(struct slice text, const char *word)
 
 static int parse_certificate(void *ctx, struct slice der)
 {
-    struct tls_pair *p = ctx;
-    return mbedtls_x509_crt_parse_der(&p->chain, der.ptr, der.len);
+    return tls_pem_certificate(&((struct tls_pair *)ctx)->chain, der);
 }
 
 static enum tls_set_error parse_chain(struct tls_set *set, struct tls_pair *p, struct slice chain)

@@ -5,6 +5,7 @@
 #include "tls_pem.h"
 #include "tls_trust_inside.h"
 
+#include <mbedtls/oid.h>
 #include <mbedtls/x509_crl.h>
 #include <mbedtls/x509_crt.h>
 
@@ -14,11 +15,6 @@ struct tls_trust {
     mbedtls_x509_crt certs;
     mbedtls_x509_crl crls; /* the first of a list */
 };
-
-static int parse_certificate(void *ctx, struct slice der)
-{
-    return mbedtls_x509_crt_parse_der(ctx, der.ptr, der.len);
-}
 
 struct tls_trust *tls_trust_new(struct tls_env *env, struct slice bytes, size_t *out_num_bad)
 {
@@ -31,7 +27,7 @@ struct tls_trust *tls_trust_new(struct tls_env *env, struct slice bytes, size_t 
     trust->num_refs = 1;
     mbedtls_x509_crt_init(&trust->certs);
     mbedtls_x509_crl_init(&trust->crls);
-    if (!tls_pem_each(env->heap, bytes, SLICE_LITERAL("CERTIFICATE"), parse_certificate,
+    if (!tls_pem_each(env->heap, bytes, SLICE_LITERAL("CERTIFICATE"), tls_pem_certificate,
                       &trust->certs, &found) ||
         found.num == 0) {
         tls_trust_drop(env, trust);
@@ -146,10 +142,17 @@ static uint32_t judge_lists(const struct tls_trust *trust, const mbedtls_x509_cr
 }
 
 /* What was over at the earliest that it can be is over, also while nobody knows what time it is. */
-int tls_trust_judge(const struct tls *t, const mbedtls_x509_crt *cert, uint32_t *flags)
+int tls_trust_judge(const struct tls *t, const mbedtls_x509_crt *cert, int depth, uint32_t *flags)
 {
+    static const char for_servers[] = MBEDTLS_OID_SERVER_AUTH,
+                      for_clients[] = MBEDTLS_OID_CLIENT_AUTH;
     if (t->handshake == NULL) {
         return 0;
+    }
+    if (depth != 0 &&
+        mbedtls_x509_crt_check_extended_key_usage(cert, t->is_client ? for_servers : for_clients,
+                                                  sizeof for_servers - 1) != 0) {
+        *flags |= MBEDTLS_X509_BADCERT_EXT_KEY_USAGE;
     }
     const struct tls_time *now = &t->handshake->status.now;
     cert = tls_trust_stand_in(t, cert);

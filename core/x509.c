@@ -1,6 +1,7 @@
 #include "x509.h"
 
 #include "der.h"
+#include "text.h"
 
 /* AlgorithmIdentifier ::= SEQUENCE {
  *     algorithm   OBJECT IDENTIFIER,
@@ -194,4 +195,60 @@ bool x509_has_short_exponent(struct slice public_key_info)
     uint64_t exponent;
     return get_public_key(&public_key_info, &key) && der_get(&key.key_bits, DER_SEQUENCE, &seq) &&
            der_get_integer(&seq, &modulus) && der_get_u64(&seq, UINT64_MAX, &exponent);
+}
+
+/* "host.example" is itself and all below it; ".host.example", against the letter, all below. */
+static bool is_below(struct slice host, struct slice base)
+{
+    struct slice end = host;
+    if (base.len > host.len) {
+        return false;
+    }
+    slice_skip(&end, host.len - base.len);
+    return text_equal_nocase(end, base) &&
+           (base.len == 0 || base.len == host.len || base.ptr[0] == '.' || end.ptr[-1] == '.');
+}
+
+/* GeneralSubtrees ::= SEQUENCE SIZE (1..MAX) OF GeneralSubtree
+ * GeneralSubtree ::= SEQUENCE {
+ *     base     GeneralName,                  of which dNSName is [2] IA5String
+ *     minimum  [0] BaseDistance DEFAULT 0,
+ *     maximum  [1] BaseDistance OPTIONAL }   neither is used (RFC 5280 4.2.1.10) */
+static bool look_for(struct slice run, struct slice host, bool *out_has_names, bool *out_is_below)
+{
+    struct slice subtree, base;
+    uint8_t kind;
+    *out_has_names = *out_is_below = false;
+    while (der_get(&run, DER_SEQUENCE, &subtree)) {
+        if (!der_any(&subtree, &kind, &base)) {
+            return false;
+        }
+        if (kind == DER_CONTEXT(2)) {
+            *out_has_names = true;
+            *out_is_below = *out_is_below || is_below(host, base);
+        }
+    }
+    return der_end(run);
+}
+
+/* NameConstraints ::= SEQUENCE {
+ *     permittedSubtrees  [0] IMPLICIT GeneralSubtrees OPTIONAL,
+ *     excludedSubtrees   [1] IMPLICIT GeneralSubtrees OPTIONAL } */
+bool x509_may_vouch_for(const struct x509_cert *authority, struct slice host)
+{
+    struct slice value = x509_find_extension(authority, X509_OID_NAME_CONSTRAINTS), seq, run;
+    bool has_names, covers;
+    if (value.ptr == NULL) {
+        return true;
+    }
+    if (slice_is_empty(host) || !der_get(&value, DER_SEQUENCE, &seq) || !der_end(value) ||
+        (der_get(&seq, DER_CONTEXT_CONSTRUCTED(0), &run) &&
+         (!look_for(run, host, &has_names, &covers) || (has_names && !covers)))) {
+        return false;
+    }
+    if (der_get(&seq, DER_CONTEXT_CONSTRUCTED(1), &run) &&
+        (!look_for(run, host, &has_names, &covers) || covers)) {
+        return false;
+    }
+    return der_end(seq);
 }

@@ -66,4 +66,10 @@ bool x509_has_tls_feature(const struct x509_cert *cert, uint64_t extension);
  * as the modulus makes each check of a signature as dear as a hundred others. */
 bool x509_has_short_exponent(struct slice public_key_info);
 
+#define X509_OID_NAME_CONSTRAINTS SLICE_LITERAL("\x55\x1d\x1e") /* 2.5.29.30 */
+
+/* Whether the authority's name constraints, if it has any, let it vouch for a host of that name;
+ * empty: one that is known by no name, which none do. */
+bool x509_may_vouch_for(const struct x509_cert *authority, struct slice host);
+
 #endif

@@ -12,6 +12,30 @@ static void write_file(const char *name, const char *text)
     CHECK(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
 }
 
+/* name.chain and name.key: a leaf of an authority of ca-ec's, both with these extensions. */
+static void make_chain(const char *name, const char *authority, const char *leaf)
+{
+    char text[500];
+    snprintf(text, sizeof text, "basicConstraints=critical,CA:TRUE\n%s\n", authority);
+    write_file("sub.cnf", text);
+    snprintf(text, sizeof text, "keyUsage=digitalSignature\n%s\n", leaf);
+    write_file("end.cnf", text);
+    world_openssl("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout sub.key -out "
+                  "sub.csr -subj /CN=Sub");
+    world_openssl("x509 -req -in sub.csr -CA ca-ec.pem -CAkey ca-ec.key -set_serial 18 -days 30 "
+                  "-extfile sub.cnf -out sub.crt");
+    snprintf(text, sizeof text,
+             "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s.key -out end.csr "
+             "-subj /CN=mail.example",
+             name);
+    world_openssl(text);
+    snprintf(text, sizeof text,
+             "x509 -req -in end.csr -CA sub.crt -CAkey sub.key -set_serial 19 -days 30 -extfile "
+             "end.cnf -out end.crt && cat end.crt sub.crt >%s.chain",
+             name);
+    world_openssl(text);
+}
+
 /* Why our client does not believe it; "" if it does. */
 static const char *shake(const char *name, const char *host, bool is_told)
 {
@@ -33,6 +57,49 @@ static const char *shake(const char *name, const char *host, bool is_told)
 }
 
 #define SAN "subjectAltName=DNS:mail.example\n"
+
+#define NOT_TRUSTED "certificate-not-trusted"
+
+static const struct {
+    const char *authority;
+    const char *leaf;
+    const char *host;
+    const char *failure;
+} chains[] = {
+    {"", SAN, "mail.example", ""},
+    {"extendedKeyUsage=serverAuth", SAN, "mail.example", ""},
+    {"extendedKeyUsage=anyExtendedKeyUsage", SAN, "mail.example", ""},
+    {"extendedKeyUsage=emailProtection,clientAuth", SAN, "mail.example", NOT_TRUSTED},
+    {"nameConstraints=permitted;DNS:example", SAN, "mail.example", ""},
+    {"nameConstraints=permitted;DNS:other.example", SAN, "mail.example", NOT_TRUSTED},
+    {"nameConstraints=excluded;DNS:mail.example", SAN, "mail.example", NOT_TRUSTED},
+    {"nameConstraints=permitted;IP:192.0.2.0/255.255.255.0", "subjectAltName=IP:192.0.2.1",
+     "192.0.2.1", NOT_TRUSTED}, /* only the names of hosts are looked at */
+    {"nameConstraints=critical,permitted;DNS:example", SAN, "mail.example", "bad-certificate"},
+    {"", "subjectAltName=URI:mail.example", "mail.example", NOT_TRUSTED},
+    {"", "subjectAltName=DNS:*.example", "mail.example", ""},
+    {"", "subjectAltName=IP:192.0.2.1", "192.0.2.1", ""},
+    {"", "subjectAltName=IP:2001:db8::1", "2001:db8::1", ""},
+    {"", "subjectAltName=IP:192.0.2.2,DNS:192.0.2.1", "192.0.2.1", NOT_TRUSTED},
+    {"", "subjectAltName=DNS:*.0.2.1", "192.0.2.1", NOT_TRUSTED},
+};
+
+static void test_authorities(void)
+{
+    for (size_t i = 0; i < sizeof chains / sizeof chains[0]; i++) {
+        make_chain("end", chains[i].authority, chains[i].leaf);
+        for (size_t v = 0; v < 2; v++) {
+            world_open(world_versions[v]);
+            bool is_told = strcmp(chains[i].failure, NOT_TRUSTED) == 0;
+            const char *failure = shake("end", chains[i].host, is_told);
+            if (strcmp(failure, chains[i].failure) != 0) {
+                fprintf(stderr, "row %zu: %s\n", i, failure);
+                CHECK(false);
+            }
+            world_close();
+        }
+    }
+}
 
 /* Authorities whose RSA keys have an exponent as long as their modulus: one check of a signature
  * takes as long as a hundred others. */
@@ -74,6 +141,7 @@ static void test_slow_keys(void)
 }
 
 static const struct test_case cases[] = {
+    {"authorities", test_authorities},
     {"slow_keys", test_slow_keys},
 };
 

@@ -173,9 +173,57 @@ static void test_exponents(void)
     world_end(&w);
 }
 
+#define DNS(text)      SEQ(TLV(DER_CONTEXT(2), SLICE_LITERAL(text)))
+#define ADDRESS        SEQ(TLV(DER_CONTEXT(7), SLICE_LITERAL("\x0a\0\0\0\xff\0\0\0")))
+#define PERMITTED(run) TLV(DER_CONTEXT_CONSTRUCTED(0), run)
+#define EXCLUDED(run)  TLV(DER_CONTEXT_CONSTRUCTED(1), run)
+
+/* RFC 5280 4.2.1.10 */
+static void test_constraints(void)
+{
+    maker_reset();
+    const struct {
+        struct slice value;
+        const char *host;
+        bool want;
+    } rows[] = {
+        {SEQ(PERMITTED(DNS("host.example"))), "host.example", true},
+        {SEQ(PERMITTED(DNS("host.example"))), "A.HOST.example", true},
+        {SEQ(PERMITTED(DNS("host.example"))), "ahost.example", false},
+        {SEQ(PERMITTED(DNS("host.example"))), "example", false},
+        {SEQ(PERMITTED(DNS("host.example"))), "", false},
+        {SEQ(PERMITTED(DNS(".example"))), "a.example", true},
+        {SEQ(PERMITTED(DNS(".example"))), "example", false},
+        {SEQ(PERMITTED(DNS(""))), "a.example", true},
+        {SEQ(PERMITTED(JOIN(DNS("b.example"), DNS("a.example")))), "a.example", true},
+        {SEQ(PERMITTED(JOIN(DNS("b.example"), ADDRESS))), "a.example", false},
+        {SEQ(PERMITTED(ADDRESS)), "a.example", true},
+        {SEQ(EXCLUDED(ADDRESS)), "a.example", true},
+        {SEQ(EXCLUDED(DNS("example"))), "a.example", false},
+        {SEQ(EXCLUDED(DNS("example"))), "a.test", true},
+        {SEQ(EXCLUDED(DNS(""))), "a.test", false},
+        {SEQ(PERMITTED(DNS("example")), EXCLUDED(DNS("a.example"))), "a.example", false},
+        {SEQ(PERMITTED(DNS("example")), EXCLUDED(DNS("a.example"))), "b.example", true},
+        {SEQ(EXCLUDED(DNS("b.test")), PERMITTED(DNS("a.test"))), "a.test", false},
+        {SEQ(PERMITTED(SLICE_LITERAL("\x30\0"))), "a.test", false},
+        {SEQ(EXCLUDED(SLICE_LITERAL("\x31\0"))), "a.test", false},
+        {JOIN(SEQ(PERMITTED(DNS("a.test"))), SLICE_LITERAL("\0")), "a.test", false},
+        {SLICE_LITERAL("\x30"), "a.test", false},
+        {NOTHING, "a.test", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct x509_cert cert = {.extensions =
+                                     maker_extension(OID("\x55\x1d\x1e"), false, rows[i].value)};
+        CHECK_EQ(x509_may_vouch_for(&cert, slice_of_string(rows[i].host)), rows[i].want);
+    }
+    struct x509_cert none = {.extensions = NOTHING};
+    CHECK(x509_may_vouch_for(&none, SLICE_LITERAL("a.test")));
+}
+
 static const struct test_case cases[] = {
-    {"fields", test_fields},     {"truncations", test_truncations}, {"parts", test_parts},
-    {"features", test_features}, {"exponents", test_exponents},
+    {"fields", test_fields},       {"truncations", test_truncations},
+    {"parts", test_parts},         {"features", test_features},
+    {"exponents", test_exponents}, {"constraints", test_constraints},
 };
 
 TEST_MAIN(cases)
