@@ -274,7 +274,7 @@ int tls_status_client_step(mbedtls_ssl_context *ssl, struct tls_status *s)
     } else if (state == MBEDTLS_SSL_SERVER_KEY_EXCHANGE && s->acknowledged && !s->decided) {
         return read_status_12(ssl, s);
     }
-    int ret = state == MBEDTLS_SSL_SERVER_CERTIFICATE ? status_check_peer(ssl) : 0;
+    int ret = state == MBEDTLS_SSL_SERVER_CERTIFICATE ? status_check_peer(ssl, s) : 0;
     if (ret == 0) {
         ret = mbedtls_ssl_handshake_step(ssl);
     }

@@ -1,6 +1,8 @@
-/* The certificates that a peer shows, before the library verifies them: it checks a signature for
- * each authority of the chain, in one go, and takes RSA keys with any exponent. With one as long as
- * the modulus a chain of 16 KB holds everybody else up for a hundred handshakes' time. */
+/* The certificates that a peer shows, before the library has them. It checks a signature for each
+ * authority of the chain, in one go, and takes RSA keys with any exponent: with one as long as the
+ * modulus a chain of 16 KB holds everybody else up for a hundred handshakes' time. And it makes 48
+ * bytes of each alternative name, which may have two: 16 KB become more than a board has for TLS,
+ * for as long as the peer likes to take for its handshake. */
 #include <common.h>
 #include <ssl_misc.h>
 
@@ -8,20 +10,26 @@
 
 #include "x509.h"
 
-/* What the library cannot parse it will refuse by itself. */
-static bool is_dear(struct slice der)
+/* Of memory for a chain: 16 KB of certificates, and what a hundred names or so take beside them. */
+#define CHAIN_LEN_MAX (48u * 1024)
+
+/* Adds to what the chain takes. What the library cannot parse it will refuse by itself. */
+static bool is_dear(const struct heap *heap, struct slice der, size_t *in_out_len)
 {
+    size_t used_len = heap->used_len;
     mbedtls_x509_crt cert;
     mbedtls_x509_crt_init(&cert);
     bool dear = mbedtls_x509_crt_parse_der_nocopy(&cert, der.ptr, der.len) == 0 &&
                 mbedtls_pk_can_do(&cert.pk, MBEDTLS_PK_RSA) &&
                 !x509_has_short_exponent(slice_make(cert.pk_raw.p, cert.pk_raw.len));
+    *in_out_len += der.len + (heap->used_len - used_len);
     mbedtls_x509_crt_free(&cert);
-    return dear;
+    return dear || *in_out_len > CHAIN_LEN_MAX;
 }
 
-int status_check_peer(mbedtls_ssl_context *ssl)
+int status_check_peer(mbedtls_ssl_context *ssl, const struct tls_status *s)
 {
+    size_t chain_len = 0;
     bool is_13 = status_is_13(ssl);
     int ret = mbedtls_ssl_flush_output(ssl);
     if (ret == 0) {
@@ -40,7 +48,7 @@ int status_check_peer(mbedtls_ssl_context *ssl)
         return 0;
     }
     while (tls_take_vector(&list, 3, &cert)) {
-        if (is_dear(cert)) {
+        if (is_dear(s->heap, cert, &chain_len)) {
             (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
                                                  MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT);
             return MBEDTLS_ERR_SSL_BAD_CERTIFICATE;

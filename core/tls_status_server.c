@@ -368,7 +368,7 @@ static int step(mbedtls_ssl_context *ssl, struct tls_status *s)
     if (status_is_13(ssl)) {
         use_session_keys_13(ssl);
     }
-    int ret = awaits_certificate(ssl) ? status_check_peer(ssl) : 0;
+    int ret = awaits_certificate(ssl) ? status_check_peer(ssl, s) : 0;
     if (ret != 0) {
         return ret;
     }

@@ -140,8 +140,43 @@ static void test_slow_keys(void)
     }
 }
 
+/* A name of two bytes takes 48 of memory. */
+static void make_fat_chain(void)
+{
+    static char text[60000];
+    size_t len = (size_t)snprintf(text, sizeof text, "subjectAltName=DER:30:82:%02x:%02x",
+                                  15000 / 256, 15000 % 256);
+    for (int i = 0; i < 7500; i++) {
+        len += (size_t)snprintf(text + len, sizeof text - len, ":88:00");
+    }
+    write_file("fat.cnf", text);
+    world_openssl("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout fat.key -out "
+                  "end.csr -subj /CN=mail.example");
+    world_openssl("x509 -req -in end.csr -CA ca-ec.pem -CAkey ca-ec.key -set_serial 19 -days 30 "
+                  "-extfile fat.cnf -out fat.chain");
+}
+
+/* Also where nobody verifies it. */
+static void test_fat_chain(void)
+{
+    make_fat_chain();
+    for (size_t v = 0; v < 2; v++) {
+        struct link l;
+        world_open(world_versions[v]);
+        struct tls_set *set = world_set("fat", NULL);
+        CHECK_EQ(link_open(&l, set, "mail.example", v == 0, NULL), ERR_OK);
+        CHECK(!link_run(&l));
+        CHECK(strcmp(tls_info(&l.client)->failure, "bad-certificate") == 0);
+        CHECK_EQ(tls_info(&l.server)->alert, MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT);
+        link_free(&l);
+        tls_set_drop(set);
+        world_close();
+    }
+}
+
 static const struct test_case cases[] = {
     {"authorities", test_authorities},
+    {"fat_chain", test_fat_chain},
     {"slow_keys", test_slow_keys},
 };
 
