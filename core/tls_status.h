@@ -22,6 +22,7 @@ struct tls_status {
     bool asked;          /* server: by the last ClientHello. client: whether to ask */
     bool acknowledged;   /* TLS 1.2: ServerHello has the extension */
     bool is_resumed;
+    int resumed_suite; /* server, TLS 1.2: of the session that a ticket brought; 0: none did */
     enum tls_staple staple;
     enum ocsp_reason reason; /* of TLS_STAPLE_NONE */
     bool decided;            /* the proof's turn is over */

@@ -51,6 +51,7 @@ int tls_status_on_hello(mbedtls_ssl_context *ssl)
     struct tls_hello hello;
     s->hello_result = tls_hello_parse(hello_body(ssl), &hello);
     s->asked = hello.asks_for_proof;
+    s->resumed_suite = ssl->handshake->resume ? ssl->session_negotiate->ciphersuite : 0;
     switch (s->hello_result) {
     case TLS_HELLO_OK:
         break;
@@ -213,11 +214,22 @@ static int write_certificate_status_12(mbedtls_ssl_context *ssl, struct tls_stat
     return 0;
 }
 
+/* A session that is resumed has the cipher that it began with (RFC 5246 7.4.1.3), and the library
+ * takes whatever it now likes best: then this is a new session. */
+static void keep_to_suite(mbedtls_ssl_context *ssl, const struct tls_status *s)
+{
+    if (ssl->handshake->resume && ssl->session_negotiate->ciphersuite != s->resumed_suite) {
+        ssl->handshake->resume = 0;
+        ssl->handshake->new_session_ticket = 1;
+    }
+}
+
 static int server_step_12(mbedtls_ssl_context *ssl, struct tls_status *s)
 {
     int ret;
     switch ((mbedtls_ssl_states)ssl->state) {
     case MBEDTLS_SSL_SERVER_HELLO:
+        keep_to_suite(ssl, s);
         return s->asked && !ssl->handshake->resume ? write_server_hello_12(ssl, s)
                                                    : mbedtls_ssl_handshake_step(ssl);
     case MBEDTLS_SSL_SERVER_CERTIFICATE:

@@ -193,8 +193,33 @@ static void test_resumption_asks(void)
     }
 }
 
+/* A session goes on with the cipher that it began with, or not at all: other options may have come,
+ * or another order of them. */
+static void test_other_ciphers(void)
+{
+    static const char *const after[] = {
+        "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-CHACHA20-POLY1305"};
+    for (size_t i = 0; i < 2; i++) {
+        struct raw r;
+        struct slice bad;
+        world_open("ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305");
+        struct tls_set *set = world_set("ec", NULL);
+        raw_open(&r);
+        CHECK(!raw_run(&r, set, "mail.example"));
+        CHECK(raw_run(&r, set, "mail.example"));
+        CHECK_EQ(tls_env_set_ciphers(&world_env, slice_of_string(after[i]), &bad), ERR_OK);
+        CHECK(!raw_run(&r, set, "mail.example"));
+        CHECK(raw_run(&r, set, "mail.example")); /* with the ticket of then */
+        raw_free(&r);
+        tls_set_drop(set);
+        world_close();
+    }
+}
+
 static const struct test_case cases[] = {
     {"resumption", test_resumption},
+    {"other_ciphers", test_other_ciphers},
     {"resumption_asks", test_resumption_asks},
 };
 
