@@ -15,7 +15,8 @@
  *     (*) as the reason why none is served. Of two words of the same second the worse one counts,
  *     whichever comes first.
  *
- * What a revoked or unknown proof has evicted stays so across restarts: see ocsp_staple_ledger.h.
+ * What a revoked or unknown proof has evicted stays so across restarts, and is so in all sets that
+ * have the certificate: see ocsp_staple_ledger.h.
  *
  * The file of proofs of a pair may hold several, in PEM: one for each certificate of its chain.
  * Each is matched to its certificate by what it says itself and judged by itself, with the issuer
@@ -95,6 +96,7 @@ struct staple {
     struct tls_env *env;
     struct ocsp_options judging;
     struct staple_ledger *ledger;
+    uint32_t num_words;     /* of the ledger's that have been heard */
     struct staple_load now; /* in force */
     uint64_t looked_ms;
     bool is_reloading; /* what was judged with other options is judged again */

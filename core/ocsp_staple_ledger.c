@@ -169,7 +169,7 @@ void staple_ledger_note(struct staple_ledger *l, struct slice cert, const struct
         return;
     }
     struct staple_ledger_item *old = find(l, new.cert);
-    if (v->reason == OCSP_GOOD && old != NULL) {
+    if (v->reason == OCSP_GOOD && old != NULL && v->this_update_s > old->this_update_s) {
         *old = l->items[--l->num];
         l->is_dirty = true;
     }
@@ -179,5 +179,6 @@ void staple_ledger_note(struct staple_ledger *l, struct slice cert, const struct
     if (old == NULL || old->reason != new.reason || old->this_update_s != new.this_update_s) {
         *place(l, new.cert) = new;
         l->is_dirty = true;
+        l->num_words++;
     }
 }

@@ -28,6 +28,7 @@ struct staple_ledger {
     char path[STAPLE_LEDGER_PATH]; /* empty: nothing is kept */
     struct staple_ledger_item items[STAPLE_LEDGER_ITEMS];
     uint32_t num;
+    uint32_t num_words; /* that have come in, so that a set sees what another one has learnt */
     bool is_read_only;
     bool is_dirty;    /* not as in the file */
     bool told_failed; /* that the file cannot be written, or read */

@@ -88,6 +88,41 @@ static void test_evicted_certificate(void)
     teardown();
 }
 
+/* Other sets of the same certificate, with a good proof of their own or none yet, learn of it, and
+ * do not bring the word out again with a good one that is older. */
+static void test_evicted_in_all_sets(void)
+{
+    static struct staple others[2];
+    static const char *const files[] = {"/one", "/two"};
+    setup();
+    restart();
+    struct buf errors = buf_make(t.errors, sizeof t.errors);
+    struct staple_conf conf = t.conf;
+    put("/one", good_proof());
+    for (size_t i = 0; i < 2; i++) {
+        conf.ocsp_file = files[i];
+        CHECK_EQ(staple_open(&others[i], &t.port, &t.env, &conf, &t.now, scratch(), &errors),
+                 ERR_OK);
+        CHECK_EQ(staple_reason(&others[i], 0, &t.now), i == 0 ? OCSP_GOOD : OCSP_NO_FILE);
+    }
+    put("/proof", proof_of("20260614060000Z", "20260621000000Z", MAKE_REVOKED));
+    next_second();
+    CHECK_EQ(reason(), OCSP_REVOKED);
+    for (size_t i = 0; i < 2; i++) {
+        staple_refresh(&others[i], &t.now, scratch());
+        CHECK_EQ(staple_reason(&others[i], 0, &t.now), OCSP_REVOKED);
+        put(files[i], proof_of("20260614050000Z", "20260621000000Z", MAKE_GOOD));
+        next_second();
+        staple_refresh(&others[i], &t.now, scratch());
+        CHECK_EQ(staple_reason(&others[i], 0, &t.now), OCSP_REVOKED);
+        staple_close(&others[i]);
+    }
+    put("/proof", good_proof());
+    restart();
+    CHECK_EQ(reason(), OCSP_REVOKED);
+    teardown();
+}
+
 static void test_evictions_file(void)
 {
     setup();
@@ -166,6 +201,7 @@ static const struct test_case cases[] = {
     {"evicted_for_good", test_evicted_for_good},
     {"evicted_by_expired", test_evicted_by_expired},
     {"evicted_certificate", test_evicted_certificate},
+    {"evicted_in_all_sets", test_evicted_in_all_sets},
     {"evictions_file", test_evictions_file},
     {"evictions_not_saved", test_evictions_not_saved},
     {"evictions_bounded", test_evictions_bounded},
