@@ -162,7 +162,7 @@ static enum deliver_reason judge(struct deliver_smtp *d, struct remote_conn *c)
     c->ocsp_reason = (uint8_t)reason;
     switch (reason) {
     case OCSP_GOOD:
-        c->ocsp = REMOTE_OCSP_VERIFIED;
+        c->ocsp = c->is_verified ? REMOTE_OCSP_VERIFIED : REMOTE_OCSP_NOT_VERIFIED;
         return DELIVER_NONE;
     case OCSP_NO_FILE:
         c->ocsp = c->policy.asks_proof ? REMOTE_OCSP_NO_RESPONSE : REMOTE_OCSP_NOT_REQUESTED;

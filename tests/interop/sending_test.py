@@ -133,6 +133,16 @@ def test_courtesy():
     check("certificate=unverified" in line and "tls=TLSv1.3" in line, line)
 
 
+def test_proof_of_a_stranger():
+    """Who vouches for itself has no verified proof, whatever it staples."""
+    for trust in (None, Pki(name="pki-other").root):
+        there, here = proved(remote_tls_verify_certificates=trust)
+        send(here)
+        there.messages("bob", 1)
+        line = only_line(here, "relay", "delivered=1")
+        check("certificate=unverified" in line and "tls_out_ocsp=not-verified" in line, line)
+
+
 def test_other_authority():
     other = Pki(name="pki-other")
     there, here = proved(remote_tls_verify_certificates=other.root, remote_tls_verify_hosts="*")
