@@ -183,7 +183,7 @@ void remote_report_try(struct deliver_smtp *d, const struct remote_conn *c)
     bool is_alarm = why == DELIVER_LOGIN_REFUSED || why == DELIVER_LOGIN_NOT_PROVED ||
                     why == DELIVER_LOGIN_NOT_OFFERED || why == DELIVER_LOGIN_REQUIRED ||
                     why == DELIVER_PROOF_REVOKED;
-    const char *failure = c->tls.env == NULL ? NULL : tls_info(&c->tls)->failure;
+    const struct tls_info *info = c->tls.env == NULL ? NULL : tls_info(&c->tls);
     struct log_line line;
     log_begin(&line, "relay-try");
     if (c->job != NULL) {
@@ -193,8 +193,11 @@ void remote_report_try(struct deliver_smtp *d, const struct remote_conn *c)
     put_server(&line, c);
     if (c->in_tls) {
         put_tls(&line, c);
-    } else if (failure != NULL) {
-        log_word(&line, "tls_failure", failure);
+    } else if (info != NULL && info->failure != NULL) {
+        log_word(&line, "tls_failure", info->failure);
+        if (info->alert != 0) {
+            log_u64(&line, "tls_alert", info->alert);
+        }
     }
     if (c->has_answer) {
         log_peer_text(&line, "answer", slice_make(c->answer.text, c->answer.text_len));

@@ -132,6 +132,9 @@ void report_connection(struct mta *m, const struct conn *c)
     put_tls(&line, c);
     if (c->tls != NULL && tls_info(c->tls)->failure != NULL) {
         log_word(&line, "tls_failure", tls_info(c->tls)->failure);
+        if (tls_info(c->tls)->alert != 0) {
+            log_u64(&line, "tls_alert", tls_info(c->tls)->alert);
+        }
     }
     uint8_t bytes[320]; /* the longest host name, and what stands around it */
     struct buf refusal = buf_make(bytes, sizeof bytes);

@@ -222,6 +222,10 @@ static enum tls_event fail_by(struct tls *t, int ret)
     if (ret == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
         t->info.alert = tls_status_alert(tls_ssl(t));
     }
+    if (ret == MBEDTLS_ERR_SSL_INVALID_MAC && t->handshake != NULL) {
+        t->info.alert = tls_status_plain_alert(tls_ssl(t));
+        ret = t->info.alert != 0 ? MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE : ret;
+    }
     return fail(t, tls_failure_name(ret));
 }
 

@@ -72,8 +72,11 @@ void tls_status_drop(struct tls_status *s);
  */
 bool tls_status_export(const mbedtls_ssl_context *ssl, uint8_t out[TLS_EXPORTER_LEN]);
 
-/* The last alert that was read: its description. */
+/* The last alert that was read: its description. tls_status_plain_alert: of one in plaintext that
+ * was taken for a broken record; OpenSSL's clients send those about the server's certificate so. 0:
+ * it was none. */
 uint8_t tls_status_alert(const mbedtls_ssl_context *ssl);
+uint8_t tls_status_plain_alert(const mbedtls_ssl_context *ssl);
 
 /* --- Record buffers (tls_status_buffers.c) ---------------------------------------------------- */
 

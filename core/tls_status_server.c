@@ -436,6 +436,14 @@ void tls_status_finish(mbedtls_ssl_context *ssl)
     }
 }
 
+uint8_t tls_status_plain_alert(const mbedtls_ssl_context *ssl)
+{
+    const unsigned char *record = ssl->in_hdr;
+    bool is_alert = status_is_13(ssl) && ssl->in_buf_len > 15 &&
+                    record[0] == MBEDTLS_SSL_MSG_ALERT && MBEDTLS_GET_UINT16_BE(record, 3) == 2;
+    return is_alert ? record[6] : 0;
+}
+
 uint8_t tls_status_alert(const mbedtls_ssl_context *ssl)
 {
     bool is_alert = ssl->in_msgtype == MBEDTLS_SSL_MSG_ALERT && ssl->in_buf_len > 15;

@@ -275,6 +275,19 @@ def test_curl_expired_refuses():
 # --- swaks, msmtp, smtplib ------------------------------------------------------------------------
 
 
+def test_refused_by_client():
+    """Who does not know the authority says so, and the log what was said: unknown_ca, RFC 8446 6.2."""
+    s, _ = server("good")
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        c = ssl.create_default_context(cafile=Pki(name=f"pki-other-{version.value}").root)
+        c.minimum_version = c.maximum_version = version
+        try:
+            harness.hello(s).starttls(c)
+        except OSError:
+            pass
+    s.wait_log("connection", "tls_failure=peer-alert", "tls_alert=48", number=2)
+
+
 def swaks(s, p, version):
     status, out = run(
         *("swaks", "--server", "127.0.0.1", "--port", str(s.port), "--ehlo", "client.example"),
