@@ -30,10 +30,34 @@ static void check_fetch(struct check *k)
     }
 }
 
+/* A path may have no other variable than $tls_in_sni. */
+static bool has_name(const char *path)
+{
+    return memchr(path, '$', strlen(path)) != NULL;
+}
+
+/* With one certificate for all names, every name that a client makes up would have a set, and with
+ * ocsp_fetch a question to the responder and a file. */
+static void check_names(struct check *k)
+{
+    const struct conf *c = k->conf;
+    static const char lacks[] = "has $tls_in_sni, and tls_certificate has not";
+    if (has_name(c->tls_certificate)) {
+        return;
+    }
+    if (has_name(c->tls_privatekey)) {
+        complain(k, CONF_tls_privatekey, lacks);
+    }
+    if (has_name(c->tls_ocsp_file)) {
+        complain(k, CONF_tls_ocsp_file, lacks);
+    }
+}
+
 static void check_tls(struct check *k)
 {
     const struct conf *c = k->conf;
     if (is_set(c->tls_certificate)) {
+        check_names(k);
         return;
     }
     if (is_set(c->tls_privatekey)) {

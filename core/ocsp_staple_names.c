@@ -213,7 +213,12 @@ static bool is_worth_a_place(const struct staple_names *n, struct slice name)
     }
     staple_stamp(&n->port->files, &files, stamps);
     const struct port_stamp absent = {{0}};
-    return memcmp(&stamps[staple_index(STAPLE_CERTIFICATE, 0)], &absent, sizeof absent) != 0;
+    for (size_t pair = 0; pair < files.num_pairs; pair++) {
+        if (memcmp(&stamps[staple_index(STAPLE_CERTIFICATE, pair)], &absent, sizeof absent) == 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* A place for a name that is new; NULL, and that is remembered, if none is due to it. */

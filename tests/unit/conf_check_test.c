@@ -40,6 +40,18 @@ static void test_listeners(void)
                 "local_interfaces\n");
 }
 
+/* Else every name that a client makes up would have a set, a file and a fetch. */
+static void test_names(void)
+{
+#define LACKS ": has $tls_in_sni, and tls_certificate has not\n"
+    check_unfit("tls_certificate = /c\ntls_ocsp_file = /p/$tls_in_sni\n",
+                "t.conf:2: tls_ocsp_file" LACKS);
+    check_unfit("tls_certificate = /c\ntls_privatekey = /p/$tls_in_sni\n",
+                "t.conf:2: tls_privatekey" LACKS);
+    CHECK_EQ(check("tls_certificate = /$tls_in_sni\ntls_ocsp_file = /p/$tls_in_sni\n"), ERR_OK);
+    CHECK_EQ(check("tls_certificate = /$tls_in_sni\ntls_ocsp_file = /p\n"), ERR_OK);
+}
+
 static void test_paths(void)
 {
     check_unfit("outbox_directory = /s/\nspool_directory = /s\n",
@@ -54,6 +66,7 @@ static void test_paths(void)
 
 static const struct test_case cases[] = {
     {"listeners", test_listeners},
+    {"names", test_names},
     {"paths", test_paths},
 };
 

@@ -184,6 +184,26 @@ static void test_flood_when_full(void)
     teardown_names();
 }
 
+/* Nor where one certificate is the same for all names, and the other one is missing. */
+static void test_flood_with_two_pairs(void)
+{
+    setup_names();
+    static const char *const all[] = {"a.example", "b.example", "c.example"};
+    put_set("/tls/b.example/chain", "/tls/b.example/key");
+    put_set("/tls/c.example/chain", "/tls/c.example/key");
+    for (size_t i = 0; i < NUM_SETS; i++) {
+        CHECK(find(all[i]) != NULL);
+    }
+    names.conf.certificate = "/chain : /tls/$tls_in_sni/chain";
+    names.conf.privatekey = "/key : /tls/$tls_in_sni/key";
+    names.conf.ocsp_file = "";
+    CHECK(find("unknown.example") == NULL);
+    for (size_t i = 0; i < NUM_SETS; i++) {
+        CHECK(staple_names_peek(&names, slice_of_string(all[i])) != NULL);
+    }
+    teardown_names();
+}
+
 /* When the pool is full, the one that was asked for the longest ago goes; handshakes keep it. */
 static void test_oldest_goes(void)
 {
@@ -269,6 +289,7 @@ static const struct test_case cases[] = {
     {"missed", test_missed},
     {"flood", test_flood},
     {"flood_when_full", test_flood_when_full},
+    {"flood_with_two_pairs", test_flood_with_two_pairs},
     {"oldest_goes", test_oldest_goes},
     {"reload_of_names", test_reload_of_names},
     {"names_no_memory", test_names_no_memory},
