@@ -40,6 +40,12 @@ static inline mbedtls_ssl_transform **status_negotiated(mbedtls_ssl_context *ssl
 {
     return &ssl->transform_negotiate;
 }
+
+/* Whether the master secret of TLS 1.2 is bound to its handshake (RFC 7627). */
+static inline bool status_is_bound(const mbedtls_ssl_context *ssl)
+{
+    return ssl->handshake->extended_ms == MBEDTLS_SSL_EXTENDED_MS_ENABLED;
+}
 #else
 static inline bool status_is_13(const mbedtls_ssl_context *ssl)
 {
@@ -51,6 +57,12 @@ static inline mbedtls_ssl_transform **status_negotiated(mbedtls_ssl_context *ssl
 {
     (void)ssl;
     return NULL;
+}
+
+static inline bool status_is_bound(const mbedtls_ssl_context *ssl)
+{
+    (void)ssl;
+    return true;
 }
 #endif
 

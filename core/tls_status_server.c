@@ -214,14 +214,18 @@ static int write_certificate_status_12(mbedtls_ssl_context *ssl, struct tls_stat
     return 0;
 }
 
-/* A session that is resumed has the cipher that it began with (RFC 5246 7.4.1.3), and the library
- * takes whatever it now likes best: then this is a new session. */
-static void keep_to_suite(mbedtls_ssl_context *ssl, const struct tls_status *s)
+/* A session that is resumed has the cipher that it began with (RFC 5246 7.4.1.3), where the library
+ * takes whatever it now likes best; and a master secret that is bound to its handshake (RFC
+ * 7627 5.3), as this one's would be: others have no tickets. Else this is a new session. */
+static void judge_ticket(mbedtls_ssl_context *ssl, const struct tls_status *s)
 {
-    if (ssl->handshake->resume && ssl->session_negotiate->ciphersuite != s->resumed_suite) {
+    bool is_bound = status_is_bound(ssl);
+    if (ssl->handshake->resume &&
+        (!is_bound || ssl->session_negotiate->ciphersuite != s->resumed_suite)) {
         ssl->handshake->resume = 0;
         ssl->handshake->new_session_ticket = 1;
     }
+    ssl->handshake->new_session_ticket &= is_bound;
 }
 
 static int server_step_12(mbedtls_ssl_context *ssl, struct tls_status *s)
@@ -229,7 +233,7 @@ static int server_step_12(mbedtls_ssl_context *ssl, struct tls_status *s)
     int ret;
     switch ((mbedtls_ssl_states)ssl->state) {
     case MBEDTLS_SSL_SERVER_HELLO:
-        keep_to_suite(ssl, s);
+        judge_ticket(ssl, s);
         return s->asked && !ssl->handshake->resume ? write_server_hello_12(ssl, s)
                                                    : mbedtls_ssl_handshake_step(ssl);
     case MBEDTLS_SSL_SERVER_CERTIFICATE:

@@ -217,9 +217,30 @@ static void test_other_ciphers(void)
     }
 }
 
+/* RFC 7627 5.3: what was bound to its handshake is resumed in one that is, and nothing else is. */
+static void test_extended_master_secret(void)
+{
+    for (int before = 0; before < 2; before++) {
+        for (int after = 0; after < 2; after++) {
+            struct raw r;
+            world_open(CIPHERS_12);
+            struct tls_set *set = world_set("ec", NULL);
+            raw_open(&r);
+            mbedtls_ssl_conf_extended_master_secret(&r.config, (char)before);
+            CHECK(!raw_run(&r, set, "mail.example"));
+            mbedtls_ssl_conf_extended_master_secret(&r.config, (char)after);
+            CHECK_EQ(raw_run(&r, set, "mail.example"), before && after);
+            raw_free(&r);
+            tls_set_drop(set);
+            world_close();
+        }
+    }
+}
+
 static const struct test_case cases[] = {
     {"resumption", test_resumption},
     {"other_ciphers", test_other_ciphers},
+    {"extended_master_secret", test_extended_master_secret},
     {"resumption_asks", test_resumption_asks},
 };
 
