@@ -26,7 +26,9 @@ bool staple_replaces(const struct ocsp_verdict *new, const struct ocsp_verdict *
     }
     bool is_older = new->this_update_s < old->this_update_s;
     if (is_refusal(new)) {
-        return !is_older && !BROKEN(REVOCATION_FORGOTTEN);
+        bool is_milder = old->reason == OCSP_REVOKED && new->reason == OCSP_UNKNOWN;
+        return !is_older && !(is_milder && new->this_update_s == old->this_update_s) &&
+               !BROKEN(REVOCATION_FORGOTTEN);
     }
     if (old->reason != OCSP_GOOD) {
         return is_refusal(old) ? new->this_update_s > old->this_update_s : !is_older;

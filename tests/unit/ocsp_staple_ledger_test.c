@@ -53,6 +53,27 @@ static void test_evicted_for_good(void)
     }
 }
 
+/* Of two words of the same second the worse one counts, whichever comes first. */
+static void test_evicted_twice(void)
+{
+    for (size_t i = 0; i < 2; i++) {
+        setup();
+        restart();
+        for (size_t k = 0; k < 2; k++) {
+            put("/proof", proof_of("20260614060000Z", "20260621000000Z",
+                                   k == i ? MAKE_REVOKED : MAKE_UNKNOWN));
+            next_second();
+        }
+        CHECK_EQ(reason(), OCSP_REVOKED);
+        restart();
+        CHECK_EQ(reason(), OCSP_REVOKED);
+        put("/proof", proof_of("20260614060001Z", "20260621000000Z", MAKE_UNKNOWN));
+        next_second();
+        CHECK_EQ(reason(), OCSP_UNKNOWN);
+        teardown();
+    }
+}
+
 /* A delegate that is past cannot evict, whatever it signs. */
 static void test_evicted_by_expired(void)
 {
@@ -199,6 +220,7 @@ static void test_evictions_bounded(void)
 
 static const struct test_case cases[] = {
     {"evicted_for_good", test_evicted_for_good},
+    {"evicted_twice", test_evicted_twice},
     {"evicted_by_expired", test_evicted_by_expired},
     {"evicted_certificate", test_evicted_certificate},
     {"evicted_in_all_sets", test_evicted_in_all_sets},
