@@ -189,6 +189,10 @@ static void judge_turn(struct deliver_smtp *d, struct remote_conn *c)
     enum deliver_reason why = judge(d, c);
     tls_client_forget(&c->tls);
     leave_handshake(d, c);
+    if (why == DELIVER_PROOF_FAILED || why == DELIVER_PROOF_REVOKED) {
+        tls_client_refuse_proof(&c->tls);
+        (void)remote_flush_tls(d, c);
+    }
     if (why != DELIVER_NONE) {
         c->has_answer = false;
         remote_try_failed(d, c, why);

@@ -10,7 +10,8 @@
 #include <mbedtls/oid.h>
 #include <mbedtls/x509_crt.h>
 
-#define CHAIN_MAX 8 /* certificates that are looked at for an issuer */
+#define CHAIN_MAX        8   /* certificates that are looked at for an issuer */
+#define ALERT_BAD_STATUS 113 /* bad_certificate_status_response */
 
 /* The name that is asked for, as the library has it; empty: none is. */
 static struct slice wanted_name(const struct tls *t)
@@ -199,6 +200,15 @@ enum ocsp_reason tls_client_judge(const struct tls *t, const struct ocsp_options
     }
     return now->wall_set || BROKEN(UNSET_CLOCK_BELIEVED) ? ocsp_verdict_at(out, now->wall_s)
                                                          : OCSP_CLOCK_NOT_SET;
+}
+
+void tls_client_refuse_proof(struct tls *t)
+{
+    if (t->phase == TLS_PHASE_OPEN) {
+        t->closing = true;
+        (void)mbedtls_ssl_send_alert_message(tls_ssl(t), MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+                                             ALERT_BAD_STATUS);
+    }
 }
 
 void tls_client_forget(struct tls *t)

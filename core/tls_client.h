@@ -49,6 +49,10 @@ bool tls_client_must_staple(const struct tls *t);
 enum ocsp_reason tls_client_judge(const struct tls *t, const struct ocsp_options *options,
                                   const struct tls_time *now, struct ocsp_verdict *out);
 
+/* Tells the server that its proof will not do, with what ends the session (RFC 6066 8); tls_pending
+ * has it. */
+void tls_client_refuse_proof(struct tls *t);
+
 /* Gives back what only judging needs. */
 void tls_client_forget(struct tls *t);
 

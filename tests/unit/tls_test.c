@@ -446,6 +446,29 @@ static void test_client_verifies(void)
     }
 }
 
+/* The server is told by an alert (RFC 6066 8), and nothing more is said. */
+static void test_client_refuses_proof(void)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct link l;
+        size_t taken;
+        world_open(world_versions[i]);
+        struct tls_set *set = world_set("ec", NULL);
+        world_set_proof(set, 0, 0, PROOF_LEN);
+        CHECK_EQ(link_open(&l, set, "mail.example", true, NULL), ERR_OK);
+        CHECK(link_run(&l));
+        tls_client_forget(&l.client);
+        tls_client_refuse_proof(&l.client);
+        CHECK_EQ(tls_write(&l.client, SLICE_LITERAL("EHLO"), &taken), ERR_WRONG_STATE);
+        link_move(&l, &l.client, &l.server);
+        CHECK_EQ(tls_step(&l.server, &world_now), TLS_FAILED);
+        CHECK_EQ(tls_info(&l.server)->alert, 113);
+        link_free(&l);
+        tls_set_drop(set);
+        world_close();
+    }
+}
+
 /* The authority's list with or without our server's certificate (serial 17), or another's list. */
 static void make_lists(void)
 {
@@ -629,6 +652,7 @@ static const struct test_case cases[] = {
     {"garbage", test_garbage},
     {"no_set", test_no_set},
     {"client_verifies", test_client_verifies},
+    {"client_refuses_proof", test_client_refuses_proof},
     {"revocation-lists", test_revocation_lists},
     {"close", test_close},
     {"ciphers", test_ciphers},
