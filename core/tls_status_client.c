@@ -168,25 +168,6 @@ static struct slice message_body(const mbedtls_ssl_context *ssl)
     return slice_make(ssl->in_msg + 4, ssl->in_hslen - 4);
 }
 
-/* What the ServerHello of TLS 1.2 that was just read says. */
-static bool has_acknowledged(const mbedtls_ssl_context *ssl)
-{
-    struct slice body = message_body(ssl), skipped, extensions, data;
-    uint16_t type;
-    if (ssl->in_msgtype != MBEDTLS_SSL_MSG_HANDSHAKE ||
-        ssl->in_msg[0] != MBEDTLS_SSL_HS_SERVER_HELLO || !slice_skip(&body, 2 + 32) ||
-        !tls_take_vector(&body, 1, &skipped) || !slice_skip(&body, 2 + 1) ||
-        !tls_take_vector(&body, 2, &extensions)) {
-        return false;
-    }
-    while (slice_be16(&extensions, &type) && tls_take_vector(&extensions, 2, &data)) {
-        if (type == STATUS_EXT_STATUS_REQUEST) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int finish_with_alert(mbedtls_ssl_context *ssl, int ret)
 {
     uint8_t alert = ret == MBEDTLS_ERR_SSL_DECODE_ERROR ? MBEDTLS_SSL_ALERT_MSG_DECODE_ERROR
@@ -195,6 +176,26 @@ static int finish_with_alert(mbedtls_ssl_context *ssl, int ret)
         (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert);
     }
     return ret;
+}
+
+/* What the ServerHello of TLS 1.2 that was just read says. */
+static int read_acknowledgement(mbedtls_ssl_context *ssl, struct tls_status *s)
+{
+    struct slice body = message_body(ssl), skipped, extensions, data;
+    uint16_t type;
+    if (ssl->in_msgtype != MBEDTLS_SSL_MSG_HANDSHAKE ||
+        ssl->in_msg[0] != MBEDTLS_SSL_HS_SERVER_HELLO || !slice_skip(&body, 2 + 32) ||
+        !tls_take_vector(&body, 1, &skipped) || !slice_skip(&body, 2 + 1) ||
+        !tls_take_vector(&body, 2, &extensions)) {
+        return 0;
+    }
+    while (slice_be16(&extensions, &type) && tls_take_vector(&extensions, 2, &data)) {
+        if (type == STATUS_EXT_STATUS_REQUEST) {
+            s->acknowledged = true;
+            return finish_with_alert(ssl, data.len == 0 ? 0 : MBEDTLS_ERR_SSL_DECODE_ERROR);
+        }
+    }
+    return 0;
 }
 
 /* Between Certificate and ServerKeyExchange: CertificateStatus, or not. */
@@ -280,7 +281,7 @@ int tls_status_client_step(mbedtls_ssl_context *ssl, struct tls_status *s)
     }
     if (s->asked && ret == 0 && state == MBEDTLS_SSL_SERVER_HELLO && !status_is_13(ssl) &&
         ssl->state == MBEDTLS_SSL_SERVER_CERTIFICATE) {
-        s->acknowledged = has_acknowledged(ssl);
+        ret = read_acknowledgement(ssl, s);
     }
     return ret;
 }

@@ -446,6 +446,40 @@ static void test_client_verifies(void)
     }
 }
 
+/* RFC 6066 8: the extension in ServerHello, which is the last there, is empty. */
+static void test_full_acknowledgement(void)
+{
+    struct link l;
+    uint8_t bytes[2000];
+    world_open(world_versions[0]);
+    struct tls_set *set = world_set("ec", NULL);
+    world_set_proof(set, 0, 0, 500);
+    CHECK_EQ(link_open(&l, set, "mail.example", true, NULL), ERR_OK);
+    while (tls_pending(&l.server).len < 100) {
+        (void)link_step_client(&l);
+        (void)link_move(&l, &l.client, &l.server);
+        (void)link_step_server(&l);
+    }
+    struct slice flight = tls_pending(&l.server);
+    size_t end = 5 + ((size_t)flight.ptr[3] << 8 | flight.ptr[4]);
+    CHECK(flight.len < sizeof bytes && memcmp(flight.ptr + end - 4, "\0\5\0\0", 4) == 0);
+    memcpy(bytes, flight.ptr, end);
+    memcpy(bytes + end + 1, flight.ptr + end, flight.len - end);
+    bytes[end] = 0;
+    bytes[end - 1] = 1;
+    bytes[4]++; /* of record, message and extensions; none is at 255 */
+    bytes[8]++;
+    bytes[5 + 4 + 2 + 32 + 1 + bytes[43] + 3 + 1]++;
+    struct slice in = slice_make(bytes, flight.len + 1);
+    tls_feed(&l.client, &in);
+    while (link_step_client(&l)) {
+    }
+    CHECK(l.client_failed && strcmp(tls_info(&l.client)->failure, "decode-error") == 0);
+    link_free(&l);
+    tls_set_drop(set);
+    world_close();
+}
+
 /* The server is told by an alert (RFC 6066 8), and nothing more is said. */
 static void test_client_refuses_proof(void)
 {
@@ -652,6 +686,7 @@ static const struct test_case cases[] = {
     {"garbage", test_garbage},
     {"no_set", test_no_set},
     {"client_verifies", test_client_verifies},
+    {"full_acknowledgement", test_full_acknowledgement},
     {"client_refuses_proof", test_client_refuses_proof},
     {"revocation-lists", test_revocation_lists},
     {"close", test_close},
