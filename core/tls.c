@@ -176,10 +176,6 @@ static enum tls_event fail(struct tls *t, const char *why)
 {
     t->phase = TLS_PHASE_FAILED;
     t->info.failure = why;
-    if (t->handshake != NULL) { /* the peer may have left because of it */
-        t->info.staple = t->handshake->status.staple;
-        t->info.staple_reason = t->handshake->status.reason;
-    }
     if (t->settings != NULL) {
         (void)tls_status_flush(tls_ssl(t)); /* the alert */
     }
@@ -339,8 +335,6 @@ static enum tls_event establish(struct tls *t)
     t->info.version = mbedtls_ssl_get_version(ssl);
     t->info.cipher = tls_cipher_name(mbedtls_ssl_get_ciphersuite_id_from_ssl(ssl));
     t->info.resumed = s->is_resumed;
-    t->info.staple = s->staple;
-    t->info.staple_reason = s->reason;
     if (!t->is_client && t->trust != NULL) {
         keep_client(t);
     }
@@ -371,6 +365,9 @@ static enum tls_event shake(struct tls *t, const struct tls_time *now)
         }
         bool is_heavy = tls_status_is_heavy(ssl);
         int ret = call_library(t, CALL_STEP, NULL);
+        /* At once: the peer may leave because of it, with or without a word. */
+        t->info.staple = t->handshake->status.staple;
+        t->info.staple_reason = t->handshake->status.reason;
         if (ret == 0 && is_heavy) {
             return TLS_TURN;
         }

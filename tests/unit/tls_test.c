@@ -480,6 +480,30 @@ static void test_full_acknowledgement(void)
     world_close();
 }
 
+/* Who leaves without a word in the middle of a handshake has asked all the same. */
+static void test_left_in_the_middle(void)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct link l;
+        world_open(world_versions[i]);
+        struct tls_set *set = world_set("ec", NULL);
+        world_set_proof(set, 0, 0, 500);
+        CHECK_EQ(link_open(&l, set, "mail.example", true, NULL), ERR_OK);
+        for (int round = 0; round < 20; round++) {
+            (void)link_step_client(&l);
+            if (round < 4) {
+                (void)link_move(&l, &l.client, &l.server);
+            }
+            (void)link_step_server(&l);
+        }
+        CHECK(!l.server_done && !l.server_failed);
+        CHECK_EQ(tls_info(&l.server)->staple, TLS_STAPLE_SERVED);
+        link_free(&l);
+        tls_set_drop(set);
+        world_close();
+    }
+}
+
 /* The server is told by an alert (RFC 6066 8), and nothing more is said. */
 static void test_client_refuses_proof(void)
 {
@@ -686,6 +710,7 @@ static const struct test_case cases[] = {
     {"garbage", test_garbage},
     {"no_set", test_no_set},
     {"client_verifies", test_client_verifies},
+    {"left_in_the_middle", test_left_in_the_middle},
     {"full_acknowledgement", test_full_acknowledgement},
     {"client_refuses_proof", test_client_refuses_proof},
     {"revocation-lists", test_revocation_lists},
