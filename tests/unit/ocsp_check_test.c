@@ -79,6 +79,12 @@ static void test_fields(void)
     CHECK_EQ(v.this_update_s, SCENARIO_NOW - 86400);
     CHECK_EQ(v.next_update_s, SCENARIO_NOW + 6 * 86400);
     CHECK_EQ(v.produced_at_s, SCENARIO_NOW - 86400);
+    CHECK_EQ(v.revocation_s, OCSP_NO_TIME);
+    CHECK_EQ(v.revocation_reason, -1);
+
+    r.singles[0].next_update = NULL;
+    CHECK_EQ(ocsp_check(&q, maker_proof(&r), &v), OCSP_NO_NEXT_UPDATE);
+    CHECK_EQ(v.next_update_s, OCSP_NO_TIME);
 
     r = world_good(&w);
     r.singles[0].status = MAKE_REVOKED_REASON;

@@ -131,6 +131,13 @@ SCENARIO(good_critical_nonce,
          r.extensions = maker_extension(OID("\x2b\x06\x01\x05\x05\x07\x30\x01\x02"), true,
                                         maker_text(DER_OCTET_STRING, "nonce"));)
 SCENARIO(good_by_serial, q->leaf = NULL; q->serial = SLICE_LITERAL("\x8f\x10\x01");)
+SCENARIO(good_by_padded_serial, q->leaf = NULL; q->serial = SLICE_LITERAL("\0\0\x8f\x10\x01");)
+SCENARIO(good_by_short_serial, q->leaf = NULL; q->serial = SLICE_LITERAL("\x05");
+         r.singles[0].serial = q->serial;)
+SCENARIO(good_by_high_serial, q->leaf = NULL; q->serial = SLICE_LITERAL("\x8f");
+         r.singles[0].serial = q->serial;)
+SCENARIO(wrong_by_serial, q->leaf = NULL; q->serial = SLICE_LITERAL("\x8e\x10\x01");)
+SCENARIO(no_serial_is_not_zero, q->leaf = NULL; r.singles[0].serial = SLICE_LITERAL("\0");)
 
 SCENARIO(expired, r.singles[0].next_update = "20260614120000Z";)
 SCENARIO(within_margin, r.singles[0].next_update = "20260615000459Z";)
@@ -153,6 +160,9 @@ SCENARIO(several_unknown, r.num_singles = 2; r.singles[1] = r.singles[0];
 SCENARIO(several_revoked_first, r.num_singles = 3; r.singles[1] = r.singles[0];
          r.singles[2] = r.singles[0]; r.singles[0].status = MAKE_REVOKED;
          r.singles[2].status = MAKE_UNKNOWN;)
+SCENARIO(several_revoked_last, r.num_singles = 3; r.singles[1] = r.singles[0];
+         r.singles[2] = r.singles[0]; r.singles[1].status = MAKE_UNKNOWN;
+         r.singles[2].status = MAKE_REVOKED;)
 SCENARIO(several_hashes_revoked, r.num_singles = 2; r.singles[1] = r.singles[0];
          r.singles[1].md = MBEDTLS_MD_SHA256; r.singles[1].status = MAKE_REVOKED;)
 SCENARIO(several_one_expired, r.num_singles = 2; r.singles[1] = r.singles[0];
@@ -427,6 +437,11 @@ static const struct scenario scenarios[] = {
     S(good_harmless_extension, GOOD),
     S(good_critical_nonce, GOOD),
     S(good_by_serial, GOOD),
+    S(good_by_padded_serial, GOOD),
+    S(good_by_short_serial, GOOD),
+    S(good_by_high_serial, GOOD),
+    S(wrong_by_serial, WRONG_CERTIFICATE),
+    S(no_serial_is_not_zero, WRONG_CERTIFICATE),
     S(expired, EXPIRED),
     S(within_margin, EXPIRED),
     S(at_margin, EXPIRED),
@@ -443,6 +458,7 @@ static const struct scenario scenarios[] = {
     S(unknown, UNKNOWN),
     S(several_unknown, UNKNOWN),
     S(several_revoked_first, REVOKED),
+    S(several_revoked_last, REVOKED),
     S(several_hashes_revoked, REVOKED),
     S(several_one_expired, EXPIRED),
     S(several_one_without_end, NO_NEXT_UPDATE),
