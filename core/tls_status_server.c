@@ -119,7 +119,6 @@ static bool splice(mbedtls_ssl_context *ssl)
     }
     size_t at = HELLO_FIXED_LEN + 1 + (size_t)msg[HELLO_FIXED_LEN] + 3; /* the extensions' length */
     if (len == at) {
-        MBEDTLS_PUT_UINT16_BE(0, msg, at);
         len += 2;
     } else if (len < at + 2 || MBEDTLS_GET_UINT16_BE(msg, at) != len - at - 2) {
         return false;

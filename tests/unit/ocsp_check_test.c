@@ -86,11 +86,18 @@ static void test_fields(void)
     CHECK_EQ(ocsp_check(&q, maker_proof(&r), &v), OCSP_NO_NEXT_UPDATE);
     CHECK_EQ(v.next_update_s, OCSP_NO_TIME);
 
+    d.nocheck = false;
+    r = world_delegated(&w, &d);
+    CHECK_EQ(ocsp_check(&q, maker_proof(&r), &v), OCSP_GOOD);
+    CHECK_EQ(v.signer, OCSP_SIGNER_DELEGATE);
+    CHECK(!v.signer_nocheck);
+
     r = world_good(&w);
     r.singles[0].status = MAKE_REVOKED_REASON;
     CHECK_EQ(ocsp_check(&q, maker_proof(&r), &v), OCSP_REVOKED);
     CHECK(v.verified);
     CHECK_EQ(v.signer, OCSP_SIGNER_ISSUER);
+    CHECK(!v.signer_nocheck);
     CHECK_EQ(v.revocation_s, SCENARIO_NOW - 14 * 86400);
     CHECK_EQ(v.revocation_reason, 4);
 
@@ -184,6 +191,9 @@ static void test_truncations(void)
         CHECK_EQ(ocsp_check(&q, slice_make(cut, len), &v), OCSP_MALFORMED);
         free(cut);
     }
+    static const uint8_t zeros[OCSP_PROOF_CAP + 1];
+    CHECK_EQ(ocsp_check(&q, slice_make(zeros, OCSP_PROOF_CAP), &v), OCSP_MALFORMED);
+    CHECK_EQ(ocsp_check(&q, slice_make(zeros, OCSP_PROOF_CAP + 1), &v), OCSP_TOO_BIG);
     world_end(&w);
 }
 

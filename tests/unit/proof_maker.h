@@ -363,6 +363,7 @@ struct maker_cert {
     bool critical;         /* an unknown critical extension */
     const char *responder; /* its URL, or NULL: none is named */
     const char *alt_name;  /* a dNSName, or NULL: none */
+    struct slice more;     /* a run of Extension */
 };
 
 static inline struct slice maker_name(const char *text)
@@ -415,7 +416,8 @@ static inline struct slice maker_cert_extensions(const struct maker_cert *c)
         alt_name = maker_extension(OID(MBEDTLS_OID_SUBJECT_ALT_NAME), false,
                                    SEQ(maker_text(DER_CONTEXT(2), c->alt_name)));
     }
-    struct slice all = JOIN(ca, purpose, usage, nocheck, staple, critical, access, alt_name);
+    struct slice all =
+        JOIN(ca, purpose, usage, nocheck, staple, critical, access, alt_name, c->more);
     return all.len == 0 ? NOTHING : TLV(DER_CONTEXT_CONSTRUCTED(3), SEQ(all));
 }
 

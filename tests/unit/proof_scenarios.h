@@ -195,7 +195,7 @@ DELEGATED(delegate_same_name, d.subject = "Issuer";)
 DELEGATED(delegate_without_purpose, d.purpose = NULL;)
 DELEGATED(delegate_other_purpose, d.purpose = MBEDTLS_OID_SERVER_AUTH;)
 DELEGATED(delegate_any_purpose, d.purpose = MBEDTLS_OID_ANY_EXTENDED_KEY_USAGE;)
-DELEGATED(delegate_key_usage, d.key_usage = 0x20;)
+DELEGATED(delegate_key_usage, d.key_usage = 0x7f;)
 DELEGATED(delegate_expired, d.not_after = "20260614235959Z";)
 DELEGATED(delegate_last_second, d.not_after = "20260615000000Z";)
 DELEGATED(delegate_not_yet, d.not_before = "20260615000001Z";)
@@ -203,6 +203,28 @@ DELEGATED(delegate_of_ancestor, d.issuer = "Root"; d.issuer_key = &w->other_key;
 DELEGATED(delegate_of_sibling, d.issuer_key = &w->other_key;)
 DELEGATED(delegate_critical_extension, d.critical = true;)
 DELEGATED(delegate_of_namesake, d.issuer = "issuer";)
+
+/* What a delegate's purposes and its key usage may not look like, and all that may be critical. */
+#define PURPOSES(...) maker_extension(OID(MBEDTLS_OID_EXTENDED_KEY_USAGE), true, __VA_ARGS__)
+#define FOR_OCSP      OID(MBEDTLS_OID_OCSP_SIGNING)
+#define KEY_USAGE(...) \
+    maker_extension(OID(MBEDTLS_OID_KEY_USAGE), true, TLV(DER_BIT_STRING, __VA_ARGS__))
+DELEGATED(good_delegate_critical, d.purpose = NULL; d.ca = true; d.nocheck = false;
+          d.more = JOIN(PURPOSES(SEQ(OID(MBEDTLS_OID_SERVER_AUTH), FOR_OCSP)),
+                        maker_extension(OID("\x2b\x06\x01\x05\x05\x07\x30\x01\x05"), true,
+                                        TLV(DER_NULL, NOTHING)));)
+DELEGATED(delegate_behind_purposes, d.purpose = NULL;
+          d.more = PURPOSES(JOIN(SEQ(FOR_OCSP), TLV(DER_NULL, NOTHING)));)
+DELEGATED(delegate_among_purposes, d.purpose = NULL;
+          d.more = PURPOSES(SEQ(FOR_OCSP, TLV(DER_NULL, NOTHING)));)
+DELEGATED(delegate_behind_usage, d.key_usage = 0;
+          d.more = maker_extension(OID(MBEDTLS_OID_KEY_USAGE), true,
+                                   JOIN(TLV(DER_BIT_STRING, SLICE_LITERAL("\x07\x80")),
+                                        TLV(DER_NULL, NOTHING)));)
+DELEGATED(delegate_usage_cut, d.key_usage = 0; d.more = KEY_USAGE(SLICE_LITERAL("\0"));)
+#undef PURPOSES
+#undef FOR_OCSP
+#undef KEY_USAGE
 
 static inline struct slice scenario_delegate_by_key(struct world *w, struct ocsp_question *q)
 {
@@ -212,6 +234,17 @@ static inline struct slice scenario_delegate_by_key(struct world *w, struct ocsp
     r.by_name = NOTHING;
     r.by_key = maker_hash(MBEDTLS_MD_SHA1, maker_key_bits(maker_public(d.key)));
     r.certs = JOIN(w->leaf.whole, r.certs);
+    return maker_proof(&r);
+}
+
+/* Clocks differ: what is good may begin after its delegate's end, which is not yet past. */
+static inline struct slice scenario_good_at_delegates_end(struct world *w, struct ocsp_question *q)
+{
+    struct maker_cert d = world_delegate(w);
+    d.not_after = "20260615000000Z";
+    struct maker_response r = world_delegated(w, &d);
+    (void)q;
+    r.singles[0].this_update = "20260615000001Z";
     return maker_proof(&r);
 }
 
@@ -373,18 +406,19 @@ static inline struct slice scenario_many_delegates(struct world *w, struct ocsp_
     (void)q;
     fake.issuer_key = &w->other_key;
     struct slice f = maker_certificate(&fake);
-    r.certs = JOIN(f, f, f, f, f, r.certs);
+    r.certs = JOIN(f, f, f, f, r.certs);
     return maker_proof(&r);
 }
 
-/* One namesake before the right one. */
-static inline struct slice scenario_second_delegate(struct world *w, struct ocsp_question *q)
+/* As many as are tried, the last of them the right one. */
+static inline struct slice scenario_fourth_delegate(struct world *w, struct ocsp_question *q)
 {
     struct maker_cert d = world_delegate(w), fake = d;
     struct maker_response r = world_delegated(w, &d);
     (void)q;
     fake.issuer_key = &w->other_key;
-    r.certs = JOIN(maker_certificate(&fake), r.certs);
+    struct slice f = maker_certificate(&fake);
+    r.certs = JOIN(f, f, f, r.certs);
     return maker_proof(&r);
 }
 
@@ -485,10 +519,16 @@ static const struct scenario scenarios[] = {
     S(delegate_key_usage, SIGNER_NOT_AUTHORISED),
     S(delegate_expired, SIGNER_EXPIRED),
     S(delegate_last_second, GOOD),
+    S(good_at_delegates_end, GOOD),
     S(delegate_not_yet, SIGNER_NOT_YET_VALID),
     S(delegate_of_ancestor, SIGNER_NOT_AUTHORISED),
     S(delegate_of_sibling, SIGNER_NOT_AUTHORISED),
     S(delegate_of_namesake, SIGNER_NOT_AUTHORISED),
+    S(good_delegate_critical, GOOD),
+    S(delegate_behind_purposes, SIGNER_NOT_AUTHORISED),
+    S(delegate_among_purposes, SIGNER_NOT_AUTHORISED),
+    S(delegate_behind_usage, SIGNER_NOT_AUTHORISED),
+    S(delegate_usage_cut, SIGNER_NOT_AUTHORISED),
     S(revoked_by_delegate, REVOKED),
     S(revoked_by_expired, SIGNER_EXPIRED),
     S(unknown_by_expired, SIGNER_EXPIRED),
@@ -507,7 +547,7 @@ static const struct scenario scenarios[] = {
     S(delegate_sha1, SIGNATURE_SHA1),
     S(not_basic, NOT_BASIC),
     S(many_delegates, SIGNER_NOT_AUTHORISED),
-    S(second_delegate, GOOD),
+    S(fourth_delegate, GOOD),
     S(too_big, TOO_BIG),
     S(trailing_byte, MALFORMED),
     S(malformed_request, MALFORMED_REQUEST),

@@ -282,41 +282,96 @@ static const struct by_hand hands[] = {
 };
 
 /* The last seven bytes of what the server sent, if they are a plain alert. */
-static uint8_t alert_sent(const struct tls *server)
+static uint8_t alert_sent(struct slice out)
 {
-    struct slice out = tls_pending(server);
     const uint8_t *p = out.len < 7 ? NULL : out.ptr + out.len - 7;
     return p != NULL && p[0] == 21 && p[4] == 2 && p[5] == 2 ? p[6] : 0;
 }
 
-static void run_by_hand(const struct by_hand *h, struct tls_set *set)
+static struct slice take_vector(struct slice *in, size_t len_len)
+{
+    struct slice out = slice_make(NULL, 0);
+    uint64_t len;
+    CHECK(slice_be(in, len_len, &len) && slice_take(in, (size_t)len, &out));
+    return out;
+}
+
+/* What the first flight of TLS 1.2 says of proofs: ServerHello acknowledges, CertificateStatus
+ * follows Certificate; and how many bytes of extensions ServerHello has. */
+static void expect_flight_12(struct slice out, bool is_acknowledged, size_t *out_len)
+{
+    static uint8_t bytes[32768];
+    struct buf messages = buf_make(bytes, sizeof bytes);
+    uint8_t order[8] = {0};
+    size_t num = 0, num_acknowledged = 0;
+    while (slice_skip(&out, 3)) {
+        CHECK(buf_put(&messages, take_vector(&out, 2)));
+    }
+    for (struct slice in = buf_slice(&messages); num < sizeof order && slice_u8(&in, &order[num]);
+         num++) {
+        struct slice body = take_vector(&in, 3);
+        if (order[num] != MBEDTLS_SSL_HS_SERVER_HELLO) {
+            continue;
+        }
+        CHECK(slice_skip(&body, 2 + 32));
+        (void)take_vector(&body, 1);
+        CHECK(slice_skip(&body, 2 + 1));
+        struct slice extensions = take_vector(&body, 2);
+        CHECK(slice_is_empty(body));
+        *out_len = extensions.len;
+        for (uint16_t type; slice_be16(&extensions, &type);) {
+            struct slice data = take_vector(&extensions, 2);
+            num_acknowledged += type == 5 && slice_is_empty(data);
+        }
+    }
+    CHECK_EQ(num_acknowledged, is_acknowledged);
+    CHECK(order[0] == MBEDTLS_SSL_HS_SERVER_HELLO && order[1] == MBEDTLS_SSL_HS_CERTIFICATE);
+    CHECK_EQ(order[2], is_acknowledged ? 22 : MBEDTLS_SSL_HS_SERVER_KEY_EXCHANGE);
+}
+
+/* Gives the server one hello, and takes what it sends for as long as it can go on. */
+static enum tls_event answer(struct tls *server, struct slice hello, struct tls_set *set,
+                             struct slice *out)
+{
+    static uint8_t bytes[32768];
+    struct buf sent = buf_make(bytes, sizeof bytes);
+    enum tls_event event = TLS_TURN;
+    CHECK_EQ(tls_open_server(server, &world_env), ERR_OK);
+    tls_feed(server, &hello);
+    CHECK_EQ(tls_step(server, &world_now), TLS_NEED_SET);
+    tls_give_set(server, set);
+    for (bool moved = true; moved && event != TLS_FAILED;) {
+        event = tls_step(server, &world_now);
+        struct slice pending = tls_pending(server);
+        moved = event == TLS_TURN || pending.len != 0;
+        CHECK(buf_put(&sent, pending));
+        tls_sent(server, pending.len);
+    }
+    *out = buf_slice(&sent);
+    return event;
+}
+
+static void run_by_hand(const struct by_hand *h, struct tls_set *set, bool is_12)
 {
     static uint8_t hello[4096];
     struct tls server;
-    size_t len = world_make_hello(hello, slice_make(h->extensions, h->len));
-    struct slice in = slice_make(hello, len);
-    enum tls_event event = TLS_MORE;
-    CHECK_EQ(tls_open_server(&server, &world_env), ERR_OK);
-    tls_feed(&server, &in);
-    CHECK_EQ(tls_step(&server, &world_now), TLS_NEED_SET);
+    size_t len = world_make_hello(hello, slice_make(h->extensions, h->len)), extensions_len;
+    struct slice out;
+    enum tls_event event = answer(&server, slice_make(hello, len), set, &out);
     CHECK_TEXT(tls_info(&server)->sni, "mail.example");
-    tls_give_set(&server, set);
-    for (int i = 0; i < 20; i++) {
-        event = tls_step(&server, &world_now);
-        if (event == TLS_MORE || event == TLS_FAILED) {
-            break;
-        }
-    }
     if (h->alert != 0) {
         CHECK_EQ(event, TLS_FAILED);
-        CHECK_EQ(alert_sent(&server), h->alert);
+        CHECK_EQ(alert_sent(out), h->alert);
         CHECK_EQ(tls_info(&server)->alert, h->alert);
         CHECK(strcmp(tls_info(&server)->failure, h->alert == 50 ? "malformed-status-request"
                                                                 : "duplicate-status-request") == 0);
     } else {
         CHECK_EQ(event, TLS_MORE);
         CHECK_EQ(server.handshake->status.asked, h->asks);
-        CHECK(tls_pending(&server).len > 500);
+        CHECK(out.len > 500);
+        if (is_12) {
+            expect_flight_12(out, h->asks, &extensions_len);
+        }
     }
     tls_free(&server);
 }
@@ -329,7 +384,7 @@ static void test_by_hand(void)
         world_set_proof(set, 0, 0, 500);
         for (size_t i = 0; i < sizeof hands / sizeof hands[0]; i++) {
             int before = test_failed_checks;
-            run_by_hand(&hands[i], set);
+            run_by_hand(&hands[i], set, version == 0);
             if (test_failed_checks != before) {
                 fprintf(stderr, "  in ClientHello \"%s\", version %zu\n", hands[i].name, version);
             }
@@ -337,6 +392,59 @@ static void test_by_hand(void)
         tls_set_drop(set);
         world_close();
     }
+}
+
+/* A chain that fills more than a record: TLS 1.2, where the flight can be read. */
+static void test_long_chain(void)
+{
+    static uint8_t hello[4096];
+    struct tls server;
+    struct slice out;
+    size_t extensions_len;
+    world_openssl("req -x509 -key ca-ec.key -out ca-long.pem -days 30 -subj '/CN=Authority ec' "
+                  "-addext \"nsComment=$(head -c 17000 /dev/zero | tr '\\0' x)\" && "
+                  "cat ec.crt ca-long.pem >long.chain && cp ec.key long.key");
+    world_open(CIPHERS_12);
+    struct tls_set *set = world_set("long", NULL);
+    world_set_proof(set, 0, 0, 500);
+    size_t len = world_make_hello(hello, slice_make(hands[0].extensions, hands[0].len));
+    CHECK_EQ(answer(&server, slice_make(hello, len), set, &out), TLS_MORE);
+    CHECK(out.len > 17000);
+    expect_flight_12(out, true, &extensions_len);
+    tls_free(&server);
+    tls_set_drop(set);
+    world_close();
+}
+
+/* A client that lets TLS 1.2's ServerHello have no extension but ours: nothing is there to add to.
+ */
+static void test_sole_extension(void)
+{
+    static const uint8_t head[] = {22, 3, 1, 0, 72, 1, 0, 0, 68, 3, 3};
+    static const uint8_t random[32];
+    static const uint8_t rest[] = {0, 2,  0xc0, 0x2b, 1, 0,            /* a suite, no compression */
+                                   0, 25,                              /* extensions: */
+                                   0, 10, 0,    4,    0, 2, 0, 23,     /* secp256r1 */
+                                   0, 13, 0,    4,    0, 2, 4, 3,      /* ecdsa_secp256r1_sha256 */
+                                   0, 5,  0,    5,    1, 0, 0, 0,  0}; /* a proof */
+    static uint8_t bytes[128];
+    struct buf hello = buf_make(bytes, sizeof bytes);
+    struct tls server;
+    struct slice out;
+    size_t extensions_len = 0;
+    world_open(CIPHERS_12);
+    struct tls_set *set = world_set("ec", NULL);
+    world_set_proof(set, 0, 0, 500);
+    buf_put(&hello, slice_make(head, sizeof head));
+    buf_put(&hello, slice_make(random, sizeof random));
+    buf_put_u8(&hello, 0);
+    buf_put(&hello, slice_make(rest, sizeof rest));
+    CHECK_EQ(answer(&server, buf_slice(&hello), set, &out), TLS_MORE);
+    expect_flight_12(out, true, &extensions_len);
+    CHECK_EQ(extensions_len, 4);
+    tls_free(&server);
+    tls_set_drop(set);
+    world_close();
 }
 
 /* RFC 8446 4.1.2: bytes behind the extensions. They would be in nobody's transcript. */
@@ -358,7 +466,7 @@ static void test_trailing(void)
         CHECK_EQ(tls_step(&server, &world_now), TLS_NEED_SET);
         tls_give_set(&server, set);
         CHECK_EQ(tls_step(&server, &world_now), TLS_FAILED);
-        CHECK_EQ(alert_sent(&server), 50);
+        CHECK_EQ(alert_sent(tls_pending(&server)), 50);
         CHECK_TEXT(slice_of_string(tls_info(&server)->failure), "decode-error");
         tls_free(&server);
         tls_set_drop(set);
@@ -706,6 +814,8 @@ static const struct test_case cases[] = {
     {"two_pairs", test_two_pairs},
     {"replaced_while_sent", test_replaced_while_sent},
     {"by_hand", test_by_hand},
+    {"long_chain", test_long_chain},
+    {"sole_extension", test_sole_extension},
     {"trailing", test_trailing},
     {"garbage", test_garbage},
     {"no_set", test_no_set},
