@@ -95,8 +95,7 @@ struct tls_info {
     const char *cipher;               /* IANA name; "" while not known */
     const char *failure;              /* NULL, or a name: "peer-alert", "no-common-cipher"... */
     struct slice sni;                 /* lower case, 1-253 octets of valid labels; else empty */
-    enum tls_staple staple;           /* server: what became of the proof. client: SERVED or
-                                         NOT_ASKED if the server sent none */
+    enum tls_staple staple;           /* server: what became of the proof */
     enum ocsp_reason staple_reason;   /* of TLS_STAPLE_NONE */
     enum tls_client_cert client_cert; /* server */
     uint8_t alert;                    /* sent or received when it failed; 0: none */

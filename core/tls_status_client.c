@@ -146,7 +146,6 @@ static int keep_proof(struct tls_status *s, struct slice proof)
     }
     memcpy(s->proof, proof.ptr, proof.len);
     s->proof_len = (uint32_t)proof.len;
-    s->staple = TLS_STAPLE_SERVED;
     return 0;
 }
 

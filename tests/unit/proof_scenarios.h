@@ -355,6 +355,17 @@ static inline struct slice scenario_foreign_signature(struct world *w, struct oc
     return maker_basic(data, algorithm, maker_sign(r.key, data), NOTHING);
 }
 
+/* An issuer with a key of a kind that nobody here knows: Ed25519. */
+static inline struct slice scenario_unknown_key(struct world *w, struct ocsp_question *q)
+{
+    static struct x509_cert issuer;
+    struct maker_response r = world_good(w);
+    issuer = w->issuer;
+    issuer.public_key_info = SEQ(SEQ(OID("\x2b\x65\x70")), maker_bits(issuer.key_bits));
+    q->issuer = &issuer;
+    return maker_proof(&r);
+}
+
 static inline struct slice signed_with_sha1(struct world *w)
 {
     struct maker_response r = world_good(w);
@@ -542,6 +553,7 @@ static const struct scenario scenarios[] = {
     S(bad_signature, BAD_SIGNATURE),
     S(unsupported_signature, SIGNATURE_UNSUPPORTED),
     S(foreign_signature, SIGNATURE_UNSUPPORTED),
+    S(unknown_key, SIGNATURE_UNSUPPORTED),
     S(sha1, SIGNATURE_SHA1),
     S(sha1_allowed, GOOD),
     S(delegate_sha1, SIGNATURE_SHA1),
