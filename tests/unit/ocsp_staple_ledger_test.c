@@ -187,10 +187,56 @@ static void test_evictions_not_saved(void)
     CHECK_EQ(count_of("result=not-saved reason=io"), 1);
     t.replace_fails = false;
     next_second();
+    t.replace_fails = true; /* another time is another matter */
+    put("/proof", proof_of("20260614070000Z", "20260621000000Z", MAKE_REVOKED));
+    next_second();
+    CHECK_EQ(count_of("result=not-saved reason=io"), 2);
+    t.replace_fails = false;
+    next_second();
     put("/proof", good_proof());
     restart();
     CHECK_EQ(reason(), OCSP_REVOKED);
     teardown();
+}
+
+/* A file that is not there is nothing to tell of; one that cannot be read is. */
+static void test_evictions_not_read(void)
+{
+    setup();
+    restart();
+    CHECK(!logged("result=not-read"));
+    put(EVICTED, SLICE_LITERAL(""));
+    t.files[find_file(EVICTED)].fails = ERR_IO;
+    restart();
+    CHECK(logged("evictions file=\"/spool/ocsp-evicted\" result=not-read reason=io"));
+    teardown();
+}
+
+/* A later word takes the place of the one before; without a file it holds as well. */
+static void test_evictions_without_file(void)
+{
+    static char long_name[sizeof t.ledger.path + 1];
+    static const char *const dirs[] = {NULL, "", long_name, "/spool"};
+    memset(long_name, '/', sizeof long_name - 1);
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
+        setup();
+        staple_ledger_open(&t.ledger, &t.port, dirs[i], scratch());
+        t.ledger.is_read_only = i == 3;
+        struct ocsp_verdict v = ocsp_verdict_none(OCSP_UNKNOWN), found;
+        v.verified = true;
+        v.this_update_s = 1;
+        staple_ledger_note(&t.ledger, SLICE_LITERAL("x"), &v);
+        v.reason = OCSP_REVOKED;
+        v.this_update_s = 2;
+        staple_ledger_note(&t.ledger, SLICE_LITERAL("x"), &v);
+        CHECK_EQ(t.ledger.num, 1);
+        CHECK(staple_ledger_find(&t.ledger, SLICE_LITERAL("x"), &found));
+        CHECK_EQ(found.reason, OCSP_REVOKED);
+        CHECK_EQ(found.this_update_s, 2);
+        staple_ledger_save(&t.ledger, scratch());
+        CHECK_EQ(t.num_replaced, 0);
+        teardown();
+    }
 }
 
 /* The oldest word goes when there is no room. */
@@ -226,6 +272,8 @@ static const struct test_case cases[] = {
     {"evicted_in_all_sets", test_evicted_in_all_sets},
     {"evictions_file", test_evictions_file},
     {"evictions_not_saved", test_evictions_not_saved},
+    {"evictions_not_read", test_evictions_not_read},
+    {"evictions_without_file", test_evictions_without_file},
     {"evictions_bounded", test_evictions_bounded},
 };
 

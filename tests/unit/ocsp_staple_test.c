@@ -8,7 +8,8 @@ static void test_served(void)
     put("/proof", proof);
     CHECK_EQ(open_it(), ERR_OK);
     CHECK(serves(proof));
-    CHECK(logged("proof file=\"/proof\" action=taken reason=good"));
+    CHECK(logged("proof file=\"/proof\" action=taken reason=good this_update=2026-06-14T00:00:00Z "
+                 "until=2026-06-20T23:55:00Z"));
     struct tls_set *set = staple_take_set(&t.staple);
     CHECK(set == t.staple.now.set);
     tls_set_drop(set);
@@ -109,6 +110,15 @@ static void test_issuer(void)
     staple_close(&t.staple);
     put("/roots", JOIN(leaf, other, issuer));
     CHECK_EQ(open_it(), ERR_OK);
+    CHECK_EQ(reason(), OCSP_GOOD);
+    put("/roots", JOIN(leaf, other)); /* what it holds may change meanwhile */
+    next_second();
+    CHECK_EQ(reason(), OCSP_GOOD);
+    put("/proof", good_proof());
+    CHECK_EQ(reload(), ERR_OK);
+    CHECK_EQ(reason(), OCSP_NO_ISSUER);
+    put("/roots", JOIN(leaf, other, issuer));
+    next_second();
     CHECK_EQ(reason(), OCSP_GOOD);
     put("/proof", maker_pem("OCSP RESPONSE", good_proof())); /* judged with the same issuer again */
     next_second();
@@ -274,6 +284,12 @@ static void test_which_proof(void)
     struct maker_response r = world_good(&t.keys);
     r.singles[0].serial = SLICE_LITERAL("\x01");
     struct slice foreign = maker_proof(&r);
+    r = world_good(&t.keys);
+    r.key = &t.keys.other_key;
+    r.singles[0].this_update = "20260614000001Z";
+    struct slice forged = maker_proof(&r);
+    r.singles[0].status = MAKE_REVOKED;
+    struct slice forged_revoked = maker_proof(&r);
     const struct {
         struct slice old, new;
         enum ocsp_reason reason;
@@ -285,6 +301,9 @@ static void test_which_proof(void)
         {bad, later, OCSP_NOT_YET_VALID, NOTHING},
         {good, bad, OCSP_GOOD, good},
         {good, foreign, OCSP_GOOD, good},
+        {good, forged, OCSP_GOOD, good},
+        {good, forged_revoked, OCSP_GOOD, good},
+        {forged_revoked, good, OCSP_GOOD, good},
         {good, endless, OCSP_GOOD, good},
         {good, older, OCSP_GOOD, good},
         {good, newer, OCSP_GOOD, newer},
@@ -301,6 +320,9 @@ static void test_which_proof(void)
         {revoked, good, OCSP_REVOKED, NOTHING},
         {revoked, newer, OCSP_REVOKED, NOTHING}, /* as old, and better: that will not do */
         {revoked, endless, OCSP_REVOKED, NOTHING},
+        {revoked, forged, OCSP_REVOKED, NOTHING},
+        {endless, newer, OCSP_GOOD, newer},
+        {endless, older, OCSP_NO_NEXT_UPDATE, NOTHING},
         {revoked, newest, OCSP_GOOD, newest},
         {newer, revoked, OCSP_REVOKED, NOTHING},
         {unknown, older, OCSP_UNKNOWN, NOTHING},
@@ -393,10 +415,11 @@ static void test_no_memory(void)
     CHECK_EQ(reason(), OCSP_GOOD);
     CHECK(!serves(newer));
     CHECK(t.num_lines - num_lines <= 2);
-    while (num_hogs != 0) {
+    while (num_hogs != 0) { /* room for some of it is no better than room for none */
         heap_free(&t.heap, hogs[--num_hogs]);
+        next_second();
+        CHECK_EQ(reason(), OCSP_GOOD);
     }
-    next_second();
     CHECK(serves(newer));
 
     /* The same when nothing but the proof has changed. */

@@ -274,8 +274,10 @@ static void expect_trust(const char *ca, const char *name, int64_t wall_s, bool 
 {
     struct link l;
     size_t num_bad;
+    struct ocsp_verdict v = world_good(INT64_MIN, INT64_MAX);
     world_now.wall_s = wall_s;
     struct tls_set *set = world_set("ec", NULL);
+    CHECK_EQ(tls_set_set_proof(set, 0, 0, slice_make(world_proof(500), 500), &v), ERR_OK);
     struct tls_trust *trust = tls_trust_new(&world_env, world_read(ca), &num_bad);
     CHECK(trust != NULL && num_bad == 0);
     CHECK_EQ(link_open(&l, set, name, true, trust), ERR_OK);
@@ -406,6 +408,30 @@ static void make_lists(void)
     world_openssl("ca -config ca.cnf -cert ca-ec.pem -keyfile ca-ec.key -revoke ec.crt");
     world_openssl("ca -config ca.cnf -gencrl -cert ca-ec.pem -keyfile ca-ec.key -out revoked.crl");
     world_openssl("crl -in revoked.crl -outform DER -out revoked.der");
+}
+
+/* Files of authorities, and of their lists: what there is of them, and what is wrong with it. */
+static void test_trust_files(void)
+{
+    static const char bad[] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+                              "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
+    static char both[8192];
+    size_t num_bad;
+    make_lists();
+    world_open("");
+    CHECK(tls_trust_new(&world_env, SLICE_LITERAL(""), &num_bad) == NULL);
+    CHECK(tls_trust_new(&world_env, SLICE_LITERAL("none"), &num_bad) == NULL);
+    CHECK(tls_trust_new(&world_env, SLICE_LITERAL(bad), &num_bad) == NULL);
+    struct slice ca = world_read("ca-ec.pem"), list = world_read("none.crl");
+    int len = snprintf(both, sizeof both, "%.*s%s", (int)ca.len, (const char *)ca.ptr, bad);
+    struct tls_trust *trust = tls_trust_new(&world_env, slice_make(both, (size_t)len), &num_bad);
+    CHECK(trust != NULL);
+    CHECK_EQ(num_bad, 1);
+    CHECK(tls_trust_add_crls(&world_env, trust, list));
+    len = snprintf(both, sizeof both, "%.*s%s", (int)list.len, (const char *)list.ptr, bad);
+    CHECK(!tls_trust_add_crls(&world_env, trust, slice_make(both, (size_t)len)));
+    tls_trust_drop(&world_env, trust);
+    world_close();
 }
 
 static void expect_list(const char *list, int64_t now_s, bool is_good)
@@ -573,6 +599,7 @@ static const struct test_case cases[] = {
     {"left_in_the_middle", test_left_in_the_middle},
     {"full_acknowledgement", test_full_acknowledgement},
     {"client_refuses_proof", test_client_refuses_proof},
+    {"trust_files", test_trust_files},
     {"revocation-lists", test_revocation_lists},
     {"close", test_close},
     {"ciphers", test_ciphers},
