@@ -68,6 +68,7 @@ static const struct row accepted[] = {
     {"HTTP/1.1 200 \r\ncontent-type: \t" OCSP " \t\r\n\r\nx", HTTP_DONE, "x"},
     {HEAD "Content-Encoding: identity\r\n\r\nx", HTTP_DONE, "x"},
     {HEAD "X:\r\nA-B_c: \xff ok\r\n\r\nx", HTTP_DONE, "x"},
+    {HEAD "aZ09!#$%&'*+-.^_`|~: y\r\n\r\nx", HTTP_DONE, "x"},
     {"HTTP/1.1 100 Continue\r\nContent-Length: 9\r\n\r\n" HEAD "\r\nx", HTTP_DONE, "x"},
     {CHUNKED "3\r\nabc\r\n0\r\n\r\n", HTTP_DONE, "abc"},
     {CHUNKED "3;a=b\r\nabc\r\n00002 ; c\r\nde\r\n000\r\nX: y\r\nContent-Length: 5\r\n\r\nrest",
@@ -111,6 +112,8 @@ static const struct row refused[] = {
     {HEAD " folded\r\n", HTTP_MALFORMED, NULL},
     {HEAD "X : y\r\n", HTTP_MALFORMED, NULL},
     {HEAD ": y\r\n", HTTP_MALFORMED, NULL},
+    {HEAD "a(b: y\r\n", HTTP_MALFORMED, NULL},
+    {HEAD "a\177b: y\r\n", HTTP_MALFORMED, NULL},
     {HEAD "no colon\r\n", HTTP_MALFORMED, NULL},
     {HEAD "X: y\n\r\n", HTTP_MALFORMED, NULL},
     {HEAD "Content-Length: 1, 1\r\n", HTTP_MALFORMED, NULL},
@@ -161,7 +164,7 @@ static void test_accepted(void)
         check_row(&accepted[i]);
     }
     CHECK_EQ(feed(accepted[1].text, strlen(accepted[1].text), 999).left, 3);
-    CHECK_EQ(feed(accepted[12].text, strlen(accepted[12].text), 999).left, 4);
+    CHECK_EQ(feed(accepted[13].text, strlen(accepted[13].text), 999).left, 4);
 }
 
 static void test_refused(void)
@@ -170,6 +173,8 @@ static void test_refused(void)
         check_row(&refused[i]);
     }
     CHECK_EQ(feed("HTTP/1.1 503 Busy\r\n", 19, 99).status, 503);
+    static const char nul[] = HEAD "X: a\0b\r\n\r\nx";
+    CHECK_EQ(feed(nul, sizeof nul - 1, 99).result, HTTP_MALFORMED);
 }
 
 /* Cut anywhere, an answer that says how long it is is never taken for whole. */
@@ -228,7 +233,18 @@ static void test_bounds(void)
     CHECK_EQ(feed(text, (size_t)len, 33).result, HTTP_DONE);
     len = snprintf(text, sizeof text, HEAD "\r\n%0*d", MAX + 1, 0);
     CHECK_EQ(feed(text, (size_t)len, 33).result, HTTP_TOO_BIG);
+    /* Chunks that fill it. */
+    len = snprintf(text, sizeof text, CHUNKED "1\r\nx\r\n%x\r\n%0*d\r\n0\r\n\r\n", MAX - 1, MAX - 1,
+                   0);
+    CHECK_EQ(feed(text, (size_t)len, 33).result, HTTP_DONE);
+    CHECK_EQ(feed(text, (size_t)len, 33).len, MAX);
     /* Interim answers and trailers without end. */
+    len = 0;
+    for (int i = 0; i < 4; i++) {
+        len += snprintf(text + len, sizeof text - (size_t)len, "HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    len += snprintf(text + len, sizeof text - (size_t)len, HEAD "\r\nx");
+    CHECK_EQ(feed(text, (size_t)len, 50).result, HTTP_DONE);
     len = 0;
     for (int i = 0; i < 5; i++) {
         len += snprintf(text + len, sizeof text - (size_t)len, "HTTP/1.1 100 Continue\r\n\r\n");

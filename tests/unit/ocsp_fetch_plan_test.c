@@ -32,6 +32,7 @@ static void test_half_of_life(void)
         CHECK(is_due(&p, 0, NOON));
         fetch_plan_set_life(&p, &life, lots[i]);
         CHECK_EQ(p.refresh_at_s, refresh[i]);
+        CHECK(!is_due(&p, 0, NOON));
         CHECK(!is_due(&p, 0, refresh[i] - 1));
         CHECK(is_due(&p, 0, refresh[i]));
         CHECK(is_due(&p, 0, NOON + 20 * DAY));
@@ -73,6 +74,11 @@ static void test_taken_late(void)
     fetch_plan_taken(&p, &life, &now, 0);
     CHECK_EQ(p.refresh_at_s, NOON + 7 * DAY);
     CHECK_EQ(p.num_failures, 0);
+    now.wall_s = NOON + 10 * DAY * 9 / 20; /* just when it would be due */
+    p = (struct fetch_plan){.num_failures = 0};
+    fetch_plan_taken(&p, &life, &now, 0);
+    CHECK_EQ(p.refresh_at_s, now.wall_s + 10 * DAY * 11 / 80);
+    now.wall_s = NOON + 6 * DAY;
     /* Loaded from a file it is due. */
     p = (struct fetch_plan){.num_failures = 0};
     fetch_plan_set_life(&p, &life, 0);
@@ -144,6 +150,13 @@ static void test_no_clock(void)
     now.wall_set = true;
     fetch_plan_next_ms(&p, &now, &due);
     CHECK(due);
+    /* Nobody knows whether it is in force: tried as often as if it were not. */
+    struct fetch_life life = {true, NOON - DAY, NOON + 10 * DAY, false};
+    fetch_plan_set_life(&p, &life, 0);
+    p.num_failures = 10;
+    now.wall_set = false;
+    fetch_plan_failed(&p, &now, 0x80000000u);
+    CHECK_EQ(p.not_before_ms, 1000 + FETCH_RETRY_LAPSED_S * 1000);
 }
 
 static const struct test_case cases[] = {

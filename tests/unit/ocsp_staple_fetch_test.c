@@ -43,6 +43,9 @@ static void test_wants(void)
     CHECK(strcmp(w.why_not, "no-responder") == 0);
     CHECK_EQ(w.id.serial_len, 4);
     CHECK(!staple_wants(&t.staple, 0, 1, &w)); /* a file in DER */
+    put("/proof", maker_pem(LABEL, good_proof()));
+    next_second();
+    CHECK(!staple_wants(&t.staple, 0, 1, &w)); /* nobody issued it, and nobody is to be asked */
     CHECK(!staple_wants(&t.staple, 1, 0, &w)); /* no such pair */
     struct fetch_life life;
     staple_life(&t.staple, 0, 0, &life);
@@ -87,6 +90,15 @@ static void test_offers(void)
     CHECK_EQ(offer(new), FETCH_TAKEN);
     CHECK(strcmp(why, "good") == 0);
     CHECK(serves(new));
+    /* A refusal that is as old counts, and leaves nothing to serve. */
+    const struct ocsp_verdict *v;
+    struct slice der;
+    CHECK_EQ(offer(proof_of("20260614120000Z", "20260622000000Z", MAKE_UNKNOWN)), FETCH_TAKEN);
+    CHECK(strcmp(why, "unknown") == 0);
+    CHECK_EQ(reason(), OCSP_UNKNOWN);
+    CHECK(tls_set_proof(t.staple.now.set, 0, 0, &der, &v) && slice_is_empty(der));
+    staple_life(&t.staple, 0, 0, &life);
+    CHECK(life.exists && life.is_refusal);
     struct slice no = proof_of("20260614130000Z", "20260622000000Z", MAKE_REVOKED);
     CHECK_EQ(offer(no), FETCH_TAKEN);
     CHECK_EQ(reason(), OCSP_REVOKED);
@@ -95,6 +107,18 @@ static void test_offers(void)
     CHECK_EQ(offer(no), FETCH_NOT_NEWER);
     CHECK_EQ(offer(later()), FETCH_NOT_NEWER);
     CHECK_EQ(reason(), OCSP_REVOKED);
+    teardown();
+}
+
+/* A refusal that was fetched outlives a restart. */
+static void test_evicts(void)
+{
+    setup();
+    staple_ledger_open(&t.ledger, &t.port, "/spool", scratch());
+    t.conf.ledger = &t.ledger;
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK_EQ(offer(proof_of("20260614130000Z", "20260622000000Z", MAKE_REVOKED)), FETCH_TAKEN);
+    CHECK(file(EVICTED).len != 0);
     teardown();
 }
 
@@ -230,6 +254,13 @@ static void test_save_fails(void)
     CHECK_EQ(file("/proof").len, sizeof text);
     CHECK_EQ(staple_save(&t.staple, 0, 0, der, scratch()), ERR_OK);
     CHECK(file("/proof").len > sizeof text);
+    /* Nor where it would take an old one's place, in front of the others. */
+    struct slice old = maker_pem(LABEL, der);
+    memcpy(text, old.ptr, old.len);
+    put("/proof", slice_make(text, sizeof text));
+    next_second();
+    CHECK_EQ(staple_save(&t.staple, 0, 0, slice_make(big, sizeof big), scratch()), ERR_TOO_BIG);
+    CHECK(slice_equal(file("/proof"), slice_make(text, sizeof text)));
     teardown();
 }
 
@@ -281,6 +312,7 @@ int main(int argc, char **argv)
     static const struct test_case cases[] = {
         {"wants", test_wants},
         {"offers", test_offers},
+        {"evicts", test_evicts},
         {"file_first", test_file_first},
         {"forms", test_forms},
         {"absent", test_absent},

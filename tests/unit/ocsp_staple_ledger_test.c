@@ -229,14 +229,45 @@ static void test_evictions_without_file(void)
         v.reason = OCSP_REVOKED;
         v.this_update_s = 2;
         staple_ledger_note(&t.ledger, SLICE_LITERAL("x"), &v);
+        v.verified = false;
+        v.this_update_s = 3;
+        staple_ledger_note(&t.ledger, SLICE_LITERAL("x"), &v);
+        staple_ledger_note(&t.ledger, SLICE_LITERAL("y"), &v);
         CHECK_EQ(t.ledger.num, 1);
         CHECK(staple_ledger_find(&t.ledger, SLICE_LITERAL("x"), &found));
         CHECK_EQ(found.reason, OCSP_REVOKED);
+        CHECK_EQ(found.status, OCSP_CERT_REVOKED);
         CHECK_EQ(found.this_update_s, 2);
         staple_ledger_save(&t.ledger, scratch());
         CHECK_EQ(t.num_replaced, 0);
         teardown();
     }
+}
+
+/* What is known already is not written again. */
+static void test_evictions_saved_once(void)
+{
+    static const struct {
+        enum ocsp_reason reason;
+        int64_t this_update_s;
+        int num_replaced;
+    } rows[] = {{OCSP_UNKNOWN, 1, 1}, {OCSP_UNKNOWN, 1, 1}, {OCSP_REVOKED, 1, 2},
+                {OCSP_REVOKED, 1, 2}, {OCSP_REVOKED, 2, 3}, {OCSP_REVOKED, 2, 3},
+                {OCSP_UNKNOWN, 2, 4}, {OCSP_GOOD, 3, 5},    {OCSP_GOOD, 3, 5}};
+    setup();
+    staple_ledger_open(&t.ledger, &t.port, "/spool", scratch());
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ocsp_verdict v = ocsp_verdict_none(rows[i].reason), found;
+        v.verified = true;
+        v.this_update_s = rows[i].this_update_s;
+        staple_ledger_note(&t.ledger, SLICE_LITERAL("x"), &v);
+        staple_ledger_save(&t.ledger, scratch());
+        CHECK_EQ(t.num_replaced, rows[i].num_replaced);
+        bool is_good = rows[i].reason == OCSP_GOOD;
+        CHECK_EQ(staple_ledger_find(&t.ledger, SLICE_LITERAL("x"), &found), !is_good);
+        CHECK(is_good || (found.status == OCSP_CERT_UNKNOWN) == (rows[i].reason == OCSP_UNKNOWN));
+    }
+    teardown();
 }
 
 /* The oldest word goes when there is no room. */
@@ -274,6 +305,7 @@ static const struct test_case cases[] = {
     {"evictions_not_saved", test_evictions_not_saved},
     {"evictions_not_read", test_evictions_not_read},
     {"evictions_without_file", test_evictions_without_file},
+    {"evictions_saved_once", test_evictions_saved_once},
     {"evictions_bounded", test_evictions_bounded},
 };
 

@@ -108,7 +108,7 @@ static void test_issuer(void)
     CHECK_EQ(reason(), OCSP_NO_ISSUER);
     CHECK(logged("tls_verify_certificates /roots: there is no such file"));
     staple_close(&t.staple);
-    put("/roots", JOIN(leaf, other, issuer));
+    put("/roots", JOIN(leaf, other, issuer, other));
     CHECK_EQ(open_it(), ERR_OK);
     CHECK_EQ(reason(), OCSP_GOOD);
     put("/roots", JOIN(leaf, other)); /* what it holds may change meanwhile */
@@ -138,6 +138,17 @@ static void test_issuer(void)
     put("/roots", issuer);
     CHECK_EQ(open_it(), ERR_OK);
     CHECK_EQ(reason(), OCSP_GOOD);
+    staple_close(&t.staple);
+
+    /* A root needs no proof, so its issuer is not looked for. */
+    namesake.subject = "Root";
+    struct slice root = maker_pem("CERTIFICATE", maker_certificate(&namesake));
+    put("/chain", JOIN(leaf, issuer, root));
+    put("/roots", root);
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK(slice_equal(t.staple.now.issuers[0][0].der, t.keys.issuer.whole));
+    CHECK(!slice_is_empty(t.staple.now.issuers[0][1].der));
+    CHECK(slice_is_empty(t.staple.now.issuers[0][2].der));
     teardown();
 }
 
@@ -153,6 +164,10 @@ static void test_refused_at_start(void)
     drop("/key");
     CHECK_EQ(open_it(), ERR_ABSENT);
     CHECK(strcmp(t.errors, "tls_privatekey /key: there is no such file\n") == 0);
+    staple_close(&t.staple);
+    t.files[find_file("/chain")].fails = ERR_DENIED;
+    CHECK_EQ(open_it(), ERR_DENIED);
+    CHECK(strcmp(t.errors, "tls_certificate /chain: may not be read (permission denied)\n") == 0);
     staple_close(&t.staple);
     drop("/chain");
     CHECK_EQ(open_it(), ERR_ABSENT);

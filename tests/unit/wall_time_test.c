@@ -15,6 +15,8 @@ static struct world {
     bool fails;
     int num_writes;
     int num_lines;
+    enum log_level last_level;
+    char last_line[LOG_LINE_CAP];
     struct port port;
 } w;
 
@@ -63,9 +65,15 @@ static enum err replace_file(void *ctx, const char *path, struct slice bytes)
 static void line(void *ctx, enum log_level level, struct slice text)
 {
     (void)ctx;
-    (void)level;
-    (void)text;
     w.num_lines++;
+    w.last_level = level;
+    snprintf(w.last_line, sizeof w.last_line, "%.*s", (int)text.len, (const char *)text.ptr);
+}
+
+static void check_line(enum log_level level, const char *want)
+{
+    CHECK_EQ(w.last_level, level);
+    CHECK_TEXT(slice_of_string(w.last_line), want);
 }
 
 static void fresh(int64_t now_s)
@@ -94,6 +102,8 @@ static void test_yes(void)
     fresh(BUILD + 5 * DAY);
     wall_time_open(&t, &w.port, WALL_TRUST_YES, "/state/clock", BUILD);
     CHECK_EQ(t.state, WALL_SET);
+    CHECK_EQ(w.num_lines, 1); /* that there is no file yet is nothing to tell of */
+    check_line(LOG_INFO, "clock state=set time=2026-01-06T00:00:00Z floor=2026-01-01T00:00:00Z");
     CHECK(wall_time_now(&t, &now_s));
     CHECK_EQ(now_s, BUILD + 5 * DAY);
     later(&t, 1);
@@ -109,6 +119,8 @@ static void test_before_floor(void)
     fresh(100);
     wall_time_open(&t, &w.port, WALL_TRUST_YES, "/state/clock", BUILD);
     CHECK_EQ(t.state, WALL_FLOOR);
+    check_line(LOG_WARNING,
+               "clock state=floor time=1970-01-01T00:01:40Z floor=2026-01-01T00:00:00Z");
     CHECK(!wall_time_now(&t, &now_s));
     CHECK_EQ(wall_time_guess(&t), BUILD);
     later(&t, 30 * DAY);
@@ -122,6 +134,11 @@ static void test_before_floor(void)
     w.now_ms += 100;
     wall_time_step(&t, w.now_ms);
     CHECK(wall_time_now(&t, &now_s));
+    /* What is saved lies before the build, and does not lower the floor. */
+    later(&t, 60);
+    CHECK_EQ(w.num_writes, 1);
+    CHECK(strcmp(w.file, "2025-12-31T23:50:00Z\n") == 0);
+    CHECK_EQ(t.floor_s, BUILD);
 }
 
 static void test_auto(void)
@@ -157,7 +174,10 @@ static void test_no_floor(void)
     wall_time_open(&t, &w.port, WALL_TRUST_AUTO, NULL, 0);
     CHECK_EQ(t.state, WALL_UNSET);
     CHECK_EQ(w.num_lines, 1);
+    check_line(LOG_WARNING, "clock state=unset time=1970-01-01T00:01:40Z");
     CHECK_EQ(wall_time_guess(&t), 100);
+    wall_time_open(&t, &w.port, WALL_TRUST_AUTO, "", 0);
+    CHECK_EQ(t.state, WALL_UNSET);
 }
 
 static void test_floor_is_kept(void)
@@ -219,6 +239,17 @@ static void test_damaged_file(void)
     CHECK(wall_time_now(&t, &now_s));
     CHECK_EQ(w.num_lines, 2);
     CHECK_EQ(t.floor_s, BUILD);
+    /* An empty one is damaged as well; one without an end of line is not. */
+    w.file[0] = 0;
+    wall_time_open(&t, &w.port, WALL_TRUST_YES, "/state/clock", BUILD);
+    CHECK_EQ(w.num_lines, 4);
+    CHECK_EQ(t.floor_s, BUILD);
+    strcpy(w.file, "2026-01-01T12:00:00Z");
+    wall_time_open(&t, &w.port, WALL_TRUST_YES, "/state/clock", BUILD);
+    CHECK_EQ(t.floor_s, BUILD + DAY / 2);
+    strcpy(w.file, "yesterday\n");
+    wall_time_open(&t, &w.port, WALL_TRUST_YES, "/state/clock", BUILD);
+    w.num_lines = 2;
     w.fails = true;
     later(&t, 60);
     later(&t, 60);
@@ -270,6 +301,13 @@ static void test_by_hand(void)
     check_told(&t, "set 2026-01-07T00:00:10Z, synchronised by the system, floor "
                    "2026-01-05T23:51:30Z\n");
     CHECK_EQ(wall_time_set(&t, BUILD + 7 * DAY), ERR_WRONG_STATE);
+    struct wall_time other; /* the system came to know it this moment, and it is the floor's */
+    w.wall_s = BUILD;
+    w.is_synchronised = false;
+    wall_time_open(&other, &w.port, WALL_TRUST_AUTO, NULL, BUILD);
+    w.is_synchronised = true;
+    CHECK_EQ(wall_time_set(&other, BUILD + 7 * DAY), ERR_WRONG_STATE);
+    w.wall_s = BUILD + 6 * DAY + 10;
     w.is_synchronised = false;
     later(&t, 10);
     CHECK(!wall_time_now(&t, &now_s));
@@ -292,6 +330,8 @@ static void test_floor_is_reset(void)
     CHECK(wall_time_now(&t, &now_s));
     w.fails = false;
     CHECK_EQ(wall_time_reset_floor(&t), ERR_OK);
+    check_line(LOG_WARNING,
+               "clock state=floor-reset time=1970-01-01T00:02:40Z floor=2026-01-01T00:00:00Z");
     CHECK(!wall_time_now(&t, &now_s));
     CHECK_EQ(t.floor_s, BUILD);
     CHECK(strcmp(w.file, "2026-01-01T00:00:00Z\n") == 0);
@@ -303,6 +343,9 @@ static void test_floor_is_reset(void)
     CHECK_EQ(wall_time_reset_floor(&t), ERR_OK);
     CHECK_EQ(t.state, WALL_UNSET);
     check_told(&t, "unset 1970-01-01T00:01:40Z, not believed: nobody has set it\n");
+    wall_time_open(&t, &w.port, WALL_TRUST_AUTO, "/state/clock", 0);
+    CHECK_EQ(wall_time_reset_floor(&t), ERR_OK);
+    CHECK(strcmp(w.file, "1970-01-01T00:00:00Z\n") == 0);
 }
 
 static const struct test_case cases[] = {
