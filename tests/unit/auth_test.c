@@ -199,6 +199,14 @@ static void test_scram_messages(void)
     CHECK_EQ(first("n,a=b=,n=alice,r=abc", &out, &a), AUTH_MALFORMED);
     CHECK_EQ(first("n,,n=alice,r=abc", &out, &a), AUTH_CHALLENGE);
     CHECK_TEXT(out, "r=abcc2VydmVyLW5vbmNlLTE4Ynl0,s=c2FsdCBvZiAxNiBieXRlcw==,i=4096");
+    /* In another one's name, or in one's own, however that is written. */
+    CHECK_EQ(first("n,a=bob,n=alice,r=abc", &out, &a), AUTH_CHALLENGE);
+    CHECK(!a.is_possible);
+    CHECK_EQ(first("n,a=alice,n=alice,r=abc", &out, &a), AUTH_CHALLENGE);
+    CHECK(a.is_possible);
+    CHECK_EQ(first("n,a=a=2Cb,n=a=2Cb,r=a~!c", &out, &a), AUTH_CHALLENGE);
+    CHECK(a.is_possible);
+    CHECK_EQ(first("n,,n=alice,r=a\177c", &out, &a), AUTH_MALFORMED);
     /* Another nonce, another binding, no proof. */
     CHECK_EQ(take(&a, SLICE_LITERAL("c=biws,r=abc"), &out), AUTH_MALFORMED);
     CHECK_EQ(first("n,,n=alice,r=abc", &out, &a), AUTH_CHALLENGE);

@@ -41,6 +41,9 @@ static const char *const lists[][2] = {
     {"\"unended", "!\"unended!"},
     {"joe (unended", "joe@home.example"},
     {"joe\\, ann", "!joe\\, ann!"},
+    {"a~z@example.org", "a~z@example.org"},
+    {"joe\177@example.org, ann", "!joe\177@example.org! ann@home.example"},
+    {"joe <ann@example.org (unended", "!joe <ann@example.org (unended!"},
     {"joe@exa mple.org, ann", "!joe@exa mple.org! ann@home.example"},
     {"Joe <joe@example.org> x, ann", "!Joe <joe@example.org> x! ann@home.example"},
 };

@@ -27,6 +27,8 @@ static const struct {
     HEADER("PROXY TCP5 192.0.2.7 198.51.100.1 56324 25\r\n", PROXY_MALFORMED, "", 0),
     HEADER("PROXY TCP4 192.0.2.7 198.51.100.1 56324 25\n", PROXY_MALFORMED, "", 0),
     HEADER("PROXY  TCP4 192.0.2.7 198.51.100.1 5 25\r\n", PROXY_MALFORMED, "", 0),
+
+    HEADER("PROXY  UNKNOWN\r\n", PROXY_MALFORMED, "", 0),
     HEADER("EHLO client.example\r\n", PROXY_MALFORMED, "", 0),
     HEADER("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00", PROXY_MALFORMED, "", 0),
     HEADER(SIG "\x21\x11\0\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\0\x19", PROXY_CLIENT,
@@ -42,6 +44,7 @@ static const struct {
     HEADER(SIG "\x20\x11\0\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\0\x19", PROXY_BALANCER, "",
            0),
     HEADER(SIG "\x21\0\0\x04xxxx", PROXY_BALANCER, "", 0),
+    HEADER(SIG "\x22\0\0\0", PROXY_MALFORMED, "", 0),
     HEADER(SIG "\x21\x12\0\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\0\x19", PROXY_MALFORMED, "",
            0),
     HEADER(SIG "\x21\x11\0\x0b\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\0", PROXY_MALFORMED, "", 0),

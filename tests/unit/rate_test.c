@@ -38,6 +38,10 @@ static void test_steady(void)
         level = rate_count(&table, key("a"), 100, now);
     }
     CHECK_EQ(level, 1);
+    /* More in an hour than it has milliseconds. */
+    CHECK_EQ(rate_count(&table, key("b"), UINT32_MAX, now), 1);
+    CHECK_EQ(rate_level(&table, key("b"), UINT32_MAX, now), 1);
+    CHECK_EQ(rate_level(&table, key("b"), UINT32_MAX, now + 1), 0);
 }
 
 static void test_full(void)
@@ -51,6 +55,14 @@ static void test_full(void)
     for (uint64_t i = 1; i < 5; i++) {
         CHECK_EQ(rate_level(&table, key(names[i]), 60, HOUR_MS + 5), 1);
     }
+    /* The oldest is whoever was counted least lately, wherever it stands. */
+    rate_count(&table, key("e"), 60, HOUR_MS + 6);
+    rate_count(&table, key("b"), 60, HOUR_MS + 7);
+    rate_count(&table, key("a"), 60, HOUR_MS + 8);
+    CHECK_EQ(rate_level(&table, key("c"), 60, HOUR_MS + 9), 0);
+    CHECK_EQ(rate_level(&table, key("b"), 60, HOUR_MS + 9), 2);
+    CHECK_EQ(rate_level(&table, key("d"), 60, HOUR_MS + 9), 1);
+    CHECK_EQ(rate_level(&table, key("e"), 60, HOUR_MS + 9), 2);
 }
 
 static void test_keys(void)
