@@ -87,8 +87,20 @@ static void test_found(void)
     t.now.now_ms += 1000;
     CHECK(find("a.example") == s);
     CHECK_EQ(staple_reason(s, 0, &t.now), OCSP_REVOKED);
+    /* Also while nobody comes; but what a reload has made stale waits until somebody does. */
+    put("/tls/a.example/proof", proof_of("20260614180000Z", "20260622000000Z", MAKE_GOOD));
+    t.now.now_ms += 1000;
+    staple_names_watch(&names, &t.now, scratch());
+    CHECK_EQ(staple_reason(s, 0, &t.now), OCSP_GOOD);
+    staple_names_use(&names, &t.conf);
+    put("/tls/a.example/proof", proof_of("20260614190000Z", "20260622000000Z", MAKE_REVOKED));
+    t.now.now_ms += 1000;
+    num_reads = t.num_reads;
+    staple_names_watch(&names, &t.now, scratch());
+    CHECK_EQ(t.num_reads, num_reads);
     /* No name, and no variable, is the default set. */
     CHECK(find("") == NULL);
+    CHECK_EQ(t.num_reads, num_reads);
     t.conf.certificate = "/chain";
     t.conf.privatekey = "/key";
     t.conf.ocsp_file = "";

@@ -71,6 +71,9 @@ static void test_names(void)
     uint8_t bytes[300];
     struct buf out = buf_make(bytes, sizeof bytes);
     CHECK(!tls_hello_put_name(&out, slice_make("a\0b", 3)));
+    out = buf_make(bytes, 4);
+    CHECK(!tls_hello_put_name(&out, SLICE_LITERAL("ab.de")));
+    CHECK(tls_hello_put_name(&out, SLICE_LITERAL("a.de")));
 }
 
 static size_t make_hello(uint8_t *out, struct slice extensions)
@@ -97,6 +100,14 @@ static void test_hello(void)
     size_t len = make_hello(bytes, slice_make(full, sizeof full));
     CHECK_EQ(tls_hello_parse(slice_make(bytes, len), &hello), TLS_HELLO_OK);
     CHECK(hello.asks_for_proof);
+    CHECK_TEXT(hello.host_name, "a.de");
+    /* a name of another kind is passed over */
+    static const uint8_t kinds[] = {0,   0,   0, 14, 0, 12,  1,   0,   2,
+                                    'x', 'y', 0, 0,  4, 'a', '.', 'd', 'e'};
+    uint8_t other[1000];
+    size_t other_len = make_hello(other, slice_make(kinds, sizeof kinds));
+    CHECK_EQ(tls_hello_parse(slice_make(other, other_len), &hello), TLS_HELLO_OK);
+    CHECK(!hello.asks_for_proof);
     CHECK_TEXT(hello.host_name, "a.de");
     /* cut anywhere, it says nothing; with any byte changed, it is read within its bounds */
     for (size_t cut = 0; cut < len; cut++) {
