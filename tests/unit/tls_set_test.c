@@ -67,6 +67,7 @@ static void test_keys(void)
     expect(world_read("small.chain"), world_read("small.key"), TLS_SET_KEY_UNSUPPORTED);
     expect(world_read("p384.chain"), world_read("p384.key"), TLS_SET_OK);
     expect(world_read("p521.chain"), world_read("p521.key"), TLS_SET_KEY_UNSUPPORTED);
+    expect(world_read("p521.chain"), world_read("ec.key"), TLS_SET_KEY_UNSUPPORTED);
     expect(chain, world_read("ed25519.key"), TLS_SET_KEY_UNSUPPORTED);
     expect(chain, world_read("encrypted.key"), TLS_SET_KEY_ENCRYPTED);
     expect(chain, world_read("encrypted-old.key"), TLS_SET_KEY_ENCRYPTED);
