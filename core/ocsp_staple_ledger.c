@@ -90,7 +90,24 @@ static void parse(struct staple_ledger *l, struct slice text)
             warn(l, "damaged", ERR_OK);
             continue;
         }
-        *place(l, item.cert) = item;
+        const struct staple_ledger_item *known = find(l, item.cert);
+        if (known == NULL || known->this_update_s < item.this_update_s) {
+            *place(l, item.cert) = item;
+            l->num_words++;
+        }
+    }
+}
+
+static void read_file(struct staple_ledger *l, struct buf scratch)
+{
+    const struct port_files *files = &l->port->files;
+    size_t len;
+    enum err err = files->read(files->ctx, &len, l->path, scratch.ptr, scratch.cap);
+    l->is_unread = err != ERR_OK && err != ERR_ABSENT;
+    if (err == ERR_OK) {
+        parse(l, slice_make(scratch.ptr, len));
+    } else if (l->is_unread) {
+        warn(l, "not-read", err);
     }
 }
 
@@ -98,7 +115,6 @@ void staple_ledger_open(struct staple_ledger *l, const struct port *port, const 
                         struct buf scratch)
 {
     struct buf path = buf_make(l->path, sizeof l->path);
-    size_t len;
     memset(l, 0, sizeof *l);
     l->port = port;
     if (dir == NULL || dir[0] == '\0') {
@@ -110,18 +126,16 @@ void staple_ledger_open(struct staple_ledger *l, const struct port *port, const 
         l->path[0] = '\0';
         return;
     }
-    enum err err = port->files.read(port->files.ctx, &len, l->path, scratch.ptr, scratch.cap);
-    if (err == ERR_OK) {
-        parse(l, slice_make(scratch.ptr, len));
-    } else if (err != ERR_ABSENT) {
-        warn(l, "not-read", err);
-    }
+    read_file(l, scratch);
 }
 
 void staple_ledger_save(struct staple_ledger *l, struct buf scratch)
 {
     struct buf text = buf_make(scratch.ptr, scratch.cap);
-    if (!l->is_dirty || l->is_read_only || l->path[0] == '\0') {
+    if (l->is_unread) { /* what is in it must not be lost to what has come since */
+        read_file(l, scratch);
+    }
+    if (!l->is_dirty || l->is_unread || l->is_read_only || l->path[0] == '\0') {
         return;
     }
     for (uint32_t i = 0; i < l->num; i++) {

@@ -30,12 +30,14 @@ struct staple_ledger {
     uint32_t num;
     uint32_t num_words; /* that have come in, so that a set sees what another one has learnt */
     bool is_read_only;
+    bool is_unread;   /* the file is there, and the disk does not give it */
     bool is_dirty;    /* not as in the file */
     bool told_failed; /* that the file cannot be written, or read */
 };
 
 /* Reads the file in that directory. An absent one is empty; lines that are damaged are left out,
- * and the log says so. dir NULL or empty: nothing is kept. */
+ * and the log says so; one that cannot be read is read again before it is written. dir NULL or
+ * empty: nothing is kept. */
 void staple_ledger_open(struct staple_ledger *l, const struct port *port, const char *dir,
                         struct buf scratch);
 
@@ -46,7 +48,8 @@ bool staple_ledger_find(const struct staple_ledger *l, struct slice cert, struct
  * goes. */
 void staple_ledger_note(struct staple_ledger *l, struct slice cert, const struct ocsp_verdict *v);
 
-/* Writes the file anew, if anything has changed. To be called again if it fails. */
+/* Writes the file anew, if anything has changed and what was in it is known. To be called again and
+ * again: what failed is tried anew. */
 void staple_ledger_save(struct staple_ledger *l, struct buf scratch);
 
 #endif

@@ -212,6 +212,36 @@ static void test_evictions_not_read(void)
     teardown();
 }
 
+/* What the file had before the disk failed holds as soon as it can be read, and is not written over
+ * until then. */
+static void test_evictions_read_late(void)
+{
+    setup();
+    restart();
+    put("/proof", proof_of("20260614060000Z", "20260621000000Z", MAKE_REVOKED));
+    next_second();
+    CHECK_EQ(t.num_replaced, 1);
+    put("/proof", good_proof());
+    t.files[find_file(EVICTED)].fails = ERR_IO;
+    restart();
+    CHECK_EQ(reason(), OCSP_GOOD);
+    struct ocsp_verdict v = ocsp_verdict_none(OCSP_REVOKED), found;
+    v.verified = true;
+    v.this_update_s = 1;
+    staple_ledger_note(&t.ledger, SLICE_LITERAL("x"), &v);
+    next_second();
+    CHECK_EQ(t.num_replaced, 1);
+    t.files[find_file(EVICTED)].fails = ERR_OK;
+    next_second();
+    CHECK_EQ(t.num_replaced, 2);
+    next_second();
+    CHECK_EQ(reason(), OCSP_REVOKED);
+    restart();
+    CHECK_EQ(reason(), OCSP_REVOKED);
+    CHECK(staple_ledger_find(&t.ledger, SLICE_LITERAL("x"), &found));
+    teardown();
+}
+
 /* A later word takes the place of the one before; without a file it holds as well. */
 static void test_evictions_without_file(void)
 {
@@ -304,6 +334,7 @@ static const struct test_case cases[] = {
     {"evictions_file", test_evictions_file},
     {"evictions_not_saved", test_evictions_not_saved},
     {"evictions_not_read", test_evictions_not_read},
+    {"evictions_read_late", test_evictions_read_late},
     {"evictions_without_file", test_evictions_without_file},
     {"evictions_saved_once", test_evictions_saved_once},
     {"evictions_bounded", test_evictions_bounded},
