@@ -220,14 +220,16 @@ static void run_creates(void *ctx, struct posix_job **jobs, size_t num_jobs)
 
 /* --- On the server's thread --- */
 
+static uint64_t free_len(const struct statvfs *fs)
+{
+    return (uint64_t)fs->f_bavail * (uint64_t)fs->f_frsize;
+}
+
 static uint64_t store_free_len(void *ctx)
 {
     const struct posix_store *s = ctx;
     struct statvfs fs;
-    if (fstatvfs(s->dir_fd, &fs) != 0) {
-        return 0;
-    }
-    return (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize;
+    return fstatvfs(s->dir_fd, &fs) == 0 ? free_len(&fs) : 0;
 }
 
 static enum err store_create(void *ctx, uint32_t *out_handle, uint32_t id, uint64_t len,
@@ -239,8 +241,9 @@ static enum err store_create(void *ctx, uint32_t *out_handle, uint32_t id, uint6
     if (s->free_job == NULL && s->num_fresh_used == s->num_jobs) {
         return ERR_BUSY;
     }
-    if (store_free_len(s) < len) { /* to fill the disk each time for nothing would wear it out */
-        return ERR_NO_SPACE;
+    struct statvfs fs;
+    if (fstatvfs(s->dir_fd, &fs) == 0 && free_len(&fs) < len) {
+        return ERR_NO_SPACE; /* to fill the disk each time for nothing would wear it out */
     }
     int fd = openat(s->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {

@@ -3,7 +3,8 @@
  *
  * One request a connection, a line: 'names DIRECTORY', 'file PATH', 'clock SECONDS',
  * 'synchronised' (the kernel's clock is said to be), 'run PROGRAM ARGUMENT...' (its output),
- * 'replace PATH WITH' (another file takes its name), 'hangup NAME' (SIGHUP to that program),
+ * 'replace PATH WITH' (another file takes its name), 'empty DIRECTORY' (of all files, for good),
+ * 'hangup NAME' (SIGHUP to that program),
  * 'memory' (of each process, and of the machine). The answer is what was asked for, up to the end
  * of the connection. */
 #include <dirent.h>
@@ -103,6 +104,23 @@ static void replace(int to, char *path)
     put(to, said, strlen(said));
 }
 
+static void empty(int to, const char *path)
+{
+    char name[1300];
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        snprintf(name, sizeof name, "%s/%s", path, e->d_name);
+        if (e->d_name[0] != '.' && unlink(name) == 0) {
+            rewinddir(dir);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+        sync();
+        put(to, "ok", 2);
+    }
+}
+
 static void hang_up(int to, const char *name)
 {
     char path[64], line[64];
@@ -166,6 +184,8 @@ static void answer(int fd, char *line)
         run(fd, rest);
     } else if (strcmp(line, "replace") == 0) {
         replace(fd, rest);
+    } else if (strcmp(line, "empty") == 0) {
+        empty(fd, rest);
     } else if (strcmp(line, "hangup") == 0) {
         hang_up(fd, rest);
     } else if (strcmp(line, "memory") == 0) {
