@@ -132,10 +132,11 @@ static bool read_scheme(const struct x509_algorithm *algorithm, struct scheme *o
                                         : der_end(algorithm->params));
 }
 
+/* What the library says may be the sum of an error and of its cause, which is below 128. */
 static bool is_out_of_memory(int ret)
 {
-    return ret == MBEDTLS_ERR_PK_ALLOC_FAILED || ret == MBEDTLS_ERR_MPI_ALLOC_FAILED ||
-           ret == MBEDTLS_ERR_ECP_ALLOC_FAILED;
+    return ret == MBEDTLS_ERR_PK_ALLOC_FAILED || ret == MBEDTLS_ERR_ECP_ALLOC_FAILED ||
+           -ret % 128 == -MBEDTLS_ERR_MPI_ALLOC_FAILED;
 }
 
 static enum ocsp_reason verify(const struct x509_signed *sealed, const struct scheme *scheme,
