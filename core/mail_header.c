@@ -220,6 +220,7 @@ static bool take_angle(struct slice *in, struct slice domain, struct buf *out)
 {
     uint32_t num;
     out->len = 0;
+    out->overflow = false; /* a name may be as long as it likes */
     bool is_read = take_words(in, out, &num);
     if (is_read && num == 0 && in->len > 0 && in->ptr[0] == '@') {
         while (is_read && in->len > 0 && (in->ptr[0] == '@' || in->ptr[0] == ',')) {

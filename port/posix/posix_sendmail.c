@@ -112,39 +112,52 @@ static void take_option(struct request *r, struct letter *l, char option, const 
     }
 }
 
-/* Those with a value, which may be the next argument; of others what follows in the same argument
- * is their value. */
+/* Those with a value, which may be the next argument. */
 static bool has_value(char option)
 {
     return strchr("fFrNRVCBhLOpXo", option) != NULL;
 }
 
-/* -o is old: only "-o x" has its value apart. Options end at "--" or at the first argument that is
- * none. Returns where the recipients begin. */
+/* One argument: options without a value may stand in front of others, as in "-tif"; of -b, -q, -e,
+ * -d and -A the rest is theirs. False if a value is missing. -o is old: only "-o x" has its value
+ * apart. */
+static bool take_argument(struct request *r, struct letter *l, const char *at, const char *next,
+                          bool *out_took_next)
+{
+    *out_took_next = false;
+    for (; *at != '\0'; at++) {
+        if (has_value(*at)) {
+            *out_took_next = at[1] == '\0';
+            const char *value = *out_took_next ? next : at + 1;
+            if (value != NULL) {
+                take_option(r, l, *at, value);
+            }
+            return value != NULL;
+        }
+        take_option(r, l, *at, at + 1);
+        if (strchr("bqedA", *at) != NULL) {
+            break;
+        }
+    }
+    return true;
+}
+
+/* Options end at "--" or at the first argument that is none. Returns where the recipients begin. */
 static int take_options(struct request *r, struct letter *l, int argc, char **argv)
 {
     int i = 1;
     for (; i < argc && argv[i][0] == '-' && argv[i][1] != '\0'; i++) {
-        const char *at = argv[i] + 1;
-        if (strcmp(at, "-") == 0) {
+        bool took_next;
+        if (strcmp(argv[i], "--") == 0) {
             return i + 1;
         }
-        if (!has_value(*at)) {
-            take_option(r, l, *at, at + 1);
-            /* "-ti" is two options; what -b, -q, -e, -d and -A have behind them is theirs. */
-            for (at++; strchr("bqedA", argv[i][1]) == NULL && *at != '\0'; at++) {
-                take_option(r, l, *at, "");
-            }
-        } else if (at[1] != '\0') {
-            take_option(r, l, *at, at + 1);
-        } else if (i + 1 < argc) {
-            take_option(r, l, *at, argv[++i]);
-        } else {
+        if (!take_argument(r, l, argv[i] + 1, argv[i + 1], &took_next)) {
             r->mode = MODE_WRONG;
         }
         if (r->mode == MODE_WRONG && r->wrong == NULL) {
             r->wrong = argv[i];
         }
+        i += took_next && i + 1 < argc;
     }
     return i;
 }

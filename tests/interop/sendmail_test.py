@@ -177,6 +177,18 @@ def test_dots():
         check_equal(s.got("root")[0][1], ".\n", "with -oi")
 
 
+def test_options_together():
+    """As getopt reads them: what has no value may stand in front of what has one."""
+    with Site() as s:
+        for args in (("-tif", "alice@test.example"), ("-tifalice@test.example",), ("-oi", "-tr", "alice@test.example")):
+            s.sends(*args, text=f"To: bob@test.example\nSubject: {args[-1]}\n\n.\nx\n")
+        for head, body in s.got("bob", 3):
+            check_equal(field(head, "Return-Path"), "<alice@test.example>", "sender")
+            check_equal(body, ".\nx\n", "body")
+        check_equal(s.server.messages("alice"), [], "what the sender got")
+        check_equal(s.run("-tif", text="To: bob@test.example\n\nx\n")[0], 64, "-f without a value")
+
+
 def test_names_of_the_program():
     with Site() as s:
         for name in ("mailq", "newaliases"):

@@ -103,6 +103,22 @@ static void long_addresses_are_told(void)
     CHECK_TEXT(a.text, "ann@x.example");
 }
 
+/* What encoded words make of a name of a hundred characters. */
+static void long_names_are_none_of_it(void)
+{
+    static char text[1000];
+    uint8_t bytes[MAIL_ADDRESS_CAP];
+    struct slice in, bad;
+    struct address a;
+    memset(text, 'a', sizeof text - 1);
+    memcpy(text + 900, " <joe@x.example>, ann", 22);
+    in = slice_of_string(text);
+    CHECK_EQ(mail_address_next(&in, SLICE_LITERAL("x.example"), bytes, &a, &bad), ERR_OK);
+    CHECK_TEXT(a.text, "joe@x.example");
+    CHECK_EQ(mail_address_next(&in, SLICE_LITERAL("x.example"), bytes, &a, &bad), ERR_OK);
+    CHECK_TEXT(a.text, "ann@x.example");
+}
+
 static void fields_are_walked(void)
 {
     struct slice in =
@@ -150,9 +166,12 @@ static void what_is_there_is_told(void)
 }
 
 static const struct test_case cases[] = {
-    {"lists_of_addresses", lists_of_addresses},           {"cut_off_lists_end", cut_off_lists_end},
-    {"long_addresses_are_told", long_addresses_are_told}, {"fields_are_walked", fields_are_walked},
+    {"lists_of_addresses", lists_of_addresses},
+    {"cut_off_lists_end", cut_off_lists_end},
+    {"long_addresses_are_told", long_addresses_are_told},
+    {"fields_are_walked", fields_are_walked},
     {"what_is_there_is_told", what_is_there_is_told},
+    {"long_names_are_none_of_it", long_names_are_none_of_it},
 };
 
 TEST_MAIN(cases)
