@@ -10,8 +10,10 @@
 /* The second 16 bits of a message, RFC 1035 4.1.1. */
 #define FLAG_RESPONSE  0x8000u
 #define OPCODE_MASK    0x7800u
+#define FLAG_AUTHORITY 0x0400u
 #define FLAG_TRUNCATED 0x0200u
 #define FLAG_RECURSION 0x0100u
+#define FLAG_RECURSES  0x0080u
 #define RCODE_MASK     0x000fu
 #define RCODE_NO_NAME  3
 
@@ -302,7 +304,9 @@ static enum dns_result parse(struct slice message, const struct dns_question *q,
     if ((flags & RCODE_MASK) == RCODE_NO_NAME) {
         return DNS_NO_NAME;
     }
-    return (flags & RCODE_MASK) != 0 ? DNS_FAILED : follow(r, num_records, q, w);
+    /* Who neither has the name nor asks others for it says nothing of it: that is a referral. */
+    bool is_referral = num_records == 0 && (flags & (FLAG_AUTHORITY | FLAG_RECURSES)) == 0;
+    return (flags & RCODE_MASK) != 0 || is_referral ? DNS_FAILED : follow(r, num_records, q, w);
 }
 
 enum dns_result dns_parse_answer(struct slice message, const struct dns_question *q,

@@ -195,6 +195,9 @@ static void test_codes(void)
     struct dns_answer out;
     CHECK_EQ(PARSE(HEAD("\x81\x83", "\0") QUESTION, &out), DNS_NO_NAME);
     CHECK_EQ(PARSE(HEAD("\x81\x80", "\0") QUESTION, &out), DNS_NO_ADDRESS);
+    CHECK_EQ(PARSE(HEAD("\x85\x00", "\0") QUESTION, &out), DNS_NO_ADDRESS);
+    CHECK_EQ(PARSE(HEAD("\x81\x00", "\0") QUESTION, &out), DNS_FAILED); /* a referral */
+    CHECK_EQ(PARSE(HEAD("\x81\x00", "\1") QUESTION NAME A_RECORD "\xc0\0\2\7", &out), DNS_OK);
     CHECK_EQ(PARSE(HEAD("\x81\x81", "\0") QUESTION, &out), DNS_FAILED);
     CHECK_EQ(PARSE(HEAD("\x81\x82", "\0") QUESTION, &out), DNS_FAILED);
     CHECK_EQ(PARSE(HEAD("\x81\x85", "\1") QUESTION NAME A_RECORD "\xc0\0\2\7", &out), DNS_FAILED);
