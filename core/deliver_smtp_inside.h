@@ -105,7 +105,7 @@ enum remote_ocsp {
 };
 
 #define REMOTE_ATTEMPTS 2
-#define REMOTE_IN_LEN   (2 * SMTP_ANSWER_LINE_MAX)
+#define REMOTE_IN_LEN   SMTP_ANSWER_LINE_MAX
 #define REMOTE_OUT_LEN  8192
 
 struct remote_conn {

@@ -9,8 +9,10 @@
 
 #include "slice.h"
 
-#define SMTP_ANSWER_LINE_MAX 1024 /* with its line end; RFC 5321 4.5.3.1.5 has 512 */
-#define SMTP_ANSWER_NUM_MAX  128  /* lines of one reply */
+/* With its line end. RFC 5321 4.5.3.1.5 has 512, but some repeat a Message-ID of up to 998 octets;
+ * and what is not understood behind the last byte is sent again. */
+#define SMTP_ANSWER_LINE_MAX 2048
+#define SMTP_ANSWER_NUM_MAX  128 /* lines of one reply */
 #define SMTP_ANSWER_TEXT_CAP 400
 
 /* Zeroed memory is a reply of which nothing has come. */

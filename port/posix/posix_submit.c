@@ -29,7 +29,7 @@ struct submission {
     struct slice content; /* not given yet */
     bool is_over;         /* the server takes no more */
     uint8_t out[4 * SMTP_CLIENT_COMMAND_MAX];
-    uint8_t in[SMTP_ANSWER_LINE_MAX * 2];
+    uint8_t in[SMTP_ANSWER_LINE_MAX];
 };
 
 static int status_of(const struct smtp_answer *a)

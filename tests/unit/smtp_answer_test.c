@@ -103,6 +103,9 @@ static void test_bounds(void)
     bytes[SMTP_ANSWER_LINE_MAX - 1] = '\n';
     CHECK_EQ(smtp_answer_take(&a, &in, &text), SMTP_ANSWER_LINE);
     CHECK_EQ(a.text_len, SMTP_ANSWER_TEXT_CAP);
+    in = slice_make(bytes + sizeof bytes - 1500, 1499); /* with the longest Message-ID in it */
+    memcpy(bytes + sizeof bytes - 1500, "250 ", 4);
+    CHECK_EQ(smtp_answer_take(&a, &in, &text), SMTP_ANSWER_LINE);
     memset(&a, 0, sizeof a);
     for (int i = 0; i < SMTP_ANSWER_NUM_MAX; i++) {
         in = SLICE_LITERAL("250-x\r\n");
