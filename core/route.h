@@ -42,7 +42,7 @@ struct route_result {
  * hold '%', '!' or '@' in its local part, which might make those relay it once more.
  *
  * postmaster, with a local domain or none (RFC 5321 4.5.1), always has a user: by an alias, by a
- * user of that name, the first user, or, if there are no users at all, "postmaster". */
+ * user of that name, by the alias *, the first user, or, if there are no users, "postmaster". */
 enum route_verdict route_address(const struct conf *c, const struct address *a, bool may_relay,
                                  struct buf room, struct route_result *out);
 
