@@ -62,6 +62,9 @@ static enum smtpd_verdict judge_mail(struct mta *m, struct conn *c, const struct
     if (!spool_has_room(m, ask->size)) {
         return SMTPD_NO_SPACE;
     }
+    if (m->txns.num_used == m->txns.num_items) {
+        return SMTPD_BUSY;
+    }
     /* Last: what is refused for something else is no message sent. */
     bool is_within = c->local != NULL ? local_count(m, c->local) : submission_count_message(m, c);
     return is_within ? SMTPD_OK : SMTPD_RATE;
