@@ -324,6 +324,7 @@ static bool lingers(const struct conn *c)
     case SMTPD_REASON_NONMAIL_COMMANDS:
     case SMTPD_REASON_REFUSED_RCPTS:
     case SMTPD_REASON_AUTH_FAILURES:
+    case SMTPD_REASON_MAILS: /* the reply to the last message may be under way as well */
         return !c->peer_ended;
     case SMTPD_REASON_NONE:
     case SMTPD_REASON_QUIT:
@@ -331,7 +332,6 @@ static bool lingers(const struct conn *c)
     case SMTPD_REASON_TIMEOUT:
     case SMTPD_REASON_SHUTDOWN:
     case SMTPD_REASON_STARTTLS_DATA:
-    case SMTPD_REASON_MAILS:
     case NUM_SMTPD_REASONS:
         return false;
     }

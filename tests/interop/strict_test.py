@@ -283,6 +283,19 @@ def test_too_many_errors():
     raise Failed("a thousand unknown commands were answered")
 
 
+def test_too_many_messages():
+    """What is pipelined behind the last message of a connection must not cost its client the reply to that."""
+    s = Server(smtp_accept_max_per_connection="1")
+    c = hello(s)
+    c.envelope()
+    c.cmd("DATA", 354)
+    c.send(b"Subject: x\r\n\r\nx\r\n.\r\nMAIL FROM:<a@client.example>\r\n" + b"RCPT TO:<alice@test.example>\r\n" * 10000)
+    time.sleep(0.5)
+    c.expect(250)
+    c.expect(421)
+    check_equal(c.pending + c.socket.recv(4096), b"", "what follows, and no reset")
+
+
 def test_long_lines():
     s = Server()
     c = hello(s)
