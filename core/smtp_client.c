@@ -258,10 +258,11 @@ static enum smtp_client_event sender_taken(struct smtp_client *c)
     return SMTP_CLIENT_AGAIN;
 }
 
-/* Too many recipients are no reason to give any of them up (RFC 5321 4.5.3.1.10). */
+/* Too many recipients are no reason to give any of them up (RFC 5321 4.5.3.1.10); a mailbox that is
+ * full, or a message that is too large for it, says so by its status (RFC 3463 3.3, 3.4). */
 static void soften(struct smtp_answer *a)
 {
-    if (a->code == 552) {
+    if (a->code == 552 && (a->status[1] == 0 || a->status[1] == 5)) {
         a->code = 452;
         a->status[0] = a->status[0] == 0 ? 0 : 4;
     }
