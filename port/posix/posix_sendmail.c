@@ -107,6 +107,9 @@ static void take_option(struct request *r, struct letter *l, char option, const 
     case 'C':
         r->conf_path = value;
         return;
+    case '-': /* a word: its letters mean nothing */
+        r->mode = MODE_WRONG;
+        return;
     default: /* -m -n -v -U -G -s ...: nothing that matters here */
         return;
     }
@@ -135,7 +138,7 @@ static bool take_argument(struct request *r, struct letter *l, const char *at, c
             return value != NULL;
         }
         take_option(r, l, *at, at + 1);
-        if (strchr("bqedA", *at) != NULL) {
+        if (strchr("bqedA-", *at) != NULL) {
             break;
         }
     }
@@ -149,7 +152,8 @@ static int take_options(struct request *r, struct letter *l, int argc, char **ar
     for (; i < argc && argv[i][0] == '-' && argv[i][1] != '\0'; i++) {
         bool took_next;
         if (strcmp(argv[i], "--") == 0) {
-            return i + 1;
+            i++;
+            break;
         }
         if (!take_argument(r, l, argv[i] + 1, argv[i + 1], &took_next)) {
             r->mode = MODE_WRONG;
@@ -158,6 +162,9 @@ static int take_options(struct request *r, struct letter *l, int argc, char **ar
             r->wrong = argv[i];
         }
         i += took_next && i + 1 < argc;
+    }
+    if (r->wrong != NULL) { /* whatever came behind it */
+        r->mode = MODE_WRONG;
     }
     return i;
 }

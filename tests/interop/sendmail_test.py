@@ -273,6 +273,8 @@ def test_refusals():
             (("-f", "a b", "alice@test.example"), "\nx\n", 64, "is no address"),
             (("-f",), "\nx\n", 64, "postern: -f: not understood"),
             (("-bd",), "", 64, "postern: -bd: not understood"),
+            (("--read-recipients", "alice@test.example"), "\nx\n", 64, "--read-recipients: not understood"),
+            (("-bd", "-bm", "alice@test.example"), "\nx\n", 64, "postern: -bd: not understood"),
             (("alice@test.example", "-f", "bob"), "\nx\n", 64, "-f: options go before recipients"),
             (("-N", "often", "alice@test.example"), "\nx\n", 64, "often"),
             (("-V", "x" * 9000, "alice@test.example"), "\nx\n", 64, "-V: expected at most 100"),
