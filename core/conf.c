@@ -247,6 +247,22 @@ bool conf_has_port(const struct conf_ports *ports, uint16_t port)
     return false;
 }
 
+struct slice conf_own_domain(const struct conf *c)
+{
+    struct slice host = c->primary_hostname;
+    bool is_short = memchr(host.ptr, '.', host.len) == NULL;
+    bool is_local = domainlist_match(&c->local_domains, host);
+    for (uint32_t i = 0; i < c->local_domains.num_items && !is_local; i++) {
+        const struct domainlist_item *item = &c->local_domains.items[i];
+        const struct domainlist_item below = {item->name, DOMAIN_SUBDOMAINS, false};
+        if (item->kind == DOMAIN_EXACT && domainlist_match(&c->local_domains, item->name) &&
+            (is_short || domainlist_item_matches(&below, host))) {
+            return item->name;
+        }
+    }
+    return host;
+}
+
 static void add_listener(struct conf *c, const struct net_addr *addr, uint16_t port)
 {
     struct conf_listener *l = &c->listeners[c->num_listeners++];

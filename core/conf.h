@@ -167,6 +167,11 @@ const struct conf_login *conf_find_login(const struct conf *c, struct slice host
 /* Whether the options fit each other: ERR_MALFORMED, and errors as above. */
 enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf *errors);
 
+/* Where names without a domain belong: primary_hostname, if it is one of local_domains. If not,
+ * mail for it would only come back: then the one of these that it is below, or, of a host name
+ * without a dot, the first that is named in full; if there is none, primary_hostname. */
+struct slice conf_own_domain(const struct conf *c);
+
 /* Whether name is a user, without regard to case; *out is then the name as it was configured. */
 bool conf_find_user(const struct conf *c, struct slice name, struct slice *out);
 

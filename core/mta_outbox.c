@@ -138,7 +138,7 @@ static enum err begin(struct mta *m, struct slice sender, const struct envelope_
     }
     bool is_right = slice_is_empty(sender) || address_parse(sender, &a) == ADDRESS_OK;
     if (!is_right || !local_may_send_as(m, &o->owner, &a)) {
-        address_put(&own, slice_of_string(o->owner.name), m->site->conf.primary_hostname);
+        address_put(&own, slice_of_string(o->owner.name), conf_own_domain(&m->site->conf));
         sender = buf_slice(&own);
     }
     local_put_login(&login, &o->owner);

@@ -23,7 +23,8 @@ enum err letter_add(struct letter *l, struct slice list)
     struct address a;
     struct slice bad;
     enum err e, worst = ERR_OK;
-    while ((e = mail_address_next(&list, l->conf->primary_hostname, bytes, &a, &bad)) != ERR_EOF) {
+    struct slice domain = conf_own_domain(l->conf);
+    while ((e = mail_address_next(&list, domain, bytes, &a, &bad)) != ERR_EOF) {
         if (e != ERR_OK) {
             uint8_t shown[101];
             struct buf b = buf_make(shown, sizeof shown);

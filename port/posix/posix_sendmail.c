@@ -217,7 +217,7 @@ static bool take_sender(struct letter *l, const char *sender, uint8_t bytes[MAIL
     if (text.len == 0 || slice_equal(text, SLICE_LITERAL("<>"))) {
         return true; /* reports come from nobody */
     }
-    if (mail_address_next(&text, l->conf->primary_hostname, bytes, &a, &bad) != ERR_OK) {
+    if (mail_address_next(&text, conf_own_domain(l->conf), bytes, &a, &bad) != ERR_OK) {
         return false;
     }
     l->sender = a.text;

@@ -16,6 +16,7 @@ import harness
 from harness import POSTERN, Server, check, check_equal, run, unpack, wait_until
 
 HOST = "mail.test.example"
+DOMAIN = "test.example"  # where a name without a domain belongs, as mail for HOST is not taken
 
 
 def open_dir():
@@ -103,7 +104,7 @@ def test_cron():
             "Content-Type: text/plain; charset=UTF-8\nX-Cron-Env: <SHELL=/bin/sh>\n\nout\n.\nput\n",
         )
         head, body = s.got("alice")[0]
-        check_equal(field(head, "Return-Path"), f"<root@{HOST}>", "sender")
+        check_equal(field(head, "Return-Path"), f"<root@{DOMAIN}>", "sender")
         check_equal(field(head, "From"), "root (Cron Daemon)", "From")
         check_equal(body, "out\n.\nput\n", "body")
         check(re.match(r"from localhost \(local uid \d+\) by mail.test.example with ESMTP", field(head, "Received")), head)
@@ -117,7 +118,7 @@ def test_python_subprocess():
             head, body = s.got(user)[0]
             check_equal(body, "hi\n", "body")
             check_equal(field(head, "Subject"), "hello", "Subject")
-            check_equal(field(head, "From"), f"<root@{HOST}>" if os.geteuid() == 0 else field(head, "From"), "From")
+            check_equal(field(head, "From"), f"<root@{DOMAIN}>" if os.geteuid() == 0 else field(head, "From"), "From")
             check(re.fullmatch(r"<[0-9a-f]{24}@mail\.test\.example>", field(head, "Message-ID")), head)
             check(re.search(r"\d\d:\d\d:\d\d \+0000$", field(head, "Date")), head)
 
@@ -175,6 +176,15 @@ def test_dots():
         check_equal(s.got("alice")[0][1], "..\n.x\n", "without -i")
         check_equal(s.got("bob")[0][1], "..\n.x\n.\nthis too\n", "with -i")
         check_equal(s.got("root")[0][1], ".\n", "with -oi")
+
+
+def test_names_alone():
+    """Mail for the host's own name, which is not one of local_domains, would have been lost."""
+    with Site() as s:
+        s.sends("alice", text="Subject: x\n\nx\n")
+        s.sends("-t", text="To: alice\nSubject: y\n\nx\n")
+        for head, _ in s.got("alice", 2):
+            check("for <alice@test.example>" in head, head)
 
 
 def test_options_together():
@@ -340,7 +350,7 @@ def test_outbox_keeps_until_the_server_is_back():
         check("(local uid " in heads[0] and "\nbcc" not in heads[0].lower(), heads[0])
         if os.geteuid() == 0:
             senders = sorted(field(head, "Return-Path") for head in heads)
-            check_equal(senders, sorted([f"<root@{HOST}>"] + [f"<nobody@{HOST}>"] * 2), "senders")
+            check_equal(senders, sorted([f"<root@{DOMAIN}>"] + [f"<nobody@{DOMAIN}>"] * 2), "senders")
             check("nosuch@test.example" in s.got("root")[0][1], "the report")
         check_equal(s.got("bob")[0][1], "waited\n", "Bcc")
         s.sends("alice@test.example", text="\ndirectly\n")
@@ -466,7 +476,7 @@ def test_other_users():
         check_equal(mode, 0o666, "the socket's mode")
         s.sends("alice@test.example", text="\nas nobody\n", uid=65534)
         head, _ = s.got("alice")[0]
-        check_equal(field(head, "Return-Path"), f"<nobody@{HOST}>", "sender")
+        check_equal(field(head, "Return-Path"), f"<nobody@{DOMAIN}>", "sender")
         check("(local uid 65534)" in field(head, "Received"), head)
         status, out = s.run("-f", "root", "alice@test.example", text="\nx\n", uid=65534)
         check_equal(status, 77, out)

@@ -515,6 +515,24 @@ static void test_machine_name(void)
         ERR_OK);
 }
 
+static void test_own_domain(void)
+{
+    static const char *const owners[][2] = {
+        {"", "mx.example.org"},
+        {"local_domains = example.org : @\n", "mx.example.org"},
+        {"local_domains = *.example.org\n", "mx.example.org"},
+        {"local_domains = a.example : EXAMPLE.org\n", "example.org"},
+        {"local_domains = a.example : localhost\n", "mx.example.org"},
+        {"local_domains = !example.org : example.org\n", "mx.example.org"},
+        {"local_domains = *.b.example : a.example\nprimary_hostname = box\n", "a.example"},
+        {"local_domains =\nprimary_hostname = box\n", "box"},
+    };
+    for (size_t i = 0; i < sizeof owners / sizeof owners[0]; i++) {
+        read_right(owners[i][0]);
+        CHECK_TEXT(conf_own_domain(&conf), owners[i][1]);
+    }
+}
+
 /* Whatever the arena's length: right, or told that it is too small. */
 static void test_memory(void)
 {
@@ -788,6 +806,7 @@ static const struct test_case cases[] = {
     {"all_mistakes", test_all_mistakes},
     {"errors_fit", test_errors_fit},
     {"machine_name", test_machine_name},
+    {"own_domain", test_own_domain},
     {"memory", test_memory},
     {"two_at_once", test_two_at_once},
     {"fit", test_fit},
