@@ -69,6 +69,7 @@ static void test_defaults(void)
     read_right("");
     CHECK_TEXT(conf.primary_hostname, "mx.example.org");
     CHECK(domainlist_match(&conf.local_domains, SLICE_LITERAL("MX.example.org")));
+    CHECK(domainlist_match(&conf.local_domains, SLICE_LITERAL("localhost"))); /* as fail2ban says */
     CHECK(!domainlist_match(&conf.local_domains, SLICE_LITERAL("example.org")));
     CHECK_EQ(conf.num_listeners, 2);
     CHECK(listens_at(0, "0.0.0.0", 25, false));
