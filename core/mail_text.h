@@ -1,8 +1,9 @@
 /* A message as programs of this machine write it, made into lines as mail has them.
  *
  * Lines may end in LF, CRLF or CR; each becomes CRLF, the last one too. A NUL becomes '?'. A line
- * of over 998 octets (RFC 5322 2.1.1) is broken, in the header so that it stays one field. Called
- * by the command that hands mail in, and by the server for what waited outside. Codec: pure. */
+ * of over 998 octets (RFC 5322 2.1.1) is broken, in the header so that it stays one field, and
+ * where that tears no address as far as out still has the line. Called by the command that hands
+ * mail in, and by the server for what waited outside. Codec: pure. */
 #ifndef POSTERN_MAIL_TEXT_H
 #define POSTERN_MAIL_TEXT_H
 

@@ -187,6 +187,16 @@ def test_names_alone():
             check("for <alice@test.example>" in head, head)
 
 
+def test_long_list():
+    """What PHP and scripts write: all recipients in one line. No address may be torn where that is broken."""
+    with Site() as s:
+        for n in range(20):
+            gap = ", " if n % 2 else ","
+            s.sends("-t", text=f"To: ({'x' * n}) " + gap.join(["bob@test.example"] * 199) + "\nSubject: x\n\nx\n")
+        for head, _ in s.got("bob", 20):
+            check_equal(field(head, "To").count("bob@test.example"), 199, "recipients in To")
+
+
 def test_options_together():
     """As getopt reads them: what has no value may stand in front of what has one."""
     with Site() as s:

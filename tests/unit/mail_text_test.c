@@ -82,6 +82,33 @@ static void check_lines(struct slice text, size_t want_num)
     CHECK_EQ(num, want_num);
 }
 
+/* Lists of addresses in one line are broken in front of a space or behind a comma. */
+static void long_fields_are_folded(void)
+{
+    static char text[3000];
+    bool ended;
+    for (int kind = 0; kind < 2; kind++) {
+        for (size_t piece = 1; piece < sizeof text; piece += 333) {
+            for (size_t i = 0; i < sizeof text; i++) {
+                text[i] = i % 100 != 99 ? 'x' : kind == 0 ? ' ' : ',';
+            }
+            memcpy(text + 1998, "\n\n", 2);
+            struct slice got = made(text, sizeof text, false, piece, &ended);
+            size_t first = kind == 0 ? 899 : 900, gap = 1 - (size_t)kind;
+            CHECK(slice_equal(slice_make(got.ptr, first), slice_make(text, first)));
+            CHECK(slice_equal(slice_make(got.ptr + first, 4), SLICE_LITERAL("\r\n x")));
+            CHECK(slice_equal(slice_make(got.ptr + first + 3, 800),
+                              slice_make(text + first + gap, 800)));
+            CHECK(got.ptr[got.len - 3] == ' ' || got.ptr[got.len - 3] == ',');
+        }
+    }
+    memset(text, ' ', sizeof text);
+    text[0] = text[995] = 'x';
+    struct slice got = made(text, 996, false, 996, &ended); /* no line has nothing but spaces */
+    check_lines(got, 2);
+    CHECK(memchr(got.ptr + 990, 'x', got.len - 990) != NULL);
+}
+
 static void long_lines_are_broken(void)
 {
     static char text[4000];
@@ -125,6 +152,7 @@ static void full_buffers_stop(void)
 static const struct test_case cases[] = {
     {"line_ends", line_ends},
     {"odd_octets", odd_octets},
+    {"long_fields_are_folded", long_fields_are_folded},
     {"long_lines_are_broken", long_lines_are_broken},
     {"full_buffers_stop", full_buffers_stop},
 };
