@@ -29,8 +29,10 @@ void remote_decide(struct deliver_smtp *d, struct remote_conn *c)
     struct smtp_client_conf session = {
         .hostname = d->env.hostname,
         .is_lmtp = remote_dest_is_lmtp(c->dest),
-        /* A filter on this machine has our name, at a port of its own. */
-        .shuns_itself = !remote_dest_is_lmtp(c->dest) && c->host.port == 25,
+        /* A filter on this machine has our name, at a port of its own; and of appliances whose name
+         * nobody has set all have the same, without a dot. */
+        .shuns_itself = !remote_dest_is_lmtp(c->dest) && c->host.port == 25 &&
+                        memchr(d->env.hostname.ptr, '.', d->env.hostname.len) != NULL,
     };
     *p = (struct remote_policy){.requires_proof = is_listed(&conf->hosts_require_ocsp, c)};
     p->must_verify =

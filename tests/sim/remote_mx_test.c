@@ -213,6 +213,19 @@ static void test_mx(void)
     }
 }
 
+/* A name without a dot is that of every device as it was delivered, and no sign of a loop. */
+static void test_names_of_many(void)
+{
+    struct rw_script same = {.verb = "CONNECT", .how = RW_ANSWER, .answer = "220 box ESMTP\r\n"};
+    rw_open("primary_hostname = box\n");
+    rw_server("192.0.2.1", 25, &same);
+    rw_route(ROUTE_TO_MX, NULL, 0, 0);
+    rw_record("example.org", DNS_MX, "5 a.example");
+    rw_record("a.example", DNS_A, "192.0.2.1");
+    rw_check_ended(rw_send(1, NULL), SMTP_RCPT_DELIVERED, "reply");
+    rw_close();
+}
+
 /* An answer that is far longer than those by UDP. */
 static void test_many_mx(void)
 {
@@ -304,6 +317,7 @@ static void test_relay_without_name(void)
 
 static const struct test_case cases[] = {
     {"mx", test_mx},
+    {"names_of_many", test_names_of_many},
     {"many_mx", test_many_mx},
     {"slow_mx", test_slow_mx},
     {"silent_dns", test_silent_dns},
