@@ -306,6 +306,21 @@ static void check_routes(struct check *k)
     }
 }
 
+/* What matches no item of such a list is in it: nobody means that who leaves some out of his own.
+ */
+static void check_relaying(struct check *k)
+{
+    static const char open[] = "ends with a !, which lets everybody else relay: put it in front";
+    const struct hostlist *hosts = &k->conf->relay_from_hosts;
+    const struct domainlist *domains = &k->conf->relay_to_domains;
+    if (hosts->num_items != 0 && hosts->items[hosts->num_items - 1].is_excluded) {
+        complain(k, CONF_relay_from_hosts, open);
+    }
+    if (domains->num_items != 0 && domains->items[domains->num_items - 1].is_excluded) {
+        complain(k, CONF_relay_to_domains, open);
+    }
+}
+
 enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf *errors)
 {
     struct check k = {c, conf_report_make(errors, env->file)};
@@ -315,6 +330,7 @@ enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf
     check_sending(&k);
     check_listeners(&k);
     check_maildir(&k);
+    check_relaying(&k);
     check_routes(&k);
     check_paths(&k);
     if (c->retry_max_ms < c->retry_min_ms) {

@@ -52,6 +52,17 @@ static void test_names(void)
     CHECK_EQ(check("tls_certificate = /$tls_in_sni\ntls_ocsp_file = /p\n"), ERR_OK);
 }
 
+/* Who leaves one out behind the others means none but those. */
+static void test_relaying(void)
+{
+#define OPEN ": ends with a !, which lets everybody else relay: put it in front\n"
+    check_unfit("relay_from_hosts = 10.0.0.0/8 : !10.0.0.1\n", "t.conf:1: relay_from_hosts" OPEN);
+    check_unfit("relay_to_domains = !a.example\n", "t.conf:1: relay_to_domains" OPEN);
+    CHECK_EQ(check("relay_from_hosts = !10.0.0.1 : 10.0.0.0/8\n"
+                   "relay_to_domains = !a.example : *.example\n"),
+             ERR_OK);
+}
+
 static void test_paths(void)
 {
     check_unfit("outbox_directory = /s/\nspool_directory = /s\n",
@@ -67,6 +78,7 @@ static void test_paths(void)
 static const struct test_case cases[] = {
     {"listeners", test_listeners},
     {"names", test_names},
+    {"relaying", test_relaying},
     {"paths", test_paths},
 };
 
