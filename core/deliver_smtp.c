@@ -48,7 +48,7 @@ void deliver_smtp_set_conf(struct deliver_smtp *d, const struct conf *conf, stru
     d->env.hostname = hostname;
     deliver_smtp_forget_failures(d); /* what they name may have been repaired */
     while ((c = pool_each(&d->conns, &cursor)) != NULL) {
-        if (c->phase >= REMOTE_HANDSHAKE) {
+        if (c->phase >= REMOTE_HANDSHAKE && c->client.conf.hostname.ptr != c->own_literal) {
             c->client.conf.hostname = hostname;
         }
     }

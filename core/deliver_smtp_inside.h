@@ -158,6 +158,7 @@ struct remote_conn {
     struct tls_trust *trust;
     uint8_t user[SMTP_LOGIN_TEXT_MAX], password[SMTP_LOGIN_TEXT_MAX];
     uint8_t random[SMTP_LOGIN_RANDOM];
+    uint8_t own_literal[64]; /* our address, where our name is none for others */
 
     /* The session. */
     struct smtp_client client;

@@ -21,18 +21,37 @@ static void copy_text(uint8_t *to, struct slice text, struct slice *out)
     }
 }
 
+/* Whether others can know it: a name of one label is that of every device as it was delivered. */
+static bool is_whole_name(struct slice name)
+{
+    return name.ptr[0] == '[' || memchr(name.ptr, '.', name.len) != NULL;
+}
+
+/* What we greet with: one without such a name has an address literal (RFC 5321 2.3.5, 4.1.4). */
+static struct slice own_name(const struct deliver_smtp *d, struct remote_conn *c)
+{
+    const struct port_net *net = &d->env.port->net;
+    struct buf literal = buf_make(c->own_literal, sizeof c->own_literal);
+    struct net_addr at;
+    if (is_whole_name(d->env.hostname) || remote_dest_is_lmtp(c->dest) ||
+        net->local_addr(net->ctx, &at, c->handle) != ERR_OK) {
+        return d->env.hostname;
+    }
+    net_addr_put_literal(&literal, &at);
+    return buf_slice(&literal);
+}
+
 void remote_decide(struct deliver_smtp *d, struct remote_conn *c)
 {
     const struct conf *conf = d->env.conf;
     struct remote_policy *p = &c->policy;
     const struct conf_login *login = conf_find_login(conf, c->host.name);
     struct smtp_client_conf session = {
-        .hostname = d->env.hostname,
+        .hostname = own_name(d, c),
         .is_lmtp = remote_dest_is_lmtp(c->dest),
-        /* A filter on this machine has our name, at a port of its own; and of appliances whose name
-         * nobody has set all have the same, without a dot. */
-        .shuns_itself = !remote_dest_is_lmtp(c->dest) && c->host.port == 25 &&
-                        memchr(d->env.hostname.ptr, '.', d->env.hostname.len) != NULL,
+        /* A filter on this machine has our name, at a port of its own. */
+        .shuns_itself =
+            !remote_dest_is_lmtp(c->dest) && c->host.port == 25 && is_whole_name(d->env.hostname),
     };
     *p = (struct remote_policy){.requires_proof = is_listed(&conf->hosts_require_ocsp, c)};
     p->must_verify =

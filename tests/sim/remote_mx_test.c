@@ -223,6 +223,10 @@ static void test_names_of_many(void)
     rw_record("example.org", DNS_MX, "5 a.example");
     rw_record("a.example", DNS_A, "192.0.2.1");
     rw_check_ended(rw_send(1, NULL), SMTP_RCPT_DELIVERED, "reply");
+    CHECK(strstr(rw.servers[0].commands, "EHLO [") != NULL); /* nor one to greet with */
+    CHECK(strstr(rw.servers[0].commands, "box") == NULL);
+    rw_conf("primary_hostname = other\n"); /* a session that is kept */
+    rw_check_ended(rw_send(1, NULL), SMTP_RCPT_DELIVERED, "reply");
     rw_close();
 }
 
