@@ -250,6 +250,7 @@ struct outbox {
     uint32_t num_asked; /* recipients that the file names, so far */
     uint32_t sender_len;
     bool has_sender;
+    bool has_told_deferral; /* in this round */
     struct smtp_body body;
     struct slice in;  /* read and not used, in bytes */
     struct slice run; /* used and not stored */

@@ -13,9 +13,10 @@
  * killed before the file went finds it there at the next start, sees whose it is before anything of
  * the queue is delivered, and takes it no second time.
  *
- * What is wrong for now (the spool is full) leaves the file for later, behind the others; what is
- * wrong for good is logged, and the file goes. What a user has left beyond submit_rate stays for
- * later as well, and holds up nobody else's. A recipient that is none fails in the queue, which
+ * What is wrong for now leaves the file for later, behind the others; they follow at once where it
+ * alone had no room in the spool. The log has the first such file of a round. What is wrong for
+ * good is logged, and the file goes. What a user has left beyond submit_rate stays for later as
+ * well, and holds up nobody else's. A recipient that is none fails in the queue, which
  * tells the sender.
  */
 #include "mta_inside.h"
@@ -60,13 +61,21 @@ static void give_up(struct mta *m, enum err err)
 {
     struct outbox *o = &m->outbox;
     bool is_for_good = err == ERR_MALFORMED || err == ERR_TOO_BIG;
+    bool is_its_own = err == ERR_FULL || err == ERR_NO_SPACE; /* a smaller one may fit */
     if (o->txn != NULL) {
         txn_free(m, o->txn);
         o->txn = NULL;
     }
-    report(m, is_for_good ? "refused" : "deferred", err);
+    if (is_for_good) {
+        (void)local_count(m, &o->owner);
+        report(m, "refused", err);
+    } else if (!o->has_told_deferral) {
+        o->has_told_deferral = true;
+        report(m, "deferred", err);
+    }
     end_file(m, is_for_good);
-    if (!is_for_good) {
+    if (!is_for_good && !is_its_own) {
+        o->has_told_deferral = false;
         wait_in(m, IDLE);
     }
 }
@@ -92,10 +101,14 @@ static enum err look(struct mta *m)
         m->smtp_env.limits.message_size_limit + OUTBOX_ENVELOPE_MAX + CONTENT_SLACK_LEN;
     enum err err =
         m->port->outbox.take(m->port->outbox.ctx, local_may_hand_in, m, &o->owner, &o->left_len);
+    if (err == ERR_AGAIN) {
+        return ERR_OK; /* the next step goes on */
+    }
     if (err != ERR_OK) {
         if (err != ERR_EOF) {
             report(m, "unreadable", err);
         }
+        o->has_told_deferral = false;
         wait_in(m, IDLE);
         return ERR_OK;
     }
@@ -117,7 +130,6 @@ static enum err look(struct mta *m)
     if (o->txn == NULL) {
         return ERR_BUSY;
     }
-    (void)local_count(m, &o->owner);
     err = fill(m);
     if (err == ERR_OK && !outbox_read_head(&o->in, &o->envelope_left)) {
         err = ERR_MALFORMED;
@@ -289,6 +301,7 @@ static enum err finish(struct mta *m)
         err = txn_commit(m, o->txn);
     }
     if (err == ERR_OK) {
+        (void)local_count(m, &o->owner);
         o->txn = NULL; /* it comes back by outbox_committed */
         o->phase = COMMIT;
     }

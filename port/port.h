@@ -205,10 +205,11 @@ struct port_outbox {
      * put files there. ERR_DENIED: it is somebody else's; ERR_MALFORMED: no such group; ... */
     enum err (*open)(void *ctx, const char *path, const char *group);
     /* Takes the next file that is named UID.NUMBER and is that user's; one at a time. Other files
-     * are removed on the way, unless they are new. ERR_EOF: there is none. Those that
-     * may(arg, uid, mark) does not let are left for later; may is NULL: it lets all. mark is what
-     * the file says, as marked() does: its owner may have put it there. One that was left by end()
-     * is taken again only behind all others that have waited as long. */
+     * are removed on the way, unless they are new. ERR_AGAIN: it has looked at as many as it may at
+     * once; the next call goes on behind them. ERR_EOF: there is no other one; the next call begins
+     * anew, with those that were left by end(). Those that may(arg, uid, mark) does not let are
+     * left for later; may is NULL: it lets all. mark is what the file says, as marked() does: its
+     * owner may have put it there. */
     enum err (*take)(void *ctx, bool (*may)(const void *arg, uint32_t uid, uint64_t mark),
                      const void *arg, struct port_user *out_owner, uint64_t *out_len);
     /* More of it, cap bytes or an error. */

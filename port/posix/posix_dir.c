@@ -12,33 +12,49 @@
 #include <unistd.h>
 
 /* A record as the kernel lays it out (getdents(2)): inode, offset, length, type, name. */
+#define BEHIND_OFFSET     8
 #define RECORD_LEN_OFFSET 16
 #define NAME_OFFSET       19
 #define READ_LEN          4096
 
-enum err posix_dir_each(int fd, bool (*each)(void *ctx, const char *name), void *ctx)
+enum err posix_dir_piece(int fd, bool (*each)(void *ctx, const char *name), void *ctx,
+                         bool *out_goes_on)
 {
     _Alignas(8) char records[READ_LEN];
-    if (lseek(fd, 0, SEEK_SET) != 0) {
+    long len = syscall(SYS_getdents64, fd, records, sizeof records);
+    *out_goes_on = len > 0;
+    if (len < 0) {
         return posix_err(errno);
     }
-    for (;;) {
-        long len = syscall(SYS_getdents64, fd, records, sizeof records);
-        if (len < 0) {
-            return posix_err(errno);
-        }
-        if (len == 0) {
+    for (size_t at = 0; at + NAME_OFFSET < (size_t)len;) {
+        uint16_t record_len;
+        if (!each(ctx, records + at + NAME_OFFSET)) {
+            int64_t behind;
+            memcpy(&behind, records + at + BEHIND_OFFSET, sizeof behind);
+            (void)lseek(fd, (off_t)behind,
+                        SEEK_SET); /* else the rest of the piece is passed over */
+            *out_goes_on = false;
             return ERR_OK;
         }
-        for (size_t at = 0; at + NAME_OFFSET < (size_t)len;) {
-            uint16_t record_len;
-            memcpy(&record_len, records + at + RECORD_LEN_OFFSET, sizeof record_len);
-            if (!each(ctx, records + at + NAME_OFFSET)) {
-                return ERR_OK;
-            }
-            at += record_len;
-        }
+        memcpy(&record_len, records + at + RECORD_LEN_OFFSET, sizeof record_len);
+        at += record_len;
     }
+    return ERR_OK;
+}
+
+enum err posix_dir_each(int fd, bool (*each)(void *ctx, const char *name), void *ctx)
+{
+    bool goes_on = true;
+    enum err e = posix_dir_rewind(fd);
+    while (e == ERR_OK && goes_on) {
+        e = posix_dir_piece(fd, each, ctx, &goes_on);
+    }
+    return e;
+}
+
+enum err posix_dir_rewind(int fd)
+{
+    return lseek(fd, 0, SEEK_SET) == 0 ? ERR_OK : posix_err(errno);
 }
 
 /* Some file systems that are never written to have no fsync and say EINVAL: squashfs, an

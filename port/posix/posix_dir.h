@@ -1,5 +1,5 @@
 /* Reading a directory without an allocation (opendir makes one). Linux: getdents64. Called by
- * posix_store and posix_mailbox. */
+ * posix_store, posix_mailbox and posix_outbox. */
 #ifndef POSTERN_POSIX_DIR_H
 #define POSTERN_POSIX_DIR_H
 
@@ -11,6 +11,12 @@
 /* Calls each for every name, "." and ".." as well, until it returns false. fd is a directory, read
  * from its start; it may be used again afterwards. Not while another thread reads the same fd. */
 enum err posix_dir_each(int fd, bool (*each)(void *ctx, const char *name), void *ctx);
+
+/* The same in pieces: some of the names behind those of the call before, or behind the one for
+ * which each returned false. *out_goes_on: there may be more; false: at the end, or each was. */
+enum err posix_dir_piece(int fd, bool (*each)(void *ctx, const char *name), void *ctx,
+                         bool *out_goes_on);
+enum err posix_dir_rewind(int fd); /* to the first name */
 
 /* Opens the directory, syncs it, closes it. */
 enum err posix_dir_sync(const char *path);

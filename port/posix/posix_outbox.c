@@ -65,7 +65,6 @@ static enum err outbox_open(void *ctx, const char *path, const char *group)
     posix_outbox_close(o);
     o->dir_fd = fd;
     o->is_past_marks = false;
-    o->left[0] = '\0';
     return ERR_OK;
 }
 
@@ -112,9 +111,7 @@ struct search {
     struct posix_outbox *o;
     bool (*may)(const void *arg, uint32_t uid, uint64_t mark);
     const void *arg;
-    enum err err;
-    bool marked_only;
-    bool is_behind; /* the one that was left: from there on they are looked at */
+    enum err err; /* ERR_AGAIN: none yet */
 };
 
 /* ERR_OK: taken. ERR_AGAIN: not yet a whole one, or not its turn. ERR_MALFORMED: nobody's. */
@@ -128,7 +125,7 @@ static enum err take_file(const struct search *s, const char *name, const struct
         bool may_become = S_ISREG(st->st_mode) && is_new && (name[0] == '.' || st->st_nlink == 2);
         return may_become ? ERR_AGAIN : ERR_MALFORMED;
     }
-    if ((s->marked_only && o->mark == 0) || (s->may != NULL && !s->may(s->arg, o->uid, o->mark))) {
+    if (s->may != NULL && !s->may(s->arg, o->uid, o->mark)) {
         return ERR_AGAIN;
     }
     struct stat opened;
@@ -153,8 +150,8 @@ static bool look_at(void *ctx, const char *name)
 {
     struct search *s = ctx;
     struct stat st;
-    if (!s->is_behind) {
-        s->is_behind = strcmp(name, s->o->left) == 0;
+    struct slice stem = slice_of_string(name);
+    if (!s->o->is_past_marks && take_mark(&stem) == 0) {
         return true;
     }
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
@@ -170,52 +167,42 @@ static bool look_at(void *ctx, const char *name)
     return e == ERR_MALFORMED || e == ERR_AGAIN;
 }
 
-/* From behind the one that was left to the end. */
-static enum err search(struct search *s, bool marked_only)
-{
-    s->err = ERR_EOF;
-    s->marked_only = marked_only;
-    s->is_behind = s->o->left[0] == '\0';
-    return posix_dir_each(s->o->dir_fd, look_at, s);
-}
-
-/* A whole round, if need be. */
-static enum err search_all(struct search *s)
+/* A piece of the directory; those that are marked in one go, as the queue does not wait for it. */
+static enum err search(struct search *s)
 {
     struct posix_outbox *o = s->o;
-    enum err e = ERR_OK;
-    s->err = ERR_EOF;
-    if (!o->is_past_marks) {
-        e = search(s, true);
-        o->is_past_marks = e == ERR_OK && s->err == ERR_EOF;
-    }
-    if (e == ERR_OK && s->err == ERR_EOF) {
-        e = search(s, false);
-    }
-    if (e == ERR_OK && s->err == ERR_EOF && o->left[0] != '\0') {
-        o->left[0] = '\0';
-        e = search(s, false);
-    }
-    return e;
+    bool goes_on, seeks_marks;
+    do {
+        seeks_marks = !o->is_past_marks;
+        enum err e = posix_dir_piece(o->dir_fd, look_at, s, &goes_on);
+        if (e == ERR_OK && !goes_on && s->err == ERR_AGAIN) {
+            e = posix_dir_rewind(o->dir_fd);
+            o->is_past_marks = true;
+        }
+        if (e != ERR_OK) {
+            return e;
+        }
+    } while (seeks_marks && s->err == ERR_AGAIN);
+    return s->err == ERR_AGAIN && !goes_on ? ERR_EOF : s->err;
 }
 
 static enum err outbox_take(void *ctx, bool (*may)(const void *arg, uint32_t uid, uint64_t mark),
                             const void *arg, struct port_user *out_owner, uint64_t *out_len)
 {
     struct posix_outbox *o = ctx;
-    struct search s = {.o = o, .may = may, .arg = arg};
+    struct search s = {o, may, arg, ERR_AGAIN};
     if (o->dir_fd == 0 || o->fd != 0) {
         return ERR_WRONG_STATE;
     }
-    enum err e = search_all(&s);
+    enum err e = search(&s);
     out_owner->uid = o->uid;
-    if (s.err == ERR_OK) {
+    if (e == ERR_OK) {
         posix_id_name(out_owner->name, POSIX_USERS_FILE, o->uid);
         *out_len = o->len;
     } else {
         out_owner->name[0] = '\0';
     }
-    return e == ERR_OK ? s.err : e;
+    return e;
 }
 
 static enum err outbox_read(void *ctx, size_t *out_len, uint8_t *into, size_t cap)
@@ -284,9 +271,6 @@ static enum err outbox_end(void *ctx, bool removes)
     }
     if (removes && fsync(o->dir_fd) != 0) {
         return posix_err(errno);
-    }
-    if (!removes) {
-        memcpy(o->left, o->name, sizeof o->left);
     }
     close(o->fd);
     o->fd = 0;

@@ -14,8 +14,7 @@ struct posix_outbox {
     uint64_t len;
     uint64_t mark;
     char name[POSIX_OUTBOX_NAME_CAP];
-    bool is_past_marks;               /* those that had one when it was opened have been taken */
-    char left[POSIX_OUTBOX_NAME_CAP]; /* the one that was left last, in this round; "": none */
+    bool is_past_marks; /* those that had one when it was opened have been taken */
 };
 
 void posix_outbox_port(struct posix_outbox *o, struct port_outbox *out);

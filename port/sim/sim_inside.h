@@ -46,9 +46,9 @@ struct sim_outbox {
     struct sim_left *first;
     struct sim_left **taken;
     bool is_past_marks;
-    struct sim_left *left; /* the one that was left last; NULL: none, in this round */
-    size_t at;             /* read of it */
-    uint32_t num_kept;     /* so many removals more fail */
+    size_t num_passed; /* in this round */
+    size_t at;         /* read of what was taken */
+    uint32_t num_kept; /* so many removals more fail */
 };
 
 struct sim_net_host;

@@ -45,51 +45,42 @@ static enum err outbox_open(void *ctx, const char *path, const char *group)
     struct sim_host *h = ctx;
     (void)group;
     h->outbox.is_past_marks = false;
-    h->outbox.left = NULL;
+    h->outbox.num_passed = 0;
     return strncmp(path, "/nonexistent", 12) == 0 ? ERR_ABSENT : ERR_OK;
 }
 
-struct sim_search {
-    bool (*may)(const void *arg, uint32_t uid, uint64_t mark);
-    const void *arg;
-};
-
-/* The next behind the one that was left; NULL: there is none. */
-static struct sim_left **search(struct sim_host *h, const struct sim_search *s, bool marked_only)
-{
-    bool is_behind = h->outbox.left == NULL;
-    for (struct sim_left **at = &h->outbox.first; *at != NULL; at = &(*at)->next) {
-        bool is_let = s->may == NULL || s->may(s->arg, (*at)->owner.uid, (*at)->mark);
-        if (is_behind && is_let && (!marked_only || (*at)->mark != 0)) {
-            return at;
-        }
-        is_behind = is_behind || *at == h->outbox.left;
-    }
-    return NULL;
-}
+#define LOOKS_MAX 3
 
 static enum err outbox_take(void *ctx, bool (*may)(const void *arg, uint32_t uid, uint64_t mark),
                             const void *arg, struct port_user *out_owner, uint64_t *out_len)
 {
     struct sim_host *h = ctx;
-    struct sim_search s = {may, arg};
-    struct sim_left **at = h->outbox.is_past_marks ? NULL : search(h, &s, true);
-    h->outbox.is_past_marks = at == NULL;
-    if (at == NULL) {
-        at = search(h, &s, false);
+    struct sim_outbox *o = &h->outbox;
+    for (int num_looks = 0; num_looks < LOOKS_MAX || !o->is_past_marks; num_looks++) {
+        struct sim_left **at = &o->first;
+        for (size_t i = 0; i < o->num_passed && *at != NULL; i++) {
+            at = &(*at)->next;
+        }
+        if (*at == NULL) {
+            bool is_end = o->is_past_marks;
+            o->num_passed = 0;
+            o->is_past_marks = true;
+            if (is_end) {
+                return ERR_EOF;
+            }
+            continue;
+        }
+        o->num_passed++;
+        if ((o->is_past_marks || (*at)->mark != 0) &&
+            (may == NULL || may(arg, (*at)->owner.uid, (*at)->mark))) {
+            o->taken = at;
+            o->at = 0;
+            *out_owner = (*at)->owner;
+            *out_len = (*at)->len;
+            return ERR_OK;
+        }
     }
-    if (at == NULL && h->outbox.left != NULL) {
-        h->outbox.left = NULL;
-        at = search(h, &s, false);
-    }
-    if (at == NULL) {
-        return ERR_EOF;
-    }
-    h->outbox.taken = at;
-    h->outbox.at = 0;
-    *out_owner = (*at)->owner;
-    *out_len = (*at)->len;
-    return ERR_OK;
+    return ERR_AGAIN;
 }
 
 static enum err outbox_read(void *ctx, size_t *out_len, uint8_t *into, size_t cap)
@@ -127,13 +118,11 @@ static enum err outbox_end(void *ctx, bool removes)
         h->outbox.num_kept--;
         return ERR_IO;
     }
-    if (!removes) {
-        h->outbox.left = left;
-        return ERR_OK;
+    if (removes) {
+        *h->outbox.taken = left->next;
+        h->outbox.num_passed--;
+        free(left);
     }
-    h->outbox.left = h->outbox.left == left ? NULL : h->outbox.left;
-    *h->outbox.taken = left->next;
-    free(left);
     return ERR_OK;
 }
 
