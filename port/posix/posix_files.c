@@ -121,20 +121,14 @@ static enum err write_new(const char *path, struct slice bytes, const struct sta
     return e;
 }
 
-/* A symbolic link stays; the file that it leads to is replaced. One that leads to nothing is
- * replaced itself. */
 enum err posix_files_target(const char *path, char *out)
 {
-    struct stat info;
     char link[PATH_MAX];
     size_t path_len = strlen(path);
     if (path_len >= PATH_MAX) {
         return ERR_TOO_BIG;
     }
     memcpy(out, path, path_len + 1);
-    if (stat(path, &info) != 0) {
-        return errno == ENOENT ? ERR_OK : posix_err(errno);
-    }
     for (unsigned i = 0; i < LINKS_MAX; i++) {
         ssize_t len = readlink(out, link, sizeof link);
         if (len < 0) {
@@ -152,12 +146,20 @@ enum err posix_files_target(const char *path, char *out)
     return posix_err(ELOOP);
 }
 
-/* The same, of a file to be replaced: a device or a pipe would be gone afterwards. *out_exists: it
- * is there, as out_old says. */
+/* A symbolic link stays; the file that it leads to is replaced. One that leads to nothing is
+ * replaced itself, but no device or pipe, which would be gone afterwards. *out_exists: it is there,
+ * as out_old says. */
 static enum err replaced_target(const char *path, char *out, bool *out_exists, struct stat *out_old)
 {
     enum err e = posix_files_target(path, out);
-    *out_exists = e == ERR_OK && stat(out, out_old) == 0;
+    *out_exists = e == ERR_OK && stat(path, out_old) == 0;
+    if (e == ERR_OK && !*out_exists) {
+        e = errno == ENOENT ? ERR_OK : posix_err(errno);
+        memcpy(out, path, strlen(path) + 1); /* it fitted before */
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
     return *out_exists && !S_ISREG(out_old->st_mode) ? ERR_NOT_A_FILE : e;
 }
 

@@ -118,7 +118,8 @@ static void make_own(const struct posix_identity *who, const struct conf *conf)
     make_way(who, conf->maildir);
 }
 
-/* For the directory of a file that may be replaced, and of the one that a link there leads to. */
+/* For the directory of a file that may be replaced, and of the one that a link there leads to: that
+ * may come later, as what a network says of its resolvers does. */
 static void allow_file(struct posix_landlock *l, const char *path,
                        enum posix_landlock_access access)
 {

@@ -346,6 +346,18 @@ static void files_elsewhere_are_out_of_reach(void)
     remove_dirs();
 }
 
+/* A link may lead to what is not there yet, as resolv.conf does before there is a network. */
+static void what_a_link_leads_to_may_come_later(void)
+{
+    char options[256];
+    make_dirs();
+    CHECK_EQ(symlink("../elsewhere/later", in_dir("conf/link")), 0);
+    snprintf(options, sizeof options, "%saliases_file = %s\n", anywhere, in_dir("conf/link"));
+    expect("read", read_elsewhere, options, LANDLOCK, 0);
+    expect("write", write_elsewhere, options, LANDLOCK, EACCES);
+    remove_dirs();
+}
+
 static void the_days_work_goes_on(void)
 {
     make_dirs();
@@ -516,6 +528,7 @@ static void open_server(void)
 
 static const struct test_case cases[] = {
     {"files_elsewhere_are_out_of_reach", files_elsewhere_are_out_of_reach},
+    {"what_a_link_leads_to_may_come_later", what_a_link_leads_to_may_come_later},
     {"the_days_work_goes_on", the_days_work_goes_on},
     {"nothing_else_is_called", nothing_else_is_called},
     {"threads_are_inside_too", threads_are_inside_too},
