@@ -61,6 +61,17 @@ void login_offer(struct mta *m, struct conn *c)
     }
 }
 
+/* Behind the others that work: each gets a turn. */
+static void enlist(struct mta *m, struct login *l)
+{
+    struct login **at = &m->working_first;
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    l->next = NULL;
+    *at = l;
+}
+
 static void unlist(struct mta *m, struct login *l)
 {
     for (struct login **at = &m->working_first; *at != NULL; at = &(*at)->next) {
@@ -176,8 +187,7 @@ static void follow(struct mta *m, struct conn *c, enum auth_event event, struct 
         challenge(c, buf_slice(out));
         return;
     case AUTH_WORK:
-        l->next = m->working_first;
-        m->working_first = l;
+        enlist(m, l);
         return;
     case AUTH_GRANTED:
         grant(m, c, auth_name(&l->auth));

@@ -87,6 +87,21 @@ static void displace(struct mta *m)
     }
 }
 
+/* A place that is free goes to who has waited longest. */
+static void wake_oldest(struct mta *m)
+{
+    uint32_t cursor = 0;
+    struct conn *c, *oldest = NULL;
+    while ((c = pool_each(&m->conns, &cursor)) != NULL) {
+        if (c->waits_for_place && (oldest == NULL || c->phase_ms < oldest->phase_ms)) {
+            oldest = c;
+        }
+    }
+    if (oldest != NULL && m->num_handshakes < m->site->conf.tls_max_handshakes) {
+        conn_queue(m, oldest);
+    }
+}
+
 /* A place among the handshakes in progress. False if there is none now, or no memory: then it is
  * tried again, until the handshake's time is up. */
 static bool take_place(struct mta *m, struct conn *c)
@@ -109,6 +124,7 @@ static bool take_place(struct mta *m, struct conn *c)
     c->heard_ms = m->now_ms;
     m->num_handshakes++;
     m->stats.num_handshakes++;
+    wake_oldest(m);
     return true;
 }
 
@@ -120,13 +136,7 @@ static void leave_place(struct mta *m, struct conn *c)
     c->has_place = false;
     site_count(m, tls_info(c->tls));
     m->num_handshakes--;
-    uint32_t cursor = 0;
-    struct conn *other;
-    while ((other = pool_each(&m->conns, &cursor)) != NULL) {
-        if (other->waits_for_place) {
-            conn_queue(m, other);
-        }
-    }
+    wake_oldest(m);
 }
 
 static void drop_shaking(struct mta *m, struct conn *c)

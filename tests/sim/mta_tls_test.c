@@ -113,6 +113,50 @@ static void test_handshakes_wait_for_places(void)
     site_close(&site);
 }
 
+/* A place that becomes free goes to who has waited longest, whoever connected first. */
+static void test_places_go_by_age(void)
+{
+    static struct tls_peer
+        peers[5]; /* the last holds the place, the one before has waited longest */
+    struct tls_client_options options = {.ask_proof = true};
+    char text[2048];
+    open_tls_site(4, 5);
+    snprintf(text, sizeof text, "%s%stls_max_handshakes = 1\n", site_conf, TLS_CONF);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_host_signal(site.host, PORT_RELOAD);
+    mta_step(site.mta);
+    for (int i = 0; i < 5; i++) {
+        peer_connect(&peers[i]);
+        CHECK(peer_hears(&peers[i], "220 "));
+        peer_say(&peers[i], "EHLO tls.example\r\n");
+        CHECK(peer_hears(&peers[i], "250 "));
+    }
+    for (int i = 5; i-- > 0;) {
+        peer_say(&peers[i], "STARTTLS\r\n");
+        CHECK(peer_hears(&peers[i], "220 "));
+        CHECK_EQ(tls_open_client(&peers[i].tls, &site.mta->tls_env, &options), ERR_OK);
+        peers[i].in_tls = true;
+        peer_turn(&peers[i]);
+        mta_step(site.mta);
+        sim_world_advance(site.world, 10);
+    }
+    CHECK_EQ(site.mta->num_handshakes, 1);
+    for (int next = 4; next-- > 0;) {
+        peer_close(&peers[next + 1]);
+        for (int i = 0; i < 100 && !peers[next].established; i++) {
+            mta_step(site.mta);
+            for (int k = 0; k <= next; k++) {
+                peer_turn(&peers[k]);
+            }
+        }
+        CHECK(peers[next].established);
+        CHECK(next == 0 || !peers[next - 1].established);
+    }
+    peer_close(&peers[0]);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 /* Every place is held by a peer that sends a byte of its ClientHello a second: they give way. */
 static void test_dribbled_hellos_give_way(void)
 {
@@ -469,6 +513,7 @@ static const struct test_case cases[] = {
     {"empty-data", test_empty_data_is_no_progress},
     {"names-one-set-a-step", test_names_one_set_a_step},
     {"handshakes-wait-for-places", test_handshakes_wait_for_places},
+    {"places-go-by-age", test_places_go_by_age},
     {"silent-handshake", test_silent_handshake_is_a_timeout},
     {"authorities-without-memory", test_authorities_without_memory},
 };
