@@ -237,32 +237,37 @@ void mta_say_refusal(struct mta *m, uint32_t handle, bool tls_on_connect, bool i
     }
 }
 
-static void refuse(struct mta *m, uint32_t handle, const struct net_addr *peer, bool tls_on_connect,
-                   bool is_clients_fault)
+static void report_refused(struct mta *m, const struct net_addr *peer,
+                           const struct port_user *local, const char *reason)
+{
+    struct log_line line;
+    m->stats.num_refused++;
+    log_begin(&line, "connection");
+    report_peer(&line, peer, local);
+    log_word(&line, "result", "refused");
+    log_word(&line, "reason", reason);
+    report_stranger(m, peer, LOG_WARNING, &line);
+}
+
+static void refuse(struct mta *m, uint32_t handle, bool tls_on_connect, bool is_clients_fault)
 {
     mta_say_refusal(m, handle, tls_on_connect, is_clients_fault);
     m->port->net.close(m->port->net.ctx, handle);
-    m->stats.num_refused++;
-    struct log_line line;
-    log_begin(&line, "connection");
-    report_addr(&line, "peer", peer);
-    log_word(&line, "result", "refused");
-    log_word(&line, "reason", is_clients_fault ? "smtp_accept_max_per_host" : "smtp_accept_max");
-    report_stranger(m, peer, LOG_WARNING, &line);
 }
 
 static void admit_local(struct mta *m, const struct listener *l, uint32_t handle)
 {
     static const struct net_addr nowhere = {.family = NET_NONE};
-    struct port_user *user = NULL;
-    enum err err = local_admit(m, handle, &user);
+    struct port_user who = {UINT32_MAX, ""}, *user = NULL;
+    enum err err = local_admit(m, handle, &who, &user);
     struct conn *c = NULL;
     if (err == ERR_OK && m->conns.num_used < m->site->conf.smtp_accept_max) {
         c = pool_take(&m->conns);
     }
     if (c == NULL) {
         pool_give(&m->locals, user);
-        refuse(m, handle, &nowhere, l->tls_on_connect, err == ERR_NOT_ALLOWED);
+        refuse(m, handle, l->tls_on_connect, err == ERR_NOT_ALLOWED);
+        report_refused(m, &nowhere, &who, err == ERR_OK ? "smtp_accept_max" : err_name(err));
         return;
     }
     c->handle = handle;
@@ -279,7 +284,9 @@ static void admit(struct mta *m, const struct listener *l, uint32_t handle,
     bool is_full = conf->smtp_accept_max != 0 && m->conns.num_used >= conf->smtp_accept_max;
     struct conn *c = is_clients_fault || is_full ? NULL : pool_take(&m->conns);
     if (c == NULL) {
-        refuse(m, handle, peer, l->tls_on_connect, is_clients_fault);
+        refuse(m, handle, l->tls_on_connect, is_clients_fault);
+        report_refused(m, peer, NULL,
+                       is_clients_fault ? "smtp_accept_max_per_host" : "smtp_accept_max");
         return;
     }
     c->handle = handle;

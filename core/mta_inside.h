@@ -512,9 +512,10 @@ void txn_free(struct mta *m, struct txn *t);
 void session_committed(struct mta *m, const struct spool_event *event);
 
 /* mta_local.c */
-/* Whose connection that is: an item of the pool, given back by the caller. ERR_NOT_ALLOWED: that
- * user has too many; ERR_BUSY: all have. */
-enum err local_admit(struct mta *m, uint32_t handle, struct port_user **out);
+/* Whose connection that is, and that as an item of the pool, given back by the caller.
+ * ERR_NOT_ALLOWED: that user has too many; ERR_BUSY: all have. */
+enum err local_admit(struct mta *m, uint32_t handle, struct port_user *out_who,
+                     struct port_user **out);
 void local_name_user(struct port_user *user); /* one without a name is called by its number */
 bool local_may_send_as(const struct mta *m, const struct port_user *user,
                        const struct address *sender);

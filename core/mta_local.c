@@ -26,22 +26,22 @@ static uint32_t num_of_user(const struct mta *m, uint32_t uid)
     return num;
 }
 
-enum err local_admit(struct mta *m, uint32_t handle, struct port_user **out)
+enum err local_admit(struct mta *m, uint32_t handle, struct port_user *out_who,
+                     struct port_user **out)
 {
-    struct port_user user;
-    enum err err = m->port->net.peer_user(m->port->net.ctx, &user, handle);
+    enum err err = m->port->net.peer_user(m->port->net.ctx, out_who, handle);
     if (err != ERR_OK) {
         return err;
     }
-    if (num_of_user(m, user.uid) >= BUDGET_LOCALS / 2) {
+    if (num_of_user(m, out_who->uid) >= BUDGET_LOCALS / 2) {
         return ERR_NOT_ALLOWED;
     }
     *out = pool_take(&m->locals);
     if (*out == NULL) {
         return ERR_BUSY;
     }
-    local_name_user(&user);
-    **out = user;
+    local_name_user(out_who);
+    **out = *out_who;
     return ERR_OK;
 }
 

@@ -160,6 +160,8 @@ static void test_each_user_has_a_share(void)
     CHECK(user_connect(&users[num], &boss));
     CHECK(hears(&users[num], "421 4.3.2"));
     CHECK_EQ(site.mta->locals.num_used, BUDGET_LOCALS);
+    CHECK_EQ(sim_log_count(site.host, "peer=local uid=1000 result=refused reason=not-allowed"), 1);
+    CHECK_EQ(sim_log_count(site.host, "peer=local uid=1003 result=refused reason=busy"), 1);
     client_connect(&site, &plain, 0, 1, 500);
     CHECK(site_run(&site, &plain, 1, 2000));
     CHECK_EQ(site.num_acked, 1);
