@@ -89,21 +89,25 @@ static void put_memory(struct mta *m, struct buf *out)
     put_filled(out, "tls heap: # of # bytes, at most #, refused #\n", heap);
 }
 
-/* A piece for each part. */
+/* A piece for each part, then one for each set of certificates. */
 static enum err answer_status(struct mta *m, struct control_conn *c)
 {
-    static void (*const parts[])(struct mta *, struct buf *) = {put_server, put_spool, put_memory,
-                                                                site_put_status};
+    static void (*const parts[])(struct mta *, struct buf *) = {put_server, put_spool, put_memory};
+    const uint64_t num_parts = sizeof parts / sizeof parts[0];
     struct buf text = buf_make(m->scratch, BUDGET_SCRATCH_LEN);
     if (c->request.num_words != 1) {
         return ERR_MALFORMED;
     }
-    parts[c->cursor](m, &text);
+    if (c->cursor < num_parts) {
+        parts[c->cursor++](m, &text);
+    } else {
+        uint64_t set = c->cursor - num_parts;
+        c->is_complete = !site_put_status(m, &set, &text);
+        c->cursor = num_parts + set;
+    }
     if (!control_put_answer(&c->reply, buf_slice(&text))) {
         complain(c, "more than there is room for");
     }
-    c->cursor++;
-    c->is_complete = c->cursor == sizeof parts / sizeof parts[0];
     return ERR_OK;
 }
 

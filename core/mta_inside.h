@@ -406,8 +406,9 @@ void fetch_put_check(struct mta *m, struct buf *out); /* what would keep it from
 bool fetch_next_s(const struct mta *m, size_t set, size_t pair, int64_t *out_s);
 
 /* mta_status.c */
-/* For each set of certificates what `postern status` says: lines of "key: value". */
-void site_put_status(struct mta *m, struct buf *out);
+/* What `postern status` says of the next set of certificates: lines of "key: value". *cursor: 0 at
+ * first; false: there is no other one. */
+bool site_put_status(struct mta *m, uint64_t *cursor, struct buf *out);
 
 /* mta_proxy.c */
 bool proxy_is_expected(const struct mta *m, const struct net_addr *peer);

@@ -86,16 +86,22 @@ static void put_set(const struct mta *m, const struct staple *s, size_t set, str
     }
 }
 
-void site_put_status(struct mta *m, struct buf *out)
+bool site_put_status(struct mta *m, uint64_t *cursor, struct buf *out)
 {
-    uint32_t cursor = 0;
-    struct staple_name *item;
+    uint32_t set = *cursor == 0 ? 0 : (uint32_t)*cursor - 1;
     if (!m->has_certificate) {
         put_word(out, "tls", "none");
-        return;
+        return false;
     }
-    put_set(m, &m->staple, 0, SLICE_LITERAL("default"), out);
-    while ((item = pool_each(&m->tls_names, &cursor)) != NULL) {
-        put_set(m, &item->staple, cursor, slice_make(item->name, item->name_len), out);
+    if (*cursor == 0) {
+        put_set(m, &m->staple, 0, SLICE_LITERAL("default"), out);
+    } else {
+        struct staple_name *item = pool_each(&m->tls_names, &set);
+        if (item == NULL) {
+            return false;
+        }
+        put_set(m, &item->staple, set, slice_make(item->name, item->name_len), out);
     }
+    *cursor = (uint64_t)set + 1;
+    return true;
 }

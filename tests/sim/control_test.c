@@ -277,7 +277,48 @@ static void test_clock_set_by_hand(void)
     site_close(&site);
 }
 
+/* Escaped, each of its bytes takes four. */
+#define TEN      "\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc"
+#define LONG_DIR "/tls/" TEN TEN TEN TEN TEN TEN TEN
+
+/* However many sets there are, and whatever their files are called. */
+static void test_status_tells_all_sets(void)
+{
+    char text[2048], name[64], path[256];
+    open_tls_site(1, 5);
+    snprintf(text, sizeof text, "%s%s", site_conf,
+             "tls_certificate = " LONG_DIR "/$tls_in_sni/chain.pem\n"
+             "tls_privatekey = " LONG_DIR "/$tls_in_sni/key.pem\n"
+             "tls_ocsp_file = " LONG_DIR "/$tls_in_sni/proof.der\n");
+    sim_files_put_string(site.host, SITE_CONF, text);
+    for (int i = -1; i < BUDGET_TLS_SETS; i++) {
+        snprintf(name, sizeof name, i < 0 ? "mx.example" : "number-%d.names.example", i);
+        snprintf(path, sizeof path, LONG_DIR "/%s/chain.pem", name);
+        copy_file("chain.pem", path);
+        snprintf(path, sizeof path, LONG_DIR "/%s/key.pem", name);
+        copy_file("key.pem", path);
+        if (i < 0) {
+            sim_host_signal(site.host, PORT_RELOAD);
+            mta_step(site.mta);
+            CHECK_EQ(sim_log_count(site.host, "new options are in force"), 1);
+        } else {
+            tls_set_drop(site_take_set(site.mta, slice_of_string(name)));
+        }
+    }
+    CHECK_EQ(site.mta->tls_names.num_used, BUDGET_TLS_SETS);
+    const char *told = ask("status\n");
+    for (int i = 0; i < BUDGET_TLS_SETS; i++) {
+        snprintf(name, sizeof name, " set: number-%d.names.example\n", i);
+        check_holds(told, name);
+    }
+    check_holds(told, "\n=ok\n");
+    CHECK(strstr(told, "!") == NULL);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
+    {"status-tells-all-sets", test_status_tells_all_sets},
     {"status-tells", test_status_tells},
     {"wrong-requests-are-told", test_wrong_requests_are_told},
     {"strangers-stay-out", test_strangers_stay_out},

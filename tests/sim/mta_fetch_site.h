@@ -262,7 +262,9 @@ static inline bool status_has(const char *line)
 {
     static char text[4096];
     struct buf b = buf_make(text, sizeof text - 1);
-    site_put_status(site.mta, &b);
+    uint64_t cursor = 0;
+    while (site_put_status(site.mta, &cursor, &b)) {
+    }
     text[b.len] = '\0';
     CHECK(!b.overflow);
     return strstr(text, line) != NULL;
