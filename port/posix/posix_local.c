@@ -180,15 +180,21 @@ static bool read_peer(struct ucred *out, int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, out, &len) == 0;
 }
 
+bool posix_local_is_owners(const struct posix_net *n, int listener)
+{
+    for (int i = 0; i < POSIX_LOCAL_LISTENERS; i++) {
+        if (n->local_listeners[i].fd == listener) {
+            return n->local_listeners[i].is_owners;
+        }
+    }
+    return false;
+}
+
 bool posix_local_admits(const struct posix_net *n, int listener, int fd)
 {
     struct ucred peer;
-    for (int i = 0; i < POSIX_LOCAL_LISTENERS; i++) {
-        if (n->local_listeners[i].fd == listener && n->local_listeners[i].is_owners) {
-            return read_peer(&peer, fd) && (peer.uid == 0 || peer.uid == geteuid());
-        }
-    }
-    return true;
+    return !posix_local_is_owners(n, listener) ||
+           (read_peer(&peer, fd) && (peer.uid == 0 || peer.uid == geteuid()));
 }
 
 enum err posix_peer_user(void *ctx, struct port_user *out, uint32_t handle)

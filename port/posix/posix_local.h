@@ -9,6 +9,9 @@ enum err posix_listen_local(void *ctx, uint32_t *out_handle, const struct port_l
 enum err posix_connect_local(void *ctx, uint32_t *out_handle, const char *path);
 enum err posix_peer_user(void *ctx, struct port_user *out, uint32_t handle);
 
+/* Whether it is one of PORT_OWNER. */
+bool posix_local_is_owners(const struct posix_net *n, int listener);
+
 /* Whether who has connected may, whatever became of the path's mode since: of PORT_OWNER only root
  * and the server's own user. fd is what listener has accepted. */
 bool posix_local_admits(const struct posix_net *n, int listener, int fd);

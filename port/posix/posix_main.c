@@ -35,8 +35,8 @@
 
 #define REPORT_CAP 8192
 
-/* Beside connections: listeners, deliveries, the loop's own, small files. */
-#define OTHER_FDS 160
+/* Beside connections: listeners, deliveries, the loop's own, small files, what peers leave over. */
+#define OTHER_FDS 192
 /* One of the spool's per segment; see spool.h. */
 #define SEGMENT_LEN (1024 * 1024)
 

@@ -5,6 +5,7 @@
 #include "posix_local.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -20,6 +21,10 @@
  * arrived is read away first, up to this many pieces. */
 #define MAX_DISCARDS 16
 #define DISCARD_LEN  4096
+
+/* Descriptors that peers leave over, or an eighth if there are few: for what was taken in, and for
+ * the owner's questions. */
+#define SPARE_FDS 32
 
 union socket_addr {
     struct sockaddr any;
@@ -152,10 +157,24 @@ static bool is_out_of_descriptors(int error_number)
            error_number == ENOMEM;
 }
 
+/* Whether one more peer leaves enough. What is tried out is not the peer's: it keeps waiting. */
+static bool has_fd_for_peer(const struct posix_net *n, int listener)
+{
+    uint32_t spare = n->num_fds / 8 < SPARE_FDS ? n->num_fds / 8 : SPARE_FDS;
+    int fd = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0 && (uint32_t)fd < n->num_fds - spare;
+}
+
 static enum err net_accept(void *ctx, uint32_t *out_handle, struct net_addr *out_peer,
                            uint32_t listener)
 {
     const struct posix_net *n = ctx;
+    if (!posix_local_is_owners(n, (int)listener) && !has_fd_for_peer(n, (int)listener)) {
+        return ERR_NO_HANDLE;
+    }
     for (int i = 0; i < MAX_BROKEN_ACCEPTS; i++) {
         union socket_addr address;
         socklen_t len = sizeof address;

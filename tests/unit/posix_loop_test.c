@@ -127,6 +127,30 @@ static void descriptors_run_out(void)
     posix_port_close(&port);
 }
 
+/* Strangers leave some for deliveries, and for the owner, who is let in all the same. */
+static void peers_leave_some_over(void)
+{
+    struct flood f = {0};
+    struct port_local at = {.path = "build/posix_loop_owner", .access = PORT_OWNER};
+    struct net_addr peer;
+    uint32_t listener, ends[2], datagram;
+    if (!open_port(64, false)) {
+        return;
+    }
+    CHECK_EQ(port.net.listen_local(port.net.ctx, &listener, &at), ERR_OK);
+    CHECK_EQ(flood(&f), ERR_NO_HANDLE);
+    CHECK(f.num > 16);
+    CHECK_EQ(port.net.connect_local(port.net.ctx, &ends[0], at.path), ERR_OK);
+    CHECK_EQ(port.net.accept(port.net.ctx, &ends[1], &peer, listener), ERR_OK);
+    CHECK_EQ(port.net.open_datagram(port.net.ctx, &datagram, NET_IPV4), ERR_OK);
+    port.net.close(port.net.ctx, datagram);
+    port.net.close(port.net.ctx, ends[0]);
+    port.net.close(port.net.ctx, ends[1]);
+    port.net.close(port.net.ctx, listener);
+    end_flood(&f);
+    posix_port_close(&port);
+}
+
 static size_t drain(int fd, char *into, size_t cap)
 {
     size_t len = 0;
@@ -174,6 +198,7 @@ static const struct test_case cases[] = {
     {"signals_are_events", signals_are_events},
     {"absent_directory_is_told", absent_directory_is_told},
     {"handles_are_bounded", handles_are_bounded},
+    {"peers_leave_some_over", peers_leave_some_over},
     {"descriptors_run_out", descriptors_run_out},
     {"log_never_waits", log_never_waits},
 };
