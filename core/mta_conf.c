@@ -240,6 +240,11 @@ void site_use_first(struct mta *m, struct site *site)
     site_use(m, site);
 }
 
+enum log_level site_log_level(const struct mta *m)
+{
+    return (enum log_level)m->fixed[FIXED_LOG_LEVEL];
+}
+
 static bool needs_restart(const struct mta *m, size_t option, uint64_t now)
 {
     switch (option) {

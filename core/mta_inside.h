@@ -367,6 +367,7 @@ void mta_report_listeners(struct mta *m); /* those that the log does not have ye
 enum err site_load(struct mta *m, struct site *site, struct buf *errors);
 void site_use(struct mta *m, struct site *site);
 void site_use_first(struct mta *m, struct site *site); /* also those that only count at the start */
+enum log_level site_log_level(const struct mta *m);    /* as it was at the start */
 void report_message_size(struct mta *m); /* if the spool holds less than message_size_limit */
 const struct smtpd_env *conn_smtp_env(const struct mta *m, const struct conn *c);
 void mta_reload(struct mta *m);

@@ -31,7 +31,7 @@ void report_stranger(struct mta *m, const struct net_addr *peer, enum log_level 
                      struct log_line *line)
 {
     struct log_limit *l = &m->log_limit;
-    if (level > m->site->conf.log_level || count_line(m, peer)) {
+    if (level > site_log_level(m) || count_line(m, peer)) {
         report_line(m, level, line);
         return;
     }

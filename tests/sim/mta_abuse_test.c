@@ -70,6 +70,23 @@ static void test_lines_about_one_peer_are_bounded(void)
     site_close(&site);
 }
 
+/* What is written is what the start had, and so is what counts, whatever a reload says since. */
+static void test_level_is_that_of_the_start(void)
+{
+    char text[2048];
+    open_site("log_host_rate = 20\nlog_level = debug\n");
+    snprintf(text, sizeof text, "%slog_host_rate = 20\nlog_level = info\n", site_conf);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_host_signal(site.host, PORT_RELOAD);
+    for (int i = 0; i < 100; i++) {
+        visit(1, "EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<x@example.org>\r\nQUIT\r\n");
+    }
+    CHECK_EQ(sim_log_count(site.host, "option=log_level result=needs-restart"), 1);
+    CHECK(sim_log_count(site.host, "debug recipient peer=10.") > 0);
+    CHECK(sim_log_count(site.host, "debug recipient peer=10.") <= 22);
+    site_close(&site);
+}
+
 /* Many addresses share ten times as many; what was left out is told. */
 static void test_lines_about_all_peers_are_bounded(void)
 {
@@ -125,6 +142,7 @@ static void test_refusals_are_told(void)
 static const struct test_case cases[] = {
     {"lines-about-one-peer", test_lines_about_one_peer_are_bounded},
     {"lines-about-all-peers", test_lines_about_all_peers_are_bounded},
+    {"level-is-that-of-the-start", test_level_is_that_of_the_start},
     {"no-limit", test_no_limit},
     {"refusals-are-told", test_refusals_are_told},
 };
