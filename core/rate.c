@@ -53,7 +53,7 @@ uint32_t rate_count(struct rates *r, uint64_t key, uint32_t per_hour, uint64_t n
     if (item == NULL) {
         item = r->items;
         for (uint32_t i = 1; i < r->num_items; i++) {
-            if (item->key != 0 && (r->items[i].key == 0 || r->items[i].at_ms < item->at_ms)) {
+            if (left_ms(&r->items[i], now_ms) < left_ms(item, now_ms)) {
                 item = &r->items[i];
             }
         }

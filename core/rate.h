@@ -1,7 +1,8 @@
 /* How much somebody has done lately: a bounded table of levels that sink by themselves.
  *
  * Each key has a level that rises by one when it is counted and sinks by so many an hour. When the
- * table is full, the key that was counted longest ago is forgotten. A key is any bytes, mixed with
+ * table is full, the key that would sink to nothing first is forgotten: whoever is over a limit is
+ * not let go because many others have done little. A key is any bytes, mixed with
  * a seed that nobody else knows. Called by mta_auth and mta_submission. Base layer. */
 #ifndef POSTERN_RATE_H
 #define POSTERN_RATE_H

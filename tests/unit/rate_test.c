@@ -1,4 +1,4 @@
-/* Levels rise by one and sink with time; a full table forgets the oldest. */
+/* Levels rise by one and sink with time; a full table forgets the lowest. */
 #include "rate.h"
 
 #include "test.h"
@@ -65,6 +65,21 @@ static void test_full(void)
     CHECK_EQ(rate_level(&table, key("e"), 60, HOUR_MS + 9), 2);
 }
 
+/* Many that have done little do not free one that has done much. */
+static void test_much_is_kept(void)
+{
+    static const char *const names[] = {"b", "c", "d", "e", "f", "g", "h"};
+    memset(items, 0, sizeof items);
+    for (int i = 0; i < 20; i++) {
+        rate_count(&table, key("a"), 12, HOUR_MS);
+    }
+    for (uint64_t i = 0; i < 7; i++) {
+        rate_count(&table, key(names[i]), 12, HOUR_MS + 1000 + i);
+    }
+    CHECK_EQ(rate_level(&table, key("a"), 12, HOUR_MS + 2000), 20);
+    CHECK_EQ(rate_level(&table, key("h"), 12, HOUR_MS + 2000), 1);
+}
+
 static void test_keys(void)
 {
     struct rates other = {items, 4, 54321};
@@ -76,9 +91,8 @@ static void test_keys(void)
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        {"levels", test_levels},
-        {"steady", test_steady},
-        {"full", test_full},
+        {"levels", test_levels}, {"steady", test_steady},
+        {"full", test_full},     {"much_is_kept", test_much_is_kept},
         {"keys", test_keys},
     };
     return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
