@@ -78,12 +78,13 @@ static bool send_to_logger(struct posix_log *l, enum log_level level, struct sli
     return false;
 }
 
-static bool write_to_stderr(const struct posix_log *l, enum log_level level, struct slice text)
+static bool write_to_stderr(struct posix_log *l, enum log_level level, struct slice text)
 {
     uint8_t bytes[TEXT_CAP];
     struct buf b = buf_make(bytes, sizeof bytes);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
+    buf_put_string(&b, l->is_cut ? "\n" : "");
     text_put_time(&b, (int64_t)now.tv_sec);
     buf_put_string(&b, " ");
     buf_put_string(&b, levels[level].name);
@@ -96,7 +97,10 @@ static bool write_to_stderr(const struct posix_log *l, enum log_level level, str
             return false;
         }
     }
-    return write(l->fd, b.ptr, b.len) == (ssize_t)b.len;
+    ssize_t len = write(l->fd, b.ptr, b.len);
+    bool is_whole = len == (ssize_t)b.len;
+    l->is_cut = len > 0 ? !is_whole : l->is_cut;
+    return is_whole;
 }
 
 static bool hand_over(struct posix_log *l, enum log_level level, struct slice text)

@@ -12,8 +12,9 @@ enum posix_log_sink { POSIX_LOG_STDERR, POSIX_LOG_SYSLOG };
 
 struct posix_log {
     enum posix_log_sink sink;
-    int fd;               /* stderr, or the logger's socket; -1: not connected */
-    bool may_block;       /* asks first whether a write would wait */
+    int fd;         /* stderr, or the logger's socket; -1: not connected */
+    bool may_block; /* asks first whether a write would wait */
+    bool is_cut;    /* the file's last line: the disk was full; no other may seem part of it */
     enum log_level least; /* the least important lines that are wanted */
     uint64_t num_dropped;
     uint64_t retry_at_ms; /* of a lost logger */

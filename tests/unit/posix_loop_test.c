@@ -194,7 +194,42 @@ static void log_never_waits(void)
     close(ends[1]);
 }
 
+/* stderr is a file on a disk that is full in the middle of a line: the next one is one by itself.
+ */
+static void log_lines_are_not_joined(void)
+{
+    static const char path[] = "build/posix_loop_log";
+    static char text[4096];
+    struct rlimit before, small;
+    int real = dup(STDERR_FILENO), file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    CHECK(file >= 0 && dup2(file, STDERR_FILENO) == STDERR_FILENO);
+    bool opened = open_port(64, false);
+    if (opened) {
+        getrlimit(RLIMIT_FSIZE, &before);
+        small = before;
+        small.rlim_cur = 50;
+        (void)signal(SIGXFSZ, SIG_IGN);
+        CHECK_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+        for (int i = 0; i < 3; i++) {
+            port.log.line(port.log.ctx, LOG_INFO, SLICE_LITERAL("message size=1 result=accepted"));
+        }
+        CHECK_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+        port.log.line(port.log.ctx, LOG_ERROR, SLICE_LITERAL("back again"));
+        posix_port_close(&port);
+    }
+    CHECK(dup2(real, STDERR_FILENO) == STDERR_FILENO);
+    CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
+    drain(file, text, sizeof text);
+    CHECK(text[50] == '\n');
+    CHECK(strstr(text + 51, "Z warning log dropped=3\n") == text + 51 + 19);
+    CHECK(strstr(text, "Z error back again\n") != NULL);
+    CHECK_EQ(unlink(path), 0);
+    close(real);
+    close(file);
+}
+
 static const struct test_case cases[] = {
+    {"log_lines_are_not_joined", log_lines_are_not_joined},
     {"signals_are_events", signals_are_events},
     {"absent_directory_is_told", absent_directory_is_told},
     {"handles_are_bounded", handles_are_bounded},
