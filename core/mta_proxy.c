@@ -15,6 +15,7 @@ bool proxy_is_expected(const struct mta *m, const struct net_addr *peer)
 static void report(struct mta *m, const struct conn *c, const char *reason)
 {
     struct log_line line;
+    m->stats.num_refused++;
     log_begin(&line, "connection");
     report_addr(&line, "proxy", &c->proxy);
     report_addr(&line, "peer", &c->peer);

@@ -186,6 +186,8 @@ def test_limits_count_networks():
         check_equal(answer(held[-1])[:3], code, f"number {number} of one network of 64 bits")
     other = raw(server, b"PROXY TCP6 2001:db8:1:3::1 2001:db8::1 1234 25\r\n")
     check_equal(answer(other)[:3], b"220", "another network")
+    status = harness.run(harness.POSTERN, "status", "-c", server.conf_path)[1]
+    check(" since the start, 1 refused\n" in status, status)
 
 
 def test_others_are_not_believed():
