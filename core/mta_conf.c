@@ -206,7 +206,7 @@ enum fixed {
     FIXED_GROUP,
     FIXED_SANDBOX,
     FIXED_MAILDIR,
-    FIXED_ROUTE_LIST,
+    FIXED_REACH, /* of several options: whom the sandbox lets the server call */
     FIXED_LOG_LEVEL,
     FIXED_LOG_FILE_PATH,
 };
@@ -229,7 +229,7 @@ static void read_fixed(const struct conf *c, uint64_t out[MTA_FIXED_OPTIONS])
     out[FIXED_GROUP] = number_of(c->group);
     out[FIXED_SANDBOX] = c->sandbox;
     out[FIXED_MAILDIR] = number_of(c->maildir);
-    out[FIXED_ROUTE_LIST] = conf_reach(c);
+    out[FIXED_REACH] = conf_reach(c);
     out[FIXED_LOG_LEVEL] = c->log_level;
     out[FIXED_LOG_FILE_PATH] = c->log_file_path;
 }
@@ -250,17 +250,27 @@ static bool needs_restart(const struct mta *m, size_t option, uint64_t now)
     switch (option) {
     case FIXED_MAILDIR:
         return m->fixed[FIXED_SANDBOX] != 0 && now != m->fixed[option];
-    case FIXED_ROUTE_LIST: /* a sandbox can be too wide */
+    case FIXED_REACH: /* a sandbox can be too wide */
         return m->fixed[FIXED_SANDBOX] != 0 && now > m->fixed[option];
     default:
         return now != m->fixed[option];
     }
 }
 
+/* The option that wants what the sandbox has no room for. */
+static enum conf_option reach_option(const struct conf *c)
+{
+    if (c->ocsp_fetch.kind != CONF_FETCH_NO) {
+        return CONF_ocsp_fetch;
+    }
+    bool is_logins = conf_reach(c) == CONF_REACH_LOCAL && c->auth_dovecot_socket[0] != '\0';
+    return is_logins ? CONF_auth_dovecot_socket : CONF_route_list;
+}
+
 /* Compared with the start, as what an earlier reload brought has not come into force since. */
 static void report_fixed(struct mta *m)
 {
-    static const enum conf_option options[MTA_FIXED_OPTIONS] = {
+    const enum conf_option options[MTA_FIXED_OPTIONS] = {
         [FIXED_SPOOL_DIRECTORY] = CONF_spool_directory,
         [FIXED_SPOOL_SIZE] = CONF_spool_size,
         [FIXED_OUTBOX_DIRECTORY] = CONF_outbox_directory,
@@ -270,7 +280,7 @@ static void report_fixed(struct mta *m)
         [FIXED_GROUP] = CONF_group,
         [FIXED_SANDBOX] = CONF_sandbox,
         [FIXED_MAILDIR] = CONF_maildir,
-        [FIXED_ROUTE_LIST] = CONF_route_list,
+        [FIXED_REACH] = reach_option(&m->site->conf),
         [FIXED_LOG_LEVEL] = CONF_log_level,
         [FIXED_LOG_FILE_PATH] = CONF_log_file_path,
     };

@@ -275,6 +275,35 @@ static void test_reload_says_where(void)
     site_close(&site);
 }
 
+/* What the sandbox was not made for is told by the name of the option that wants it. */
+static void test_reload_names_what_wants_more_reach(void)
+{
+    static const struct {
+        const char *option, *rest;
+    } wants[] = {
+        {"route_list", TLS_CONF "route_list = * mx\n"},
+        {"auth_dovecot_socket",
+         TLS_CONF "route_list = * discard-with-bounce\nauth_dovecot_socket = /run/auth\n"},
+        {"ocsp_fetch", TLS_CONF "route_list = * discard-with-bounce\nocsp_fetch = aia\n"},
+    };
+    char text[2048];
+    site_open(&site, 1, NULL);
+    snprintf(text, sizeof text, "%sroute_list = * discard-with-bounce\n", site_conf);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    site_start(&site);
+    copy_file("chain.pem", "/tls/chain.pem");
+    copy_file("key.pem", "/tls/key.pem");
+    copy_file("good.der", "/tls/good.der");
+    for (size_t i = 0; i < sizeof wants / sizeof wants[0]; i++) {
+        reload(site_conf, wants[i].rest);
+        snprintf(text, sizeof text, "option=%s result=needs-restart", wants[i].option);
+        CHECK_EQ(sim_log_count(site.host, text), 1);
+        CHECK_EQ(sim_log_count(site.host, "result=needs-restart"), i + 1);
+    }
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 /* Records that carry nothing, as many as the network takes: one step does not eat them all. */
 static void test_empty_records_get_no_more_than_a_turn(void)
 {
@@ -509,6 +538,7 @@ static const struct test_case cases[] = {
     {"dribbled-hellos-give-way", test_dribbled_hellos_give_way},
     {"refused-reload", test_refused_reload_changes_nothing},
     {"reload-says-where", test_reload_says_where},
+    {"reload-names-what-wants-more-reach", test_reload_names_what_wants_more_reach},
     {"empty-records", test_empty_records_get_no_more_than_a_turn},
     {"empty-data", test_empty_data_is_no_progress},
     {"names-one-set-a-step", test_names_one_set_a_step},
