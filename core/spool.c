@@ -290,8 +290,10 @@ bool spool_has_failed(const struct spool *sp)
 
 bool spool_idle(const struct spool *sp)
 {
+    /* A recovery that is cut off promises nothing; the next one begins anew. */
+    bool is_recovering = !sp->recover.is_told && !sp->is_stopping;
     bool is_busy = sp->is_syncing || sp->is_sync_wanted || sp->num_queued != 0 ||
-                   sp->outcomes.num_used != 0 || !spool_txn_is_quiet(sp) || !sp->recover.is_told;
+                   sp->outcomes.num_used != 0 || !spool_txn_is_quiet(sp) || is_recovering;
     for (uint32_t i = 0; i < sp->num_segs; i++) {
         is_busy = is_busy || sp->segs[i].is_syncing || sp->segs[i].state == SEG_CREATING;
     }

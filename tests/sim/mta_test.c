@@ -478,6 +478,38 @@ static void test_terminate_keeps_promises(void)
     site_close(&site);
 }
 
+/* SIGTERM in any moment of a start: nothing is promised yet, so nothing is waited for, and the mail
+ * is there at the next start. */
+static void test_sigterm_while_starting(void)
+{
+    struct sim_store_conf conf = {.sync_ms = 5};
+    static struct site_client client;
+    site_open(&site, 7, &conf);
+    site_start(&site);
+    sim_mailbox_fail_begin(site.host, 1, 1000, ERR_NO_SPACE);
+    client_connect(&site, &client, 0, 1, 500);
+    CHECK(site_run(&site, &client, 1, 2000));
+    CHECK(site_stop(&site, 1000));
+    for (int num_steps = 0; num_steps < 40; num_steps++) {
+        site_start(&site);
+        for (int i = 0; i < num_steps; i++) {
+            mta_step(site.mta);
+        }
+        uint64_t begin_ms = sim_world_now_ms(site.world);
+        CHECK(site_stop(&site, 1000));
+        CHECK(sim_world_now_ms(site.world) - begin_ms < 5000);
+        CHECK_EQ(mta_result(site.mta), ERR_OK);
+    }
+    sim_mailbox_fail_begin(site.host, 0, 0, ERR_OK);
+    site_start(&site);
+    for (int i = 0; i < 10; i++) {
+        CHECK(site_settle(&site, 5000));
+    }
+    CHECK_EQ(site_copies(&site, 0), 1);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 /* A later option of the same name would be a mistake, so a line of site_conf is replaced. */
 static void reload_with(const char *line, const char *instead, const char *more)
 {
@@ -544,6 +576,7 @@ static const struct test_case cases[] = {
     {"refused-sender", test_refused_sender_reads_why},
     {"one-host", test_one_host_has_a_limit},
     {"terminate", test_terminate_keeps_promises},
+    {"sigterm-while-starting", test_sigterm_while_starting},
     {"reload-tells-restart", test_reload_tells_what_needs_a_restart},
     {"reload-tells-ports", test_reload_tells_new_ports},
 };
