@@ -24,7 +24,7 @@ include boards/flash.mk
 include boards/without.mk
 include core/layers.mk
 
-# --- Tools and flags ------------------------------------------------------------------------------
+# --- Tools and flags ---
 
 ifeq ($(origin CC),default)
 CC = $(BOARD_CC)
@@ -66,7 +66,7 @@ MBED_STAMP := $(BUILD)/mbedtls.stamp
 MBED_CONFIG = -Iport/mbedtls -DMBEDTLS_CONFIG_FILE='<postern_mbedtls_config.h>'
 MBED_INC = $(MBED_PUBLIC:%=-isystem $(MBED)/%) $(MBED_CONFIG)
 
-# --- Sources --------------------------------------------------------------------------------------
+# --- Sources ---
 
 CORE_SRC := $(call with_without,$(sort $(wildcard core/*.c)))
 POSIX_SRC := $(call with_without,$(sort $(wildcard port/posix/*.c)))
@@ -120,7 +120,7 @@ SIMTEST_BIN := $(filter-out $(if $(SAN)$(FUZZ),%_teeth_test),$(SIMTEST_OBJ:.o=))
 VECTOR_BIN := $(VECTOR_OBJ:.o=)
 FUZZ_BIN := $(FUZZ_OBJ:.o=)
 
-# --- Building -------------------------------------------------------------------------------------
+# --- Building ---
 
 .PHONY: all
 all: $(PROGRAM) ## the program for BOARD (default), as build/BOARD/postern
@@ -223,7 +223,7 @@ FORCE:
 
 -include $(wildcard $(O)/core/*.d $(O)/core/*/*.d $(O)/port/*/*.d $(O)/port/*/*/*.d $(O)/tests/*/*.d $(MBED_OBJ:.o=.d))
 
-# --- Tests ----------------------------------------------------------------------------------------
+# --- Tests ---
 
 # T=der takes one test only: tests/unit/der_test.c.
 .PHONY: unit sim
@@ -346,7 +346,7 @@ soak: ## hostile peers with large figures, then MINUTES of mixed load; curves in
 deps: ## install what building for BOARD needs, as root or with sudo
 	@tests/lib/need build $(BOARD)
 
-# --- Documents ------------------------------------------------------------------------------------
+# --- Documents ---
 
 # The options and the reasons each have one table in core/; the manual pages, the example of a
 # configuration and the list in README come from there.
@@ -368,7 +368,7 @@ $(DOCS)/%: port/posix/%.in $(TABLES) core/doc.awk | $(DOCS)/
 	$(call say,DOC  ,$@)
 	@$(TABLES_TEXT) | awk -v form=$(if $(filter %.conf,$@),sample,man) -f core/doc.awk - $< >$@
 
-# --- The rest -------------------------------------------------------------------------------------
+# --- The rest ---
 
 .PHONY: install
 install: $(PROGRAM) $(PAGES) ## the program, its manual and an example configuration, into DESTDIR and PREFIX

@@ -23,7 +23,7 @@ $(MUSL)/lib/musl-gcc.specs: boards/lib/musl boards/lib/musl.versions boards/$(BO
 	@boards/lib/musl $(MUSL) $(MUSL_CC)
 	@touch $@
 
-# --- Images and machines --------------------------------------------------------------------------
+# --- Images and machines ---
 
 IMAGE = $(BUILD)/$(BOARD)/image
 OF_BOARD = CROSS_COMPILE=$(CROSS_COMPILE) boards/lib
@@ -49,7 +49,7 @@ image: image-parts ## what goes onto BOARD's flash and disk, part by part; CONFI
 boot: image ## boot BOARD's image in an emulated machine; port 2525 here is its port 25 (Ctrl-C ends it)
 	@$(OF_BOARD)/boot $(BOARD) $(IMAGE)
 
-# --- Tests that boot boards -----------------------------------------------------------------------
+# --- Tests that boot boards ---
 
 # A server whose sync does nothing, which the tests of power cuts must find out.
 $(IMAGE)/nosync: tests/boards/nosync.c $(BUILD)/$(BOARD)/postern
@@ -85,7 +85,7 @@ test-power: ## cut the power of two boards CUTS times each (100), and see that n
 	@$(MAKE) --no-print-directory BOARD=mips24kc nosync
 	@BUILD=$(BUILD) CUTS=$(CUTS) python3 -B tests/boards/power_test.py
 
-# --- Packages -------------------------------------------------------------------------------------
+# --- Packages ---
 
 VERSION = $(shell sed -n 's/^\#define POSTERN_VERSION "\(.*\)"/\1/p' port/posix/posix_main.c)
 .PHONY: deb ipk test-packages

@@ -70,7 +70,7 @@ bool deliver_smtp_wants_tls(const struct deliver_smtp *d)
     return d->tls == NULL && d->conns.num_used != 0;
 }
 
-/* --- Turns and deadlines ---------------------------------------------------------------------- */
+/* --- Turns and deadlines --- */
 
 void remote_wake(struct deliver_smtp *d, struct remote_conn *c)
 {
@@ -198,7 +198,7 @@ bool deliver_smtp_has_turns(const struct deliver_smtp *d)
     return d->ready_first != NULL; /* jobs that have ended wait for their owner */
 }
 
-/* --- Jobs ------------------------------------------------------------------------------------- */
+/* --- Jobs --- */
 
 static bool is_waiting_for_job(const struct remote_conn *c, const struct remote_dest *dest)
 {
@@ -421,7 +421,7 @@ void remote_free(struct deliver_smtp *d, struct remote_conn *c)
     pool_give(&d->conns, c);
 }
 
-/* --- The end ---------------------------------------------------------------------------------- */
+/* --- The end --- */
 
 void deliver_smtp_stop(struct deliver_smtp *d)
 {

@@ -59,7 +59,7 @@ static void fail(struct deliver_smtp *d, struct remote_conn *c, enum deliver_rea
     remote_give_up(d, c);
 }
 
-/* --- Mail exchangers -------------------------------------------------------------------------- */
+/* --- Mail exchangers --- */
 
 /* Equal preferences in the order of a lot (RFC 5321 5.1). */
 static void shuffle(const struct deliver_smtp *d, struct dns_mx_list *mx)
@@ -133,7 +133,7 @@ static void mx_found(struct deliver_smtp *d, struct remote_conn *c)
     first_host(d, c);
 }
 
-/* --- Hosts ------------------------------------------------------------------------------------ */
+/* --- Hosts --- */
 
 static bool take_host(struct remote_conn *c)
 {
@@ -276,7 +276,7 @@ void remote_begin(struct deliver_smtp *d, struct remote_conn *c)
     remote_wake(d, c);
 }
 
-/* --- Addresses -------------------------------------------------------------------------------- */
+/* --- Addresses --- */
 
 static enum deliver_reason reason_of(enum err err)
 {

@@ -23,7 +23,7 @@ enum deliver_reason deliver_reason_find(const char *name)
     return DELIVER_NONE;
 }
 
-/* --- Outcomes --------------------------------------------------------------------------------- */
+/* --- Outcomes --- */
 
 /* As much of it as is kept; the same text as the last one shares its place. */
 static void keep_text(struct remote_job *job, struct smtp_rcpt *rcpt, struct slice text)
@@ -100,7 +100,7 @@ void remote_fail_pending(struct remote_conn *c)
     }
 }
 
-/* --- The log ---------------------------------------------------------------------------------- */
+/* --- The log --- */
 
 static void put_server(struct log_line *line, const struct remote_conn *c)
 {

@@ -61,7 +61,7 @@ void remote_session_assign(struct deliver_smtp *d, struct remote_conn *c, struct
     remote_wake(d, c);
 }
 
-/* --- Beginning a message ---------------------------------------------------------------------- */
+/* --- Beginning a message --- */
 
 /* Those of the pending that go into the next transaction. */
 static void map_rcpts(struct remote_conn *c)
@@ -168,7 +168,7 @@ static enum turn is_ready(struct deliver_smtp *d, struct remote_conn *c)
     return TURN_ON;
 }
 
-/* --- What the engine asks for ----------------------------------------------------------------- */
+/* --- What the engine asks for --- */
 
 /* Leaves the next recipient out of the transaction, for good. */
 static void skip_rcpt(struct remote_conn *c, enum deliver_reason why)
@@ -223,7 +223,7 @@ static bool give_content(struct deliver_smtp *d, struct remote_conn *c, size_t *
     return true;
 }
 
-/* --- Answers ---------------------------------------------------------------------------------- */
+/* --- Answers --- */
 
 /* Too many recipients for one transaction: the rest has another one, if this one has any. */
 static void rcpt_answer(struct remote_conn *c)
@@ -296,7 +296,7 @@ static void session_ended(struct deliver_smtp *d, struct remote_conn *c)
     remote_try_failed(d, c, (enum deliver_reason)c->why);
 }
 
-/* --- A turn ----------------------------------------------------------------------------------- */
+/* --- A turn --- */
 
 static enum turn obey(struct deliver_smtp *d, struct remote_conn *c, enum smtp_client_event event,
                       size_t *in_out_left)

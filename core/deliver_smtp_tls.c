@@ -160,7 +160,7 @@ void remote_tls_end(struct deliver_smtp *d, struct remote_conn *c)
     c->ocsp = REMOTE_OCSP_NOT_REQUESTED;
 }
 
-/* --- The proof -------------------------------------------------------------------------------- */
+/* --- The proof --- */
 
 static struct ocsp_options judging(const struct conf *conf)
 {
@@ -227,7 +227,7 @@ static void judge_turn(struct deliver_smtp *d, struct remote_conn *c)
     remote_wake(d, c);
 }
 
-/* --- The handshake ---------------------------------------------------------------------------- */
+/* --- The handshake --- */
 
 /* What failed in a handshake, if the library says so: the certificate, or our own memory. */
 static enum deliver_reason failure_of(const struct remote_conn *c)

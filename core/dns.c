@@ -1,3 +1,4 @@
+/* Questions to name servers and their answers: see dns.h. */
 #include "dns.h"
 
 #include "teeth.h"

@@ -5,7 +5,7 @@
 #define KIND_RCPT_1    'R'
 #define HEAD_LEN       3
 
-/* --- The codec */
+/* --- The codec --- */
 
 static bool put_short(struct buf *b, struct slice text)
 {
@@ -160,7 +160,7 @@ enum err envelope_read(struct slice *in, struct envelope_entry *out)
     return ERR_OK;
 }
 
-/* --- The blocks */
+/* --- The blocks --- */
 
 struct envelope_mark envelope_mark(const struct envelope *e)
 {

@@ -1,3 +1,4 @@
+/* A lookup's sockets: see lookup_io.h. */
 #include "lookup_io.h"
 
 static const struct port_net *net_of(const struct lookup_io *io)

@@ -3,7 +3,7 @@
 
 #include "text.h"
 
-/* --- Fields */
+/* --- Fields --- */
 
 /* The length of the line at the front, its CRLF included. */
 static size_t line_len(struct slice s)
@@ -98,7 +98,7 @@ bool mail_field_is_hidden(const struct mail_field *f)
     return is_named(f, "Bcc") || is_named(f, "Resent-Bcc");
 }
 
-/* --- Addresses */
+/* --- Addresses --- */
 
 /* Comments may hold comments. False if one has no end. */
 static bool skip_comment(struct slice *in)

@@ -1,3 +1,4 @@
+/* What a certificate is called in OCSP: see ocsp_certid.h. */
 #include "ocsp_certid.h"
 
 #include "der.h"

@@ -1,3 +1,4 @@
+/* Is this proof true, for this certificate, and when? See ocsp_check.h. */
 #include "ocsp_check.h"
 
 #include "der.h"

@@ -1,3 +1,4 @@
+/* Does this signature hold? See ocsp_check_signature.h. */
 #include "ocsp_check_signature.h"
 
 #include "der.h"

@@ -1,3 +1,4 @@
+/* Who signed this response, and may they? See ocsp_check_signer.h. */
 #include "ocsp_check_signer.h"
 
 #include "der.h"

@@ -1,3 +1,4 @@
+/* The arithmetic of when to fetch: see ocsp_fetch_plan.h. */
 #include "ocsp_fetch_plan.h"
 
 static bool is_same_life(const struct fetch_life *a, const struct fetch_life *b)

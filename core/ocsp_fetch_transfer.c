@@ -1,3 +1,4 @@
+/* One question and its answer over the network: see ocsp_fetch_transfer.h. */
 #include "ocsp_fetch_transfer.h"
 
 #define CONNECT_TIMEOUT_MS 10000

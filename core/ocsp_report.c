@@ -1,3 +1,4 @@
+/* A verdict in words: see ocsp_report.h. */
 #include "ocsp_report.h"
 
 #include "text.h"

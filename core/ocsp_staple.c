@@ -1,9 +1,10 @@
+/* The set in force, and which of two proofs is kept: see ocsp_staple.h. */
 #include "ocsp_staple.h"
 
 #include "ocsp_staple_files.h"
 #include "teeth.h"
 
-/* --- Which of two proofs --------------------------------------------------------------------- */
+/* --- Which of two proofs --- */
 
 /* At a time that is not known, whatever can ever be good is given the benefit of the doubt: nothing
  * is served by it before the clock is set. */
@@ -39,7 +40,7 @@ bool staple_replaces(const struct ocsp_verdict *new, const struct ocsp_verdict *
     return holds(old, now) ? !is_older && holds(new, now) : !is_older || holds(new, now);
 }
 
-/* --- Reports --------------------------------------------------------------------------------- */
+/* --- Reports --- */
 
 static void report(struct staple *s, enum log_level level, struct log_line *line)
 {
@@ -86,7 +87,7 @@ static void report_errors(struct staple *s, struct slice text)
     }
 }
 
-/* --- Proofs ---------------------------------------------------------------------------------- */
+/* --- Proofs --- */
 
 /* What all judging of one pair's file shares. */
 struct judging {
@@ -282,7 +283,7 @@ static void update_unread(struct staple *s, const struct tls_time *now, struct b
     }
 }
 
-/* --- Sets ------------------------------------------------------------------------------------ */
+/* --- Sets --- */
 
 /* Loads next->files and puts the result in force; on failure the old set stays. Where there is an
  * old set, a new one must not cost its proofs for want of memory. */

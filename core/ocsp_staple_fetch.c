@@ -1,3 +1,4 @@
+/* Proofs that are fetched, and what becomes of them: see ocsp_staple_fetch.h. */
 #include "ocsp_staple_fetch.h"
 
 #include "ocsp_certid.h"
@@ -48,7 +49,7 @@ void staple_life(const struct staple *s, size_t pair, size_t index, struct fetch
     out->exists = out->is_refusal || v->reason == OCSP_GOOD;
 }
 
-/* --- What came ---------------------------------------------------------------------------------
+/* --- What came ---
  */
 
 /* The same word again, perhaps signed anew: to write it down once more would only wear the flash.
@@ -103,7 +104,7 @@ enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, str
     return verdict;
 }
 
-/* --- The file ----------------------------------------------------------------------------------
+/* --- The file ---
  */
 
 /* Where the block for that certificate stands in the text; empty, at its end (or where it cannot be

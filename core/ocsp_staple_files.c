@@ -1,3 +1,4 @@
+/* From the options to a loaded set: see ocsp_staple_files.h. */
 #include "ocsp_staple_files.h"
 
 #include "ocsp_check_signature.h"
@@ -12,7 +13,7 @@ static const char *const option_names[] = {
     [STAPLE_VERIFY] = "tls_verify_certificates",
 };
 
-/* --- Names ----------------------------------------------------------------------------------- */
+/* --- Names --- */
 
 static struct slice trimmed(struct slice text)
 {
@@ -105,7 +106,7 @@ bool staple_split(const struct staple_conf *conf, struct staple_files *out, stru
            fits(num_proofs, out->num_pairs, STAPLE_PROOF, errors);
 }
 
-/* --- Reading --------------------------------------------------------------------------------- */
+/* --- Reading --- */
 
 void staple_stamp(const struct port_files *files, const struct staple_files *names,
                   struct port_stamp *out_stamps)
@@ -195,7 +196,7 @@ static enum err load_pair(struct staple *s, struct staple_load *load, size_t pai
                     tls_set_error_text(e), e == TLS_SET_MEMORY ? ERR_NO_MEMORY : ERR_MALFORMED);
 }
 
-/* --- Issuers --------------------------------------------------------------------------------- */
+/* --- Issuers --- */
 
 /* Not only by name: its key has signed the leaf. ERR_ABSENT if not; ERR_NO_MEMORY, as whoever took
  * that for a no would serve no proof until the next reload. */
@@ -306,7 +307,7 @@ static enum err find_issuer(struct staple *s, struct staple_load *load, size_t p
     return ERR_OK;
 }
 
-/* --- A set ----------------------------------------------------------------------------------- */
+/* --- A set --- */
 
 void staple_unload(struct staple *s, struct staple_load *load)
 {
@@ -366,7 +367,7 @@ enum err staple_load(struct staple *s, struct staple_load *load, struct buf scra
     return first_err;
 }
 
-/* --- Proofs ---------------------------------------------------------------------------------- */
+/* --- Proofs --- */
 
 bool staple_is_pem_name(const char *path)
 {

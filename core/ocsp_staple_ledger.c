@@ -1,3 +1,4 @@
+/* The certificates that their issuer has spoken against: see ocsp_staple_ledger.h. */
 #include "ocsp_staple_ledger.h"
 
 #include "log.h"
@@ -56,7 +57,7 @@ static struct staple_ledger_item *place(struct staple_ledger *l, const uint8_t *
     return item;
 }
 
-/* --- The file -------------------------------------------------------------------------------- */
+/* --- The file --- */
 
 static bool take_word(struct slice *line, struct slice *out)
 {
@@ -157,7 +158,7 @@ void staple_ledger_save(struct staple_ledger *l, struct buf scratch)
     l->told_failed = false;
 }
 
-/* --- What is in it --------------------------------------------------------------------------- */
+/* --- What is in it --- */
 
 bool staple_ledger_find(const struct staple_ledger *l, struct slice cert, struct ocsp_verdict *out)
 {

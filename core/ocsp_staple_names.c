@@ -1,3 +1,4 @@
+/* A set of certificates for each server name: see ocsp_staple_names.h. */
 #include "ocsp_staple_names.h"
 
 #include "ocsp_staple_files.h"
@@ -6,7 +7,7 @@
 
 #define VARIABLE SLICE_LITERAL("$tls_in_sni")
 
-/* --- Expansion ------------------------------------------------------------------------------- */
+/* --- Expansion --- */
 
 static bool starts_with(struct slice text, struct slice begin)
 {
@@ -55,7 +56,7 @@ bool staple_expand(const struct staple_conf *conf, struct slice name, struct sta
     return fits;
 }
 
-/* --- Names without files --------------------------------------------------------------------- */
+/* --- Names without files --- */
 
 static bool hash_of(struct slice name, uint8_t *out)
 {
@@ -95,7 +96,7 @@ static void note_miss(struct staple_names *n, struct slice name, uint64_t now_ms
     }
 }
 
-/* --- Sets ------------------------------------------------------------------------------------ */
+/* --- Sets --- */
 
 static struct staple_name *find(struct staple_names *n, struct slice name)
 {

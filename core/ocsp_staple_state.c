@@ -36,7 +36,7 @@ bool staple_is_required(const struct staple *s, size_t pair)
            x509_has_tls_feature(&leaf, X509_STATUS_REQUEST);
 }
 
-/* --- At each change -------------------------------------------------------------------------- */
+/* --- At each change --- */
 
 static void tell(const struct staple *s, size_t pair, const struct staple_state *state)
 {
@@ -100,7 +100,7 @@ uint64_t staple_watch(struct staple *s, const struct tls_time *now)
     return wait_ms;
 }
 
-/* --- By hand --------------------------------------------------------------------------------- */
+/* --- By hand --- */
 
 void staple_put_check(const struct staple *s, const struct tls_time *now, struct buf *out)
 {
@@ -127,7 +127,7 @@ void staple_put_check(const struct staple *s, const struct tls_time *now, struct
     }
 }
 
-/* --- Counts ---------------------------------------------------------------------------------- */
+/* --- Counts --- */
 
 void staple_count(struct staple_counts *counts, const struct tls_info *info)
 {

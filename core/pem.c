@@ -1,3 +1,4 @@
+/* Binary in text armour: see pem.h. */
 #include "pem.h"
 
 #include "base64.h"

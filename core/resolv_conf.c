@@ -1,3 +1,4 @@
+/* The texts of resolv.conf and hosts: see resolv_conf.h. */
 #include "resolv_conf.h"
 
 #include "dns.h"

@@ -1,3 +1,4 @@
+/* A lookup, question by question: see resolver.h. */
 #include "resolver.h"
 
 #include "teeth.h"

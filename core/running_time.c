@@ -1,3 +1,4 @@
+/* How long this spool's server has run: see running_time.h. */
 #include "running_time.h"
 
 #define SAVE_EVERY_MS (5u * 60 * 1000)

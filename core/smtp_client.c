@@ -57,7 +57,7 @@ uint32_t smtp_client_timeout_ms(const struct smtp_client *c)
     return smtp_client_rule((enum smtp_client_state)c->state)->timeout_ms;
 }
 
-/* --- Opening ---------------------------------------------------------------------------------- */
+/* --- Opening --- */
 
 static enum smtp_client_event say_hello(struct smtp_client *c)
 {
@@ -159,7 +159,7 @@ static enum smtp_client_event logged_in(struct smtp_client *c)
     return SMTP_CLIENT_AGAIN;
 }
 
-/* --- A message -------------------------------------------------------------------------------- */
+/* --- A message --- */
 
 static void say_mail(struct smtp_client *c)
 {
@@ -323,7 +323,7 @@ static enum smtp_client_event shut(struct smtp_client *c)
     return is_told ? SMTP_CLIENT_ENDED : SMTP_CLIENT_MAIL_ANSWER;
 }
 
-/* --- What can be said now --------------------------------------------------------------------- */
+/* --- What can be said now --- */
 
 static bool has_room(const struct smtp_client *c)
 {
@@ -422,7 +422,7 @@ static enum smtp_client_event say_more(struct smtp_client *c)
     }
 }
 
-/* --- What is answered ------------------------------------------------------------------------- */
+/* --- What is answered --- */
 
 /* The name that a greeting, or an answer to EHLO, begins with. */
 static bool is_our_own(const struct smtp_client *c, struct slice text)

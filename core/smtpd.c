@@ -103,7 +103,7 @@ enum smtpd_event smtpd_ask(struct turn *t, enum smtpd_event question)
     return question;
 }
 
-/* --- Answers */
+/* --- Answers --- */
 
 static enum smtp_reply reply_of_verdict(enum smtpd_verdict verdict, enum smtpd_event question)
 {
@@ -238,7 +238,7 @@ static enum smtpd_event answered(struct turn *t)
     return smtpd_say(t, is_ok ? thanks : refusal);
 }
 
-/* --- The session */
+/* --- The session --- */
 
 /* 421 where it still can be said. */
 static enum smtpd_event say_goodbye(struct turn *t)

@@ -19,7 +19,7 @@
 
 _Static_assert(sizeof(mbedtls_ssl_context) <= sizeof((struct tls *)0)->ssl, "TLS_SSL_WORDS");
 
-/* --- The library's network -------------------------------------------------------------------- */
+/* --- The library's network --- */
 
 static int give_input(void *ctx, unsigned char *into, size_t cap)
 {
@@ -53,7 +53,7 @@ static int take_output(void *ctx, const unsigned char *bytes, size_t len)
     return (int)len;
 }
 
-/* --- Beginning and end ------------------------------------------------------------------------ */
+/* --- Beginning and end --- */
 
 /* All but the output queue and what tls_info shows. */
 static void release(struct tls *t)
@@ -225,7 +225,7 @@ static enum tls_event fail_by(struct tls *t, int ret)
     return fail(t, tls_failure_name(ret));
 }
 
-/* --- One call of the library ------------------------------------------------------------------ */
+/* --- One call of the library --- */
 
 enum call { CALL_READ_HELLO, CALL_STEP, CALL_READ };
 
@@ -279,7 +279,7 @@ static enum tls_event stopped(struct tls *t, int ret)
     }
 }
 
-/* --- Handshake -------------------------------------------------------------------------------- */
+/* --- Handshake --- */
 
 static enum tls_event read_hello(struct tls *t)
 {
@@ -379,7 +379,7 @@ static enum tls_event shake(struct tls *t, const struct tls_time *now)
     return TLS_TURN;
 }
 
-/* --- Data ------------------------------------------------------------------------------------- */
+/* --- Data --- */
 
 static enum tls_event read_data(struct tls *t)
 {
@@ -439,7 +439,7 @@ bool tls_handshaking(const struct tls *t)
     return t->phase == TLS_PHASE_SHAKE;
 }
 
-/* --- Bytes in and out ------------------------------------------------------------------------- */
+/* --- Bytes in and out --- */
 
 size_t tls_room(const struct tls *t)
 {

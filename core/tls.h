@@ -21,7 +21,7 @@
 #include "tls_set.h"
 #include "tls_trust.h"
 
-/* --- What all sessions share ------------------------------------------------------------------ */
+/* --- What all sessions share --- */
 
 #define TLS_SEED_LEN        48
 #define TLS_TICKET_LIFE_S   7200 /* a ticket is good for this long at most */
@@ -62,7 +62,7 @@ void tls_env_stir(struct tls_env *env, struct slice entropy);
 /* All sessions and sets of it must be gone. A zeroed env is ignored. */
 void tls_env_close(struct tls_env *env);
 
-/* --- A session -------------------------------------------------------------------------------- */
+/* --- A session --- */
 
 enum tls_event {
     TLS_MORE,     /* nothing to do until more ciphertext is fed */

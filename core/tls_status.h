@@ -78,7 +78,7 @@ bool tls_status_export(const mbedtls_ssl_context *ssl, uint8_t out[TLS_EXPORTER_
 uint8_t tls_status_alert(const mbedtls_ssl_context *ssl);
 uint8_t tls_status_plain_alert(const mbedtls_ssl_context *ssl);
 
-/* --- Record buffers (tls_status_buffers.c) ---------------------------------------------------- */
+/* --- Record buffers (tls_status_buffers.c) --- */
 
 enum tls_grown { TLS_GROWN, TLS_NOT_NEEDED, TLS_TOO_LONG, TLS_NO_MEMORY };
 

@@ -27,7 +27,7 @@ static size_t extensions_at(struct slice body, size_t whole_len)
     return slice_be16(&rest, &len) && at + 2 + len == whole_len ? at : 0;
 }
 
-/* --- Asking ----------------------------------------------------------------------------------- */
+/* --- Asking --- */
 
 static int hash_header(mbedtls_ssl_context *ssl, struct tls_status *s, const unsigned char *header)
 {
@@ -133,7 +133,7 @@ static int write_hello(mbedtls_ssl_context *ssl, struct tls_status *s)
     return s->num_hashed >= 2 && splice(ssl) ? 0 : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
 }
 
-/* --- Receiving -------------------------------------------------------------------------------- */
+/* --- Receiving --- */
 
 static int keep_proof(struct tls_status *s, struct slice proof)
 {

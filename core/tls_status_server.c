@@ -68,7 +68,7 @@ int tls_status_on_hello(mbedtls_ssl_context *ssl)
     return 0;
 }
 
-/* --- What may be served ----------------------------------------------------------------------- */
+/* --- What may be served --- */
 
 static enum ocsp_reason judge(const mbedtls_ssl_context *ssl, const struct tls_status *s,
                               const struct tls_proof *proof)
@@ -104,7 +104,7 @@ static void decide(struct tls_status *s, enum ocsp_reason reason)
     s->staple = reason == OCSP_GOOD ? TLS_STAPLE_SERVED : TLS_STAPLE_NONE;
 }
 
-/* --- TLS 1.2: the acknowledgement ------------------------------------------------------------- */
+/* --- TLS 1.2: the acknowledgement --- */
 
 /* Puts an empty status_request into the ServerHello that stands in the output buffer. False, and
  * nothing is changed, if that does not look as expected. */
@@ -162,7 +162,7 @@ static int write_server_hello_12(mbedtls_ssl_context *ssl, struct tls_status *s)
     return ret;
 }
 
-/* --- TLS 1.2: Certificate and CertificateStatus ----------------------------------------------- */
+/* --- TLS 1.2: Certificate and CertificateStatus --- */
 
 /*  opaque ASN.1Cert<1..2^24-1>;  struct { ASN.1Cert certificate_list<0..2^24-1>; } Certificate; */
 static int write_certificate_12(mbedtls_ssl_context *ssl, struct tls_status *s)
@@ -251,7 +251,7 @@ static int server_step_12(mbedtls_ssl_context *ssl, struct tls_status *s)
     }
 }
 
-/* --- TLS 1.3: Certificate --------------------------------------------------------------------- */
+/* --- TLS 1.3: Certificate --- */
 
 static bool fits_13(const mbedtls_ssl_key_cert *candidate, uint16_t sig_alg)
 {
@@ -367,7 +367,7 @@ static bool awaits_certificate(const mbedtls_ssl_context *ssl)
             ssl->handshake->sni_authmode == MBEDTLS_SSL_VERIFY_REQUIRED);
 }
 
-/* --- The step --------------------------------------------------------------------------------- */
+/* --- The step --- */
 
 static int step(mbedtls_ssl_context *ssl, struct tls_status *s)
 {

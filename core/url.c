@@ -1,3 +1,4 @@
+/* Addresses of responders and proxies: see url.h. */
 #include "url.h"
 
 #include "text.h"

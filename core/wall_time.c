@@ -1,3 +1,4 @@
+/* The time, and whether it is to be believed: see wall_time.h. */
 #include "wall_time.h"
 
 #include "teeth.h"

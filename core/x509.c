@@ -1,3 +1,4 @@
+/* The parts of X.509 that OCSP is made of: see x509.h. */
 #include "x509.h"
 
 #include "der.h"

@@ -1,3 +1,4 @@
+/* One proof after the other over the machine's network: see posix_fetcher.h. */
 #include "posix_fetcher.h"
 
 #include "posix.h"

@@ -57,7 +57,7 @@ bool letter_waits(const struct letter *l)
     return false;
 }
 
-/* --- Reading */
+/* --- Reading --- */
 
 static enum err read_text(struct letter *l, int fd, bool ends_at_dot, struct buf *out)
 {
@@ -99,7 +99,7 @@ static struct slice without_from_line(struct slice text)
     return text;
 }
 
-/* --- What is missing */
+/* --- What is missing --- */
 
 static void put_from(const struct letter *l, struct buf *out)
 {
@@ -148,7 +148,7 @@ static void put_missing(const struct letter *l, const struct mail_header *h, str
     }
 }
 
-/* --- The whole */
+/* --- The whole --- */
 
 static enum err take_rcpts(struct letter *l, const struct mail_header *h)
 {

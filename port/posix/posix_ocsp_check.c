@@ -1,3 +1,4 @@
+/* postern ocsp-check: see posix_ocsp_check.h. */
 #include "posix_ocsp_check.h"
 
 #include "pem.h"

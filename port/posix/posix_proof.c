@@ -1,3 +1,4 @@
+/* What the commands about proofs share: see posix_proof.h. */
 #include "posix_proof.h"
 
 #include "conf_parse.h"
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- Arguments ------------------------------------------------------------------------------- */
+/* --- Arguments --- */
 
 static bool take_value(const struct proof_option *o, const char *value)
 {
@@ -68,7 +69,7 @@ bool proof_has_word(int argc, char **argv, const char *word)
     return false;
 }
 
-/* --- Memory and files ------------------------------------------------------------------------ */
+/* --- Memory and files --- */
 
 struct proof_memory *proof_map(void)
 {
@@ -130,7 +131,7 @@ bool proof_read_cert(const char *path, uint8_t *memory, struct x509_cert *out)
     return true;
 }
 
-/* --- Judging --------------------------------------------------------------------------------- */
+/* --- Judging --- */
 
 bool proof_is_issued_by(const struct x509_cert *cert, const struct x509_cert *issuer)
 {

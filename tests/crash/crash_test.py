@@ -101,7 +101,7 @@ def finish(world):
     world.server.stop()
 
 
-# --- kill -9 --------------------------------------------------------------------------------------
+# --- kill -9 ---
 
 
 def killed(point):
@@ -136,7 +136,7 @@ def kill_again(world, point):
     check(injector.broken is None, f"the injector: {injector.broken}")
 
 
-# --- A failing disk -------------------------------------------------------------------------------
+# --- A failing disk ---
 
 
 def failed(point):
@@ -206,7 +206,7 @@ def test_maildirs_cannot_be_opened_at_start():
         world.clean()
 
 
-# --- The same by strace ---------------------------------------------------------------------------
+# --- The same by strace ---
 
 # Its counts are those of one thread and one name each; see inject.py.
 STRACE_CALLS = "pwrite64 fdatasync fsync rename openat write mkdir recvfrom sendto epoll_wait close pread64".split()
@@ -250,7 +250,7 @@ def test_strace():
     check(number > 0, "it never came to that")
 
 
-# --- Teeth ----------------------------------------------------------------------------------------
+# --- Teeth ---
 
 
 def must_fail(world, word):
@@ -294,7 +294,7 @@ def test_teeth():
     must_fail(world, "not whole")
 
 
-# --- Which points ---------------------------------------------------------------------------------
+# --- Which points ---
 
 
 def spread(number, wanted):

@@ -51,7 +51,7 @@ class CrashServer(Server):
         return self.died() and self.process.returncode == -signal.SIGKILL
 
 
-# --- The next hop and the responder ---------------------------------------------------------------
+# --- The next hop and the responder ---
 
 
 class Sink:
@@ -153,7 +153,7 @@ class Responder:
         self.server.server_close()
 
 
-# --- The world ------------------------------------------------------------------------------------
+# --- The world ---
 
 
 class Entry:

@@ -73,7 +73,7 @@ static struct fuzz_pki site_pki;
 static void *site_memory;
 static size_t site_memory_len;
 
-/* --- Beginning and end ------------------------------------------------------------------------ */
+/* --- Beginning and end --- */
 
 static inline void site_start(void)
 {
@@ -146,7 +146,7 @@ static inline void site_end_peer(struct site_peer *p)
     memset(p, 0, sizeof *p);
 }
 
-/* --- Steps ------------------------------------------------------------------------------------ */
+/* --- Steps --- */
 
 /* Replies are whole lines of what may be in them, up to the first record of TLS. */
 static inline void site_hear(struct site_peer *p, struct slice text)
@@ -231,7 +231,7 @@ static inline void site_wait_ms(uint64_t ms)
     MUST(sim_world_now_ms(site.world) >= end_ms); /* else it is busy for ever */
 }
 
-/* --- What the script says --------------------------------------------------------------------- */
+/* --- What the script says --- */
 
 static inline void site_connect(uint16_t port, const char *from)
 {

@@ -21,7 +21,7 @@ static const struct spool_conf conf = {.segment_len = 256 * 1024,
                                        .max_txns = 4,
                                        .max_unsynced = 512 * 1024};
 
-/* --- Segments from orders --------------------------------------------------------------------- */
+/* --- Segments from orders --- */
 
 struct chunk {
     uint64_t id;
@@ -293,7 +293,7 @@ static bool is_disordered(const struct maker *m, uint64_t id)
     return false;
 }
 
-/* --- A server on them ------------------------------------------------------------------------- */
+/* --- A server on them --- */
 
 struct found {
     uint64_t id, sum, final_sum;

@@ -41,7 +41,7 @@ static struct heap heap;
 static struct tls_env env;
 static const struct tls_time now = {1000, SCENARIO_NOW, true};
 
-/* --- Before encryption ------------------------------------------------------------------------ */
+/* --- Before encryption --- */
 
 int __real_mbedtls_cipher_auth_encrypt_ext(mbedtls_cipher_context_t *ctx, const unsigned char *iv,
                                            size_t iv_len, const unsigned char *ad, size_t ad_len,
@@ -88,7 +88,7 @@ int __wrap_mbedtls_cipher_auth_encrypt_ext(mbedtls_cipher_context_t *ctx, const 
                                                   output_len, olen, tag_len);
 }
 
-/* --- On the wire ------------------------------------------------------------------------------ */
+/* --- On the wire --- */
 
 static void put_be16(uint8_t *at, size_t value)
 {
@@ -253,7 +253,7 @@ static void read_edits(struct slice in)
     }
 }
 
-/* --- A stranger alone ------------------------------------------------------------------------- */
+/* --- A stranger alone --- */
 
 static void feed_stranger(struct tls *t, struct slice in, uint8_t choice)
 {
@@ -282,7 +282,7 @@ static void feed_stranger(struct tls *t, struct slice in, uint8_t choice)
     }
 }
 
-/* --- The world -------------------------------------------------------------------------------- */
+/* --- The world --- */
 
 static void open_world(uint8_t choice)
 {

@@ -161,7 +161,7 @@ def test_clock():
     check_equal(ask(s, "clock", "--trust")[0], 0, "to trust the machine's clock")
 
 
-# --- The queue ------------------------------------------------------------------------------------
+# --- The queue ---
 
 
 def with_waiting(number):

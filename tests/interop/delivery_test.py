@@ -35,7 +35,7 @@ def one(server, client, body, **how):
     return split_delivered(message)[0].decode()
 
 
-# --- One message ----------------------------------------------------------------------------------
+# --- One message ---
 
 
 def test_trace_lines():
@@ -178,7 +178,7 @@ def test_pipelined():
         check(any(harness.same_body(m, body) for m in found), "a body is not there")
 
 
-# --- BDAT -----------------------------------------------------------------------------------------
+# --- BDAT ---
 
 
 def test_bdat():
@@ -235,7 +235,7 @@ def test_bdat_bad_size_closes():
         c.closed()
 
 
-# --- Recipients -----------------------------------------------------------------------------------
+# --- Recipients ---
 
 
 def test_recipients():
@@ -320,7 +320,7 @@ def test_aliases():
     c.quit()
 
 
-# --- Many and large -------------------------------------------------------------------------------
+# --- Many and large ---
 
 
 def test_loops_are_refused():
@@ -401,7 +401,7 @@ def test_ipv6():
     c.quit()
 
 
-# --- The log --------------------------------------------------------------------------------------
+# --- The log ---
 
 
 def test_log_lines():
@@ -448,7 +448,7 @@ def test_log_is_not_forged():
     check_equal(len(s.log_lines("delivery", "result=delivered")), 1, "deliveries by the log")
 
 
-# --- A mailbox that cannot be had -----------------------------------------------------------------
+# --- A mailbox that cannot be had ---
 
 
 def test_failing_delivery_is_kept():

@@ -144,7 +144,7 @@ class Lock:
         self.file.close()
 
 
-# --- Certificates and proofs ----------------------------------------------------------------------
+# --- Certificates and proofs ---
 
 
 class Pki:
@@ -199,7 +199,7 @@ class Pki:
             self._do("renew")
 
 
-# --- The server under test ------------------------------------------------------------------------
+# --- The server under test ---
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
@@ -413,7 +413,7 @@ class Server:
         return [name for name, number in left.items() if number > 0]
 
 
-# --- A raw SMTP client ----------------------------------------------------------------------------
+# --- A raw SMTP client ---
 
 
 class Smtp:
@@ -604,7 +604,7 @@ def unpack(*packages):
     return root
 
 
-# --- Running the cases ----------------------------------------------------------------------------
+# --- Running the cases ---
 
 
 def set_case(name):

@@ -29,7 +29,7 @@ def staple_of(s, p, version="1.3"):
     return update.group(1) if update else None, certificate.group(0)
 
 
-# --- SIGTERM --------------------------------------------------------------------------------------
+# --- SIGTERM ---
 
 
 def test_sigterm_idle():
@@ -88,7 +88,7 @@ def test_sigterm_under_load():
     load.check_delivered()
 
 
-# --- kill -9 --------------------------------------------------------------------------------------
+# --- kill -9 ---
 
 
 def launch(s):
@@ -211,7 +211,7 @@ def test_two_servers_one_spool():
     c.quit()
 
 
-# --- SIGHUP ---------------------------------------------------------------------------------------
+# --- SIGHUP ---
 
 
 def test_spool_size_below_what_is_there():
@@ -354,7 +354,7 @@ def test_sighup_narrower_address():
     hello(s).quit()
 
 
-# --- A wrong start --------------------------------------------------------------------------------
+# --- A wrong start ---
 
 
 def fails_to_start(s, *words):
@@ -377,7 +377,7 @@ def test_wrong_start():
     fails_to_start(s, f"{taken.port}")
 
 
-# --- Certificates and proofs ----------------------------------------------------------------------
+# --- Certificates and proofs ---
 
 
 def replaced(path, content_of):

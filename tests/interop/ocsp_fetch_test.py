@@ -20,7 +20,7 @@ from harness import POSTERN, Pki, Server, case_dir, check, check_equal, content_
 ACCEPT, REJECT, MALFORMED, WRONG, FAILED = range(5)
 
 
-# --- Responders -----------------------------------------------------------------------------------
+# --- Responders ---
 
 
 class Responder:
@@ -112,7 +112,7 @@ def openssl(p, signer="inter", status="V"):
     return Responder(respond)
 
 
-# --- The command ----------------------------------------------------------------------------------
+# --- The command ---
 
 
 def out_path():
@@ -151,7 +151,7 @@ def check_failed(got, reason, what):
     check(not os.path.exists(out_path()), what + ": something was written")
 
 
-# --- Real responders ------------------------------------------------------------------------------
+# --- Real responders ---
 
 
 def test_signers():
@@ -207,7 +207,7 @@ def test_nothing_new():
     check_equal(content_of(out_path()), content_of(second), "the file")
 
 
-# --- Failures -------------------------------------------------------------------------------------
+# --- Failures ---
 
 
 def slowly(c, data):
@@ -340,7 +340,7 @@ def test_not_written():
     check_equal((status, found["verdict"], found["written"]), (FAILED, "accept", "no"), text)
 
 
-# --- All that the options name --------------------------------------------------------------------
+# --- All that the options name ---
 
 
 def test_of_the_options():

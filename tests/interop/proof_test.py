@@ -71,7 +71,7 @@ def test_sha1():
     check_equal(postern_check(s)[0], 78, "exit status for a wrong value")
 
 
-# --- A proof for each certificate of the chain -----------------------------------------------------
+# --- A proof for each certificate of the chain ---
 
 
 def content(path):
@@ -146,7 +146,7 @@ def test_chain():
     s.stop()
 
 
-# --- Evicted for good ------------------------------------------------------------------------------
+# --- Evicted for good ---
 
 
 def test_evicted():
@@ -172,7 +172,7 @@ def test_evicted():
     s.stop()
 
 
-# --- Sets for names --------------------------------------------------------------------------------
+# --- Sets for names ---
 
 
 def shown_for(s, name, version="1.3"):
@@ -261,7 +261,7 @@ def test_names_need_a_default():
     check_equal(postern_check(s)[0], 0, "exit status")
 
 
-# --- What the log says ----------------------------------------------------------------------------
+# --- What the log says ---
 
 
 def test_told():

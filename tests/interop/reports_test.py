@@ -116,7 +116,7 @@ def test_hostile():
     check(parts[0].get_content().isascii(), "ASCII")
 
 
-# --- Of a server ----------------------------------------------------------------------------------
+# --- Of a server ---
 
 SUBJECT = b"Subject: lost\r\nX-Number: 7\r\n\r\n"
 

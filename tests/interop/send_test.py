@@ -54,7 +54,7 @@ def arrived(peer, body, number=1):
         check(b"\n".join(wanted.split(b"\n")[2:]) in one or len(got) > 1, f"other bytes: {one[:400]!r}")
 
 
-# --- OCSP towards Exim ----------------------------------------------------------------------------
+# --- OCSP towards Exim ---
 
 
 def exim_with(kind, version):
@@ -91,7 +91,7 @@ def test_exim_without_proof():
         s.stop()
 
 
-# --- Whatever OpenSSL can be made to staple ----------------------------------------------------------
+# --- Whatever OpenSSL can be made to staple ---
 
 GOOD = ("good", "delegate", "large")
 USELESS = (None, "expired", "future", "no-next-update", "unknown", "other")
@@ -142,7 +142,7 @@ def test_stapler():
     check(told > 0, "nobody was told that its proof will not do")
 
 
-# --- Postfix --------------------------------------------------------------------------------------
+# --- Postfix ---
 
 
 def test_postfix():
@@ -183,7 +183,7 @@ def test_postfix_plaintext():
     s.stop()
 
 
-# --- Dovecot --------------------------------------------------------------------------------------
+# --- Dovecot ---
 
 
 def test_dovecot():
@@ -203,7 +203,7 @@ def test_dovecot():
         s.stop()
 
 
-# --- Every failure that smtp-sink can make ----------------------------------------------------------
+# --- Every failure that smtp-sink can make ---
 
 TEMPORARY = [("-r", at) for at in ("CONNECT", "EHLO,HELO", "MAIL", "RCPT", "DATA", ".")] + [
     (kind, at) for kind in ("-q", "-Q") for at in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", ".")

@@ -92,7 +92,7 @@ def not_root():
     return True
 
 
-# --- What programs do -----------------------------------------------------------------------------
+# --- What programs do ---
 
 
 def test_cron():
@@ -277,7 +277,7 @@ def test_mail_for_elsewhere():
             check("Original-Envelope-Id: id-1" in report[1] and "alice@far.example" in report[1], report[1])
 
 
-# --- Exit statuses --------------------------------------------------------------------------------
+# --- Exit statuses ---
 
 
 def test_refusals():
@@ -326,7 +326,7 @@ def test_without_a_server():
         check_equal(status, 78, out)
 
 
-# --- The outbox -----------------------------------------------------------------------------------
+# --- The outbox ---
 
 
 def outbox_files(path):
@@ -475,7 +475,7 @@ def test_outbox_is_bounded():
         check_equal(len(s.server.messages("alice", 100)), 100, "messages")
 
 
-# --- Users ----------------------------------------------------------------------------------------
+# --- Users ---
 
 
 def test_other_users():

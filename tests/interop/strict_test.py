@@ -50,7 +50,7 @@ class Refusals:
             c.close()
 
 
-# --- Framing --------------------------------------------------------------------------------------
+# --- Framing ---
 
 
 def test_smuggling_in_data():
@@ -144,7 +144,7 @@ def test_early_talker_pipelines():
     c.closed()
 
 
-# --- STARTTLS -------------------------------------------------------------------------------------
+# --- STARTTLS ---
 
 
 def test_starttls_with_plaintext_behind():
@@ -230,7 +230,7 @@ def test_silent_handshakes():
     c.quit()
 
 
-# --- Commands -------------------------------------------------------------------------------------
+# --- Commands ---
 
 
 def test_order():
@@ -317,7 +317,7 @@ def test_long_lines():
     check_equal(s.files("alice"), [], "messages")
 
 
-# --- Limits ---------------------------------------------------------------------------------------
+# --- Limits ---
 
 
 def test_message_size():
@@ -490,7 +490,7 @@ def test_reader_that_does_not_read():
     s.messages("alice", 1)
 
 
-# --- Clients that vanish --------------------------------------------------------------------------
+# --- Clients that vanish ---
 
 
 def after_connect(s):

@@ -60,7 +60,7 @@ def staples(s, number):
     return found[-number:]
 
 
-# --- OpenSSL --------------------------------------------------------------------------------------
+# --- OpenSSL ---
 
 
 def s_client(s, p, version, *more, implicit=False):
@@ -182,7 +182,7 @@ def test_openssl_resumption():
         check("OCSP Response Status: successful" not in out, f"TLS {version}: a staple in a resumption")
 
 
-# --- GnuTLS ---------------------------------------------------------------------------------------
+# --- GnuTLS ---
 
 
 def gnutls_cli(s, p, version):
@@ -226,7 +226,7 @@ def test_gnutls_expired():
     check_equal(staples(s, 2), ["none:expired"] * 2, "ocsp=")
 
 
-# --- curl -----------------------------------------------------------------------------------------
+# --- curl ---
 
 
 def curl(s, p, version, *more, implicit=False):
@@ -272,7 +272,7 @@ def test_curl_expired_refuses():
         check_equal(s.files("alice"), [], "messages")
 
 
-# --- swaks, msmtp, smtplib ------------------------------------------------------------------------
+# --- swaks, msmtp, smtplib ---
 
 
 def test_refused_by_client():
@@ -343,7 +343,7 @@ def test_smtplib():
     anybody(smtplib_client)
 
 
-# --- Exim as a client -----------------------------------------------------------------------------
+# --- Exim as a client ---
 
 EXIM_CONF = """\
 exim_path = {exim}

@@ -247,7 +247,7 @@ static void test_reload_opens_and_closes(void)
     site_close(&site);
 }
 
-/* --- The outbox ------------------------------------------------------------------------------ */
+/* --- The outbox --- */
 
 #define OUTBOX_CONF "outbox_directory = /outbox\n"
 

@@ -179,7 +179,7 @@ class Target:
         self.log_len += len(log)
 
 
-# --- Attackers' tools -------------------------------------------------------------------------------
+# --- Attackers' tools ---
 
 
 def plain(target, port=None, source=None, timeout_s=60):
@@ -300,7 +300,7 @@ def commands(target, line, number, opening=b"EHLO a.example\r\n"):
     return {"sent": number - left, "connections": used, "bytes_of_replies": replies, "last": last}
 
 
-# --- The attacks ------------------------------------------------------------------------------------
+# --- The attacks ---
 
 
 def slow_peers(target, number):

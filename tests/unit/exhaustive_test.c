@@ -95,7 +95,7 @@ static bool is_oid(const uint8_t *bytes, size_t len)
     return len != 0 && num == len && memcmp(again, bytes, len) == 0;
 }
 
-/* --- What each getter owes for content of at most 2 bytes --------------------------------------
+/* --- What each getter owes for content of at most 2 bytes ---
  */
 
 enum getter {
@@ -345,7 +345,7 @@ static void test_all_heads(void)
     free(in);
 }
 
-/* --- Times ------------------------------------------------------------------------------------ */
+/* --- Times --- */
 
 static bool is_leap(int year)
 {
@@ -411,7 +411,7 @@ static void test_all_times(void)
     CHECK_EQ(num_wrong, 0);
 }
 
-/* --- Slices ----------------------------------------------------------------------------------- */
+/* --- Slices --- */
 
 /* Each operation on each length, with each number of bytes asked for. */
 static void test_all_slices(void)

@@ -42,7 +42,7 @@ static inline struct slice maker_copy(struct slice bytes)
     return slice_make(at, bytes.len);
 }
 
-/* --- DER ------------------------------------------------------------------------------------- */
+/* --- DER --- */
 
 /* The parts behind one another. */
 static inline struct slice maker_join(const struct slice *parts, size_t num_parts)
@@ -121,7 +121,7 @@ static inline struct slice maker_bits(struct slice bytes)
     return TLV(DER_BIT_STRING, SLICE_LITERAL("\0"), bytes);
 }
 
-/* --- Keys ------------------------------------------------------------------------------------ */
+/* --- Keys --- */
 
 struct maker_key {
     mbedtls_pk_context pk;
@@ -345,7 +345,7 @@ static inline struct slice maker_sign(struct maker_key *key, struct slice bytes)
     return maker_copy(slice_make(sig, len));
 }
 
-/* --- Certificates ---------------------------------------------------------------------------- */
+/* --- Certificates --- */
 
 struct maker_cert {
     const char *subject;
@@ -432,7 +432,7 @@ static inline struct slice maker_certificate(const struct maker_cert *c)
     return SEQ(tbs, algorithm, maker_bits(maker_sign(c->issuer_key, tbs)));
 }
 
-/* --- Responses ------------------------------------------------------------------------------- */
+/* --- Responses --- */
 
 enum maker_status { MAKE_GOOD, MAKE_REVOKED, MAKE_REVOKED_REASON, MAKE_UNKNOWN };
 

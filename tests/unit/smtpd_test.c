@@ -212,7 +212,7 @@ static void lost_at_any_byte_every_transaction_ends(void)
     }
 }
 
-/* --- The table of states */
+/* --- The table of states --- */
 
 struct cell {
     enum smtp_verb verb;

@@ -2,7 +2,7 @@
  * and what the client lets pass. */
 #include "tls_world.h"
 
-/* --- ClientHello by hand ---------------------------------------------------------------------- */
+/* --- ClientHello by hand --- */
 
 struct by_hand {
     const char *name;
@@ -277,7 +277,7 @@ static void test_garbage(void)
     world_close();
 }
 
-/* --- A proof by hand -------------------------------------------------------------------------- */
+/* --- A proof by hand --- */
 
 #define PROOF "\1\2\3\4\5\6\7"
 

@@ -4,7 +4,7 @@
 
 #include <time.h>
 
-/* --- The table: version x ask x proof x HRR x proof's length x wire --------------------------- */
+/* --- The table: version x ask x proof x HRR x proof's length x wire --- */
 
 struct combination {
     const char *ciphers;
@@ -100,7 +100,7 @@ static void test_combinations(void)
     }
 }
 
-/* --- The proof -------------------------------------------------------------------------------- */
+/* --- The proof --- */
 
 /* What is served at a time, and the reason where nothing is. */
 static void expect_at(struct tls_time now, struct tls_set *set, enum ocsp_reason reason)
@@ -268,7 +268,7 @@ static void test_no_set(void)
     world_close();
 }
 
-/* --- Verification by the client --------------------------------------------------------------- */
+/* --- Verification by the client --- */
 
 static void expect_trust(const char *ca, const char *name, int64_t wall_s, bool is_good)
 {
@@ -470,7 +470,7 @@ static void test_revocation_lists(void)
     }
 }
 
-/* --- Closing, and settings -------------------------------------------------------------------- */
+/* --- Closing, and settings --- */
 
 static void test_close(void)
 {

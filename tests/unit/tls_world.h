@@ -20,7 +20,7 @@ static struct tls_env world_env;
 static struct tls_time world_now;
 static char world_dir[256];
 
-/* --- Files ------------------------------------------------------------------------------------ */
+/* --- Files --- */
 
 static inline struct slice world_read(const char *name)
 {
@@ -91,7 +91,7 @@ static inline void world_make_files(const char *program)
     world_make_pair("rsa", "rsa:2048");
 }
 
-/* --- Sets ------------------------------------------------------------------------------------- */
+/* --- Sets --- */
 
 static inline const uint8_t *world_proof(size_t len)
 {
@@ -135,7 +135,7 @@ static inline struct tls_set *world_set(const char *first, const char *second)
     return set;
 }
 
-/* --- The world -------------------------------------------------------------------------------- */
+/* --- The world --- */
 
 static inline void world_open(const char *ciphers)
 {
