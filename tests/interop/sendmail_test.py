@@ -51,6 +51,15 @@ class Site:
     def __exit__(self, *_):
         shutil.rmtree(self.dir)
 
+    def make_outbox(self):
+        """The directory, which the server makes as it starts."""
+        outbox = os.path.join(self.dir, "outbox")
+        self.server.configure(outbox_directory=outbox)
+        shutil.copy(self.server.conf_path, self.conf)
+        self.server.stop()
+        self.server.start()
+        return outbox
+
     def run(self, *args, text="", uid=None, name=None):
         """(exit status, output) of sendmail, as root or as that user."""
         done = subprocess.run(
@@ -335,11 +344,7 @@ def outbox_files(path):
 
 def test_outbox_keeps_until_the_server_is_back():
     with Site() as s:
-        outbox = os.path.join(s.dir, "outbox")
-        s.server.configure(outbox_directory=outbox)
-        shutil.copy(s.server.conf_path, s.conf)
-        s.server.stop()
-        s.server.start()
+        outbox = s.make_outbox()
         check_equal(stat.S_IMODE(os.stat(outbox).st_mode), 0o3733, "the outbox's mode")
         s.server.stop()
         s.sends("-t", text="To: alice@test.example\nBcc: bob@test.example\nSubject: 1\n\nwaited\n")
@@ -369,11 +374,7 @@ def test_outbox_keeps_until_the_server_is_back():
 def test_outbox_names_are_not_taken():
     """Neither what a killed command of the same process id has left nor what somebody else has put there is in the way."""
     with Site() as s:
-        outbox = os.path.join(s.dir, "outbox")
-        s.server.configure(outbox_directory=outbox)
-        shutil.copy(s.server.conf_path, s.conf)
-        s.server.stop()
-        s.server.start()
+        outbox = s.make_outbox()
         s.server.stop()
         status, out = run("sh", "-c", f": >{outbox}/.$$.{os.getuid()}; exec {s.sendmail} -C {s.conf} alice@test.example", text="\nwaited\n")
         check_equal(status, 0, out)
@@ -383,11 +384,7 @@ def test_outbox_names_are_not_taken():
 def test_stopped_server():
     """One that answers nothing keeps nobody for long: the outbox has the message, and it comes once."""
     with Site() as s:
-        outbox = os.path.join(s.dir, "outbox")
-        s.server.configure(outbox_directory=outbox)
-        shutil.copy(s.server.conf_path, s.conf)
-        s.server.stop()
-        s.server.start()
+        outbox = s.make_outbox()
         s.server.send_signal(signal.SIGSTOP)
         try:
             started = time.monotonic()
@@ -406,11 +403,7 @@ def test_stopped_server():
 def test_suspended_command():
     """Who is suspended while he waits for the server, as by Ctrl-Z, goes on waiting afterwards."""
     with Site() as s:
-        outbox = os.path.join(s.dir, "outbox")
-        s.server.configure(outbox_directory=outbox)
-        shutil.copy(s.server.conf_path, s.conf)
-        s.server.stop()
-        s.server.start()
+        outbox = s.make_outbox()
         s.server.send_signal(signal.SIGSTOP)
         try:
             commands = (
@@ -441,10 +434,7 @@ def test_refused_for_now():
         status, out = s.run(*to, text="Subject: 1\n\nx\n")
         check_equal(status, 75, "without an outbox: " + out)
         check("bob@test.example: could not" in out and "alice" not in out, out)
-        s.server.configure(outbox_directory=os.path.join(s.dir, "outbox"))
-        shutil.copy(s.server.conf_path, s.conf)
-        s.server.stop()
-        s.server.start()
+        s.make_outbox()
         status, out = s.run(*to, text="Subject: 2\n\nx\n")
         check_equal(status, 67, out)
         check("nosuch1" in out and "nosuch2" in out and "bob" not in out, out)

@@ -490,6 +490,7 @@ static void test_sigterm_while_starting(void)
     client_connect(&site, &client, 0, 1, 500);
     CHECK(site_run(&site, &client, 1, 2000));
     CHECK(site_stop(&site, 1000));
+    site_drop(&site);
     for (int num_steps = 0; num_steps < 40; num_steps++) {
         site_start(&site);
         for (int i = 0; i < num_steps; i++) {
@@ -499,6 +500,7 @@ static void test_sigterm_while_starting(void)
         CHECK(site_stop(&site, 1000));
         CHECK(sim_world_now_ms(site.world) - begin_ms < 5000);
         CHECK_EQ(mta_result(site.mta), ERR_OK);
+        site_drop(&site);
     }
     sim_mailbox_fail_begin(site.host, 0, 0, ERR_OK);
     site_start(&site);
