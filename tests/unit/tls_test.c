@@ -404,6 +404,7 @@ static void make_lists(void)
     fclose(f);
     world_openssl("version; rm -f index* number*; : >index; echo 01 >number");
     world_openssl("ca -config ca.cnf -gencrl -cert ca-ec.pem -keyfile ca-ec.key -out none.crl");
+    world_openssl("crl -in none.crl -outform DER -out none.der");
     world_openssl("ca -config ca.cnf -gencrl -cert ca-rsa.pem -keyfile ca-rsa.key -out other.crl");
     world_openssl("ca -config ca.cnf -cert ca-ec.pem -keyfile ca-ec.key -revoke ec.crt");
     world_openssl("ca -config ca.cnf -gencrl -cert ca-ec.pem -keyfile ca-ec.key -out revoked.crl");
@@ -450,6 +451,22 @@ static void expect_list(const char *list, int64_t now_s, bool is_good)
     tls_set_drop(set);
 }
 
+static int64_t list_begins_s(const char *name)
+{
+    mbedtls_x509_crl list;
+    struct slice text = world_read(name);
+    mbedtls_x509_crl_init(&list);
+    CHECK_EQ(mbedtls_x509_crl_parse_der(&list, text.ptr, text.len), 0);
+    struct tm at = {.tm_year = list.this_update.year - 1900,
+                    .tm_mon = list.this_update.mon - 1,
+                    .tm_mday = list.this_update.day,
+                    .tm_hour = list.this_update.hour,
+                    .tm_min = list.this_update.min,
+                    .tm_sec = list.this_update.sec};
+    mbedtls_x509_crl_free(&list);
+    return (int64_t)timegm(&at);
+}
+
 static void test_revocation_lists(void)
 {
     int64_t day_s = 86400, today_s = (int64_t)time(NULL) + 60;
@@ -459,6 +476,8 @@ static void test_revocation_lists(void)
         world_open(world_versions[i]);
         expect_list("none.crl", today_s, true);
         expect_list("none.crl", today_s + 21 * day_s, false);
+        expect_list("none.crl", list_begins_s("none.der") - 1, true); /* our clock is read late */
+        expect_list("none.crl", list_begins_s("none.der") - 2, false);
         expect_list("revoked.crl", today_s, false);
         expect_list("revoked.der", today_s, false);
         expect_list("other.crl", today_s, false);
