@@ -7,7 +7,7 @@ import sys
 
 import harness
 import peers
-from harness import Pki, Server, body_of, check, check_equal, hello
+from harness import Pki, Server, body_of, check, check_equal, hello, wait_until
 
 REMOTE = "remote.example"
 VERSIONS = ("1.2", "1.3")
@@ -117,6 +117,7 @@ def test_stapler():
             retry_max="3s",
             **lists,
         )
+        wait_until(lambda: all(one.listens() for one in staplers.values()), "the staplers to be there again")
         body = body_of(1, 2000)
         with_ids = hello(s)
         ids = {key: with_ids.message(body, f"x@{names[key]}", "bob@test.example") for key in staplers}
