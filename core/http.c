@@ -107,17 +107,12 @@ static bool take_line(struct http_answer *a, struct slice *in, enum http_result 
     return false;
 }
 
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
 static struct slice trim(struct slice text)
 {
-    while (text.len != 0 && is_blank(text.ptr[0])) {
+    while (text.len != 0 && text_is_blank(text.ptr[0])) {
         slice_skip(&text, 1);
     }
-    while (text.len != 0 && is_blank(text.ptr[text.len - 1])) {
+    while (text.len != 0 && text_is_blank(text.ptr[text.len - 1])) {
         text.len--;
     }
     return text;

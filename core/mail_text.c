@@ -1,6 +1,8 @@
 /* Lines of a message: see mail_text.h. */
 #include "mail_text.h"
 
+#include "text.h"
+
 #define LINE_MAX   998
 #define LINE_BREAK 990 /* from here on a line is broken where no character is */
 #define TAIL_MAX   300 /* of a field's line goes into the next one: the longest address */
@@ -12,11 +14,6 @@ static void end_line(struct mail_text *t, struct buf *out)
     buf_put_string(out, "\r\n");
 }
 
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
 /* How much of the line's end, which is that of out, begins with a space or stands behind a comma,
  * so that no address is torn before it; 0: none of it that can be seen. No line of spaces alone is
  * made: it might be taken for the end of the header. */
@@ -26,8 +23,8 @@ static size_t len_behind_fold(const struct mail_text *t, const struct buf *out)
     bool has_text = false;
     for (size_t len = 1; len < max && len < TAIL_MAX; len++) {
         const uint8_t *at = out->ptr + out->len - len;
-        has_text = has_text || !is_blank(*at);
-        if (has_text && (is_blank(*at) || at[-1] == ',')) {
+        has_text = has_text || !text_is_blank(*at);
+        if (has_text && (text_is_blank(*at) || at[-1] == ',')) {
             return len;
         }
     }
@@ -40,7 +37,7 @@ static void break_line(struct mail_text *t, struct buf *out)
     size_t len = t->in_body ? 0 : len_behind_fold(t, out);
     memcpy(tail, out->ptr + out->len - len, len);
     out->len -= len;
-    bool lacks_blank = !t->in_body && (len == 0 || !is_blank(tail[0]));
+    bool lacks_blank = !t->in_body && (len == 0 || !text_is_blank(tail[0]));
     buf_put_string(out, lacks_blank ? "\r\n " : "\r\n");
     buf_put(out, slice_make(tail, len));
     t->line_len = (uint32_t)len + lacks_blank;

@@ -55,8 +55,7 @@ void fetch_use(struct mta *m, const struct conf *conf)
     m->sets_touched = true;
 }
 
-/* --- Who is asked ---
- */
+/* --- Who is asked --- */
 
 static void warn(struct mta *m, const struct staple_wanted *w, const char *result, enum err err)
 {
@@ -158,8 +157,7 @@ static void set_targets(struct mta *m)
     }
 }
 
-/* --- What comes ---
- */
+/* --- What comes --- */
 
 static void judge(struct mta *m, const struct tls_time *now)
 {

@@ -49,8 +49,7 @@ void staple_life(const struct staple *s, size_t pair, size_t index, struct fetch
     out->exists = out->is_refusal || v->reason == OCSP_GOOD;
 }
 
-/* --- What came ---
- */
+/* --- What came --- */
 
 /* The same word again, perhaps signed anew: to write it down once more would only wear the flash.
  */
@@ -104,8 +103,7 @@ enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, str
     return verdict;
 }
 
-/* --- The file ---
- */
+/* --- The file --- */
 
 /* Where the block for that certificate stands in the text; empty, at its end (or where it cannot be
  * read any further), if there is none. decoded holds any of the blocks. */

@@ -59,6 +59,13 @@ static struct staple_ledger_item *place(struct staple_ledger *l, const uint8_t *
 
 /* --- The file --- */
 
+/* Later, or of the same second and revoked. */
+static bool is_worse(const struct staple_ledger_item *a, const struct staple_ledger_item *b)
+{
+    return a->this_update_s > b->this_update_s ||
+           (a->this_update_s == b->this_update_s && a->reason == OCSP_REVOKED);
+}
+
 static bool take_word(struct slice *line, struct slice *out)
 {
     const uint8_t *space = line->len != 0 ? memchr(line->ptr, ' ', line->len) : NULL;
@@ -92,7 +99,7 @@ static void parse(struct staple_ledger *l, struct slice text)
             continue;
         }
         const struct staple_ledger_item *known = find(l, item.cert);
-        if (known == NULL || known->this_update_s < item.this_update_s) {
+        if (known == NULL || is_worse(&item, known)) {
             *place(l, item.cert) = item;
             l->num_words++;
         }

@@ -244,12 +244,13 @@ static bool take_result(struct queue *q, struct queue_round *r, const struct smt
         .is_peers_reply = rcpt->reply_code != 0,
         .text = smtp_rcpt_text(q->ended, rcpt),
         .host = q->ended->host,
-        .address = queue_read_address(q, r, rcpt->envelope_offset, scratch),
     };
-    if (rcpt->result == SMTP_RCPT_DELIVERED) {
-        if (!q->ended_is_reserved && spool_reserve_outcome(q->env.spool) != ERR_OK) {
-            return false;
-        }
+    bool is_delivered = rcpt->result == SMTP_RCPT_DELIVERED;
+    if (is_delivered && !q->ended_is_reserved && spool_reserve_outcome(q->env.spool) != ERR_OK) {
+        return false;
+    }
+    result.address = queue_read_address(q, r, rcpt->envelope_offset, scratch);
+    if (is_delivered) {
         q->ended_is_reserved = false;
         queue_delivered(q, r, &result, rcpt->is_in_mailbox ? QUEUE_DELIVERED : QUEUE_RELAYED,
                         rcpt->is_in_mailbox || rcpt->is_relayed_without_dsn);

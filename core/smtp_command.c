@@ -51,14 +51,9 @@ static const struct word words[] = {
     {"TRACE", SMTP_FOREIGN},    {"PATCH", SMTP_FOREIGN},    {"PRI", SMTP_FOREIGN},
 };
 
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
 static void skip_blanks(struct slice *in)
 {
-    while (in->len != 0 && is_blank(in->ptr[0])) {
+    while (in->len != 0 && text_is_blank(in->ptr[0])) {
         slice_skip(in, 1);
     }
 }
@@ -67,12 +62,12 @@ enum smtp_verb smtp_command_parse(struct slice line, struct slice *out_args)
 {
     struct slice word = line;
     size_t len = 0;
-    while (len < line.len && !is_blank(line.ptr[len])) {
+    while (len < line.len && !text_is_blank(line.ptr[len])) {
         len++;
     }
     slice_take(&line, len, &word);
     skip_blanks(&line);
-    while (line.len != 0 && is_blank(line.ptr[line.len - 1])) {
+    while (line.len != 0 && text_is_blank(line.ptr[line.len - 1])) {
         line.len--;
     }
     *out_args = line;
@@ -144,7 +139,7 @@ static bool is_keyword_byte(uint8_t c)
  * that it need not be looked for. */
 static bool take_parameter(struct slice *in, struct parameter *out)
 {
-    if (in->len == 0 || !is_blank(in->ptr[0])) {
+    if (in->len == 0 || !text_is_blank(in->ptr[0])) {
         return false;
     }
     struct slice cursor = *in;
@@ -360,14 +355,14 @@ enum smtp_reply smtp_auth_parse(struct slice args, struct slice *out_mechanism,
                                 struct slice *out_response)
 {
     size_t n = 0;
-    while (n < args.len && !is_blank(args.ptr[n])) {
+    while (n < args.len && !text_is_blank(args.ptr[n])) {
         n++;
     }
     slice_take(&args, n, out_mechanism);
     skip_blanks(&args);
     *out_response = args;
     for (size_t i = 0; i < args.len; i++) {
-        if (is_blank(args.ptr[i])) {
+        if (text_is_blank(args.ptr[i])) {
             return SMTP_REPLY_AUTH_SYNTAX;
         }
     }
@@ -377,7 +372,7 @@ enum smtp_reply smtp_auth_parse(struct slice args, struct slice *out_mechanism,
 bool smtp_bdat_parse(struct slice args, uint64_t *out_len, bool *out_is_last)
 {
     size_t n = 0;
-    while (n < args.len && !is_blank(args.ptr[n])) {
+    while (n < args.len && !text_is_blank(args.ptr[n])) {
         n++;
     }
     struct slice size;

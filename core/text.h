@@ -21,6 +21,11 @@ static inline bool text_is_alpha(uint8_t c)
     return low >= 'a' && low <= 'z';
 }
 
+static inline bool text_is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t';
+}
+
 /* ASCII case folded; other bytes compared as they are. */
 bool text_equal_nocase(struct slice a, struct slice b);
 

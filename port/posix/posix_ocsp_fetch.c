@@ -102,8 +102,7 @@ static int end_with(int status, const char *path, enum fetch_verdict verdict, en
     return status;
 }
 
-/* --- One certificate ---
- */
+/* --- One certificate --- */
 
 static bool is_evicting(enum ocsp_reason reason)
 {
@@ -171,8 +170,7 @@ static int fetch_one(const struct request *r, struct work *w)
     return posix_fetcher_get(&w->fetcher, &id, url) ? judge_one(r, w, &q) : PROOF_FAILED;
 }
 
-/* --- All that the options name ---
- */
+/* --- All that the options name --- */
 
 static int fetch_cert(const struct request *r, const struct conf *conf, struct work *w, size_t pair,
                       size_t index)
@@ -275,8 +273,7 @@ static void complete(struct request *r, const struct conf *conf)
     (void)parse(r);
 }
 
-/* --- The command ---
- */
+/* --- The command --- */
 
 static int fetch(struct request *r, struct work *w)
 {

@@ -2,8 +2,7 @@
  * what clients are shown holds, and is no older than the last word against the certificate. */
 #include "mta_fetch_site.h"
 
-/* --- Clocks ---
- */
+/* --- Clocks --- */
 
 static void test_clock_unset(void)
 {
@@ -78,8 +77,7 @@ static void test_clock_month_ahead(void)
     close_world();
 }
 
-/* --- Anything at all ---
- */
+/* --- Anything at all --- */
 
 static size_t shown_last; /* since the last start */
 

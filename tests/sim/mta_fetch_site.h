@@ -25,8 +25,7 @@ static size_t says_back;               /* how many half days old what it says is
 static size_t said_revoked = SIZE_MAX; /* the oldest such word of late */
 static struct tls_peer peer;
 
-/* --- What is made beforehand ---
- */
+/* --- What is made beforehand --- */
 
 static inline struct slice make_proof(struct world *keys, int64_t at_s, enum maker_status status)
 {
@@ -121,8 +120,7 @@ static inline void make_all(void)
     tls_platform_close();
 }
 
-/* --- The site ---
- */
+/* --- The site --- */
 
 static int64_t proofs_ahead_s; /* of the true time */
 

@@ -4,8 +4,7 @@
 
 static struct site_client plain;
 
-/* --- Renewal ---
- */
+/* --- Renewal --- */
 
 static void test_renewed(void)
 {
@@ -75,8 +74,7 @@ static void test_chain(void)
     close_world();
 }
 
-/* --- Responders that do not help ---
- */
+/* --- Responders that do not help --- */
 
 /* Whatever the responder does, mail and handshakes go on as if it were not there. */
 static void test_hostile(void)
@@ -139,8 +137,7 @@ static void test_older(void)
     close_world();
 }
 
-/* --- Revoked ---
- */
+/* --- Revoked --- */
 
 static void test_revoked(void)
 {
@@ -189,8 +186,7 @@ static void test_revoked_without_end(void)
     close_world();
 }
 
-/* --- The file ---
- */
+/* --- The file --- */
 
 /* It cannot be written: the proof is served all the same, told once, and fetched again after a
  * restart. */
@@ -251,8 +247,7 @@ static void test_alarm(void)
     close_world();
 }
 
-/* --- Options and the end ---
- */
+/* --- Options and the end --- */
 
 static void test_reload(void)
 {
@@ -336,8 +331,7 @@ static void test_names(void)
     close_world();
 }
 
-/* --- Status ---
- */
+/* --- Status --- */
 
 static void test_status(void)
 {

@@ -72,17 +72,22 @@ static void test_reload_under_sessions(void)
     site_close(&site);
 }
 
+static void limit_handshakes(unsigned max)
+{
+    char text[2048];
+    snprintf(text, sizeof text, "%s%stls_max_handshakes = %u\n", site_conf, TLS_CONF, max);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    sim_host_signal(site.host, PORT_RELOAD);
+    mta_step(site.mta);
+}
+
 /* Many handshakes at once, more than places: all get their turn. */
 static void test_handshakes_wait_for_places(void)
 {
     static struct tls_peer peers[40];
-    char text[2048];
     uint32_t num_done = 0;
     open_tls_site(3, 5);
-    snprintf(text, sizeof text, "%s%stls_max_handshakes = 3\n", site_conf, TLS_CONF);
-    sim_files_put_string(site.host, SITE_CONF, text);
-    sim_host_signal(site.host, PORT_RELOAD);
-    mta_step(site.mta);
+    limit_handshakes(3);
     for (int i = 0; i < 40; i++) {
         struct tls_client_options options = {.ask_proof = true};
         peer_connect(&peers[i]);
@@ -119,12 +124,8 @@ static void test_places_go_by_age(void)
     static struct tls_peer
         peers[5]; /* the last holds the place, the one before has waited longest */
     struct tls_client_options options = {.ask_proof = true};
-    char text[2048];
     open_tls_site(4, 5);
-    snprintf(text, sizeof text, "%s%stls_max_handshakes = 1\n", site_conf, TLS_CONF);
-    sim_files_put_string(site.host, SITE_CONF, text);
-    sim_host_signal(site.host, PORT_RELOAD);
-    mta_step(site.mta);
+    limit_handshakes(1);
     for (int i = 0; i < 5; i++) {
         peer_connect(&peers[i]);
         CHECK(peer_hears(&peers[i], "220 "));
@@ -162,12 +163,8 @@ static void test_dribbled_hellos_give_way(void)
 {
     static struct tls_peer slow[3], other;
     static const uint8_t hello[] = {0x16, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3};
-    char text[2048];
     open_tls_site(5, 5);
-    snprintf(text, sizeof text, "%s%stls_max_handshakes = 3\n", site_conf, TLS_CONF);
-    sim_files_put_string(site.host, SITE_CONF, text);
-    sim_host_signal(site.host, PORT_RELOAD);
-    mta_step(site.mta);
+    limit_handshakes(3);
     for (int i = 0; i < 3; i++) {
         peer_connect(&slow[i]);
         peer_asks_for_tls(&slow[i]);

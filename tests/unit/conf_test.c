@@ -1,4 +1,5 @@
-/* The options: defaults, every type of value, every complaint, and how options fit each other. */
+/* The options: defaults, every type of value, and every complaint about one. See conf_check_test
+ * for how options fit each other. */
 #include "conf.h"
 
 #include "test.h"
@@ -69,7 +70,9 @@ static void test_defaults(void)
     read_right("");
     CHECK_TEXT(conf.primary_hostname, "mx.example.org");
     CHECK(domainlist_match(&conf.local_domains, SLICE_LITERAL("MX.example.org")));
-    CHECK(domainlist_match(&conf.local_domains, SLICE_LITERAL("localhost"))); /* as fail2ban says */
+    CHECK(domainlist_match(
+        &conf.local_domains,
+        SLICE_LITERAL("localhost"))); /* as mail of programs here may be addressed */
     CHECK(!domainlist_match(&conf.local_domains, SLICE_LITERAL("example.org")));
     CHECK_EQ(conf.num_listeners, 2);
     CHECK(listens_at(0, "0.0.0.0", 25, false));
@@ -575,93 +578,6 @@ static void test_two_at_once(void)
     CHECK_TEXT(other.local_users.first, "ann");
 }
 
-#define NEEDS_TRUST "needs remote_tls_verify_certificates, whose certificates are to be believed\n"
-#define LABEL       "a23456789012345678901234567890123456789012345678901234567890."
-#define LONG        LABEL LABEL LABEL "example"
-
-static void check_unfit(const char *text, const char *want)
-{
-    read_right(text);
-    CHECK_EQ(check_fit(), ERR_MALFORMED);
-    CHECK_TEXT(buf_slice(&errors), want);
-}
-
-/* Who may log in, by what, and whose certificates are asked for. */
-static void test_logins_fit(void)
-{
-    check_unfit("\nauth_users_file = /u\nauth_dovecot_socket = /d\nsubmission_ports = 587\n",
-                "t.conf:2: auth_users_file: is of no use without tls_certificate\n"
-                "t.conf:3: auth_dovecot_socket: is of no use without tls_certificate\n"
-                "t.conf:3: auth_dovecot_socket: auth_users_file is set: only one can decide\n"
-                "t.conf:4: submission_ports: found 587, expected a port of daemon_smtp_ports or "
-                "local_interfaces\n");
-    check_unfit(
-        "\ntls_certificate = /c\ntls_verify_hosts = *\ntls_crl = /r\n"
-        "relay_from_certificates = * : abc\n",
-        "t.conf:3: tls_verify_hosts: is of no use without tls_certificate and "
-        "tls_verify_certificates\n"
-        "t.conf:4: tls_crl: is of no use without tls_verify_certificates\n"
-        "t.conf:5: relay_from_certificates: found 'abc', expected * or 64 hexadecimal digits\n");
-    check_unfit("\nrelay_from_certificates = *\n",
-                "t.conf:2: relay_from_certificates: is of no use without tls_verify_hosts or "
-                "tls_try_verify_hosts\n");
-}
-
-static void test_fit(void)
-{
-    check_unfit(
-        "\ntls_ocsp_file = /p\ntls_on_connect_ports = 25\ntls_privatekey = /k\n"
-        "hosts_require_ocsp = *\nremote_tls_verify_hosts = mx.example\n"
-        "client_auth_file = /a\nroute_list = * smtp:" LONG "," LONG "," LONG "," LONG "\n",
-        "t.conf:4: tls_privatekey: is of no use without tls_certificate\n"
-        "t.conf:2: tls_ocsp_file: is of no use without tls_certificate\n"
-        "t.conf:3: tls_on_connect_ports: is of no use without tls_certificate\n"
-        "t.conf:5: hosts_require_ocsp: " NEEDS_TRUST
-        "t.conf:6: remote_tls_verify_hosts: " NEEDS_TRUST "t.conf:7: client_auth_file: " NEEDS_TRUST
-        "t.conf:8: route_list: the hosts of one item are too many, or their names too long\n");
-    check_unfit(
-        "tls_certificate = /c\ntls_on_connect_ports = 25 : 465\n",
-        "t.conf:2: tls_on_connect_ports: found 465, expected a port of daemon_smtp_ports or "
-        "local_interfaces\n");
-    check_unfit(
-        "local_interfaces =\n",
-        "t.conf:1: local_interfaces: nothing to listen on: an address and a port are needed\n");
-    check_unfit(
-        "daemon_smtp_ports =\n",
-        "t.conf: local_interfaces: nothing to listen on: an address and a port are needed\n");
-    check_unfit("local_interfaces = <; ::1 ; 0:0::1.25\n",
-                "t.conf:1: local_interfaces: the same address and port twice: ::1 port 25\n");
-    check_unfit("retry_min = 2h\nretry_max = 1h\n",
-                "t.conf:2: retry_max: is less than retry_min\n");
-    check_unfit("tls_certificate = /c\nocsp_fetch = AIA\n",
-                "t.conf:2: ocsp_fetch: needs tls_ocsp_file, where a proof outlasts a restart\n");
-    check_unfit("spool_size = 50M\n",
-                "t.conf:1: spool_size: is too little for one message of message_size_limit\n");
-    read_right(
-        "local_interfaces = 127.0.0.1.465\ntls_on_connect_ports = 465\ntls_certificate = /c\n");
-    CHECK_EQ(check_fit(), ERR_OK);
-}
-
-static void test_fit_maildir(void)
-{
-    char text[1024];
-    check_unfit("maildir = /m\nlocal_users = a : b\n",
-                "t.conf:1: maildir: without $local_part all users would share one Maildir\n");
-    check_unfit("maildir = /m/$domain/$local_part\nlocal_domains = @ : *.example.org\n",
-                "t.conf:1: maildir: $domain needs local_domains without patterns\n");
-    check_unfit("maildir = /m/$domain/$local_part\nlocal_domains = !a.example\n",
-                "t.conf:1: maildir: $domain needs local_domains without patterns\n");
-    read_right("maildir = /m\nlocal_users = a\n");
-    CHECK_EQ(check_fit(), ERR_OK);
-    read_right("maildir = /m/$domain/$local_part\nlocal_domains = !a.example : @ : b.example\n");
-    CHECK_EQ(check_fit(), ERR_OK);
-    for (int extra = 0; extra < 2; extra++) {
-        snprintf(text, sizeof text, "maildir = /%0*d/$local_part\n", 233 - 1 + extra, 0);
-        read_right(text);
-        CHECK_EQ(check_fit(), extra == 0 ? ERR_OK : ERR_MALFORMED);
-    }
-}
-
 /* A text cut anywhere, or with any one byte changed, is read or refused; nothing else. */
 static void test_broken_texts(void)
 {
@@ -810,9 +726,6 @@ static const struct test_case cases[] = {
     {"own_domain", test_own_domain},
     {"memory", test_memory},
     {"two_at_once", test_two_at_once},
-    {"fit", test_fit},
-    {"logins_fit", test_logins_fit},
-    {"fit_maildir", test_fit_maildir},
     {"broken_texts", test_broken_texts},
     {"example", test_example},
 };

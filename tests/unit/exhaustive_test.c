@@ -95,8 +95,7 @@ static bool is_oid(const uint8_t *bytes, size_t len)
     return len != 0 && num == len && memcmp(again, bytes, len) == 0;
 }
 
-/* --- What each getter owes for content of at most 2 bytes ---
- */
+/* --- What each getter owes for content of at most 2 bytes --- */
 
 enum getter {
     GET_INTEGER,

@@ -31,8 +31,7 @@ static void open_good(void)
     CHECK_EQ(open_it(), ERR_OK);
 }
 
-/* --- What is wanted ---
- */
+/* --- What is wanted --- */
 
 static void test_wants(void)
 {
@@ -68,8 +67,7 @@ static void test_wants(void)
     teardown();
 }
 
-/* --- Judging ---
- */
+/* --- Judging --- */
 
 static void test_offers(void)
 {
@@ -132,8 +130,7 @@ static void test_file_first(void)
     teardown();
 }
 
-/* --- Writing ---
- */
+/* --- Writing --- */
 
 enum form {
     DER_FILE,

@@ -242,6 +242,43 @@ static void test_evictions_read_late(void)
     teardown();
 }
 
+/* Of the file and of what has come before it could be read, the later word counts, and of two of
+ * the same second the worse one. */
+static void test_evictions_joined(void)
+{
+    static const struct {
+        enum ocsp_reason in_file, come;
+        int64_t come_s; /* in_file is of second 2 */
+        enum ocsp_reason want;
+    } rows[] = {
+        {OCSP_REVOKED, OCSP_UNKNOWN, 1, OCSP_REVOKED},
+        {OCSP_REVOKED, OCSP_UNKNOWN, 2, OCSP_REVOKED},
+        {OCSP_REVOKED, OCSP_UNKNOWN, 3, OCSP_UNKNOWN},
+        {OCSP_UNKNOWN, OCSP_REVOKED, 1, OCSP_UNKNOWN},
+        {OCSP_UNKNOWN, OCSP_REVOKED, 2, OCSP_REVOKED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ocsp_verdict v = ocsp_verdict_none(rows[i].in_file), found;
+        setup();
+        v.verified = true;
+        v.this_update_s = 2;
+        staple_ledger_open(&t.ledger, &t.port, "/spool", scratch());
+        staple_ledger_note(&t.ledger, SLICE_LITERAL("x"), &v);
+        staple_ledger_save(&t.ledger, scratch());
+        t.files[find_file(EVICTED)].fails = ERR_IO;
+        staple_ledger_open(&t.ledger, &t.port, "/spool", scratch());
+        v.reason = rows[i].come;
+        v.this_update_s = rows[i].come_s;
+        staple_ledger_note(&t.ledger, SLICE_LITERAL("x"), &v);
+        t.files[find_file(EVICTED)].fails = ERR_OK;
+        staple_ledger_save(&t.ledger, scratch());
+        CHECK_EQ(t.num_replaced, 2);
+        CHECK(staple_ledger_find(&t.ledger, SLICE_LITERAL("x"), &found));
+        CHECK_EQ(found.reason, rows[i].want);
+        teardown();
+    }
+}
+
 /* A later word takes the place of the one before; without a file it holds as well. */
 static void test_evictions_without_file(void)
 {
@@ -335,6 +372,7 @@ static const struct test_case cases[] = {
     {"evictions_not_saved", test_evictions_not_saved},
     {"evictions_not_read", test_evictions_not_read},
     {"evictions_read_late", test_evictions_read_late},
+    {"evictions_joined", test_evictions_joined},
     {"evictions_without_file", test_evictions_without_file},
     {"evictions_saved_once", test_evictions_saved_once},
     {"evictions_bounded", test_evictions_bounded},

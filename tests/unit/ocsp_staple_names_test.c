@@ -39,6 +39,19 @@ static struct staple *find(const char *name)
     return staple_names_find(&names, slice_of_string(name), &t.now, scratch());
 }
 
+static const char *const all[] = {"a.example", "b.example", "c.example"};
+
+/* Each in a place of its own, a the longest. */
+static void fill(void)
+{
+    put_set("/tls/b.example/chain", "/tls/b.example/key");
+    put_set("/tls/c.example/chain", "/tls/c.example/key");
+    for (size_t i = 0; i < NUM_SETS; i++) {
+        CHECK(find(all[i]) != NULL);
+        t.now.now_ms++;
+    }
+}
+
 static void teardown_names(void)
 {
     staple_names_close(&names);
@@ -170,10 +183,8 @@ static void test_flood(void)
 static void test_flood_when_full(void)
 {
     setup_names();
-    static const char *const all[] = {"a.example", "b.example", "c.example"};
-    put_set("/tls/b.example/chain", "/tls/b.example/key");
-    put_set("/tls/c.example/chain", "/tls/c.example/key");
     struct staple *sets[NUM_SETS];
+    fill();
     for (size_t i = 0; i < NUM_SETS; i++) {
         sets[i] = find(all[i]);
     }
@@ -200,12 +211,7 @@ static void test_flood_when_full(void)
 static void test_flood_with_two_pairs(void)
 {
     setup_names();
-    static const char *const all[] = {"a.example", "b.example", "c.example"};
-    put_set("/tls/b.example/chain", "/tls/b.example/key");
-    put_set("/tls/c.example/chain", "/tls/c.example/key");
-    for (size_t i = 0; i < NUM_SETS; i++) {
-        CHECK(find(all[i]) != NULL);
-    }
+    fill();
     names.conf.certificate = "/chain : /tls/$tls_in_sni/chain";
     names.conf.privatekey = "/key : /tls/$tls_in_sni/key";
     names.conf.ocsp_file = "";
@@ -220,13 +226,7 @@ static void test_flood_with_two_pairs(void)
 static void test_oldest_goes(void)
 {
     setup_names();
-    static const char *const all[] = {"a.example", "b.example", "c.example"};
-    put_set("/tls/b.example/chain", "/tls/b.example/key");
-    put_set("/tls/c.example/chain", "/tls/c.example/key");
-    for (size_t i = 0; i < NUM_SETS; i++) {
-        CHECK(find(all[i]) != NULL);
-        t.now.now_ms++;
-    }
+    fill();
     struct tls_set *held = staple_take_set(find("b.example"));
     t.now.now_ms++;
     CHECK(find("a.example") != NULL);
