@@ -49,7 +49,9 @@ VARIANT_FLAGS := $(if $(SAN),$(SAN_FLAGS)) $(if $(COV),-O0 --coverage) $(if $(FU
 WARN = -Wall -Wextra -Wconversion -Wshadow -Wvla -Wmissing-prototypes -Werror \
     $(if $(findstring clang,$(CC)),,$(NO_ERROR:%=-Wno-error=%))
 NO_ERROR = maybe-uninitialized format-truncation missing-field-initializers
-COMMON = -std=c11 -g $(OPT) -ffunction-sections -fdata-sections -fstack-protector-strong \
+# glibc on 32 bits has files of 2 GiB and a clock until 2038 unless it is told.
+LARGE = -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
+COMMON = -std=c11 -g $(OPT) -ffunction-sections -fdata-sections -fstack-protector-strong $(LARGE) \
     $(BOARD_CFLAGS) $(WITHOUT_FLAGS) $(VARIANT_FLAGS)
 DEPS = -MMD -MP
 

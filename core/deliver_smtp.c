@@ -423,13 +423,25 @@ void remote_free(struct deliver_smtp *d, struct remote_conn *c)
 
 /* --- The end --- */
 
+/* No server has heard of its message: nothing is gained by waiting for one that may be silent. */
+static bool is_still_looking(const struct remote_conn *c)
+{
+    return c->job != NULL &&
+           (c->phase != REMOTE_SESSION || c->client.state < SMTP_CLIENT_STATE_READY);
+}
+
 void deliver_smtp_stop(struct deliver_smtp *d)
 {
     uint32_t cursor = 0;
     struct remote_conn *c;
     d->is_stopping = true;
     while ((c = pool_each(&d->conns, &cursor)) != NULL) {
-        if (remote_is_idle(c)) {
+        if (is_still_looking(c)) {
+            c->why = DELIVER_STOPPING;
+            c->has_answer = false;
+            remote_end_job(d, c);
+            remote_free(d, c);
+        } else if (remote_is_idle(c)) {
             c->timed_out = true;
             remote_wake(d, c);
         }

@@ -163,8 +163,8 @@ bool deliver_smtp_has_turns(const struct deliver_smtp *d);
 void deliver_smtp_use_tls(struct deliver_smtp *d, struct tls_env *env, struct tls_trust *trust);
 bool deliver_smtp_wants_tls(const struct deliver_smtp *d);
 
-/* No job is started from now on; connections without one end. Idle: none is under way or waits to
- * be fetched. */
+/* No job is started from now on; connections without one end, and jobs of which no server has heard
+ * yet, deferred. Idle: none is under way or waits to be fetched. */
 void deliver_smtp_stop(struct deliver_smtp *d);
 bool deliver_smtp_is_idle(const struct deliver_smtp *d);
 

@@ -167,7 +167,8 @@ static void begin_socket(struct deliver_smtp *d, struct remote_conn *c)
 
 static bool may_try(const struct deliver_smtp *d, const struct remote_conn *c)
 {
-    return c->num_tries < TRIES_MAX && d->now.now_ms - c->job->begun_ms < TRIES_MS;
+    return !d->is_stopping && c->num_tries < TRIES_MAX &&
+           d->now.now_ms - c->job->begun_ms < TRIES_MS;
 }
 
 /* A host that would not do, but may be there some other time, is to be waited for, whatever those

@@ -19,6 +19,8 @@
 #define DAMAGED_SUFFIX ".damaged"
 #define LOCK_NAME      "lock"
 
+_Static_assert(sizeof(off_t) == 8, "a file may be larger than 2 GiB: -D_FILE_OFFSET_BITS=64");
+
 static void segment_name(char out[POSIX_SEGMENT_NAME_CAP], uint32_t id, const char *suffix)
 {
     uint8_t bytes[4] = {(uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};

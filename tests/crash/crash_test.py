@@ -89,6 +89,7 @@ def count(scenario):
     world.verify()
     injector.end()
     check(injector.broken is None, f"the injector: {injector.broken}")
+    check(not world.refusals, f"{scenario} refuses mail when nothing is interfered with: {world.refusals[:1]}")
     world.clean()
     return numbers
 

@@ -388,6 +388,8 @@ class World:
                 if rcpt.endswith("@bad.example"):
                     reports += entry.acknowledged
                     continue
+                if rcpt.endswith("@nowhere.example"):
+                    continue  # discarded, and nobody is told
                 what = f"message {number} to {rcpt} ({'acknowledged' if entry.acknowledged else entry.code})"
                 check(num >= 1 or not entry.acknowledged, f"LOST: {what}")
                 check(num <= 1 or not rcpt.endswith("@" + LOCAL), f"TWICE: {what}: {num} copies in a Maildir")

@@ -520,6 +520,59 @@ static void test_stop(void)
     rw_close();
 }
 
+/* What no server has heard of does not hold a stop up: an address that is silent, one that greets
+ * nobody, a name server that says nothing; and who loses its server then looks for no other. */
+static void test_stop_while_looking(void)
+{
+    static const char *const hosts[] = {"192.0.2.25", "192.0.2.26"};
+    const struct net_addr nowhere = rw_addr("192.0.2.25", 25);
+    struct rw_script silent = {.verb = "CONNECT", .how = RW_SILENT};
+    struct smtp_order order = {.domain = SLICE_LITERAL("d.example")};
+    struct rw_message m;
+    for (int how = 0; how < 3; how++) {
+        rw_open("");
+        if (how == 0) {
+            sim_blackhole(rw.w, &nowhere);
+        } else {
+            rw_server("192.0.2.25", 25, &silent);
+        }
+        rw.dns_is_silent = how == 2;
+        rw_route(how == 2 ? ROUTE_TO_MX : ROUTE_TO_SMTP, hosts, how == 2 ? 0 : 2, 25);
+        rw_put(&m, 1, NULL, rw_text);
+        CHECK(rw_start(&m, &order) != NULL);
+        rw_run_ms(100);
+        deliver_smtp_stop(rw.d);
+        struct smtp_job *job = deliver_smtp_ended(rw.d);
+        CHECK(job != NULL);
+        rw_check_ended(job, SMTP_RCPT_DEFERRED, "stopping");
+        deliver_smtp_give(rw.d, job);
+        CHECK(deliver_smtp_is_idle(rw.d));
+        rw_close();
+    }
+}
+
+static void test_stop_and_lost(void)
+{
+    static const char *const hosts[] = {"192.0.2.25", "192.0.2.26"};
+    struct rw_script silent = {.verb = "MAIL", .how = RW_SILENT};
+    struct smtp_order order = {.id = 0};
+    struct rw_message m;
+    rw_open("");
+    rw_server("192.0.2.25", 25, &silent);
+    rw_server("192.0.2.26", 25, NULL);
+    rw_route(ROUTE_TO_SMTP, hosts, 2, 25);
+    rw_put(&m, 1, NULL, rw_text);
+    CHECK(rw_start(&m, &order) != NULL);
+    rw_run_ms(1000);
+    CHECK(strstr(rw.servers[0].commands, "MAIL") != NULL);
+    deliver_smtp_stop(rw.d);
+    struct smtp_job *job = rw_until_ended();
+    rw_check_ended(job, SMTP_RCPT_DEFERRED, "timeout");
+    deliver_smtp_give(rw.d, job);
+    CHECK_EQ(rw.servers[1].num_messages, 0);
+    rw_close();
+}
+
 static const struct test_case cases[] = {
     {"delivers", test_delivers},
     {"lmtp", test_lmtp},
@@ -544,6 +597,8 @@ static const struct test_case cases[] = {
     {"many_destinations", test_many_destinations},
     {"full", test_full},
     {"stop", test_stop},
+    {"stop_while_looking", test_stop_while_looking},
+    {"stop_and_lost", test_stop_and_lost},
 };
 
 TEST_MAIN(cases)
