@@ -50,6 +50,11 @@ class Disk:
         done = subprocess.run(["umount", self.path], stderr=subprocess.PIPE, check=False)
         check(done.returncode == 0, "umount: " + done.stderr.decode())
         self.mounted = False
+        worlds.wait_until(self.is_let_go, "the image is let go, also by programs that have mounts of their own", 60)
+
+    def is_let_go(self):
+        """Else the next mount would find the file system that has gone down, not what is in the image."""
+        return subprocess.run(["losetup", "-j", self.image], stdout=subprocess.PIPE, check=True).stdout == b""
 
     def power_cut(self):
         fd = os.open(self.path, os.O_RDONLY)

@@ -37,11 +37,11 @@ def compact(world):
     """More than the spool has room for at once, most of it for nothing, some that stays: the log goes round and is compacted."""
     world.start()
     client = world.connect()
-    for turn in range(1, 13):
+    for turn in range(1, 9):
         world.hand_over(client, ["y@away.example"], 3000)
+        for _ in range(16):
+            world.hand_over(client, ["x@nowhere.example"], 58000, sender="")
         world.hand_over(client, [f"alice@{LOCAL}"], 3000)
-        for _ in range(6):
-            world.hand_over(client, ["x@nowhere.example"], 160000, sender="")
         world.wait(lambda: len(world.server.files("alice")) >= turn, "deliveries")
     world.flush()
     world.wait(lambda: world.is_settled(), "an empty queue")
