@@ -139,7 +139,7 @@ $(MBED_INSIDE_OBJ): INC += -isystem $(MBED)/library
 $(POSIX_OBJ): INC += -D_GNU_SOURCE
 $(STACK_OBJ): INC += -DSTACK_BUDGET=$(BUDGET_STACK) -D_GNU_SOURCE
 $(STACK_OBJ): CFLAGS += -fno-lto
-$(TEST_OBJ): INC += -Itests/unit -Iport/sim -Iport/posix -D_GNU_SOURCE
+$(TEST_OBJ): INC += -Itests/unit -Iport/sim -Iport/posix -D_GNU_SOURCE $(if $(RUNNER),-DTEST_EMULATED)
 $(FUZZ_OBJ): INC += -isystem $(MBED)/library
 
 # A process for each object counts where starting one is dear: no mkdir, no printf.

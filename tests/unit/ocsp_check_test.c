@@ -214,7 +214,7 @@ static void test_changed_bytes(void)
     size_t from = (size_t)(parsed.sealed.bytes.ptr - proof.ptr);
     size_t to = from + parsed.sealed.bytes.len;
     for (size_t i = 0; i < proof.len; i++) {
-        for (unsigned bit = 0; bit < 8; bit++) {
+        for (unsigned bit = 0; bit < 8; bit += TEST_STRIDE) {
             memcpy(changed, proof.ptr, proof.len);
             changed[i] ^= (uint8_t)(1u << bit);
             enum ocsp_reason reason = ocsp_check(&q, slice_make(changed, proof.len), &v);
@@ -238,7 +238,7 @@ static void test_changed_bytes_delegated(void)
     struct slice proof = good_delegated_proof();
     uint8_t *changed = malloc(proof.len);
     CHECK(ocsp_response_parse(proof, &parsed));
-    for (size_t i = 0; i < proof.len; i++) {
+    for (size_t i = 0; i < proof.len; i += TEST_STRIDE) {
         memcpy(changed, proof.ptr, proof.len);
         changed[i] = (uint8_t)(changed[i] + 1);
         CHECK(ocsp_check(&q, slice_make(changed, proof.len), &v) != OCSP_GOOD);

@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Sanitizers take ten times as long: of many cases that are alike they try each so-many-th. */
-#ifdef POSIX_SANITIZED
+/* Sanitizers and emulators take ten times as long: of many cases that are alike they try each
+ * so-many-th. */
+#if defined(POSIX_SANITIZED) || defined(TEST_EMULATED)
 #define TEST_STRIDE 5
 #else
 #define TEST_STRIDE 1
