@@ -133,6 +133,16 @@ static bool read_scheme(const struct x509_algorithm *algorithm, struct scheme *o
                                         : der_end(algorithm->params));
 }
 
+/* ECDSA-Sig-Value ::= SEQUENCE { r INTEGER, s INTEGER }        (RFC 3279 2.2.3)
+ * The library takes other forms of the numbers, which clients refuse; and anybody can change the
+ * form of a signature on its way. */
+static bool is_ecdsa_value(struct slice in)
+{
+    struct slice seq, r, s;
+    return der_get(&in, DER_SEQUENCE, &seq) && der_end(in) && der_get_integer(&seq, &r) &&
+           der_get_integer(&seq, &s) && der_end(seq) && ((r.ptr[0] | s.ptr[0]) & 0x80u) == 0;
+}
+
 /* What the library says may be the sum of an error and of its cause, which is below 128. */
 static bool is_out_of_memory(int ret)
 {
@@ -149,6 +159,9 @@ static enum ocsp_reason verify(const struct x509_signed *sealed, const struct sc
         mbedtls_pk_can_do(key, MBEDTLS_PK_RSA) != 0 && mbedtls_pk_get_bitlen(key) < RSA_BITS_MIN;
     if (!mbedtls_pk_can_do(key, scheme->type) || is_weak) {
         return OCSP_SIGNATURE_UNSUPPORTED;
+    }
+    if (scheme->type == MBEDTLS_PK_ECDSA && !is_ecdsa_value(sealed->signature)) {
+        return OCSP_BAD_SIGNATURE;
     }
     if (mbedtls_md(info, sealed->bytes.ptr, sealed->bytes.len, hash) != 0) {
         return OCSP_NO_MEMORY;

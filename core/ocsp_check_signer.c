@@ -46,7 +46,7 @@ static bool is_for_ocsp(const struct x509_cert *cert)
 static bool may_sign(const struct x509_cert *cert)
 {
     struct slice value = x509_find_extension(cert, OID_SLICE(id_ce_key_usage)), octets;
-    if (slice_is_empty(value)) {
+    if (value.ptr == NULL) {
         return true;
     }
     return der_get(&value, DER_BIT_STRING, &octets) && der_end(value) && octets.len >= 2 &&

@@ -109,6 +109,42 @@ static void test_fields(void)
     world_end(&w);
 }
 
+/* The numbers of an ECDSA signature in other forms than DER, which clients refuse. */
+static void test_signature_forms(void)
+{
+    setup(MBEDTLS_ECP_DP_SECP256R1);
+    struct ocsp_question q = world_question(&w);
+    struct ocsp_verdict v;
+    struct maker_response good = world_good(&w);
+    struct slice data = maker_data(&good), algorithm = maker_signature_algorithm(good.key);
+    struct slice in = maker_sign(good.key, data), seq, r, s;
+    /* Until both numbers have a zero in front, which keeps them positive. */
+    while (!der_get(&in, DER_SEQUENCE, &seq) || !der_get_integer(&seq, &r) ||
+           !der_get_integer(&seq, &s) || r.ptr[0] != 0 || s.ptr[0] != 0) {
+        in = maker_sign(good.key, data);
+    }
+    struct slice short_r = slice_make(r.ptr + 1, r.len - 1),
+                 short_s = slice_make(s.ptr + 1, s.len - 1);
+    uint8_t long_len[2] = {0x81, (uint8_t)r.len}, len[2] = {0x81, (uint8_t)(2 + r.len + 2 + s.len)};
+    struct slice num_r = TLV(DER_INTEGER, r), num_s = TLV(DER_INTEGER, s),
+                 zero = SLICE_LITERAL("\0");
+    struct slice long_r = JOIN(SLICE_LITERAL("\2"), slice_make(long_len, 2), r);
+    const struct slice forms[] = {
+        SEQ(num_r, num_s),
+        SEQ(TLV(DER_INTEGER, zero, r), num_s),
+        SEQ(num_r, TLV(DER_INTEGER, zero, s)),
+        SEQ(TLV(DER_INTEGER, short_r), num_s),
+        SEQ(num_r, TLV(DER_INTEGER, short_s)),
+        SEQ(long_r, num_s),
+        JOIN(SLICE_LITERAL("\x30"), slice_make(len, 2), num_r, num_s),
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        ocsp_check(&q, maker_basic(data, algorithm, forms[i], NOTHING), &v);
+        CHECK_EQ(v.reason, i == 0 ? OCSP_GOOD : OCSP_BAD_SIGNATURE);
+    }
+    world_end(&w);
+}
+
 /* What holds at the two ends of an interval, to the second. */
 static void check_ends(const struct ocsp_verdict *v, int64_t begin_s, enum ocsp_reason before,
                        int64_t end_s, enum ocsp_reason after)
@@ -300,6 +336,7 @@ static const struct test_case cases[] = {
     {"scenarios_p521", test_scenarios_p521},
     {"every_reason", test_every_reason},
     {"fields", test_fields},
+    {"signature_forms", test_signature_forms},
     {"interval", test_interval},
     {"truncations", test_truncations},
     {"changed_bytes", test_changed_bytes},

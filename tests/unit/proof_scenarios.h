@@ -222,6 +222,8 @@ DELEGATED(delegate_behind_usage, d.key_usage = 0;
                                    JOIN(TLV(DER_BIT_STRING, SLICE_LITERAL("\x07\x80")),
                                         TLV(DER_NULL, NOTHING)));)
 DELEGATED(delegate_usage_cut, d.key_usage = 0; d.more = KEY_USAGE(SLICE_LITERAL("\0"));)
+DELEGATED(delegate_usage_empty, d.key_usage = 0;
+          d.more = maker_extension(OID(MBEDTLS_OID_KEY_USAGE), true, NOTHING);)
 #undef PURPOSES
 #undef FOR_OCSP
 #undef KEY_USAGE
@@ -540,6 +542,7 @@ static const struct scenario scenarios[] = {
     S(delegate_among_purposes, SIGNER_NOT_AUTHORISED),
     S(delegate_behind_usage, SIGNER_NOT_AUTHORISED),
     S(delegate_usage_cut, SIGNER_NOT_AUTHORISED),
+    S(delegate_usage_empty, SIGNER_NOT_AUTHORISED),
     S(revoked_by_delegate, REVOKED),
     S(revoked_by_expired, SIGNER_EXPIRED),
     S(unknown_by_expired, SIGNER_EXPIRED),
