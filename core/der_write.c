@@ -16,7 +16,7 @@ void der_write_bytes(struct der_writer *w, struct slice bytes)
     }
     if (bytes.len != 0) {
         w->len += bytes.len;
-        memcpy(w->ptr + w->cap - w->len, bytes.ptr, bytes.len);
+        memmove(w->ptr + w->cap - w->len, bytes.ptr, bytes.len);
     }
 }
 

@@ -23,7 +23,7 @@ static inline struct der_writer der_writer_make(void *ptr, size_t cap)
 struct slice der_written(const struct der_writer *w);
 
 /* Each stands whole in front of what was written before; or nothing is, and overflow is set and
- * stays set. */
+ * stays set. bytes may lie in the same memory. */
 void der_write_bytes(struct der_writer *w, struct slice bytes);
 
 /* Tag and length around all that was written since w->len was mark. */

@@ -170,7 +170,7 @@ static void judge(struct mta *m, const struct tls_time *now)
     struct fetch_life life;
     const char *why;
     enum err err = ERR_OK;
-    enum fetch_verdict verdict = staple_offer(s, pair, cert, der, now, scratch, &why);
+    enum fetch_verdict verdict = staple_offer(s, pair, cert, &der, now, scratch, &why);
     if (verdict == FETCH_TAKEN) {
         err = staple_save(s, pair, cert, der, scratch);
     }

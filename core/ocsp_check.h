@@ -63,8 +63,9 @@ struct ocsp_verdict {
     int64_t revocation_s;
     int revocation_reason; /* CRLReason, -1: not given */
     enum ocsp_signer signer;
-    bool signer_nocheck;        /* the delegate carries id-pkix-ocsp-nocheck */
-    const char *certid_hash;    /* "sha1", "sha256", "sha384", "sha512" or "" */
+    bool signer_nocheck;     /* the delegate carries id-pkix-ocsp-nocheck */
+    uint16_t signer_cert;    /* the delegate's in the response, counted from 1; 0: the issuer's */
+    const char *certid_hash; /* "sha1", "sha256", "sha384", "sha512" or "" */
     const char *signature_hash; /* likewise */
 };
 

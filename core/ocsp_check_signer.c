@@ -114,6 +114,7 @@ enum ocsp_reason ocsp_signer_check(const struct ocsp_question *q, const struct o
     }
     while (v->signer == OCSP_SIGNER_NONE && reason != OCSP_NO_MEMORY &&
            num_tried < MAX_CANDIDATES && ocsp_cert_next(&certs, &der)) {
+        v->signer_cert++;
         if (!slice_equal(der, q->issuer->whole) && x509_parse_cert(der, out_signer) &&
             is_named(r, out_signer)) {
             num_tried++;

@@ -4,6 +4,7 @@
 #include "ocsp_response.h"
 
 #include "der.h"
+#include "der_write.h"
 
 /* 1.3.6.1.5.5.7.48.1.1 */
 static const uint8_t id_pkix_ocsp_basic[] = {0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01};
@@ -203,4 +204,32 @@ bool ocsp_response_parse(struct slice bytes, struct ocsp_response *out)
     }
     return der_get_explicit(&seq, 0, DER_SEQUENCE, &inside) && der_end(seq) &&
            read_response_bytes(inside, out);
+}
+
+/* Written from the end to the begin, each part goes to where nothing that is still needed stands:
+ * no part grows. */
+struct slice ocsp_response_trim(struct slice bytes, size_t kept)
+{
+    struct der_writer w = der_writer_make((void *)(uintptr_t)bytes.ptr, bytes.len);
+    struct ocsp_response r;
+    struct slice cert = {NULL, 0};
+    if (!ocsp_response_parse(bytes, &r) || !r.is_basic) {
+        return bytes;
+    }
+    while (kept-- != 0 && ocsp_cert_next(&r.certs, &cert)) {
+    }
+    if (cert.len != 0) {
+        der_write_element(&w, DER_SEQUENCE, cert);
+        der_write_close(&w, DER_CONTEXT_CONSTRUCTED(0), 0);
+    }
+    const uint8_t *signed_end = r.sealed.signature.ptr + r.sealed.signature.len;
+    der_write_bytes(&w, slice_make(r.sealed.bytes.ptr, (size_t)(signed_end - r.sealed.bytes.ptr)));
+    der_write_close(&w, DER_SEQUENCE, 0);
+    der_write_close(&w, DER_OCTET_STRING, 0);
+    der_write_element(&w, DER_OID, slice_make(id_pkix_ocsp_basic, sizeof id_pkix_ocsp_basic));
+    der_write_close(&w, DER_SEQUENCE, 0);
+    der_write_close(&w, DER_CONTEXT_CONSTRUCTED(0), 0);
+    der_write_bytes(&w, SLICE_LITERAL("\x0a\x01\x00")); /* successful */
+    der_write_close(&w, DER_SEQUENCE, 0);
+    return der_written(&w);
 }

@@ -57,4 +57,8 @@ bool ocsp_response_parse(struct slice bytes, struct ocsp_response *out);
 bool ocsp_single_next(struct slice *run, struct ocsp_single *out);
 bool ocsp_cert_next(struct slice *run, struct slice *out_der);
 
+/* The same response with none of its certificates but number `kept`, counted from 1 (0: none). It
+ * is made in the memory of the bytes. What cannot be parsed stays as it is. */
+struct slice ocsp_response_trim(struct slice bytes, size_t kept);
+
 #endif

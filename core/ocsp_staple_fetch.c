@@ -72,7 +72,7 @@ static enum fetch_verdict take(struct staple *s, size_t pair, size_t index, stru
     return FETCH_TAKEN;
 }
 
-enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, struct slice der,
+enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, struct slice *der,
                                 const struct tls_time *now, struct buf scratch,
                                 const char **out_why)
 {
@@ -86,7 +86,7 @@ enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, str
     if (s->now.set == NULL || !tls_set_proof(s->now.set, pair, index, &old_der, &old)) {
         return FETCH_REFUSED;
     }
-    staple_judge(s, &s->now, pair, index, der, &new);
+    staple_judge(s, &s->now, pair, index, *der, &new);
     enum ocsp_reason reason = staple_reason_at(&new, now);
     *out_why = ocsp_reason_name(reason);
     if (!new.verified ||
@@ -97,7 +97,8 @@ enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, str
         *out_why = "not-newer";
         return FETCH_NOT_NEWER;
     }
-    enum fetch_verdict verdict = take(s, pair, index, der, &new, out_why);
+    *der = ocsp_response_trim(*der, new.signer_cert);
+    enum fetch_verdict verdict = take(s, pair, index, *der, &new, out_why);
     staple_save_evictions(s, scratch);
     staple_watch(s, now);
     return verdict;

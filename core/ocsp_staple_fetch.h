@@ -26,9 +26,11 @@ bool staple_wants(const struct staple *s, size_t pair, size_t index, struct stap
 /* From when until when the proof that is held for it holds. */
 void staple_life(const struct staple *s, size_t pair, size_t index, struct fetch_life *out);
 
-/* Judges what a responder said of it, after a look at the files, and puts it in force or not.
- * *out_why is the name of the reason, for the log. */
-enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, struct slice der,
+/* Judges what a responder said of it, after a look at the files, and puts it in force or not. What
+ * is taken is trimmed (ocsp_response_trim): certificates that nobody needs are signed by nobody, so
+ * whoever passed it on may have put there what clients refuse, or are kept waiting by. *out_why is
+ * the name of the reason, for the log. */
+enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, struct slice *der,
                                 const struct tls_time *now, struct buf scratch,
                                 const char **out_why);
 

@@ -138,7 +138,10 @@ static int judge_one(const struct request *r, struct work *w, const struct ocsp_
         posix_complain(r->out, "is in PEM and may hold other proofs, expected DER; -c renews PEM");
         return PROOF_FAILED;
     }
-    err = verdict == FETCH_TAKEN ? files->replace(files->ctx, r->out, der) : ERR_OK;
+    err = ERR_OK;
+    if (verdict == FETCH_TAKEN) {
+        err = files->replace(files->ctx, r->out, ocsp_response_trim(der, v.signer_cert));
+    }
     return end_with(status, r->out, verdict, err);
 }
 
@@ -197,7 +200,7 @@ static int fetch_cert(const struct request *r, const struct conf *conf, struct w
     put_line("certificate", wanted.certificate);
     staple_judge(&w->staple, &w->staple.now, pair, index, der, &v);
     int status = proof_report(&v, ocsp_verdict_at(&v, now.wall_s), now.wall_s);
-    enum fetch_verdict verdict = staple_offer(&w->staple, pair, index, der, &now, scratch, &why);
+    enum fetch_verdict verdict = staple_offer(&w->staple, pair, index, &der, &now, scratch, &why);
     enum err err =
         verdict == FETCH_TAKEN ? staple_save(&w->staple, pair, index, der, scratch) : ERR_OK;
     return end_with(status, wanted.path, verdict, err);

@@ -65,6 +65,25 @@ static void look_at_others(struct slice in)
     free(longer);
 }
 
+/* With whichever of its certificates it is kept, it is the same otherwise. */
+static void look_at_trimmed(struct slice in, const struct ocsp_response *r)
+{
+    uint8_t *copy = malloc(in.len);
+    for (size_t kept = 0; kept < 4; kept++) {
+        struct ocsp_response t;
+        struct slice run = r->certs, want = {NULL, 0};
+        for (size_t i = 0; i < kept && ocsp_cert_next(&run, &want); i++) {
+        }
+        memcpy(copy, in.ptr, in.len);
+        struct slice out = ocsp_response_trim(slice_make(copy, in.len), kept);
+        fuzz_inside(out, copy, in.len);
+        MUST(ocsp_response_parse(out, &t) && slice_equal(t.certs, want));
+        MUST(slice_equal(t.sealed.bytes, r->sealed.bytes));
+        MUST(slice_equal(t.sealed.signature, r->sealed.signature));
+    }
+    free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct ocsp_response r;
@@ -82,6 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         fuzz_inside(r.sealed.signature, data, len);
         look_at_singles(r.singles);
         look_at_extensions(r.extensions);
+        look_at_trimmed(in, &r);
         while (ocsp_cert_next(&r.certs, &cert)) {
             look_at_cert(cert);
         }

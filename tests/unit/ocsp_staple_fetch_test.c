@@ -16,7 +16,7 @@ static struct slice later(void)
 
 static enum fetch_verdict offer(struct slice der)
 {
-    return staple_offer(&t.staple, 0, 0, der, &t.now, scratch(), &why);
+    return staple_offer(&t.staple, 0, 0, &der, &t.now, scratch(), &why);
 }
 
 static struct slice file(const char *path)
@@ -106,6 +106,30 @@ static void test_offers(void)
     CHECK_EQ(offer(later()), FETCH_NOT_NEWER);
     CHECK_EQ(reason(), OCSP_REVOKED);
     teardown();
+}
+
+/* Certificates in a response that are not its signer's: nobody has signed what stands there. */
+static void test_trimmed(void)
+{
+    for (int is_delegated = 0; is_delegated < 2; is_delegated++) {
+        open_good();
+        struct maker_cert d = world_delegate(&t.keys), fake = d;
+        fake.issuer_key = &t.keys.other_key;
+        struct maker_response r = is_delegated ? world_delegated(&t.keys, &d) : world_good(&t.keys);
+        r.singles[0].this_update = "20260614120000Z";
+        struct slice data = maker_data(&r), signature = maker_sign(r.key, data);
+        struct slice algorithm = maker_signature_algorithm(r.key);
+        struct slice junk = SEQ(TLV(DER_NULL, SLICE_LITERAL("junk")));
+        struct slice many =
+            JOIN(maker_certificate(&fake), junk, r.certs, t.keys.issuer.whole, junk);
+        struct slice der = maker_basic(data, algorithm, signature, many);
+        struct slice want = maker_basic(data, algorithm, signature, r.certs);
+        CHECK(der.len > want.len);
+        CHECK_EQ(staple_offer(&t.staple, 0, 0, &der, &t.now, scratch(), &why), FETCH_TAKEN);
+        CHECK(slice_equal(der, want));
+        CHECK(serves(want));
+        teardown();
+    }
 }
 
 /* A refusal that was fetched outlives a restart. */
@@ -309,6 +333,7 @@ int main(int argc, char **argv)
     static const struct test_case cases[] = {
         {"wants", test_wants},
         {"offers", test_offers},
+        {"trimmed", test_trimmed},
         {"evicts", test_evicts},
         {"file_first", test_file_first},
         {"forms", test_forms},
