@@ -15,6 +15,7 @@ static const uint8_t id_kp_ocsp_signing[] = {0x2b, 0x06, 0x01, 0x05,
 static const uint8_t id_ce_key_usage[] = {0x55, 0x1d, 0x0f};          /* 2.5.29.15 */
 static const uint8_t id_ce_ext_key_usage[] = {0x55, 0x1d, 0x25};      /* 2.5.29.37 */
 static const uint8_t id_ce_basic_constraints[] = {0x55, 0x1d, 0x13};  /* 2.5.29.19 */
+static const uint8_t id_ce_subject_alt_name[] = {0x55, 0x1d, 0x11};   /* 2.5.29.17 */
 
 #define OID_SLICE(oid) slice_make((oid), sizeof(oid))
 
@@ -53,6 +54,8 @@ static bool may_sign(const struct x509_cert *cert)
            (octets.ptr[1] & 0x80u) != 0;
 }
 
+/* Other names are critical where there is no subject (RFC 5280 4.2.1.6), and of no interest here.
+ */
 static bool all_understood(const struct x509_cert *cert)
 {
     struct slice run = cert->extensions;
@@ -61,6 +64,7 @@ static bool all_understood(const struct x509_cert *cert)
         if (extension.critical && !slice_equal(extension.oid, OID_SLICE(id_ce_key_usage)) &&
             !slice_equal(extension.oid, OID_SLICE(id_ce_ext_key_usage)) &&
             !slice_equal(extension.oid, OID_SLICE(id_ce_basic_constraints)) &&
+            !slice_equal(extension.oid, OID_SLICE(id_ce_subject_alt_name)) &&
             !slice_equal(extension.oid, OID_SLICE(id_pkix_ocsp_nocheck))) {
             return false;
         }

@@ -213,6 +213,9 @@ DELEGATED(good_delegate_critical, d.purpose = NULL; d.ca = true; d.nocheck = fal
           d.more = JOIN(PURPOSES(SEQ(OID(MBEDTLS_OID_SERVER_AUTH), FOR_OCSP)),
                         maker_extension(OID("\x2b\x06\x01\x05\x05\x07\x30\x01\x05"), true,
                                         TLV(DER_NULL, NOTHING)));)
+DELEGATED(good_delegate_alt_name,
+          d.more = maker_extension(OID(MBEDTLS_OID_SUBJECT_ALT_NAME), true,
+                                   SEQ(maker_text(DER_CONTEXT(2), "ocsp.example")));)
 DELEGATED(delegate_behind_purposes, d.purpose = NULL;
           d.more = PURPOSES(JOIN(SEQ(FOR_OCSP), TLV(DER_NULL, NOTHING)));)
 DELEGATED(delegate_among_purposes, d.purpose = NULL;
@@ -538,6 +541,7 @@ static const struct scenario scenarios[] = {
     S(delegate_of_sibling, SIGNER_NOT_AUTHORISED),
     S(delegate_of_namesake, SIGNER_NOT_AUTHORISED),
     S(good_delegate_critical, GOOD),
+    S(good_delegate_alt_name, GOOD),
     S(delegate_behind_purposes, SIGNER_NOT_AUTHORISED),
     S(delegate_among_purposes, SIGNER_NOT_AUTHORISED),
     S(delegate_behind_usage, SIGNER_NOT_AUTHORISED),
