@@ -27,6 +27,9 @@ static size_t find(struct slice text, uint8_t c)
 
 static bool take_line(struct conf_text *text, struct slice *out)
 {
+    if (text->line_number == 0) {
+        text_skip_mark(&text->rest);
+    }
     if (slice_is_empty(text->rest)) {
         return false;
     }

@@ -6,7 +6,8 @@
 
 #include "buf.h"
 
-/* A text that is read line by line. Start with line_number 0. */
+/* A text that is read line by line; the mark of UTF-8 that editors put in front is left out. Start
+ * with line_number 0. */
 struct conf_text {
     struct slice rest;
     uint32_t line_number; /* of the line read last, from 1 */

@@ -2,10 +2,12 @@
 #include "pem.h"
 
 #include "base64.h"
+#include "text.h"
 
 /* The next line, without its end; the last one may lack it. */
 static bool take_line(struct slice *in, struct slice *out)
 {
+    text_skip_mark(in);
     if (slice_is_empty(*in)) {
         return false;
     }

@@ -55,6 +55,13 @@ bool text_cut_last(struct slice text, uint8_t c, struct slice *out_front, struct
     return false;
 }
 
+void text_skip_mark(struct slice *text)
+{
+    if (text->len >= 3 && memcmp(text->ptr, "\xef\xbb\xbf", 3) == 0) {
+        slice_skip(text, 3);
+    }
+}
+
 bool text_parse_u64(struct slice text, uint64_t max, uint64_t *out)
 {
     uint64_t value = 0;

@@ -42,6 +42,14 @@ static void test_lines(void)
     check_line(&t, 7, "", "g");
     check_line(&t, 8, "h", "i");
     check_end(&t);
+    t = begin("\xef\xbb\xbf# by an editor\na = b");
+    check_line(&t, 2, "a", "b");
+    check_end(&t);
+    t = begin("\xef\xbb\xbf\x61 = b\n\xef\xbb\xbf\x63 = d");
+    check_line(&t, 1, "a", "b");
+    check_line(&t, 2, "\xef\xbb\xbf\x63", "d");
+    t = begin("\xef\xbb\xbf");
+    check_end(&t);
     t = begin("");
     check_end(&t);
     t = begin("\n\n#\n   \n");

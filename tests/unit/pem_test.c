@@ -42,6 +42,9 @@ static void test_blocks(void)
     CHECK_TEXT(out, "world!");
     CHECK_EQ(read_one(text, "OCSP", &out), ERR_ABSENT);
     CHECK_EQ(read_one("", "A", &out), ERR_ABSENT);
+    CHECK_EQ(read_one("\xef\xbb\xbf-----BEGIN A-----\nYQ==\n-----END A-----\n", "A", &out), ERR_OK);
+    CHECK_TEXT(out, "a");
+    CHECK(pem_is_text(SLICE_LITERAL("\xef\xbb\xbf-----BEGIN A-----\n")));
     CHECK(!pem_is_text(SLICE_LITERAL("\x30\x03\x02\x01\x00")));
     CHECK(!pem_is_text(SLICE_LITERAL("")));
     CHECK(!pem_is_text(SLICE_LITERAL(" -----BEGIN A-----")));
