@@ -36,7 +36,7 @@ static const struct {
     enum err (*parse)(struct conf_value *v, void *field);
     const char *text;
 } expectations[] = {
-    {conf_value_name, "a domain name"},
+    {conf_value_name, "a domain name in ASCII"},
     {conf_value_path, "an absolute path of at most 255 bytes"},
     {conf_value_socket, "an absolute path of at most 107 bytes"},
     {conf_value_sni_path, "an absolute path of at most 255 bytes with no variable but $tls_in_sni"},

@@ -35,7 +35,7 @@ enum err conf_value_string(struct conf_value *v, void *field)
 enum err conf_value_name(struct conf_value *v, void *field)
 {
     struct slice *out = field;
-    if (!address_is_domain(v->text) && !address_is_literal(v->text)) {
+    if ((!address_is_domain(v->text) && !address_is_literal(v->text)) || text_is_8bit(v->text)) {
         return wrong(v);
     }
     const char *copy = conf_copy(v->arena, v->text);

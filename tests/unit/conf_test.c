@@ -367,7 +367,10 @@ static void test_wrong_values(void)
         {"maildir = m/$local_part",
          "maildir: found 'm/$local_part', expected an absolute path with no "
          "variables but $local_part and $domain"},
-        {"primary_hostname = a b", "primary_hostname: found 'a b', expected a domain name"},
+        {"primary_hostname = a b",
+         "primary_hostname: found 'a b', expected a domain name in ASCII"},
+        {"primary_hostname = h\xc3\xa9.org",
+         "primary_hostname: found 'h\\xc3\\xa9.org', expected a domain name in ASCII"},
         {"local_domains = @ : a/b",
          "local_domains: found 'a/b', expected a domain, *.DOMAIN, @ or *"},
         {"local_interfaces = 127.0.0.1 : ::1",
@@ -512,7 +515,7 @@ static void test_machine_name(void)
     errors = buf_make(error_bytes, sizeof error_bytes);
     CHECK_EQ(conf_read(&conf, &arena, SLICE_LITERAL(""), &bad, &errors), ERR_MALFORMED);
     CHECK_TEXT(buf_slice(&errors),
-               "t.conf: primary_hostname: found '(none)', expected a domain name\n");
+               "t.conf: primary_hostname: found '(none)', expected a domain name in ASCII\n");
     errors.len = 0;
     CHECK_EQ(
         conf_read(&conf, &arena, SLICE_LITERAL("primary_hostname = a.example\n"), &bad, &errors),
