@@ -56,6 +56,7 @@ static void put_pair(const struct mta *m, const struct staple *s, size_t set, si
     } else {
         put_word(out, "reason", ocsp_reason_name(reason));
     }
+    put_time(out, "certificate-end", staple_certificate_end_s(s, pair));
     if (staple_is_required(s, pair)) {
         put_word(out, "must-staple", "yes");
     }

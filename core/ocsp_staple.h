@@ -133,12 +133,15 @@ struct tls_set *staple_take_set(struct staple *s);
 enum ocsp_reason staple_reason(const struct staple *s, size_t pair, const struct tls_time *now);
 
 /* Logs, for each certificate, a change of what is served: until when, or why not; a certificate
- * that must be stapled and is not, as a warning. Returns after how many ms to call it again at the
- * latest; loading calls it by itself. Cheap. */
+ * that must be stapled and is not, as a warning. Each line says when the certificate ends. Returns
+ * after how many ms to call it again at the latest; loading calls it by itself. Cheap. */
 uint64_t staple_watch(struct staple *s, const struct tls_time *now);
 
 /* Whether the certificate of a pair is not to be believed without a proof (RFC 7633). */
 bool staple_is_required(const struct staple *s, size_t pair);
+
+/* When that certificate ends (notAfter); INT64_MAX if there is none. */
+int64_t staple_certificate_end_s(const struct staple *s, size_t pair);
 
 /* Counts a handshake that has ended; and adds the sums to a line. */
 void staple_count(struct staple_counts *counts, const struct tls_info *info);

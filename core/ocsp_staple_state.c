@@ -29,11 +29,21 @@ enum ocsp_reason staple_reason(const struct staple *s, size_t pair, const struct
     return staple_reason_at(&v, now);
 }
 
+static bool get_leaf(const struct staple *s, size_t pair, struct x509_cert *out)
+{
+    return s->now.set != NULL && x509_parse_cert(tls_set_cert_der(s->now.set, pair, 0), out);
+}
+
 bool staple_is_required(const struct staple *s, size_t pair)
 {
     struct x509_cert leaf;
-    return s->now.set != NULL && x509_parse_cert(tls_set_cert_der(s->now.set, pair, 0), &leaf) &&
-           x509_has_tls_feature(&leaf, X509_STATUS_REQUEST);
+    return get_leaf(s, pair, &leaf) && x509_has_tls_feature(&leaf, X509_STATUS_REQUEST);
+}
+
+int64_t staple_certificate_end_s(const struct staple *s, size_t pair)
+{
+    struct x509_cert leaf;
+    return get_leaf(s, pair, &leaf) ? leaf.not_after_s : INT64_MAX;
 }
 
 /* --- At each change --- */
@@ -56,6 +66,7 @@ static void tell(const struct staple *s, size_t pair, const struct staple_state 
     if (state->is_required) {
         log_word(&line, "must_staple", "yes");
     }
+    log_time(&line, "certificate_end", staple_certificate_end_s(s, pair));
     if (staple_num_asked(&s->counts) != 0) {
         staple_put_counts(&s->counts, &line);
     }
@@ -102,6 +113,13 @@ uint64_t staple_watch(struct staple *s, const struct tls_time *now)
 
 /* --- By hand --- */
 
+static void put_complaint(struct buf *out, const char *cert_path, const char *text)
+{
+    buf_put_string(out, "tls_certificate ");
+    text_put_escaped(out, slice_of_string(cert_path), STAPLE_PATH_CAP);
+    buf_put_string(out, text);
+}
+
 void staple_put_check(const struct staple *s, const struct tls_time *now, struct buf *out)
 {
     for (size_t pair = 0; s->now.set != NULL && pair < s->now.files.num_pairs; pair++) {
@@ -120,9 +138,10 @@ void staple_put_check(const struct staple *s, const struct tls_time *now, struct
         }
         buf_put_string(out, "\n");
         if (reason != OCSP_GOOD && staple_is_required(s, pair)) {
-            buf_put_string(out, "tls_certificate ");
-            text_put_escaped(out, slice_of_string(cert_path), STAPLE_PATH_CAP);
-            buf_put_string(out, ": says that it is not to be believed without a proof\n");
+            put_complaint(out, cert_path, ": says that it is not to be believed without a proof\n");
+        }
+        if (now->wall_set && now->wall_s > staple_certificate_end_s(s, pair)) {
+            put_complaint(out, cert_path, ": has expired\n");
         }
     }
 }

@@ -57,6 +57,7 @@ def test_status_of_proofs():
     check_equal(told["certificate"], p.chain, "certificate")
     check_equal(told["proof"], "served", "proof")
     check(told["until"].startswith("20"), told["until"])
+    check(told["certificate-end"] > told["until"], str(told))
     check("next-refresh" in told, str(told))
     check_equal((told["handshakes"], told["asked"], told["served"]), ("3", "1", "1"), "counts")
     s.configure(tls_ocsp_file=p.proof("revoked"))

@@ -68,6 +68,31 @@ static void test_must_staple(void)
     teardown();
 }
 
+static bool check_says(const char *text)
+{
+    uint8_t bytes[512];
+    struct buf out = buf_make(bytes, sizeof bytes - 1);
+    staple_put_check(&t.staple, &t.now, &out);
+    bytes[out.len] = 0;
+    return strstr((char *)bytes, text) != NULL;
+}
+
+static void test_certificate_end(void)
+{
+    setup();
+    t.conf.ocsp_file = "";
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK_EQ(count_of("reason=no-file certificate_end=2027-01-01T00:00:00Z"), 1);
+    CHECK_EQ(staple_certificate_end_s(&t.staple, 0), 1798761600);
+    t.now.wall_s = 1798761600;
+    CHECK(!check_says("has expired"));
+    t.now.wall_s++;
+    CHECK(check_says("tls_certificate /chain: has expired\n"));
+    t.now.wall_set = false;
+    CHECK(!check_says("has expired"));
+    teardown();
+}
+
 static void test_counts(void)
 {
     struct staple_counts counts = {0};
@@ -92,6 +117,7 @@ static void test_counts(void)
 static const struct test_case cases[] = {
     {"watch", test_watch},
     {"must_staple", test_must_staple},
+    {"certificate_end", test_certificate_end},
     {"counts", test_counts},
 };
 
