@@ -8,11 +8,13 @@
 #include "posix_command.h"
 #include "posix_entropy.h"
 #include "posix_files.h"
+#include "posix_privilege.h"
 #include "text.h"
 
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <termios.h>
 #include <unistd.h>
@@ -182,7 +184,20 @@ static void lock_directory(const char *path)
     }
 }
 
-static int change(const char *path, const struct order *order, struct auth_user *fresh)
+/* Root's new file is for the server's group to read. It is made empty: what is there keeps its
+ * owner and mode when it is replaced. */
+static void make_readable(const char *path, const struct posix_identity *who)
+{
+    int fd = who->changes ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    if (fd >= 0) {
+        (void)!fchown(fd, (uid_t)-1, who->gid);
+        (void)!fchmod(fd, 0640);
+        close(fd);
+    }
+}
+
+static int change(const struct posix_identity *who, const char *path, const struct order *order,
+                  struct auth_user *fresh)
 {
     static uint8_t old_bytes[BUDGET_FILE_LEN], new_bytes[BUDGET_FILE_LEN];
     struct buf out = buf_make(new_bytes, sizeof new_bytes);
@@ -206,6 +221,7 @@ static int change(const char *path, const struct order *order, struct auth_user 
     if (order->is_deletion && !is_found) {
         return fail(EX_NOUSER, path, "no such user");
     }
+    make_readable(path, who);
     err = files.replace(files.ctx, path, buf_slice(&out));
     return err == ERR_OK ? EX_OK : fail(EX_CANTCREAT, path, err_name(err));
 }
@@ -229,7 +245,7 @@ static bool parse(int argc, char **argv, struct order *out)
     return out->name.len != 0 && !(out->from_stdin && out->is_deletion);
 }
 
-static int obey(const char *users_file, const struct order *order)
+static int obey(const struct posix_identity *who, const char *users_file, const struct order *order)
 {
     struct auth_user fresh = {.name = order->name, .senders = {NULL, 0}};
     char bytes[PASSWORD_CAP];
@@ -238,19 +254,20 @@ static int obey(const char *users_file, const struct order *order)
         return fail(EX_CONFIG, "auth_users_file", "not set");
     }
     if (order->is_deletion) {
-        return change(users_file, order, &fresh);
+        return change(who, users_file, order, &fresh);
     }
     int status = read_password(order->from_stdin, bytes, &password);
     if (status == EX_OK && !make_verifier(&fresh.verifier, password)) {
         status = fail(EX_OSERR, "salt", err_name(ERR_NO_ENTROPY));
     }
     scram_wipe(bytes, sizeof bytes);
-    return status == EX_OK ? change(users_file, order, &fresh) : status;
+    return status == EX_OK ? change(who, users_file, order, &fresh) : status;
 }
 
 int posix_passwd(int argc, char **argv)
 {
     struct order order;
+    struct posix_identity who;
     struct conf conf;
     struct arena a;
     uint8_t report[CONF_ERRORS_CAP];
@@ -266,9 +283,12 @@ int posix_passwd(int argc, char **argv)
     }
     enum err err =
         posix_read_options(&conf, &a, order.conf_path, SLICE_LITERAL("localhost"), &errors);
+    if (err == ERR_OK) {
+        err = posix_identity_of(&who, &conf, &errors);
+    }
     if (err != ERR_OK) {
         posix_put_errors(order.conf_path, err, &errors);
         return posix_exit_status(err);
     }
-    return obey(conf.auth_users_file, &order);
+    return obey(&who, conf.auth_users_file, &order);
 }

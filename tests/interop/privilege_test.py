@@ -294,6 +294,21 @@ def memory_of(s):
     return b"".join(found)
 
 
+def test_passwords_that_root_sets():
+    """A users file that postern passwd makes is the server's to read, and nobody else's; its owner may then change that."""
+    p = readable(Pki(name="pki-passwd"))
+    users = os.path.join(harness.case_dir(), "users")
+    s = server(p, start=False, auth_users_file=users)
+    for name, mode in (("alice", 0o640), ("bob", 0o400)):
+        status, out = run(POSTERN, "passwd", "-c", s.conf_path, "--stdin", name, text="secret\n")
+        check_equal(status, 0, out)
+        info = os.stat(users)
+        check_equal((info.st_uid, info.st_gid, info.st_mode & 0o777), (0, GID, mode), "the users file")
+        os.chmod(users, 0o400)
+    os.chmod(users, 0o640)
+    s.start()
+
+
 def test_secrets_are_wiped():
     """Of a key that has been read there is no file's text left, of a login, granted or not, no password."""
     p = Pki("ec", name="privilege-wiped")
