@@ -178,6 +178,8 @@ static void report_unknown(struct reader *r, const struct conf_line *line)
     conf_report_end(&r->report);
 }
 
+_Static_assert(CONF_LINE_MAX == 4096, "as conf_parse_line and the manual say");
+
 static void report_mistake(struct reader *r, const struct conf_line *line)
 {
     struct buf *b = conf_report_begin(&r->report, line->line_number, NULL);

@@ -102,8 +102,9 @@ bool conf_parse_line(struct conf_text *text, struct buf *joined, struct conf_lin
     joined->len = 0;
     joined->overflow = false;
     join(text, line, joined);
-    out->name = conf_trim(buf_slice(joined));
-    out->mistake = joined->overflow ? "a shorter line" : find_mistake(out->name);
+    out->name = joined->overflow ? line : conf_trim(buf_slice(joined));
+    out->mistake =
+        joined->overflow ? "at most 4096 bytes, with what continues it" : find_mistake(out->name);
     if (out->mistake == NULL) {
         struct slice rest = out->name;
         slice_take(&rest, find(rest, '='), &out->name);

@@ -24,8 +24,9 @@ struct conf_line {
 /* The next line that says something; false at the end of the text. Blank lines and those whose
  * first character is '#' say nothing. A line that ends in a backslash goes on in the next one,
  * whose leading spaces do not count; comment lines in between are left out. joined gets the line's
- * text: name and value are views into it. A line that outgrows joined is a mistake; so is a control
- * character, and a '#' behind a space, which others would take for a comment. */
+ * text: name and value are views into it. A line that outgrows joined is a mistake, and name is its
+ * first piece; so is a control character, and a '#' behind a space, which others would take for a
+ * comment. */
 bool conf_parse_line(struct conf_text *text, struct buf *joined, struct conf_line *out);
 
 /* The next line of a plain list, without the spaces around it; blank and '#' lines are left out. */

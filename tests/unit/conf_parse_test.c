@@ -89,10 +89,15 @@ static void test_mistakes(void)
     check_mistake("a = b\x7f\nnext = 1", "no control characters");
     check_mistake("a = b\rc\nnext = 1", "no control characters");
     check_mistake("a = 12345678901234567890123456789012345678901234567890123456789012\nnext = 1",
-                  "a shorter line");
+                  "at most 4096 bytes, with what continues it");
     check_mistake("a = 123456789012345678901234567890\\\n123456789012345678901234567890\\\n12\n"
                   "next = 1",
-                  "a shorter line");
+                  "at most 4096 bytes, with what continues it");
+    struct conf_text too_long =
+        begin("a = 12345678901234567890123456789012345678901234567890123456789012");
+    struct conf_line line;
+    CHECK(conf_parse_line(&too_long, &joined, &line));
+    CHECK_TEXT(line.name, "a = 12345678901234567890123456789012345678901234567890123456789012");
     struct conf_text t = begin("a = b#c\xc3\xbc\n");
     check_line(&t, 1, "a", "b#c\xc3\xbc");
     t = begin("a = 123456789012345678901234567890123456789012345678901234567890\n");
