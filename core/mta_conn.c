@@ -319,6 +319,7 @@ static bool lingers(const struct conn *c)
     case SMTPD_REASON_NUL:
     case SMTPD_REASON_CHUNK_SIZE:
     case SMTPD_REASON_NOT_SMTP:
+    case SMTPD_REASON_TLS_UNASKED:
     case SMTPD_REASON_SYNPROT_ERRORS:
     case SMTPD_REASON_UNKNOWN_COMMANDS:
     case SMTPD_REASON_NONMAIL_COMMANDS:

@@ -21,6 +21,12 @@ enum smtp_reply_class smtp_reply_class(enum smtp_reply r)
     return (enum smtp_reply_class)classes[r];
 }
 
+bool smtp_reply_is_sequel(enum smtp_reply r)
+{
+    return memcmp(texts[r], "421", 3) == 0 || memcmp(texts[r], "530", 3) == 0 ||
+           memcmp(texts[r] + 4, "5.5.1", 5) == 0;
+}
+
 bool smtp_reply_put(struct buf *b, enum smtp_reply r, struct slice argument)
 {
     size_t begin = b->len;

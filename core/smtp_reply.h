@@ -23,6 +23,11 @@ enum smtp_reply_class {
 
 enum smtp_reply_class smtp_reply_class(enum smtp_reply r);
 
+/* Of one that is not good: whether it says of a command no more than that it is unknown or out of
+ * order, that a login or TLS was to come first, or that this is the end, as a client hears that
+ * goes on after it was refused for something else. */
+bool smtp_reply_is_sequel(enum smtp_reply r);
+
 /* The reply and CRLF, argument in the place of its '%'. All or nothing: false, with overflow set,
  * if b is full. */
 bool smtp_reply_put(struct buf *b, enum smtp_reply r, struct slice argument);

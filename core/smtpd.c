@@ -35,7 +35,8 @@ enum smtpd_event smtpd_drop_transaction(struct smtpd *s)
 void smtpd_put(struct turn *t, enum smtp_reply reply)
 {
     struct slice id = slice_make(t->s->id, t->s->id_len);
-    if (smtp_reply_class(reply) != SMTP_REPLY_CLASS_GOOD) {
+    if (smtp_reply_class(reply) != SMTP_REPLY_CLASS_GOOD &&
+        (t->s->refusal == SMTP_REPLY_NONE || !smtp_reply_is_sequel(reply))) {
         t->s->refusal = (uint8_t)reply;
     }
     smtp_reply_put(t->out, reply,

@@ -109,6 +109,7 @@ enum smtpd_verdict {
     REASON(CHUNK_SIZE, "bad-chunk-size")                  \
     REASON(STARTTLS_DATA, "plaintext-after-starttls")     \
     REASON(NOT_SMTP, "not-smtp")                          \
+    REASON(TLS_UNASKED, "tls-without-starttls")           \
     REASON(SYNPROT_ERRORS, "too-many-errors")             \
     REASON(UNKNOWN_COMMANDS, "too-many-unknown-commands") \
     REASON(NONMAIL_COMMANDS, "too-many-nonmail-commands") \
@@ -169,7 +170,7 @@ struct smtpd {
         failed; /* enum smtp_reply that the rest of this message is to get; 0: nothing has failed */
     uint8_t drain_reason; /* enum smtpd_reason to close for when the chunk is drained; 0: go on */
     uint8_t reason;       /* enum smtpd_reason; set when the session is to end */
-    uint8_t refusal;      /* enum smtp_reply: the last one that was not good; 0: all were */
+    uint8_t refusal;      /* enum smtp_reply, see smtpd_put_last_refusal; 0: all were good */
     uint8_t num_auth_failures;
     bool in_tls;
     bool is_authenticated;
@@ -235,7 +236,8 @@ bool smtpd_put_refusal(struct buf *out, const struct smtpd_env *env, bool is_cli
 /* What the Received field and the log want to know. The HELO argument is printable ASCII without
  * spaces, else anything. */
 struct slice smtpd_helo(const struct smtpd *s);
-bool smtpd_put_last_refusal(struct buf *out, const struct smtpd *s); /* false: there was none */
+/* The last reply that was not good and is not only the sequel of another. False: there was none. */
+bool smtpd_put_last_refusal(struct buf *out, const struct smtpd *s);
 bool smtpd_is_esmtp(const struct smtpd *s);
 bool smtpd_is_authenticated(const struct smtpd *s);
 bool smtpd_in_transaction(const struct smtpd *s);

@@ -5,6 +5,7 @@
 
 #define LIMIT_MAX   999999 /* RFC 9422 4: six digits; who takes more may say so */
 #define PUT_OFF_MAX 10000  /* recipients that are refused and put off in one go; nobody has more */
+#define TLS_RECORD  0x16   /* that a handshake begins with */
 
 static void put_ehlo_line(struct buf *out, const char *keyword, const char *value)
 {
@@ -326,6 +327,9 @@ static enum smtpd_event break_off(struct turn *t, enum smtp_line_result result)
 enum smtpd_event smtpd_read_command(struct turn *t, bool is_long)
 {
     struct slice line = {NULL, 0};
+    if (!is_long && t->in->len != 0 && t->in->ptr[0] == TLS_RECORD) {
+        return smtpd_hang_up(t, SMTP_REPLY_NOT_SMTP, SMTPD_REASON_TLS_UNASKED);
+    }
     size_t line_max = is_auth(*t->in) ? SMTP_AUTH_LINE_MAX : SMTP_LINE_MAX;
     enum smtp_line_result result =
         is_long ? smtp_line_drop(t->in) : smtp_line_take(t->in, line_max, &line);

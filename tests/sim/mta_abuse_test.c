@@ -139,12 +139,36 @@ static void test_refusals_are_told(void)
     site_close(&site);
 }
 
+/* Devices say all that they have to say, whatever they are answered: what follows from a refusal
+ * does not hide it. */
+static void test_causes_are_told(void)
+{
+    static const char rest[] = "RCPT TO:<joe@example.org>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\n";
+    char text[1024];
+    open_site("");
+    snprintf(text, sizeof text, "EHLO a\r\nMAIL FROM:<a@>\r\n%sQUIT\r\n", rest);
+    visit(1, text);
+    CHECK_EQ(sim_log_count(site.host, "refused=\"501 5.1.7 Malformed sender address\""), 1);
+    CHECK_EQ(sim_log_count(site.host, "end=too-many-unknown-commands"), 1);
+    snprintf(text, sizeof text, "EHLO\r\nMAIL FROM:<a@b>\r\n%s", rest);
+    visit(2, text);
+    CHECK_EQ(sim_log_count(site.host, "refused=\"501 5.5.4 Host name"), 1);
+    snprintf(text, sizeof text, "MAIL FROM:<a@b>\r\n%s", rest);
+    visit(3, text);
+    CHECK_EQ(sim_log_count(site.host, "refused=\"503 5.5.1 EHLO or HELO first\""), 1);
+    snprintf(text, sizeof text, "XYZ\r\nEHLO a\r\nMAIL FROM:<a@b> SIZE=9999999\r\n%s", rest);
+    visit(4, text);
+    CHECK_EQ(sim_log_count(site.host, "refused=\"552 5.3.4 Message too big\""), 1);
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
     {"lines-about-one-peer", test_lines_about_one_peer_are_bounded},
     {"lines-about-all-peers", test_lines_about_all_peers_are_bounded},
     {"level-is-that-of-the-start", test_level_is_that_of_the_start},
     {"no-limit", test_no_limit},
     {"refusals-are-told", test_refusals_are_told},
+    {"causes-are-told", test_causes_are_told},
 };
 
 TEST_MAIN(cases)
