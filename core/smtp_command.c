@@ -80,13 +80,14 @@ enum smtp_verb smtp_command_parse(struct slice line, struct slice *out_args)
     return is_text ? SMTP_UNKNOWN : SMTP_FOREIGN;
 }
 
-/* A domain or an address literal by RFC 5321 4.1.1.1; but appliances say "(none)" and Windows says
- * "MY_PC", so that any printable ASCII passes. Who writes it down makes it safe. */
+/* A domain or an address literal by RFC 5321 4.1.1.1; but appliances say "(none)" or "Front Door",
+ * and Windows says "MY_PC" or "B\xdcRO", so that all passes that is no control character. Who
+ * writes it down makes it safe. */
 static bool is_host(struct slice args)
 {
     bool good = args.len != 0 && args.len <= ADDRESS_DOMAIN_MAX;
     for (size_t i = 0; good && i < args.len; i++) {
-        good = args.ptr[i] > ' ' && args.ptr[i] < 0x7f;
+        good = args.ptr[i] >= ' ' && args.ptr[i] != 0x7f;
     }
     return good;
 }

@@ -233,8 +233,8 @@ void smtpd_end(struct smtpd *s, enum smtpd_reason reason);
  * "421 4.3.2" for a server that does. */
 bool smtpd_put_refusal(struct buf *out, const struct smtpd_env *env, bool is_clients_fault);
 
-/* What the Received field and the log want to know. The HELO argument is printable ASCII without
- * spaces, else anything. */
+/* What the Received field and the log want to know. The HELO argument has no control
+ * characters, else anything. */
 struct slice smtpd_helo(const struct smtpd *s);
 /* The last reply that was not good and is not only the sequel of another. False: there was none. */
 bool smtpd_put_last_refusal(struct buf *out, const struct smtpd *s);
