@@ -194,12 +194,26 @@ static bool take_postmaster(struct slice *in, struct address *out)
     return true;
 }
 
+/* A mailbox alone, as some devices have it, up to a space or the end. */
+static enum address_result take_bare(struct slice *in, struct address *out)
+{
+    struct slice cursor = *in;
+    enum address_result result = take_mailbox(&cursor, out);
+    if (result == ADDRESS_OK && cursor.len != 0 && !text_is_blank(cursor.ptr[0])) {
+        return ADDRESS_MALFORMED;
+    }
+    if (result == ADDRESS_OK) {
+        *in = cursor;
+    }
+    return result;
+}
+
 enum address_result address_take_path(struct slice *in, struct address *out)
 {
     struct slice cursor = *in;
     memset(out, 0, sizeof *out);
     if (!take_byte(&cursor, '<')) {
-        return ADDRESS_MALFORMED;
+        return take_bare(in, out);
     }
     if (!(cursor.len != 0 && cursor.ptr[0] == '>') && !take_postmaster(&cursor, out)) {
         enum address_result result =

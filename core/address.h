@@ -26,9 +26,9 @@ struct address {
 enum address_result { ADDRESS_OK, ADDRESS_MALFORMED, ADDRESS_TOO_LONG };
 
 /* Takes a path off *in: "<" [ source route ":" ] mailbox ">", or "<>", or "<Postmaster>" in any
- * case. A source route is checked and then forgotten, as RFC 5321 C asks. Whether a path may be
- * null or without a domain is for the caller to say. Domains may hold underscores. *in moves on
- * success only. */
+ * case; or a mailbox alone, up to a space or the end, as some devices write it. A source route is
+ * checked and then forgotten, as RFC 5321 C asks. Whether a path may be null or without a domain is
+ * for the caller to say. Domains may hold underscores. *in moves on success only. */
 enum address_result address_take_path(struct slice *in, struct address *out);
 
 /* All of the text as local@domain, without brackets. */

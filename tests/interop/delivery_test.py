@@ -448,6 +448,27 @@ def test_log_is_not_forged():
     check_equal(len(s.log_lines("delivery", "result=delivered")), 1, "deliveries by the log")
 
 
+def test_as_devices_say_it():
+    """Cameras, printers and old PCs: their mail arrives, however they write it."""
+    s = Server()
+    for name, sender, rcpt in (
+        ("EHLO Front Door", "MAIL FROM: camera@b.example", "RCPT TO: alice@test.example"),
+        ("HELO (none)", "mail from:<camera@my_nas.local>", "rcpt to:<ALICE@Test.Example>"),
+        ("EHLO 192.168.1.5", "MAIL FROM: <camera@10.0.0.1> BODY=8BITMIME AUTH=<>", "RCPT TO:<@a,@b:alice@test.example>"),
+    ):
+        c = harness.Smtp(s)
+        c.cmd(name, 250)
+        c.cmd(sender, 250)
+        c.cmd(rcpt, 250)
+        c.cmd("DATA", 354)
+        c.send(b"Subject: alarm\r\n\r\n..\r\n.\r\n")
+        c.expect(250)
+        c.quit()
+    messages = s.messages("alice", 3)
+    check(all(harness.same_body(m, b"Subject: alarm\r\n\r\n.\r\n") for m in messages), f"{messages}")
+    check(any(b"\nReceived: from Front?Door (" in m for m in messages), f"{messages}")
+
+
 # --- A mailbox that cannot be had ---
 
 

@@ -258,7 +258,7 @@ def test_codes():
         ("BREW coffee", 500, "5.5."),
         ("MAIL", 501, "5.5."),
         ("MAIL FROM:", 501, "5."),
-        ("MAIL FROM:a@b", 501, "5."),
+        ("MAIL FROM:a@b>", 501, "5."),
         ("MAIL FROM:<a@b", 501, "5."),
         ("MAIL FROM:<a@b> UNHEARD=1", 555, "5.5.4"),
         ("NOOP", 250, "2.0.0"),
