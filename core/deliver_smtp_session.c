@@ -386,15 +386,15 @@ void remote_session_turn(struct deliver_smtp *d, struct remote_conn *c)
         }
         bool has_said = c->client.out.len != 0;
         enum err err = remote_flush(d, c);
-        bool is_blocked = err == ERR_AGAIN;
-        if (turn == TURN_ON && (err == ERR_OK || is_blocked)) { /* others have their turn first */
+        bool is_blocked = err == ERR_AGAIN, is_broken = err != ERR_OK && !is_blocked;
+        if (turn == TURN_ON && !is_broken) { /* others have their turn first */
             remote_watch(d, c, is_blocked);
             if (!is_blocked) {
                 remote_wake(d, c);
             }
             return;
         }
-        if (is_blocked || (err == ERR_OK && !has_said)) {
+        if (is_blocked || is_broken || !has_said) { /* why it was broken may still be to be read */
             err = remote_read(d, c);
         }
         if (err == ERR_AGAIN) {

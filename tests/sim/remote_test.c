@@ -373,6 +373,42 @@ static void test_deaf(void)
     }
 }
 
+static void leave(struct rw_peer *p, const char *bytes, size_t len)
+{
+    (void)bytes;
+    if (p->content_len + len > 3000 && !p->closes) {
+        rw_say(p, "552 5.3.4 too much\r\n");
+        p->closes = true;
+    }
+}
+
+/* One that says in the middle of a long message why it does not want it, and goes: what it said
+ * counts, not that the connection broke. */
+static void test_leaves_with_a_word(void)
+{
+    static char text[300001];
+    memset(text, 'x', sizeof text - 1);
+    for (size_t i = 0; i < 60; i++) {
+        memcpy(text + i * 5000, "\r\n", 2);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        struct rw_script script = {.ehlo = i == 0 ? "250-mx.example\r\n250 CHUNKING\r\n"
+                                                  : "250 mx.example\r\n"};
+        struct rw_message m;
+        struct smtp_order order = {.id = 0};
+        open_one("", &script);
+        rw.on_content = leave;
+        rw_put(&m, 1, NULL, text);
+        CHECK(rw_start(&m, &order) != NULL);
+        struct smtp_job *job = rw_until_ended();
+        rw_check_ended(job, SMTP_RCPT_FAILED, "reply");
+        CHECK_EQ(job->rcpts[0].reply_code, 552);
+        CHECK_EQ(rw.servers[0].num_accepted, 1);
+        deliver_smtp_give(rw.d, job);
+        rw_close();
+    }
+}
+
 /* One that reads next to nothing, but never stops. */
 static void test_slow_reader(void)
 {
@@ -591,6 +627,7 @@ static const struct test_case cases[] = {
     {"stale_reuse", test_stale_reuse},
     {"late_answers", test_late_answers},
     {"deaf", test_deaf},
+    {"leaves-with-a-word", test_leaves_with_a_word},
     {"slow_reader", test_slow_reader},
     {"concurrency", test_concurrency},
     {"backoff", test_backoff},
