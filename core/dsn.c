@@ -1,6 +1,7 @@
 /* The report's text: see dsn.h. */
 #include "dsn.h"
 
+#include "net_addr.h"
 #include "text.h"
 
 #define TEXT_MAX 512 /* bytes of a reply that are shown */
@@ -287,6 +288,21 @@ static void put_code(struct buf *b, const uint16_t status[3])
     buf_put_string(b, "\r\n");
 }
 
+/* The type dns has domain names: a host that the options name by its address is put as a literal.
+ */
+static void put_remote_mta(struct buf *b, struct slice name)
+{
+    struct net_addr addr;
+    bool is_socket = name.ptr[0] == '/';
+    buf_put_string(b, is_socket ? "Remote-MTA: x-unix; " : "Remote-MTA: dns; ");
+    if (net_addr_parse(name, &addr)) {
+        net_addr_put_literal(b, &addr);
+    } else {
+        put_safe(b, name, false);
+    }
+    buf_put_string(b, "\r\n");
+}
+
 bool dsn_put_fields(struct buf *b, const struct dsn *d, const struct dsn_rcpt *r)
 {
     static const char *const names[] = {
@@ -308,10 +324,7 @@ bool dsn_put_fields(struct buf *b, const struct dsn *d, const struct dsn_rcpt *r
     buf_put_string(&p, "\r\n");
     put_code(&p, r->status);
     if (r->remote_mta.len != 0) {
-        bool is_socket = r->remote_mta.ptr[0] == '/';
-        buf_put_string(&p, is_socket ? "Remote-MTA: x-unix; " : "Remote-MTA: dns; ");
-        put_safe(&p, r->remote_mta, false);
-        buf_put_string(&p, "\r\n");
+        put_remote_mta(&p, r->remote_mta);
     }
     if (r->reply.len != 0) {
         struct slice name = r->is_peers_reply ? SLICE_LITERAL("Diagnostic-Code: smtp; ")

@@ -156,6 +156,26 @@ static void test_utf8(void)
     check_report("utf8-full", &d, rcpts, 1, "Subject: \xce\xb1\r\n\r\nx\r\n");
 }
 
+/* Hosts that have no name but their address. */
+static void test_literals(void)
+{
+    static const struct {
+        struct slice host;
+        const char *field;
+    } cases[] = {
+        {TEXT("192.0.2.1"), "\r\nRemote-MTA: dns; [192.0.2.1]\r\n"},
+        {TEXT("2001:db8::1"), "\r\nRemote-MTA: dns; [IPv6:2001:db8::1]\r\n"},
+        {TEXT("192.0.2.1.example"), "\r\nRemote-MTA: dns; 192.0.2.1.example\r\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct dsn_rcpt r = failed;
+        r.remote_mta = cases[i].host;
+        struct buf b = buf_make(pieces, sizeof pieces);
+        CHECK(dsn_put_fields(&b, &plain, &r));
+        CHECK(memmem(b.ptr, b.len, cases[i].field, strlen(cases[i].field)) != NULL);
+    }
+}
+
 /* Everything that others say, with line ends and controls in it. */
 static void test_hostile(void)
 {
@@ -294,11 +314,17 @@ static void test_returned_len(void)
 }
 
 static const struct test_case cases[] = {
-    {"failed", test_failed},   {"mixed", test_mixed},
-    {"delayed", test_delayed}, {"utf8", test_utf8},
-    {"hostile", test_hostile}, {"longest", test_longest},
-    {"xtext", test_xtext},     {"malformed", test_malformed},
-    {"no-room", test_no_room}, {"returned-len", test_returned_len},
+    {"failed", test_failed},
+    {"mixed", test_mixed},
+    {"delayed", test_delayed},
+    {"utf8", test_utf8},
+    {"literals", test_literals},
+    {"hostile", test_hostile},
+    {"longest", test_longest},
+    {"xtext", test_xtext},
+    {"malformed", test_malformed},
+    {"no-room", test_no_room},
+    {"returned-len", test_returned_len},
 };
 
 TEST_MAIN(cases)
