@@ -2,6 +2,7 @@
 #include "deliver_smtp_inside.h"
 
 #define BACKOFF_MAX_MS (15u * 60 * 1000) /* or retry_min, if that is more */
+#define FULL_MS        (60u * 60 * 1000) /* before it is asked again for one more connection */
 
 enum host_flag { HOST_IMPLICIT_TLS = 1, HOST_SOCKET = 2 };
 
@@ -145,17 +146,28 @@ void remote_dest_failed(struct deliver_smtp *d, struct remote_dest *dest, enum d
     dest->until_ms = d->now.now_ms + (delay_ms < most_ms ? delay_ms : most_ms);
 }
 
+void remote_dest_is_full(struct deliver_smtp *d, struct remote_dest *dest)
+{
+    dest->most_conns = dest->num_conns - 1;
+    dest->until_ms = d->now.now_ms + FULL_MS;
+}
+
 void deliver_smtp_forget_failures(struct deliver_smtp *d)
 {
     uint32_t cursor = 0;
     struct remote_dest *dest;
     while ((dest = pool_each(&d->dests, &cursor)) != NULL) {
-        dest->num_failures = 0;
+        dest->num_failures = dest->most_conns = 0;
     }
 }
 
 /* One that has failed gets a single connection to try it with. */
 uint32_t remote_dest_limit(const struct deliver_smtp *d, const struct remote_dest *dest)
 {
-    return dest->num_failures != 0 ? 1 : d->env.conf->destination_concurrency;
+    uint32_t most = d->env.conf->destination_concurrency;
+    if (dest->num_failures != 0) {
+        return 1;
+    }
+    bool was_full = dest->most_conns != 0 && d->now.now_ms < dest->until_ms;
+    return was_full && dest->most_conns < most ? dest->most_conns : most;
 }

@@ -45,7 +45,8 @@ struct remote_dest {
     uint32_t hash;
     uint32_t num_conns;
     uint32_t num_failures; /* in a row */
-    uint64_t until_ms;     /* not tried before that */
+    uint64_t until_ms;     /* not tried before that; without failures: most_conns holds so long */
+    uint32_t most_conns;   /* 0: as many as the options say */
     uint64_t used_ms;
     uint32_t first_host; /* of the next job: those before it took all the time of the last one */
     uint8_t reason;      /* enum deliver_reason, of the last failure */
@@ -210,6 +211,8 @@ struct slice remote_dest_domain(const struct remote_dest *dest);
 /* Host number index of one by hosts; false if there is none. */
 bool remote_dest_host(const struct remote_dest *dest, uint32_t index, struct remote_host *out);
 void remote_dest_failed(struct deliver_smtp *d, struct remote_dest *dest, enum deliver_reason why);
+/* It did not take one more connection, while it serves others. */
+void remote_dest_is_full(struct deliver_smtp *d, struct remote_dest *dest);
 uint32_t remote_dest_limit(const struct deliver_smtp *d, const struct remote_dest *dest);
 
 /* deliver_smtp_hosts.c */

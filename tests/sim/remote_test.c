@@ -458,6 +458,47 @@ static void test_concurrency(void)
     rw_close();
 }
 
+/* One that takes no second connection of a client, as next servers for many do: it is not let alone
+ * for that, but asked for no second one for an hour. */
+static void test_full_server(void)
+{
+    static char text[300001];
+    struct rw_script script = {
+        .verb = "CONNECT", .how = RW_ANSWER, .answer = "421 4.7.0 too many\r\n", .from = 2};
+    struct smtp_order order = {.id = 0};
+    struct rw_message m;
+    memset(text, 'x', sizeof text - 1);
+    for (size_t i = 0; i < 60; i++) {
+        memcpy(text + i * 5000, "\r\n", 2);
+    }
+    open_one("", &script);
+    rw_put(&m, 1, NULL, text);
+    CHECK(rw_start(&m, &order) != NULL);
+    rw_run_ms(120); /* its content is under way */
+    CHECK(rw_start(&m, &order) != NULL);
+    struct smtp_job *job = rw_until_ended();
+    rw_check_ended(job, SMTP_RCPT_DEFERRED, "reply");
+    deliver_smtp_give(rw.d, job);
+    CHECK_EQ(rw.servers[0].num_messages, 0);
+    CHECK_EQ(
+        deliver_smtp_may_start(rw.d, &rw.route, order.domain, sim_world_now_ms(rw.w), NULL, NULL),
+        DELIVER_SMTP_FULL);
+    job = rw_until_ended();
+    rw_check_ended(job, SMTP_RCPT_DELIVERED, "reply");
+    deliver_smtp_give(rw.d, job);
+    CHECK(rw_start(&m, &order) != NULL);
+    CHECK(rw_start(&m, &order) == NULL);
+    rw_check_ended(rw_until_ended(), SMTP_RCPT_DELIVERED, "reply");
+    CHECK_EQ(rw.servers[0].num_accepted, 2);
+    rw_run_ms(60 * 60 * 1000);
+    CHECK(rw_start(&m, &order) != NULL);
+    CHECK(rw_start(&m, &order) != NULL);
+    rw_check_ended(rw_until_ended(), SMTP_RCPT_DELIVERED, "reply");
+    rw_check_ended(rw_until_ended(), SMTP_RCPT_DELIVERED, "reply");
+    CHECK_EQ(rw.servers[0].num_open_max, 2);
+    rw_close();
+}
+
 static void test_backoff(void)
 {
     uint64_t until_ms = 0, before_ms;
@@ -627,6 +668,7 @@ static const struct test_case cases[] = {
     {"stale_reuse", test_stale_reuse},
     {"late_answers", test_late_answers},
     {"deaf", test_deaf},
+    {"full-server", test_full_server},
     {"leaves-with-a-word", test_leaves_with_a_word},
     {"slow_reader", test_slow_reader},
     {"concurrency", test_concurrency},
