@@ -169,13 +169,17 @@ void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         answer(c, SMTPD_TEMPORARY);
         return;
     }
+    bool may_relay = conn_may_relay(m, c);
     enum route_verdict verdict =
-        route_address(&m->site->conf, &ask->address, conn_may_relay(m, c), room, &result);
+        route_address(&m->site->conf, &ask->address, may_relay, room, &result);
     if (verdict == ROUTE_LOCAL || verdict == ROUTE_REMOTE) {
         answer(c, add_rcpts(m, c->txn, ask, &result));
         return;
     }
-    report_rcpt(m, c, refusals[verdict].level, refusals[verdict].reason, ask->address.text);
+    /* A stranger may have guessed; a client of ours has a wrong address in its options. */
+    enum log_level level = refusals[verdict].level;
+    level = may_relay && level == LOG_DEBUG ? LOG_INFO : level;
+    report_rcpt(m, c, level, refusals[verdict].reason, ask->address.text);
     answer(c, refusals[verdict].reply);
 }
 

@@ -162,6 +162,21 @@ static void test_causes_are_told(void)
     site_close(&site);
 }
 
+/* Which address it was that is unknown here is told of those whom we know. */
+static void test_unknown_users_of_clients_are_told(void)
+{
+    static const char text[] =
+        "EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<nobody@example.org>\r\nQUIT\r\n";
+    for (int i = 0; i < 2; i++) {
+        open_site(i == 0 ? "" : "relay_from_hosts = *\n");
+        visit(1, text);
+        CHECK_EQ(sim_log_count(site.host, "refused=\"550 5.1.1 No such user here\""), 1);
+        CHECK_EQ(sim_log_count(site.host, "reason=unknown-user to=\"nobody@example.org\""), 1);
+        CHECK_EQ(sim_log_count(site.host, "info recipient "), i);
+        site_close(&site);
+    }
+}
+
 static const struct test_case cases[] = {
     {"lines-about-one-peer", test_lines_about_one_peer_are_bounded},
     {"lines-about-all-peers", test_lines_about_all_peers_are_bounded},
@@ -169,6 +184,7 @@ static const struct test_case cases[] = {
     {"no-limit", test_no_limit},
     {"refusals-are-told", test_refusals_are_told},
     {"causes-are-told", test_causes_are_told},
+    {"unknown-users-of-clients-are-told", test_unknown_users_of_clients_are_told},
 };
 
 TEST_MAIN(cases)
