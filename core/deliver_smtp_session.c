@@ -395,6 +395,7 @@ void remote_session_turn(struct deliver_smtp *d, struct remote_conn *c)
             return;
         }
         if (is_blocked || is_broken || !has_said) { /* why it was broken may still be to be read */
+            left = is_broken ? CONTENT_LEN : left;
             err = remote_read(d, c);
         }
         if (err == ERR_AGAIN) {

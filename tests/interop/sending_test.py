@@ -4,7 +4,9 @@ proof required, and with a login. Other people's servers are in sending_peers_te
 
 import os
 import shutil
+import socket
 import subprocess
+import threading
 
 import harness
 from harness import Pki, Server, check, check_equal
@@ -84,6 +86,37 @@ def test_fails_over():
     send(here)
     there.messages("bob", 1)
     here.wait_log("relay-try", "reason=refused")
+
+
+def leaves_early(listener, ehlo):
+    """A server that refuses in the middle of a message, reads no more of it, and is gone: the kernel breaks the
+    connection, as there is something unread."""
+    answers = {b"EHLO": ehlo, b"DATA": b"354 go\r\n", b"BDAT": b""}
+    connection = listener.accept()[0]
+    lines = connection.makefile("rb")
+    connection.sendall(b"220 early.example\r\n")
+    for line in lines:
+        connection.sendall(answers.get(line[:4], b"250 ok\r\n"))
+        if line[:4] in (b"DATA", b"BDAT"):
+            lines.read(3000000)
+            connection.sendall(b"552 5.3.4 too much\r\n")
+            break
+    lines.close()
+    connection.close()
+
+
+def test_refused_in_the_middle():
+    """What it said is the reason, not that the connection broke: else all of it would be sent again and again."""
+    for ehlo in (b"250 early.example\r\n", b"250-early.example\r\n250 CHUNKING\r\n"):
+        listener = socket.create_server(("127.0.0.1", 0))
+        thread = threading.Thread(target=leaves_early, args=(listener, ehlo))
+        thread.start()
+        here = near(f"* smtp:127.0.0.1:{listener.getsockname()[1]}", retry_min="5m")
+        send(here, body=harness.body_of(1, 8000000))
+        line = here.wait_log("relay")[0]
+        check("failed=1" in line.split() and "552 5.3.4 too much" in line, line)
+        thread.join()
+        listener.close()
 
 
 def proved(proof="good", version=None, route="smtp", **options):
