@@ -208,18 +208,26 @@ bool ocsp_response_parse(struct slice bytes, struct ocsp_response *out)
 
 /* Written from the end to the begin, each part goes to where nothing that is still needed stands:
  * no part grows. */
-struct slice ocsp_response_trim(struct slice bytes, size_t kept)
+struct slice ocsp_response_trim(struct slice bytes, size_t signer, struct slice issuer)
 {
     struct der_writer w = der_writer_make((void *)(uintptr_t)bytes.ptr, bytes.len);
     struct ocsp_response r;
-    struct slice cert = {NULL, 0};
+    struct slice kept[2], cert;
+    size_t num_kept = 0;
     if (!ocsp_response_parse(bytes, &r) || !r.is_basic) {
         return bytes;
     }
-    while (kept-- != 0 && ocsp_cert_next(&r.certs, &cert)) {
+    for (size_t i = 1; num_kept < 2 && ocsp_cert_next(&r.certs, &cert); i++) {
+        if (i == signer || slice_equal(cert, issuer)) {
+            kept[num_kept++] = cert;
+            issuer.len = i == signer ? issuer.len : 0; /* once is enough */
+        }
     }
-    if (cert.len != 0) {
-        der_write_element(&w, DER_SEQUENCE, cert);
+    while (num_kept != 0) {
+        der_write_bytes(&w, kept[--num_kept]);
+    }
+    if (w.len != 0) {
+        der_write_close(&w, DER_SEQUENCE, 0);
         der_write_close(&w, DER_CONTEXT_CONSTRUCTED(0), 0);
     }
     const uint8_t *signed_end = r.sealed.signature.ptr + r.sealed.signature.len;

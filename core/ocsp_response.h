@@ -57,8 +57,9 @@ bool ocsp_response_parse(struct slice bytes, struct ocsp_response *out);
 bool ocsp_single_next(struct slice *run, struct ocsp_single *out);
 bool ocsp_cert_next(struct slice *run, struct slice *out_der);
 
-/* The same response with none of its certificates but number `kept`, counted from 1 (0: none). It
- * is made in the memory of the bytes. What cannot be parsed stays as it is. */
-struct slice ocsp_response_trim(struct slice bytes, size_t kept);
+/* The same response with none of its certificates but number `signer`, counted from 1 (0: none),
+ * and the issuer's, if it is there. It is made in the memory of the bytes. What cannot be parsed
+ * stays as it is. */
+struct slice ocsp_response_trim(struct slice bytes, size_t signer, struct slice issuer);
 
 #endif

@@ -97,7 +97,7 @@ enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, str
         *out_why = "not-newer";
         return FETCH_NOT_NEWER;
     }
-    *der = ocsp_response_trim(*der, new.signer_cert);
+    *der = ocsp_response_trim(*der, new.signer_cert, s->now.issuers[pair][index].der);
     enum fetch_verdict verdict = take(s, pair, index, *der, &new, out_why);
     staple_save_evictions(s, scratch);
     staple_watch(s, now);

@@ -140,7 +140,8 @@ static int judge_one(const struct request *r, struct work *w, const struct ocsp_
     }
     err = ERR_OK;
     if (verdict == FETCH_TAKEN) {
-        err = files->replace(files->ctx, r->out, ocsp_response_trim(der, v.signer_cert));
+        err = files->replace(files->ctx, r->out,
+                             ocsp_response_trim(der, v.signer_cert, q->issuer->whole));
     }
     return end_with(status, r->out, verdict, err);
 }

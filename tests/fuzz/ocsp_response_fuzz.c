@@ -65,21 +65,25 @@ static void look_at_others(struct slice in)
     free(longer);
 }
 
-/* With whichever of its certificates it is kept, it is the same otherwise. */
+/* With whichever two of its certificates it is kept, it is the same otherwise. */
 static void look_at_trimmed(struct slice in, const struct ocsp_response *r)
 {
     uint8_t *copy = malloc(in.len);
-    for (size_t kept = 0; kept < 4; kept++) {
+    for (size_t i = 0; i < 12; i++) {
         struct ocsp_response t;
-        struct slice run = r->certs, want = {NULL, 0};
-        for (size_t i = 0; i < kept && ocsp_cert_next(&run, &want); i++) {
+        struct slice run = r->certs, issuer = {NULL, 0};
+        for (size_t k = 0; k < i / 4 && ocsp_cert_next(&run, &issuer); k++) {
         }
         memcpy(copy, in.ptr, in.len);
-        struct slice out = ocsp_response_trim(slice_make(copy, in.len), kept);
+        struct slice out = ocsp_response_trim(slice_make(copy, in.len), i % 4, issuer);
         fuzz_inside(out, copy, in.len);
-        MUST(ocsp_response_parse(out, &t) && slice_equal(t.certs, want));
+        MUST(ocsp_response_parse(out, &t) && t.certs.len <= r->certs.len);
         MUST(slice_equal(t.sealed.bytes, r->sealed.bytes));
         MUST(slice_equal(t.sealed.signature, r->sealed.signature));
+        MUST(slice_is_empty(issuer) || !slice_is_empty(t.certs));
+        while (ocsp_cert_next(&t.certs, &run)) {
+        }
+        MUST(slice_is_empty(t.certs));
     }
     free(copy);
 }
