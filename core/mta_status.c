@@ -56,7 +56,6 @@ static void put_pair(const struct mta *m, const struct staple *s, size_t set, si
     } else {
         put_word(out, "reason", ocsp_reason_name(reason));
     }
-    put_time(out, "certificate-end", staple_certificate_end_s(s, pair));
     if (staple_is_required(s, pair)) {
         put_word(out, "must-staple", "yes");
     }
@@ -66,6 +65,7 @@ static void put_pair(const struct mta *m, const struct staple *s, size_t set, si
         bool waits = m->site->conf.ocsp_fetch.kind != CONF_FETCH_NO && !now.wall_set;
         put_word(out, "next-refresh", waits ? ocsp_reason_name(OCSP_CLOCK_NOT_SET) : "never");
     }
+    put_time(out, "certificate-end", staple_certificate_end_s(s, pair));
 }
 
 static void put_set(const struct mta *m, const struct staple *s, size_t set, struct slice name,
