@@ -146,10 +146,29 @@ void remote_dest_failed(struct deliver_smtp *d, struct remote_dest *dest, enum d
     dest->until_ms = d->now.now_ms + (delay_ms < most_ms ? delay_ms : most_ms);
 }
 
-void remote_dest_is_full(struct deliver_smtp *d, struct remote_dest *dest)
+/* Whether another connection is served there. */
+static bool is_served(const struct deliver_smtp *d, const struct remote_conn *c)
 {
-    dest->most_conns = dest->num_conns - 1;
-    dest->until_ms = d->now.now_ms + FULL_MS;
+    uint32_t cursor = 0;
+    const struct remote_conn *other;
+    while ((other = pool_each(&d->conns, &cursor)) != NULL) {
+        if (other != c && other->dest == c->dest && other->phase == REMOTE_SESSION &&
+            other->client.state >= SMTP_CLIENT_STATE_READY &&
+            other->client.state < SMTP_CLIENT_STATE_QUIT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool remote_dest_is_full(struct deliver_smtp *d, const struct remote_conn *c)
+{
+    bool is_full = is_served(d, c);
+    if (is_full) {
+        c->dest->most_conns = c->dest->num_conns - 1;
+        c->dest->until_ms = d->now.now_ms + FULL_MS;
+    }
+    return is_full;
 }
 
 void deliver_smtp_forget_failures(struct deliver_smtp *d)

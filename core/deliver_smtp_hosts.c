@@ -43,30 +43,12 @@ static struct lookup_memory memory_of(const struct deliver_smtp *d, struct remot
     return (struct lookup_memory){buf_make(c->out_bytes, sizeof c->out_bytes), d->scratch};
 }
 
-/* Whether another connection is served there. */
-static bool is_served(const struct deliver_smtp *d, const struct remote_conn *c)
-{
-    uint32_t cursor = 0;
-    const struct remote_conn *other;
-    while ((other = pool_each(&d->conns, &cursor)) != NULL) {
-        if (other != c && other->dest == c->dest && other->phase == REMOTE_SESSION &&
-            other->client.state >= SMTP_CLIENT_STATE_READY &&
-            other->client.state < SMTP_CLIENT_STATE_QUIT) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void remote_give_up(struct deliver_smtp *d, struct remote_conn *c)
 {
     bool has_failed = c->why != DELIVER_NONE; /* else it was only out of time */
-    if (has_failed && deliver_reason_row((enum deliver_reason)c->why)->status[0] == 4) {
-        if (is_served(d, c)) {
-            remote_dest_is_full(d, c->dest);
-        } else {
-            remote_dest_failed(d, c->dest, (enum deliver_reason)c->why);
-        }
+    if (has_failed && deliver_reason_row((enum deliver_reason)c->why)->status[0] == 4 &&
+        !remote_dest_is_full(d, c)) {
+        remote_dest_failed(d, c->dest, (enum deliver_reason)c->why);
     }
     remote_end_job(d, c);
     remote_free(d, c);

@@ -211,8 +211,9 @@ struct slice remote_dest_domain(const struct remote_dest *dest);
 /* Host number index of one by hosts; false if there is none. */
 bool remote_dest_host(const struct remote_dest *dest, uint32_t index, struct remote_host *out);
 void remote_dest_failed(struct deliver_smtp *d, struct remote_dest *dest, enum deliver_reason why);
-/* It did not take one more connection, while it serves others. */
-void remote_dest_is_full(struct deliver_smtp *d, struct remote_dest *dest);
+/* What refused this connection is its number, if another one is served: for a while there are no
+ * more than the others. False: none is. */
+bool remote_dest_is_full(struct deliver_smtp *d, const struct remote_conn *c);
 uint32_t remote_dest_limit(const struct deliver_smtp *d, const struct remote_dest *dest);
 
 /* deliver_smtp_hosts.c */

@@ -271,6 +271,9 @@ static void session_ended(struct deliver_smtp *d, struct remote_conn *c)
         return;
     }
     if (!has_pending(c)) {
+        if (s->answer.code == 421) {
+            (void)remote_dest_is_full(d, c);
+        }
         remote_end_job(d, c);
         remote_free(d, c);
         return;

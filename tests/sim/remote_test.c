@@ -460,11 +460,11 @@ static void test_concurrency(void)
 
 /* One that takes no second connection of a client, as next servers for many do: it is not let alone
  * for that, but asked for no second one for an hour. */
-static void test_full_server(void)
+static void check_full_server(const char *verb)
 {
     static char text[300001];
     struct rw_script script = {
-        .verb = "CONNECT", .how = RW_ANSWER, .answer = "421 4.7.0 too many\r\n", .from = 2};
+        .verb = verb, .how = RW_ANSWER, .answer = "421 4.7.0 too many\r\n", .from = 2};
     struct smtp_order order = {.id = 0};
     struct rw_message m;
     memset(text, 'x', sizeof text - 1);
@@ -497,6 +497,12 @@ static void test_full_server(void)
     rw_check_ended(rw_until_ended(), SMTP_RCPT_DELIVERED, "reply");
     CHECK_EQ(rw.servers[0].num_open_max, 2);
     rw_close();
+}
+
+static void test_full_server(void)
+{
+    check_full_server("CONNECT");
+    check_full_server("MAIL");
 }
 
 static void test_backoff(void)
