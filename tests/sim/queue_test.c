@@ -100,6 +100,25 @@ static void test_hung_destination(void)
     world_free(w);
 }
 
+/* A connection that leaves holds its place longer than its job did. Nothing tells the queue when it
+ * is gone, and the one job under way is another destination's, and hangs. */
+static void test_place_without_a_job(void)
+{
+    begin();
+    world_far(w, "hung.example", FAR_HANG);
+    struct far *leaving = world_far(w, "good.example", FAR_ACCEPT);
+    world_start_ready(w);
+    CHECK(world_put_to(w, "ann@example.org", "x@hung.example") != 0);
+    leaving->jobs_max = leaving->num_jobs = 1;
+    CHECK(world_put_to(w, "ann@example.org", "x@good.example") != 0);
+    CHECK(world_run(w, 3000, 10000));
+    CHECK_EQ(w->smtp->num_taken, 0);
+    leaving->num_jobs = 0;
+    CHECK(world_run(w, 3000, 10000));
+    CHECK_EQ(w->smtp->num_taken, 1);
+    world_free(w);
+}
+
 /* All jobs are taken by one destination: the others get theirs in turn. */
 static void test_all_jobs_taken(void)
 {
@@ -538,6 +557,7 @@ static const struct test_case cases[] = {
     {"groups", test_groups},
     {"many-recipients", test_many_recipients},
     {"hung-destination", test_hung_destination},
+    {"place-without-a-job", test_place_without_a_job},
     {"all-jobs-taken", test_all_jobs_taken},
     {"more-destinations-than-lists", test_more_destinations_than_lists},
     {"many-recipients-of-many", test_many_recipients_of_many},
