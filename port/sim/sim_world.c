@@ -179,9 +179,11 @@ static size_t loop_wait(void *ctx, struct port_event *events, size_t cap, uint64
 {
     struct sim_host *h = ctx;
     struct sim_world *w = h->world;
+    /* Whoever may not move the clock comes back from a wait before it is over, and then again. */
+    bool is_over = h->waits && h->waits_until_ms <= w->now_ms;
     h->waits = false;
     size_t num = poll_all(h, events, cap);
-    if (num > 0 || timeout_ms == 0) {
+    if (num > 0 || timeout_ms == 0 || is_over) {
         return num;
     }
     h->waits = true;
