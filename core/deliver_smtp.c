@@ -418,7 +418,13 @@ void remote_free(struct deliver_smtp *d, struct remote_conn *c)
     timer_cancel(d->env.timers, &c->timer);
     unwake(d, c);
     c->dest->num_conns--;
+    d->num_left++;
     pool_give(&d->conns, c);
+}
+
+uint32_t deliver_smtp_num_left(const struct deliver_smtp *d)
+{
+    return d->num_left;
 }
 
 /* --- The end --- */

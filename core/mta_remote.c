@@ -13,6 +13,7 @@ const struct queue_remote remote_for_queue = {
     .ended = deliver_smtp_ended,
     .give = deliver_smtp_give,
     .hurry = deliver_smtp_hurry,
+    .num_left = deliver_smtp_num_left,
 };
 
 enum err remote_open(struct mta *m, struct arena *a)

@@ -193,11 +193,14 @@ static size_t turns(struct queue *q, struct buf scratch)
     return done_len;
 }
 
-/* Messages that are blocked are woken by the end of a job. But a connection may be given up later
- * than its last job ended, and then the next job to end may be one that hangs, of somebody else. */
+/* Messages that are blocked are woken by the end of a job. But a connection may leave later than
+ * its last job ended; and should no job be under way, nobody else would wake them. */
 static void wake_orphans(struct queue *q)
 {
-    if (q->num_blocked != 0 && q->now_ms >= q->wake_ms) {
+    uint32_t num_left = q->env.remote != NULL ? q->env.remote->num_left(q->env.smtp) : 0;
+    bool has_left = num_left != q->num_left;
+    q->num_left = num_left;
+    if (q->num_blocked != 0 && (has_left || (q->num_remote == 0 && q->now_ms >= q->wake_ms))) {
         q->wake_ms = q->now_ms + WAKE_EVERY_MS;
         queue_wake_each(q);
     }
@@ -213,7 +216,7 @@ static void set_timer(struct queue *q)
     if (entry != 0 && queue_entry_at(q, entry)->due_ms < due_ms) {
         due_ms = queue_entry_at(q, entry)->due_ms;
     }
-    if (q->num_blocked != 0 && q->wake_ms < due_ms) {
+    if (q->num_blocked != 0 && q->num_remote == 0 && q->wake_ms < due_ms) {
         due_ms = q->wake_ms;
     }
     if ((q->held_changed || (!q->is_begun && q->num_loads != 0)) && q->held_again_ms < due_ms) {

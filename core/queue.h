@@ -50,6 +50,7 @@ struct queue_remote {
     struct smtp_job *(*ended)(struct deliver_smtp *d);
     void (*give)(struct deliver_smtp *d, struct smtp_job *job);
     void (*hurry)(struct deliver_smtp *d);
+    uint32_t (*num_left)(const struct deliver_smtp *d);
 };
 
 struct queue_env {
@@ -107,6 +108,7 @@ struct queue {
     struct queue_mail_job *mail_jobs;
     uint32_t num_mail_active;
     uint32_t num_remote;     /* jobs of remote */
+    uint32_t num_left;       /* of its connections, when it was last asked */
     struct smtp_rcpt *group; /* being put together */
     struct smtp_job *ended;  /* whose results are being recorded */
     uint32_t ended_at;       /* the next one */

@@ -65,6 +65,7 @@ struct deliver_smtp {
     struct far_job jobs[WORLD_JOBS];
     struct taken taken[WORLD_TAKEN];
     uint32_t num_taken;
+    uint32_t num_left;
 };
 
 struct queue_world {
@@ -308,6 +309,11 @@ static inline void world_read_conf(struct queue_world *w)
     }
 }
 
+static inline uint32_t far_num_left(const struct deliver_smtp *d)
+{
+    return d->num_left;
+}
+
 static inline struct buf world_scratch(struct queue_world *w)
 {
     return buf_make(w->scratch, WORLD_SCRATCH);
@@ -316,8 +322,8 @@ static inline struct buf world_scratch(struct queue_world *w)
 /* A new run over what the disk holds. */
 static inline void world_start(struct queue_world *w)
 {
-    static const struct queue_remote remote = {far_may_start, far_start, far_ended, far_give,
-                                               far_hurry};
+    static const struct queue_remote remote = {far_may_start, far_start, far_ended,
+                                               far_give,      far_hurry, far_num_left};
     const struct port *port = sim_host_port(w->host);
     world_read_conf(w);
     size_t len = spool_memory_len(&w->spool_conf, port->store.write_unit_len) +
