@@ -80,12 +80,12 @@ struct smtp_job {
     uint64_t id; /* of the message */
     uint64_t owner_tag;
     uint32_t num_rcpts;
-    struct smtp_rcpt rcpts[SMTP_JOB_RCPTS_MAX];
     const char *reason;   /* why recipients without a reply of a peer were deferred or failed: a
                              name for the log ("connection-refused"); NULL: there are none */
     struct slice host;    /* the peer's name, as configured or from its MX record; for LMTP over a
                              local socket its path. Empty: none was reached */
     struct net_addr addr; /* of it; family NET_NONE for a local socket or if none was reached */
+    struct smtp_rcpt rcpts[SMTP_JOB_RCPTS_MAX];
     uint8_t text[SMTP_JOB_TEXT_CAP];
 };
 

@@ -122,7 +122,6 @@ struct remote_conn {
     uint64_t idle_ms;     /* since when it is idle */
 
     /* Which host, and how the ones before it failed. */
-    struct dns_mx_list mx;
     uint32_t next_host;
     uint32_t num_tries;
     struct remote_host host;
@@ -130,10 +129,8 @@ struct remote_conn {
     uint8_t why;       /* enum deliver_reason */
     uint8_t waits_for; /* likewise, of one that may take it some other time; NONE: there is none */
     bool has_answer;
-    struct smtp_answer answer;
 
     /* Which of its addresses. */
-    struct lookup_io names;
     size_t next_addr;
     struct {
         uint32_t handle; /* 0: none */
@@ -155,20 +152,25 @@ struct remote_conn {
     uint8_t ocsp;        /* enum remote_ocsp */
     uint8_t ocsp_reason; /* enum ocsp_reason, of REMOTE_OCSP_FAILED */
     struct remote_policy policy;
-    struct tls tls;
     struct tls_trust *trust;
-    uint8_t user[SMTP_LOGIN_TEXT_MAX], password[SMTP_LOGIN_TEXT_MAX];
-    uint8_t random[SMTP_LOGIN_RANDOM];
-    uint8_t own_literal[64]; /* our address, where our name is none for others */
 
     /* The session. */
-    struct smtp_client client;
     uint64_t content_at;    /* next byte of the message to be sent */
     uint64_t content_by_ms; /* all of it is to be out by then */
     uint32_t num_mapped;
-    uint8_t map[SMTP_JOB_RCPTS_MAX]; /* recipients of the transaction, as numbers of the job's */
-    uint64_t later;                  /* bit n: the job's recipient n has to wait for another one */
+    uint64_t later; /* bit n: the job's recipient n has to wait for another one */
     struct buf in;
+
+    /* What of all this is large; the nearer to the begin, the shorter the code. */
+    struct tls tls;
+    struct smtp_client client;
+    uint8_t map[SMTP_JOB_RCPTS_MAX]; /* recipients of the transaction, as numbers of the job's */
+    struct dns_mx_list mx;
+    struct lookup_io names;
+    struct smtp_answer answer;
+    uint8_t user[SMTP_LOGIN_TEXT_MAX], password[SMTP_LOGIN_TEXT_MAX];
+    uint8_t random[SMTP_LOGIN_RANDOM];
+    uint8_t own_literal[64]; /* our address, where our name is none for others */
     uint8_t in_bytes[REMOTE_IN_LEN];
     uint8_t out_bytes[REMOTE_OUT_LEN];
 };

@@ -271,74 +271,75 @@ struct mta_stats {
     uint64_t num_handshakes;
 };
 
+/* What is small stands first: the nearer to the begin, the shorter the code that reaches it. */
 struct mta {
     const struct port *port;
     const struct mta_start *start;
     uint64_t now_ms;
-    uint64_t started_ms;
     struct site *site; /* in force: one of sites */
-    struct site sites[2];
-    uint64_t fixed[MTA_FIXED_OPTIONS]; /* options that only count at the start, as they were then */
-    uint64_t message_max;              /* bytes of a message that the spool can hold */
-    struct smtpd_env smtp_env;         /* for those who are not offered STARTTLS */
-    struct smtpd_env smtp_env_tls;     /* and those who are */
-    struct timers timers;
-    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names, logins, users,
-        controls, locals;
-    struct conn_list run;        /* each gets a turn */
-    struct login *working_first; /* each gets a turn, one a step */
-    struct rates rates;
-    struct log_limit log_limit;
-    struct dovecot dovecot;
-    struct conn *shaking_first; /* each gets a turn, one a step */
-    struct conn *shaking_last;
-    uint32_t num_handshakes;    /* that hold a place */
-    uint32_t num_txns_promised; /* begun, not yet in the queue */
-    struct txn *commits_first;  /* waiting to be durable */
-    struct txn *commits_last;
-    struct listener listeners[BUDGET_LISTENERS];
-    struct outbox outbox;
-    uint32_t control_listener;
-    bool control_again;        /* descriptors ran out */
-    struct timer staple_timer; /* what is served may change then */
-    struct timer heap_timer;   /* TLS ran out of memory: look again then */
-    struct timer accept_timer; /* descriptors ran out: look again then */
     struct spool *spool;
-    struct queue queue;
     struct deliver_smtp *remote;
-    struct mta_trust trust;
-    uint64_t trust_look_ms;    /* when to see again whether files of authorities have changed */
-    bool remote_shook;         /* the last public-key work was for sending */
-    uint64_t tls_again_ms;     /* when to try to bring it up for sending once more */
-    struct staple staple;      /* the default set */
-    struct staple_names names; /* and those for names that clients ask for */
-    struct staple_counts staple_counts;
-    struct staple_ledger evictions;
-    struct ocsp_fetch fetch; /* renews the proofs of all sets */
-    bool fetch_woken;        /* the network has something for it */
-    uint64_t save_again_ms;  /* proofs that could not be written: not before */
-    bool sets_touched;       /* some set may have changed, come or gone */
-    bool is_check;           /* nothing may be written */
-    struct wall_time wall;
-    char floor_path[1100];
-    struct running_time running;
-    char running_path[CONF_PATH_MAX + 32]; /* beside the spool, as the next */
-    char held_path[CONF_PATH_MAX + 32];
-    struct heap heap; /* of TLS */
-    struct tls_env tls_env;
-    uint64_t stirred_ms; /* when its generator last got fresh entropy */
-    struct mta_stats stats;
+    uint8_t *scratch; /* BUDGET_SCRATCH_LEN bytes, nobody's between two calls */
     enum err result;
-    bool has_tls_env;
-    bool has_staple;
-    bool has_certificate;
     bool spool_ready;
     bool more_to_do;
     bool stopping;
+    bool is_check; /* nothing may be written */
+    bool has_tls_env;
+    bool has_staple;
+    bool has_certificate;
+    bool sets_touched;  /* some set may have changed, come or gone */
+    bool fetch_woken;   /* the network has something for it */
+    bool remote_shook;  /* the last public-key work was for sending */
+    bool control_again; /* descriptors ran out */
+    uint32_t control_listener;
+    uint32_t num_handshakes;    /* that hold a place */
+    uint32_t num_txns_promised; /* begun, not yet in the queue */
+    struct conn *shaking_first; /* each gets a turn, one a step */
+    struct conn *shaking_last;
+    struct txn *commits_first; /* waiting to be durable */
+    struct txn *commits_last;
+    struct login *working_first; /* each gets a turn, one a step */
+    struct conn_list run;        /* each gets a turn */
+    struct timers timers;
+    uint64_t message_max; /* bytes of a message that the spool can hold */
     uint64_t stop_by_ms;
     uint64_t probe_ms; /* of a spool that has failed: when to look at the disk next; else 0 */
-    uint8_t *scratch;  /* BUDGET_SCRATCH_LEN bytes, nobody's between two calls */
+    uint64_t started_ms;
+    uint64_t stirred_ms;    /* when the generator of TLS last got fresh entropy */
+    uint64_t trust_look_ms; /* when to see again whether files of authorities have changed */
+    uint64_t tls_again_ms;  /* when to try to bring TLS up for sending once more */
+    uint64_t save_again_ms; /* proofs that could not be written: not before */
+    struct tls_env tls_env;
+    struct timer staple_timer; /* what is served may change then */
+    struct timer heap_timer;   /* TLS ran out of memory: look again then */
+    struct timer accept_timer; /* descriptors ran out: look again then */
+    struct mta_stats stats;
+    struct rates rates;
+    struct smtpd_env smtp_env;     /* for those who are not offered STARTTLS */
+    struct smtpd_env smtp_env_tls; /* and those who are */
+    struct pool conns, txns, in_slots, out_slots, blocks, tls_conns, tls_names, logins, users,
+        controls, locals;
+    struct wall_time wall;
+    struct running_time running;
+    uint64_t fixed[MTA_FIXED_OPTIONS]; /* options that only count at the start, as they were then */
+    struct mta_trust trust;
+    struct queue queue;
+    struct staple_counts staple_counts;
+    struct log_limit log_limit;
+    struct staple_names names; /* sets for names that clients ask for */
+    struct heap heap;          /* of TLS */
+    struct staple staple;      /* the default set */
+    struct staple_ledger evictions;
+    struct ocsp_fetch fetch; /* renews the proofs of all sets */
+    struct outbox outbox;
+    struct listener listeners[BUDGET_LISTENERS];
+    struct dovecot dovecot;
+    char floor_path[1100];
+    char running_path[CONF_PATH_MAX + 32]; /* beside the spool, as the next */
+    char held_path[CONF_PATH_MAX + 32];
     uint8_t reply_bytes[BUDGET_REPLY_LEN];
+    struct site sites[2];
 };
 
 /* mta.c */

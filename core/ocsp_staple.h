@@ -96,16 +96,16 @@ struct staple {
     struct tls_env *env;
     struct ocsp_options judging;
     struct staple_ledger *ledger;
-    uint32_t num_words;     /* of the ledger's that have been heard */
-    struct staple_load now; /* in force */
+    uint32_t num_words; /* of the ledger's that have been heard */
     uint64_t looked_ms;
     bool is_reloading; /* what was judged with other options is judged again */
     enum err told;     /* why the last load failed, as logged; ERR_OK: it did not */
     struct staple_state told_states[STAPLE_MAX_PAIRS];
     uint8_t told_id[TLS_SET_ID_LEN]; /* of the set whose states they are */
-    struct staple_counts counts;     /* the owner's, with staple_count */
     uint32_t unsaved;                /* a bit for each certificate, pair by pair: see staple_save */
     bool is_changed; /* certificates or proofs may be others now: for the owner, who clears it */
+    struct staple_counts counts; /* the owner's, with staple_count */
+    struct staple_load now;      /* in force */
 };
 
 /* Loads all that conf names. A certificate or key that cannot be used is an error: *errors then has

@@ -101,7 +101,6 @@ enum smtp_client_state {
 
 struct smtp_client {
     struct buf out; /* to be sent */
-    struct smtp_answer answer;
     struct smtp_offers offers;
     uint32_t rcpt;
     const char *reason; /* of SMTP_CLIENT_ENDED: a constant name; NULL: in order */
@@ -109,11 +108,10 @@ struct smtp_client {
     bool is_unsure;     /* all of the content was put into out, and its answer has not come */
     uint8_t state;      /* enum smtp_client_state */
     uint32_t num_mails; /* begun in this session */
+    struct smtp_answer answer;
 
     /* Private to smtp_client*.c. */
     struct smtp_client_conf conf;
-    struct smtp_client_mail mail;
-    struct smtp_login login;
     bool in_tls, is_logged_in;
     bool needs_reset; /* before the next MAIL */
     bool is_refused;  /* the message; what was sent behind it is still to be answered */
@@ -124,6 +122,8 @@ struct smtp_client {
     uint32_t num_rcpts_sent, num_rcpts_answered;
     uint64_t accepted;     /* bit n: recipient n */
     uint64_t content_left; /* bytes to be given */
+    struct smtp_client_mail mail;
+    struct smtp_login login;
 };
 
 /* out_memory: SMTP_CLIENT_COMMAND_MAX bytes at least, twice that to pipeline well. */

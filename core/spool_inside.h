@@ -307,12 +307,12 @@ struct spool {
     uint32_t num_queued;
     uint64_t outcome_due_ms;
 
-    struct spool_cached cache[2];  /* commits, bytes */
-    uint8_t *copy_buf;             /* one chunk */
-    struct spool_commit_view view; /* of the read at hand */
-    struct spool_compact compact;
+    struct spool_cached cache[2]; /* commits, bytes */
+    uint8_t *copy_buf;            /* one chunk */
     struct spool_recover recover;
     struct spool_stats stats;
+    struct spool_commit_view view; /* of the read at hand */
+    struct spool_compact compact;
 };
 
 enum spool_op { OP_SYNC = 1, OP_CREATE, OP_FORMAT, OP_RECYCLE_A, OP_RECYCLE_B };
