@@ -4,8 +4,8 @@
  * What a destination says to a group:
  *   yes       the job starts; one more message that this destination blocked is woken
  *   full      the recipients are blocked: their round goes on with other destinations, and then the
- *             message waits to be woken when a job has ended or a connection has left, or for its time
- *   back off  the recipients are deferred without a try; those that it blocked are woken, one by
+ *             message waits to be woken when a job has ended or a connection has left, or for its
+ * time back off  the recipients are deferred without a try; those that it blocked are woken, one by
  *             one, to find the same
  * So nothing is asked again before something has changed, and no round waits for a destination that
  * it does not hold a job of.
