@@ -194,6 +194,7 @@ static void next_host(struct deliver_smtp *d, struct remote_conn *c)
         remote_give_up(d, c);
         return;
     }
+    c->addr.family = NET_NONE; /* that is the last one's */
     if (c->host.is_socket) {
         begin_socket(d, c);
         return;

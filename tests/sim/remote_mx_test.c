@@ -319,6 +319,25 @@ static void test_relay_without_name(void)
     rw_close();
 }
 
+/* What the log says of a host without an address is not told with that of the one before it. */
+static void test_log_of_absent_host(void)
+{
+    static const char *const names[] = {"a.example", "b.example"};
+    size_t num_found = 0;
+    rw_open("");
+    rw.zone[rw.num_records++] = (struct rw_record){"a.example", DNS_A, "192.0.2.9"};
+    rw_route(ROUTE_TO_SMTP, names, 2, 25);
+    rw_check_ended(rw_send(1, NULL), SMTP_RCPT_DEFERRED, "host-not-found");
+    for (size_t i = 0; i < sim_log_num(rw.h); i++) {
+        const char *line = sim_log_line(rw.h, i);
+        bool is_absent = strstr(line, "b.example") != NULL;
+        CHECK_EQ(strstr(line, "192.0.2.9") != NULL, strstr(line, "a.example") != NULL);
+        num_found += is_absent;
+    }
+    CHECK(num_found != 0);
+    rw_close();
+}
+
 static const struct test_case cases[] = {
     {"mx", test_mx},
     {"names_of_many", test_names_of_many},
@@ -328,6 +347,7 @@ static const struct test_case cases[] = {
     {"shuffle", test_shuffle},
     {"literal", test_literal},
     {"relay_without_name", test_relay_without_name},
+    {"log_of_absent_host", test_log_of_absent_host},
 };
 
 TEST_MAIN(cases)
