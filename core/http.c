@@ -243,7 +243,7 @@ static int hex_value(uint8_t c)
     return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
 }
 
-/* chunk-size [ chunk-ext ]; extensions are ignored. */
+/* chunk-size [ chunk-ext ]; extensions are ignored. Digits up to the cap may have been cut. */
 static enum http_result read_chunk_head(struct http_answer *a, struct slice line)
 {
     uint64_t size = 0;
@@ -256,7 +256,7 @@ static enum http_result read_chunk_head(struct http_answer *a, struct slice line
     }
     slice_skip(&line, len);
     line = trim(line);
-    if (len == 0 || (line.len != 0 && line.ptr[0] != ';')) {
+    if (len == 0 || len == HTTP_LINE_CAP || (line.len != 0 && line.ptr[0] != ';')) {
         return HTTP_MALFORMED;
     }
     a->left = size;

@@ -56,6 +56,7 @@ struct row {
 
 #define HEAD    "HTTP/1.1 200 OK\r\nContent-Type: " OCSP "\r\n"
 #define CHUNKED HEAD "Transfer-Encoding: chunked\r\n\r\n"
+#define ZEROS   "0000000000000000000000000000000000000000000000000000000000000000"
 
 static const struct row accepted[] = {
     {HEAD "Content-Length: 3\r\n\r\nabc", HTTP_DONE, "abc"},
@@ -134,6 +135,7 @@ static const struct row refused[] = {
     {CHUNKED "10000000000000001\r\n", HTTP_TOO_BIG, NULL},
     {CHUNKED "\r\n", HTTP_MALFORMED, NULL},
     {CHUNKED "-1\r\n", HTTP_MALFORMED, NULL},
+    {CHUNKED ZEROS ZEROS ZEROS "2\r\n\r\n\r\n0\r\n\r\n", HTTP_MALFORMED, NULL},
     {CHUNKED "0x1\r\n", HTTP_MALFORMED, NULL},
     {CHUNKED " 1\r\n", HTTP_MALFORMED, NULL},
     {CHUNKED "1\n", HTTP_MALFORMED, NULL},
