@@ -117,14 +117,16 @@ static bool skip_comment(struct slice *in)
     return false;
 }
 
-/* CFWS */
+/* CFWS. False in front of a comment that has no end: what it holds may be meant as addresses. */
 static bool skip_blanks(struct slice *in)
 {
     while (in->len > 0) {
+        struct slice rest = *in;
         if (in->ptr[0] == '(') {
-            if (!skip_comment(in)) {
+            if (!skip_comment(&rest)) {
                 return false;
             }
+            *in = rest;
         } else if (is_space(in->ptr[0])) {
             (void)slice_skip(in, 1);
         } else {
