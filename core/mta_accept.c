@@ -279,9 +279,8 @@ static void admit_local(struct mta *m, const struct listener *l, uint32_t handle
 static void admit(struct mta *m, const struct listener *l, uint32_t handle,
                   const struct net_addr *peer)
 {
-    const struct conf *conf = &m->site->conf;
     bool is_clients_fault = !proxy_is_expected(m, peer) && mta_has_too_many(m, peer, 0);
-    bool is_full = conf->smtp_accept_max != 0 && m->conns.num_used >= conf->smtp_accept_max;
+    bool is_full = m->conns.num_used >= m->site->conf.smtp_accept_max;
     struct conn *c = is_clients_fault || is_full ? NULL : pool_take(&m->conns);
     if (c == NULL) {
         refuse(m, handle, l->tls_on_connect, is_clients_fault);
