@@ -57,9 +57,12 @@ static enum err load(struct mta *m, const struct trust_file *file, const char *c
     size_t num_bad = 0;
     uint32_t num_refused = m->heap.num_refused;
     *out = NULL;
-    enum err err = file->path[0] == 0 ? ERR_ABSENT : read_file(m, file, &text, errors);
+    if (file->path[0] == 0) {
+        return ERR_OK;
+    }
+    enum err err = read_file(m, file, &text, errors);
     if (err != ERR_OK) {
-        return file->path[0] == 0 ? ERR_OK : err;
+        return err;
     }
     *out = tls_trust_new(&m->tls_env, text, &num_bad);
     if (*out == NULL || num_bad != 0) {
@@ -85,18 +88,26 @@ static bool asks_clients(const struct conf *conf)
            (conf->tls_verify_hosts.num_items != 0 || conf->tls_try_verify_hosts.num_items != 0);
 }
 
-enum err trust_load(struct mta *m, const struct conf *conf, struct mta_trust *out,
-                    struct buf *errors)
+/* Zeros for what is not set. */
+static void read_stamps(const struct mta *m, const struct conf *conf,
+                        struct port_stamp out[MTA_TRUST_FILES])
 {
     const struct port_files *files = &m->port->files;
     const char *const paths[MTA_TRUST_FILES] = {
         conf->tls_verify_certificates, conf->remote_tls_verify_certificates, conf->tls_crl};
-    memset(out, 0, sizeof *out);
+    memset(out, 0, MTA_TRUST_FILES * sizeof *out);
     for (size_t i = 0; i < MTA_TRUST_FILES; i++) {
         if (paths[i][0] != 0) {
-            (void)files->stamp(files->ctx, &out->stamps[i], paths[i]);
+            (void)files->stamp(files->ctx, &out[i], paths[i]);
         }
     }
+}
+
+enum err trust_load(struct mta *m, const struct conf *conf, struct mta_trust *out,
+                    struct buf *errors)
+{
+    memset(out, 0, sizeof *out);
+    read_stamps(m, conf, out->stamps);
     const struct trust_file clients = {"tls_verify_certificates", conf->tls_verify_certificates};
     const char *servers_path = conf->remote_tls_verify_certificates;
     const struct trust_file servers = {"remote_tls_verify_certificates", servers_path};
@@ -127,19 +138,11 @@ void trust_use(struct mta *m, const struct mta_trust *trust)
 
 void trust_refresh(struct mta *m)
 {
-    const struct port_files *files = &m->port->files;
     const struct conf *conf = conf_of(m);
-    const char *const paths[MTA_TRUST_FILES] = {
-        conf->tls_verify_certificates, conf->remote_tls_verify_certificates, conf->tls_crl};
-    bool is_changed = false;
-    for (size_t i = 0; i < MTA_TRUST_FILES; i++) {
-        struct port_stamp stamp = {{0}};
-        if (paths[i][0] != 0) {
-            (void)files->stamp(files->ctx, &stamp, paths[i]);
-        }
-        is_changed = is_changed || memcmp(&stamp, &m->trust.stamps[i], sizeof stamp) != 0;
-        m->trust.stamps[i] = stamp;
-    }
+    struct port_stamp stamps[MTA_TRUST_FILES];
+    read_stamps(m, conf, stamps);
+    bool is_changed = memcmp(stamps, m->trust.stamps, sizeof stamps) != 0;
+    memcpy(m->trust.stamps, stamps, sizeof stamps);
     bool tries_again = m->trust.again_ms != 0 && m->now_ms >= m->trust.again_ms;
     if (!is_changed && !tries_again) {
         return;
