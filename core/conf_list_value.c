@@ -165,9 +165,9 @@ enum err conf_value_interfaces(struct conf_value *v, void *field)
 enum err conf_value_ports(struct conf_value *v, void *field)
 {
     struct conf_ports *out = field;
-    struct items items = begin_items(v);
+    struct items items;
     uint64_t port;
-    out->items = arena_take(v->arena, count_items(v) * sizeof *out->items);
+    out->items = take_room(v, &items, sizeof *out->items);
     out->num_items = 0;
     if (out->items == NULL) {
         return ERR_NO_MEMORY;

@@ -9,9 +9,8 @@
 #include "conf_build.h"
 #include "conf_parse.h"
 #include "conf_value.h"
+#include "port.h"
 #include "text.h"
-
-#define SOCKET_PATH_MAX 107 /* what a Unix socket's address holds */
 
 struct transport {
     const char *word; /* with a colon: hosts follow */
@@ -58,7 +57,7 @@ static bool parse_host(struct slice text, const struct transport *by, struct rou
     out->is_socket = by->kind == ROUTE_TO_LMTP && text.len != 0 && text.ptr[0] == '/';
     if (out->is_socket) {
         out->name = text;
-        return text.len <= SOCKET_PATH_MAX;
+        return text.len <= PORT_LOCAL_PATH_MAX;
     }
     bool is_bracketed = text.len != 0 && text.ptr[0] == '[' && slice_skip(&text, 1);
     if (is_bracketed && (!cut(&text, ']', &out->name) || !net_addr_parse(out->name, &addr) ||
