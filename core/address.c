@@ -15,7 +15,7 @@ static bool take_byte(struct slice *in, uint8_t c)
 static bool is_atext(uint8_t c)
 {
     return text_is_alpha(c) || text_is_digit(c) || c >= 0x80 ||
-           (c != 0 && memchr("!#$%&'*+-/=?^_`{|}~", c, 19) != NULL);
+           memchr("!#$%&'*+-/=?^_`{|}~", c, 19) != NULL;
 }
 
 static bool take_while(struct slice *in, bool (*belongs)(uint8_t))

@@ -121,8 +121,7 @@ static struct slice trim(struct slice text)
 /* tchar of RFC 9110 5.6.2 */
 static bool is_token_char(uint8_t c)
 {
-    return text_is_alpha(c) || text_is_digit(c) ||
-           (c != 0 && memchr("!#$%&'*+-.^_`|~", c, 15) != NULL);
+    return text_is_alpha(c) || text_is_digit(c) || memchr("!#$%&'*+-.^_`|~", c, 15) != NULL;
 }
 
 /* status-line = HTTP-version SP status-code SP [ reason-phrase ]; without a reason some leave out
