@@ -233,25 +233,16 @@ static enum http_result end_head(struct http_answer *a)
     return a->has_length && a->left == 0 ? HTTP_DONE : HTTP_MORE;
 }
 
-static int hex_value(uint8_t c)
-{
-    uint8_t low = text_lower(c);
-    if (text_is_digit(c)) {
-        return c - '0';
-    }
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
-
 /* chunk-size [ chunk-ext ]; extensions are ignored. Digits up to the cap may have been cut. */
 static enum http_result read_chunk_head(struct http_answer *a, struct slice line)
 {
     uint64_t size = 0;
     size_t len = 0;
-    while (len < line.len && hex_value(line.ptr[len]) >= 0) {
+    while (len < line.len && text_hex_value(line.ptr[len]) >= 0) {
         if (size > UINT64_MAX >> 4) {
             return HTTP_TOO_BIG;
         }
-        size = size << 4 | (uint64_t)hex_value(line.ptr[len++]);
+        size = size << 4 | (uint64_t)text_hex_value(line.ptr[len++]);
     }
     slice_skip(&line, len);
     line = trim(line);

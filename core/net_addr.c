@@ -43,25 +43,16 @@ static bool parse_ipv4(struct slice text, uint8_t *out)
     return slice_is_empty(text);
 }
 
-static int hex_value(uint8_t c)
-{
-    uint8_t low = text_lower(c);
-    if (text_is_digit(c)) {
-        return c - '0';
-    }
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
-
 /* h16 = 1*4HEXDIG */
 static bool take_group(struct slice *in, uint8_t *out)
 {
     uint32_t value = 0;
     size_t len = 0;
-    while (len < in->len && hex_value(in->ptr[len]) >= 0) {
+    while (len < in->len && text_hex_value(in->ptr[len]) >= 0) {
         if (len == 4) {
             return false;
         }
-        value = value << 4 | (uint32_t)hex_value(in->ptr[len++]);
+        value = value << 4 | (uint32_t)text_hex_value(in->ptr[len++]);
     }
     out[0] = (uint8_t)(value >> 8);
     out[1] = (uint8_t)value;

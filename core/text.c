@@ -129,25 +129,23 @@ bool text_put_hex(struct buf *b, struct slice bytes)
     return true;
 }
 
-static bool parse_digit(uint8_t c, unsigned *out)
+int text_hex_value(uint8_t c)
 {
     uint8_t low = text_lower(c);
     if (text_is_digit(c)) {
-        *out = (unsigned)(c - '0');
-        return true;
+        return c - '0';
     }
-    *out = (unsigned)(low - 'a') + 10;
-    return low >= 'a' && low <= 'f';
+    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
 }
 
 bool text_parse_hex(struct slice text, uint8_t *out, size_t len)
 {
-    unsigned high, low;
     if (text.len != 2 * len) {
         return false;
     }
     for (size_t i = 0; i < len; i++) {
-        if (!parse_digit(text.ptr[2 * i], &high) || !parse_digit(text.ptr[2 * i + 1], &low)) {
+        int high = text_hex_value(text.ptr[2 * i]), low = text_hex_value(text.ptr[2 * i + 1]);
+        if (high < 0 || low < 0) {
             return false;
         }
         out[i] = (uint8_t)(high << 4 | low);

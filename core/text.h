@@ -47,6 +47,9 @@ bool text_put_hex(struct buf *b, struct slice bytes); /* lower case */
 /* The mark of UTF-8 (EF BB BF) that some editors put in front of a text, if it is there. */
 void text_skip_mark(struct slice *text);
 
+/* Of a hexadecimal digit, in either case; -1: it is none. */
+int text_hex_value(uint8_t c);
+
 /* Exactly 2 * len hexadecimal digits, in either case. */
 bool text_parse_hex(struct slice text, uint8_t *out, size_t len);
 
