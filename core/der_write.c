@@ -1,7 +1,5 @@
-/* DER, written backwards. X.690: 8.1 and 10.1 are identifiers and lengths, 8.3 integers. */
+/* DER, written backwards. X.690: 8.1 and 10.1 are identifiers and lengths. */
 #include "der_write.h"
-
-#include "der.h"
 
 struct slice der_written(const struct der_writer *w)
 {
@@ -46,17 +44,4 @@ void der_write_element(struct der_writer *w, uint8_t tag, struct slice content)
     size_t mark = w->len;
     der_write_bytes(w, content);
     der_write_close(w, tag, mark);
-}
-
-void der_write_unsigned(struct der_writer *w, struct slice number)
-{
-    size_t mark = w->len;
-    while (number.len != 0 && number.ptr[0] == 0) {
-        slice_skip(&number, 1);
-    }
-    der_write_bytes(w, number);
-    if (number.len == 0 || (number.ptr[0] & 0x80u) != 0) {
-        write_u8(w, 0);
-    }
-    der_write_close(w, DER_INTEGER, mark);
 }

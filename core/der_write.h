@@ -32,7 +32,4 @@ void der_write_close(struct der_writer *w, uint8_t tag, size_t mark);
 /* A whole element with this content. */
 void der_write_element(struct der_writer *w, uint8_t tag, struct slice content);
 
-/* An INTEGER, of an unsigned number, big-endian, of any length; an empty one is 0. */
-void der_write_unsigned(struct der_writer *w, struct slice number);
-
 #endif

@@ -128,31 +128,6 @@ static size_t last_of(struct slice text, uint8_t c)
     return text.len;
 }
 
-bool net_addr_parse_with_port(struct slice text, uint16_t default_port, struct net_addr *out)
-{
-    struct net_addr a;
-    uint64_t port = default_port;
-    bool has_brackets = take_char(&text, '[');
-    size_t host_len = has_brackets ? last_of(text, ']') : text.len;
-    if (!has_brackets && !net_addr_parse(text, &a)) {
-        host_len = last_of(text, ':');
-    }
-    struct slice host, rest = text;
-    if (!slice_take(&rest, host_len, &host) || !net_addr_parse(host, &a) ||
-        (has_brackets && (a.family != NET_IPV6 || !take_char(&rest, ']')))) {
-        return false;
-    }
-    if (!slice_is_empty(rest)) {
-        if ((a.family == NET_IPV6) != has_brackets || !take_char(&rest, ':') ||
-            !text_parse_u64(rest, UINT16_MAX, &port)) {
-            return false;
-        }
-    }
-    a.port = (uint16_t)port;
-    *out = a;
-    return true;
-}
-
 static bool is_mapped(const struct net_addr *a)
 {
     static const uint8_t prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};

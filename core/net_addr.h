@@ -23,10 +23,6 @@ struct net_prefix {
  * 0. */
 bool net_addr_parse(struct slice text, struct net_addr *out);
 
-/* "192.0.2.1:25", "[2001:db8::1]:25", or without the port, which is then default_port; an IPv6
- * address without a port may go without brackets. */
-bool net_addr_parse_with_port(struct slice text, uint16_t default_port, struct net_addr *out);
-
 /* An address, or ADDRESS/BITS. Bits beyond the prefix must be zero. */
 bool net_prefix_parse(struct slice text, struct net_prefix *out);
 bool net_prefix_holds(const struct net_prefix *p, const struct net_addr *a);

@@ -144,43 +144,6 @@ static void test_truncated(void)
     }
 }
 
-static void test_with_port(void)
-{
-    static const struct {
-        const char *text;
-        const char *host;
-        uint16_t port;
-    } rows[] = {
-        {"192.0.2.1:25", "192.0.2.1", 25},
-        {"192.0.2.1", "192.0.2.1", 99},
-        {"192.0.2.1:65535", "192.0.2.1", 65535},
-        {"192.0.2.1:0", "192.0.2.1", 0},
-        {"[::1]:25", "::1", 25},
-        {"[::1]", "::1", 99},
-        {"::1", "::1", 99},
-        {"2001:db8::1:25", "2001:db8::1:25", 99},
-        {"[::ffff:1.2.3.4]:7", "::ffff:1.2.3.4", 7},
-    };
-    static const char *const wrong[] = {
-        "",         "[::1",        "::1]",        "[::1]25",
-        "[::1]:",   "[::1]: 5",    "[::1]:65536", "[1.2.3.4]:25",
-        "1.2.3.4:", "1.2.3.4:-1",  "[]",          "[]:25",
-        ":25",      "[::1]:25:25", "1.2.3.4:2x",  "1:2:3:4:5:6:7:8:25"};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct net_addr a, host = parsed(rows[i].host);
-        CHECK(net_addr_parse_with_port(slice_of_string(rows[i].text), 99, &a));
-        CHECK(net_addr_same_host(&a, &host));
-        CHECK_EQ(a.port, rows[i].port);
-    }
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        struct net_addr a = {77, {0}, 77};
-        if (net_addr_parse_with_port(slice_of_string(wrong[i]), 99, &a) || a.family != 77) {
-            fprintf(stderr, "taken: %s\n", wrong[i]);
-            CHECK(false);
-        }
-    }
-}
-
 static bool holds(const char *prefix, const char *addr)
 {
     struct net_prefix p;
@@ -316,7 +279,6 @@ static const struct test_case cases[] = {
     {"round_trip", test_round_trip},
     {"wrong", test_wrong},
     {"truncated", test_truncated},
-    {"with_port", test_with_port},
     {"prefix", test_prefix},
     {"prefix_mapped", test_prefix_mapped},
     {"prefix_wrong", test_prefix_wrong},
