@@ -140,10 +140,9 @@ void deliver_smtp_timer(struct deliver_smtp *d, struct timer *t)
     remote_wake(d, c);
 }
 
-void deliver_smtp_event(struct deliver_smtp *d, uint64_t tag, enum port_event_kind kind)
+void deliver_smtp_event(struct deliver_smtp *d, uint64_t tag)
 {
     struct remote_conn *c = pool_find(&d->conns, tag);
-    (void)kind;
     if (c != NULL) {
         remote_wake(d, c);
     }

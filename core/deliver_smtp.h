@@ -148,7 +148,7 @@ static inline struct slice smtp_rcpt_text(const struct smtp_job *job, const stru
 }
 
 /* A port event under our mark (tag without the mark), and a timer of our kind that is due. */
-void deliver_smtp_event(struct deliver_smtp *d, uint64_t tag, enum port_event_kind kind);
+void deliver_smtp_event(struct deliver_smtp *d, uint64_t tag);
 void deliver_smtp_timer(struct deliver_smtp *d, struct timer *t);
 
 /* Bounded work: a turn for each connection to which something has happened; public-key work for one

@@ -46,7 +46,7 @@ static void take_event(struct mta *m, const struct port_event *event)
         } else if (TAG_OWNER(event->tag) == TAG_FETCH) {
             m->fetch_woken = true;
         } else if (TAG_OWNER(event->tag) == TAG_REMOTE) {
-            deliver_smtp_event(m->remote, TAG_REST(event->tag), event->kind);
+            deliver_smtp_event(m->remote, TAG_REST(event->tag));
         } else {
             conn_event(m, TAG_REST(event->tag), event->kind);
         }

@@ -79,11 +79,10 @@ uint32_t deliver_smtp_num_left(const struct deliver_smtp *d)
     return 0;
 }
 
-void deliver_smtp_event(struct deliver_smtp *d, uint64_t tag, enum port_event_kind kind)
+void deliver_smtp_event(struct deliver_smtp *d, uint64_t tag)
 {
     (void)d;
     (void)tag;
-    (void)kind;
 }
 
 void deliver_smtp_timer(struct deliver_smtp *d, struct timer *t)

@@ -149,7 +149,7 @@ static inline void rw_step(void)
             spool_done(rw.spool, events[i].tag, events[i].err);
         } else {
             CHECK_EQ(events[i].tag >> 56 << 56, RW_TAG);
-            deliver_smtp_event(rw.d, events[i].tag & ~RW_TAG, events[i].kind);
+            deliver_smtp_event(rw.d, events[i].tag & ~RW_TAG);
         }
     }
     while ((t = timers_due(&rw.timers, sim_world_now_ms(rw.w))) != NULL) {
