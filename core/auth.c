@@ -2,7 +2,7 @@
  *
  *     step        a response comes        what it leads to
  *     NAME        LOGIN: the name         PASSWORD
- *     PASSWORD    the password (PLAIN: with the name)  WORKING, or the verdict
+ *     PASSWORD    the password (PLAIN: with the name)  AUTH_WORK, then the verdict
  *     FIRST       SCRAM: client-first     FINAL
  *     FINAL       SCRAM: client-final     LAST, or denied
  *     LAST        SCRAM: nothing          granted

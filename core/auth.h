@@ -55,10 +55,12 @@ void auth_open(struct auth *a, enum auth_mechanism m, struct slice exporter, str
 /* A response of the client. */
 enum auth_event auth_take(struct auth *a, struct slice message, struct buf *out);
 
-/* Answers AUTH_WHO. user: as auth_users_find() gave it; nonce: AUTH_NONCE_LEN bytes of entropy. */
+/* Answers AUTH_WHO. v and is_known: as auth_users_find() gave them; nonce: AUTH_NONCE_LEN bytes of
+ * entropy. */
 enum auth_event auth_give(struct auth *a, const struct scram_verifier *v, bool is_known,
                           struct slice nonce, struct buf *out);
 
+/* The next SCRAM_PIECE iterations: AUTH_WORK again, or the verdict. */
 enum auth_event auth_work(struct auth *a);
 
 /* Who it is about, as the client said. */

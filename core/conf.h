@@ -7,6 +7,7 @@
  *     conf_read
  *     conf_read_users with the text of local_users_file, if that is set
  *     conf_read_aliases with the text of aliases_file, if that is set
+ *     conf_read_logins with the text of client_auth_file, if that is set
  *     conf_check
  *
  * Called by the composition root, read by every service. Knows no file and no machine. */

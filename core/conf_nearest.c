@@ -6,6 +6,13 @@
 
 #define NAME_MAX_LEN 40
 
+#define GROUP(title)
+#define OPTION(field, type, name, text, min, max, help) \
+    _Static_assert(sizeof(name) - 1 <= NAME_MAX_LEN, "a row holds each name");
+#include "conf.def"
+#undef OPTION
+#undef GROUP
+
 /* One row of the table of distances between beginnings of two names. */
 struct row {
     uint8_t cost[NAME_MAX_LEN + 1];

@@ -4,7 +4,7 @@
 #include "header.h"
 #include "teeth.h"
 
-/* TIME.PID.RCPT.postern, in the form that Maildir readers expect of a unique name; every part
+/* TIME.ID.RCPT.postern, in the form that Maildir readers expect of a unique name; every part
  * stands in the spool. */
 static bool put_name(struct buf *b, const struct maildir_order *order)
 {

@@ -32,7 +32,8 @@ struct deliver_reason_row {
 
 /* A destination: whom its key names, and how it has fared. The key is all that tells two
  * destinations apart: 'M' and the domain in lower case; or 'S' or 'L' and for each host in order
- * port (2 bytes), flags (1), length of the name (1), name. */
+ * port (2 bytes), flags (1), length of the name (1), name, NUL: ROUTE_HOST_HEAD_LEN and the name.
+ */
 #define REMOTE_KEY_CAP (1 + ROUTE_HOSTS_LEN_MAX)
 
 struct remote_key {

@@ -1,5 +1,5 @@
 /* Questions to name servers and their answers (RFC 1035 4), as far as finding a host's addresses
- * needs them.
+ * or a domain's mail exchangers needs them.
  *
  * An answer is believed only if it repeats the question; its names are followed through CNAMEs from
  * the name that was asked, so nothing else that it holds counts. Codec: knows no server, no time.

@@ -3,7 +3,7 @@
  *
  *     >  VERSION 1 1 | CPID number
  *     <  VERSION 1 x | MECH name ... | SPID | CUID | COOKIE | DONE
- *     >  AUTH id mechanism service=smtp secured rip=... resp=base64
+ *     >  AUTH id mechanism service=smtp secured nologin rip=... resp=base64
  *     <  CONT id base64                > CONT id base64
  *     <  OK id user=name ... or FAIL id user=name ... temp ...
  *

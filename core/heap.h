@@ -42,10 +42,10 @@ void *heap_alloc(struct heap *h, size_t num, size_t size);
  */
 void heap_free(struct heap *h, void *ptr);
 
-/* Bytes that a block of that many occupies, head and rounding included. */
+/* Bytes that a block of that many occupies, head and rounding included. For tests. */
 size_t heap_block_len(size_t size);
 
-/* The longest single allocation that would succeed now; for tests and reports. */
+/* The longest single allocation that would succeed now. */
 size_t heap_largest_free(const struct heap *h);
 
 /* Walks all blocks and lists; false if they contradict each other. For tests. */

@@ -26,7 +26,7 @@ enum domain_kind {
 };
 
 struct domainlist_item {
-    struct slice name; /* lower case (ASCII); of DOMAIN_SUBDOMAINS without the "*." */
+    struct slice name; /* of a list in lower case (ASCII); of DOMAIN_SUBDOMAINS without the "*." */
     enum domain_kind kind;
     bool is_excluded;
 };

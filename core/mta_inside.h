@@ -4,9 +4,11 @@
  * limits; mta_conn.c bytes in and out of a connection; mta_proxy.c balancers; mta_trust.c
  * authorities; mta_handshake.c the handshake queue; mta_wire.c ciphertext and plaintext; mta_open.c
  * start and end; mta_site_tls.c certificates; mta_session.c the answers to what a session asks;
- * mta_auth.c logins; mta_submission.c what users may send; mta_conf.c options and their reload;
- * mta_report.c log lines; mta_control.c the control socket; mta_local.c users of this machine;
- * mta_remote.c mail that is sent on.
+ * mta_auth.c logins; mta_dovecot.c those that Dovecot decides; mta_submission.c what users may
+ * send; mta_conf.c options and their reload; mta_report.c log lines; mta_control.c the control
+ * socket; mta_control_queue.c and mta_status.c what is asked there; mta_local.c users of this
+ * machine; mta_outbox.c what they left; mta_remote.c mail that is sent on; mta_fetch.c renewing of
+ * proofs.
  */
 #ifndef POSTERN_MTA_INSIDE_H
 #define POSTERN_MTA_INSIDE_H

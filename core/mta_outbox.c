@@ -80,7 +80,8 @@ static void give_up(struct mta *m, enum err err)
     }
 }
 
-/* More of the file behind what bytes holds. False: there is no more of it, or it cannot be read. */
+/* More of the file behind what bytes holds. ERR_MALFORMED: its owner has cut it off; or it cannot
+ * be read. */
 static enum err fill(struct mta *m)
 {
     struct outbox *o = &m->outbox;
