@@ -21,7 +21,8 @@
 #include "pool.h"
 #include "route_item.h"
 
-/* Longest text that is read, and an arena that holds what any sensible one becomes. */
+/* Longest text that is read, and for tests an arena that holds what most of them become; a server,
+ * and each command, has BUDGET_SITE_LEN. */
 #define CONF_TEXT_MAX   16384
 #define CONF_MEMORY_LEN 24576
 

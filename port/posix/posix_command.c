@@ -1,6 +1,7 @@
 /* What the commands share: see posix_command.h. */
 #include "posix_command.h"
 
+#include "budget.h"
 #include "posix_files.h"
 #include "text.h"
 
@@ -97,7 +98,8 @@ enum err posix_read_options(struct conf *out, struct arena *a, const char *path,
 {
     struct port_files files;
     posix_files_port(&files);
-    if (!posix_map_arena(a, CONF_TEXT_MAX + CONF_MEMORY_LEN)) {
+    /* As much as the server has: what a reload takes, the next start and the commands take. */
+    if (!posix_map_arena(a, CONF_TEXT_MAX + BUDGET_SITE_LEN)) {
         return ERR_NO_MEMORY;
     }
     size_t text_len;

@@ -253,6 +253,23 @@ def test_sighup_new_options():
     check_equal(len(s.messages("alice", 1)), 1, "messages")
 
 
+def test_many_names():
+    """What a reload takes, check, the commands and the next start take as well."""
+    s = Server()
+    domains = " : ".join(f"dom{n:03d}.example.org" for n in range(180))
+    hosts = " ; ".join(f"10.0.{n // 200}.{n % 200}" for n in range(300))
+    s.configure(local_domains=f"test.example : {domains}", relay_to_domains=domains.replace("dom", "rel"),
+                hosts_proxy=f"<; {hosts}", relay_from_hosts=f"<; {hosts}")
+    s.send_signal(signal.SIGHUP)
+    wait_until(lambda: "new options are in force" in s.log(), "the new options")
+    for command in ("check", "queue"):
+        status, out = run(harness.POSTERN, command, "-c", s.conf_path)
+        check_equal(status, 0, out)
+    s.stop()
+    s.start()
+    hello(s).message(body_of(1, 300), to="alice@dom179.example.org")
+
+
 def test_sighup_right_behind_the_start():
     """A reload that comes while the server reads its options is kept for later, and does not end it. (Now and then one
     comes before it can keep anything.)"""
