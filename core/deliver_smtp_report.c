@@ -85,18 +85,21 @@ bool remote_takes_nothing(const struct remote_conn *c)
 void remote_fail_pending(struct remote_conn *c)
 {
     struct smtp_job *job = &c->job->shown;
+    const struct deliver_reason_row *row = deliver_reason_row((enum deliver_reason)c->why);
     bool is_final = remote_takes_nothing(c) && c->waits_for == DELIVER_NONE;
     for (uint32_t i = 0; i < job->num_rcpts; i++) {
-        if (job->rcpts[i].result != SMTP_RCPT_PENDING) {
+        struct smtp_rcpt *r = &job->rcpts[i];
+        if (r->result != SMTP_RCPT_PENDING) {
             continue;
         }
-        remote_rcpt_failed(c, i, (enum deliver_reason)c->why);
-        if (c->has_answer) {
-            uint16_t status[3];
-            memcpy(status, job->rcpts[i].status, sizeof status);
-            set_by_answer(c, &job->rcpts[i], &c->answer, is_final);
-            memcpy(job->rcpts[i].status + 1, status + 1, 2 * sizeof status[0]);
+        if (!c->has_answer) {
+            remote_rcpt_failed(c, i, (enum deliver_reason)c->why);
+            continue;
         }
+        /* One text for all, or there would not be room for each. */
+        set_by_answer(c, r, &c->answer, is_final);
+        memcpy(r->status + 1, row->status + 1, 2 * sizeof row->status[0]);
+        job->reason = row->name;
     }
 }
 

@@ -206,6 +206,20 @@ static void test_many_rcpts(void)
     rw_close();
 }
 
+/* What is said once is about each of them. */
+static void test_refused_with_many(void)
+{
+    struct rw_script script = {.verb = "CONNECT", .answer = "521 this host takes no mail\r\n"};
+    open_one("", &script);
+    struct smtp_job *job = rw_send(SMTP_JOB_RCPTS_MAX, NULL);
+    CHECK_EQ(job->num_rcpts, SMTP_JOB_RCPTS_MAX);
+    for (int i = 0; i < SMTP_JOB_RCPTS_MAX; i++) {
+        CHECK_EQ(job->rcpts[i].result, SMTP_RCPT_FAILED);
+        CHECK_TEXT(smtp_rcpt_text(job, &job->rcpts[i]), "521 this host takes no mail");
+    }
+    rw_close();
+}
+
 static void test_bad_address(void)
 {
     open_one("", NULL);
@@ -666,6 +680,7 @@ static const struct test_case cases[] = {
     {"failover", test_failover},
     {"some_refused", test_some_refused},
     {"many_rcpts", test_many_rcpts},
+    {"refused_with_many", test_refused_with_many},
     {"bad_address", test_bad_address},
     {"offers", test_offers},
     {"reuse", test_reuse},
