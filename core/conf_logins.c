@@ -4,9 +4,9 @@
 #include "address.h"
 #include "conf_parse.h"
 #include "conf_report.h"
+#include "smtp_login.h"
 #include "text.h"
 
-#define TEXT_MAX  255 /* of a name, a password or a host */
 #define NO_MEMORY "more names than there is memory for"
 
 /* Up to the next space, which is dropped with those behind it. */
@@ -27,6 +27,8 @@ static bool is_host(struct slice text)
     return address_is_domain(text) || net_addr_parse(text, &addr);
 }
 
+_Static_assert(SMTP_LOGIN_TEXT_MAX == 255, "as read_login and the manual say");
+
 static const char *read_login(struct arena *a, struct slice line, struct conf_login *out)
 {
     struct slice *const parts[] = {&out->host, &out->user, &out->password};
@@ -34,7 +36,7 @@ static const char *read_login(struct arena *a, struct slice line, struct conf_lo
     out->user = take_word(&line);
     out->password = line;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        if (parts[i]->len == 0 || parts[i]->len > TEXT_MAX) {
+        if (parts[i]->len == 0 || parts[i]->len > SMTP_LOGIN_TEXT_MAX) {
             return "expected HOST USER PASSWORD, each of at most 255 bytes";
         }
         if (i == 0 && !is_host(*parts[i])) {
