@@ -220,9 +220,9 @@ struct port_outbox {
     enum err (*mark)(void *ctx, uint64_t number);
     /* That of the file that was taken; 0: it has none. */
     uint64_t (*marked)(void *ctx);
-    /* The file that was taken is left there, or removed for good; one that its owner has taken away
-     * meanwhile is gone. After an error it is there still, and the one that was taken. Blocks; for
-     * rare use. */
+    /* The file that was taken is left there, which never fails, or removed for good; one that its
+     * owner has taken away meanwhile is gone. After an error it is there still, and the one that
+     * was taken. Blocks; for rare use. */
     enum err (*end)(void *ctx, bool removes);
 };
 
