@@ -220,7 +220,9 @@ static bool is_finished(struct mta *m)
     if (!m->stopping) {
         return false;
     }
-    return (m->conns.num_used == 0 && queue_is_idle(&m->queue) && spool_idle(m->spool) &&
+    /* What cannot be recorded any more is done again after the next start. */
+    bool is_idle = queue_is_idle(&m->queue) || spool_has_failed(m->spool);
+    return (m->conns.num_used == 0 && is_idle && spool_idle(m->spool) &&
             deliver_smtp_is_idle(m->remote)) ||
            m->now_ms >= m->stop_by_ms;
 }

@@ -190,11 +190,10 @@ static void test_failed_sync(void)
     site_close(&site);
 }
 
-/* No space in the Maildir: the message is kept and delivered once there is. */
-/* Steps for a minute or until the server leaves; whether it has. */
-static bool leaves_within_a_minute(void)
+/* Steps for that long or until the server leaves; whether it has. */
+static bool leaves_within(uint64_t ms)
 {
-    uint64_t end_ms = sim_world_now_ms(site.world) + 60000;
+    uint64_t end_ms = sim_world_now_ms(site.world) + ms;
     sim_world_set_horizon(site.world, end_ms);
     bool left = false;
     for (uint32_t i = 0; i < 20000 && !left && sim_world_now_ms(site.world) < end_ms; i++) {
@@ -219,11 +218,11 @@ static void test_dead_disk_that_comes_back(void)
     for (uint32_t i = 1; i < 4; i++) {
         client_connect(&site, &clients[0], i, 1, 100);
         CHECK(site_run(&site, clients, 1, 5000));
-        CHECK(!leaves_within_a_minute());
+        CHECK(!leaves_within(60000));
     }
     CHECK_EQ(site.num_refused, 3);
     sim_files_fail(site.host, running, ERR_OK);
-    CHECK(leaves_within_a_minute());
+    CHECK(leaves_within(60000));
     CHECK_EQ(mta_result(site.mta), ERR_IO);
     sim_store_fail_sync(sim_host_store(site.host), 0, 0);
     site_drop(&site);
@@ -237,6 +236,42 @@ static void test_dead_disk_that_comes_back(void)
     site_close(&site);
 }
 
+/* The same while a message is discarded, which cannot be recorded any more: nothing waits for that. */
+static void test_dead_disk_and_a_dead_message(void)
+{
+    static const char running[] = "/var/spool/postern/running-time";
+    char text[2048];
+    struct net_addr at = site_address();
+    site_open(&site, 14, NULL);
+    struct sim_store *store = sim_host_store(site.host);
+    snprintf(text, sizeof text,
+             "%srelay_from_hosts = *\nroute_list = * discard-with-bounce\nretry_min = 60s\n",
+             site_conf);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    site_start(&site);
+    sim_store_fail_read(store, 1, 4096); /* so that it is looked at once more */
+    struct sim_client *peer = sim_connect(site.world, &at, NULL);
+    sim_client_write(peer, SLICE_LITERAL("EHLO a.example\r\nMAIL FROM:<>\r\n"
+                                         "RCPT TO:<x@nowhere.example>\r\nDATA\r\n"));
+    CHECK(!leaves_within(1000));
+    sim_client_write(peer, SLICE_LITERAL("Subject: x\r\n\r\nx\r\n.\r\nQUIT\r\n"));
+    CHECK(!leaves_within(30000));
+    CHECK_EQ(sim_log_count(site.host, "result=deferred reason=io-error"), 1);
+    sim_client_close(peer);
+    sim_store_fail_read(store, 0, 0);
+    sim_store_fail_sync(store, 1, 1000000);
+    sim_files_fail(site.host, running, ERR_IO);
+    client_connect(&site, &clients[0], 0, 1, 100);
+    CHECK(site_run(&site, clients, 1, 5000));
+    CHECK(!leaves_within(200000));
+    CHECK_EQ(sim_log_count(site.host, "result=discarded"), 1);
+    sim_files_fail(site.host, running, ERR_OK);
+    CHECK(leaves_within(10000));
+    site_drop(&site);
+    site_close(&site);
+}
+
+/* No space in the Maildir: the message is kept and delivered once there is. */
 static void test_failed_delivery_is_retried(void)
 {
     site_open(&site, 13, NULL);
@@ -569,6 +604,7 @@ static const struct test_case cases[] = {
     {"slow-sync", test_slow_sync_holds_nobody_up},
     {"failed-sync", test_failed_sync},
     {"dead-disk-that-comes-back", test_dead_disk_that_comes_back},
+    {"dead-disk-and-a-dead-message", test_dead_disk_and_a_dead_message},
     {"failed-delivery", test_failed_delivery_is_retried},
     {"unknown-commit", test_unknown_commit_is_looked_for},
     {"kill", test_kill},
