@@ -236,7 +236,8 @@ static void test_dead_disk_that_comes_back(void)
     site_close(&site);
 }
 
-/* The same while a message is discarded, which cannot be recorded any more: nothing waits for that. */
+/* The same while a message is discarded, which cannot be recorded any more: nothing waits for that.
+ */
 static void test_dead_disk_and_a_dead_message(void)
 {
     static const char running[] = "/var/spool/postern/running-time";
