@@ -111,7 +111,10 @@ def killed(point):
     try:
         run(world)
     except worlds.Gone:
-        check(injector.hits, f"the server left by itself: {world.server.process.returncode}\n{world.server.log()[-2000:]}")
+        log = world.server.log()
+        if not injector.hits and log.endswith(": in-use\n"):  # whoever has the port gave the banner
+            raise worlds.PortTaken from None
+        check(injector.hits, f"the server left by itself: {world.server.process.returncode}\n{log[-2000:]}")
     injector.end()
     check(injector.broken is None, f"the injector: {injector.broken}")
     log_from = len(world.server.log())
