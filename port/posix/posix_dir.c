@@ -58,15 +58,15 @@ enum err posix_dir_rewind(int fd)
 }
 
 /* Some file systems that are never written to have no fsync and say EINVAL: squashfs, an
- * appliance's root. Nothing there waits to be written. */
-static bool is_read_only(int fd)
+ * appliance's root. Nothing there waits to be written. One that says EROFS has given up after an
+ * error (ext4), with all that waited; that is not what ERR_DENIED says of a directory either. */
+static enum err sync_err(int fd, int error_number)
 {
-    int said = errno;
     struct statvfs fs;
-    bool result =
-        (said == EINVAL || said == EROFS) && fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0;
-    errno = said;
-    return result;
+    if (error_number == EINVAL && fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0) {
+        return ERR_OK;
+    }
+    return error_number == EROFS ? ERR_IO : posix_err(error_number);
 }
 
 enum err posix_dir_sync(const char *path)
@@ -75,7 +75,7 @@ enum err posix_dir_sync(const char *path)
     if (fd < 0) {
         return posix_err(errno);
     }
-    enum err e = fsync(fd) == 0 || is_read_only(fd) ? ERR_OK : posix_err(errno);
+    enum err e = fsync(fd) == 0 ? ERR_OK : sync_err(fd, errno);
     close(fd);
     return e;
 }

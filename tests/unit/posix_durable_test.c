@@ -1,5 +1,6 @@
 /* In which order the port to Linux flushes and renames, and what a call that fails becomes: fsync,
- * fdatasync, rename, mkdir and unlinkat are this program's own, noted and then done. */
+ * fdatasync, rename, mkdir and unlinkat are this program's own, noted and then done; fstatvfs says
+ * what a test wants. */
 #include "posix/posix.h"
 #include "posix/posix_outbox.h"
 #include "test.h"
@@ -7,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@ static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* held: flushes wait *
 static char notes[MAX_NOTES][160];
 static size_t num_notes;
 static const char *failing; /* flushes of a path that ends so fail */
+static int failing_errno;   /* with that */
 
 /* "WHAT PATH", the path from the test's directory on. */
 static bool note(const char *what, const char *path)
@@ -44,20 +47,21 @@ static int flush(const char *what, int fd, long call)
     pthread_mutex_lock(&gate);
     pthread_mutex_unlock(&gate);
     if (fails) {
-        errno = EIO;
+        errno = failing_errno;
         return -1;
     }
     return (int)syscall(call, fd);
 }
 
-int fsync(int fd)
+/* EROFS comes from a file system that has made itself read-only. */
+int fstatvfs(int fd, struct statvfs *out)
 {
-    return flush("sync", fd, SYS_fsync);
-}
-
-int fdatasync(int fd)
-{
-    return flush("datasync", fd, SYS_fdatasync);
+    (void)fd;
+    memset(out, 0, sizeof *out);
+    out->f_frsize = 4096;
+    out->f_bavail = 1 << 20;
+    out->f_flag = failing_errno == EROFS ? ST_RDONLY : 0;
+    return 0;
 }
 
 int rename(const char *from, const char *to)
@@ -123,6 +127,7 @@ static bool start(void)
     CHECK_EQ(e, ERR_OK);
     num_notes = 0;
     failing = NULL;
+    failing_errno = EIO;
     return e == ERR_OK;
 }
 
@@ -238,6 +243,23 @@ static void failed_flushes_are_told(void)
     posix_port_close(&port);
 }
 
+/* ext4 says so once it has given up its journal, and with that what stood in there. */
+static void a_file_system_that_gave_up_is_no_read_only_one(void)
+{
+    static const char *const flushed[] = {"a/box/new", "a/box", "/a"};
+    struct stat st;
+    char path[160];
+    snprintf(path, sizeof path, "%s/new/70", box_a);
+    for (size_t i = 0; i < sizeof flushed / sizeof flushed[0] && start(); i++) {
+        failing = flushed[i];
+        failing_errno = EROFS;
+        commit(box_a, "70", 70);
+        CHECK_EQ(done(70), ERR_IO);
+        CHECK(stat(path, &st) != 0);
+        posix_port_close(&port);
+    }
+}
+
 /* Where making one ended half-way, by a full disk or by a kill, the next delivery makes the rest.
  */
 static void half_a_maildir_is_made_whole(void)
@@ -333,6 +355,8 @@ static const struct test_case cases[] = {
     {"mail_is_flushed_before_it_is_told", mail_is_flushed_before_it_is_told},
     {"commits_share_directory_flushes", commits_share_directory_flushes},
     {"failed_flushes_are_told", failed_flushes_are_told},
+    {"a_file_system_that_gave_up_is_no_read_only_one",
+     a_file_system_that_gave_up_is_no_read_only_one},
     {"half_a_maildir_is_made_whole", half_a_maildir_is_made_whole},
     {"files_are_flushed_in_order", files_are_flushed_in_order},
     {"a_letter_is_flushed_with_its_name", a_letter_is_flushed_with_its_name},
