@@ -104,12 +104,14 @@ enum err posix_port_open(struct port *out, const struct posix_conf *conf)
 void posix_port_close(struct port *port)
 {
     struct posix_port *p = port->loop.ctx;
-    posix_worker_stop(&p->worker);
+    *port = (struct port){0};
+    if (!posix_worker_stop(&p->worker)) {
+        return;
+    }
     posix_mailbox_close(&p->mailbox);
     posix_outbox_close(&p->outbox);
     posix_store_close(&p->store);
     posix_log_close(&p->log);
     posix_loop_close(&p->loop);
     munmap(p, p->mapped_len);
-    *port = (struct port){0};
 }

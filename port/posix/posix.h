@@ -23,7 +23,8 @@ struct posix_conf {
 enum err posix_port_open(struct port *out, const struct posix_conf *conf);
 
 /* Finishes what was started, then closes all but connections, listeners and segments, which are
- * their users'. */
+ * their users'. What a disk keeps for more than a few seconds may still be done until the process
+ * ends: then nothing is closed, the spool's lock neither. */
 void posix_port_close(struct port *port);
 
 #endif

@@ -202,10 +202,10 @@ enum err posix_worker_start(struct posix_worker *w)
     return ERR_OK;
 }
 
-void posix_worker_stop(struct posix_worker *w)
+bool posix_worker_stop(struct posix_worker *w)
 {
     if (!w->running) {
-        return;
+        return true;
     }
     wait_for(&w->lock);
     w->stop = true;
@@ -221,13 +221,14 @@ void posix_worker_stop(struct posix_worker *w)
     w->running = false;
     if (waited != 0) { /* a disk that answers no more: the thread ends with the process */
         pthread_detach(w->thread);
-        return;
+        return false;
     }
     pthread_join(w->thread, NULL);
     sem_destroy(&w->ended);
     sem_destroy(&w->work);
     sem_destroy(&w->lock);
     close_wake(w);
+    return true;
 }
 
 void posix_worker_submit(struct posix_worker *w, enum posix_lane lane, struct posix_job *job)

@@ -1,7 +1,7 @@
 /* The one thread beside the server's: it waits for disks, so that the server never does.
  *
  * Jobs come in lanes. All that is queued in a lane is handed to the lane's run function together,
- * up to its max_batch, so that it can share flushes. The urgent lane (the spool's syncs) goes
+ * up to POSIX_BATCH_MAX, so that it can share flushes. The urgent lane (the spool's syncs) goes
  * before each batch of another lane, and a long batch lets it in between
  * (posix_worker_serve_urgent); the other lanes take turns. Jobs are memory of those who submit
  * them: nothing is allocated here.
@@ -62,9 +62,9 @@ struct posix_worker {
 /* Starts the thread; the lanes are set before. */
 enum err posix_worker_start(struct posix_worker *w);
 
-/* Finishes what is queued and ends the thread; one that a disk keeps for more than a few seconds is
- * left to itself, and may use what w and its lanes hold. Completions not taken are lost. */
-void posix_worker_stop(struct posix_worker *w);
+/* Finishes what is queued and ends the thread. Completions not taken are lost. False: a disk keeps
+ * it for more than a few seconds; it is left to itself, and may use what w and its lanes hold. */
+bool posix_worker_stop(struct posix_worker *w);
 
 void posix_worker_submit(struct posix_worker *w, enum posix_lane lane, struct posix_job *job);
 

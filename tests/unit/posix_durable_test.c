@@ -1,12 +1,13 @@
 /* In which order the port to Linux flushes and renames, and what a call that fails becomes: fsync,
- * fdatasync, rename, mkdir and unlinkat are this program's own, noted and then done; fstatvfs says
- * what a test wants. */
+ * fdatasync, rename, mkdir and unlinkat are this program's own, noted and then done; fstatvfs and
+ * sem_timedwait say what a test wants. */
 #include "posix/posix.h"
 #include "posix/posix_outbox.h"
 #include "test.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -21,6 +22,7 @@ static char notes[MAX_NOTES][160];
 static size_t num_notes;
 static const char *failing; /* flushes of a path that ends so fail */
 static int failing_errno;   /* with that */
+static bool is_impatient;   /* nobody waits for a disk at the end */
 
 /* "WHAT PATH", the path from the test's directory on. */
 static bool note(const char *what, const char *path)
@@ -62,6 +64,26 @@ int fstatvfs(int fd, struct statvfs *out)
     out->f_bavail = 1 << 20;
     out->f_flag = failing_errno == EROFS ? ST_RDONLY : 0;
     return 0;
+}
+
+int sem_timedwait(sem_t *sem, const struct timespec *until)
+{
+    (void)until;
+    if (is_impatient) {
+        errno = ETIMEDOUT;
+        return -1;
+    }
+    return sem_wait(sem);
+}
+
+int fsync(int fd)
+{
+    return flush("sync", fd, SYS_fsync);
+}
+
+int fdatasync(int fd)
+{
+    return flush("datasync", fd, SYS_fdatasync);
 }
 
 int rename(const char *from, const char *to)
@@ -350,6 +372,34 @@ static void waiting_syncs_of_a_segment_are_one(void)
     posix_port_close(&port);
 }
 
+/* What the thread that waits for it still uses stays, and nobody else gets the spool meanwhile. */
+static void a_disk_that_hangs_at_the_end_is_left_alone(void)
+{
+    if (!start()) {
+        return;
+    }
+    CHECK_EQ(port.store.open(port.store.ctx), ERR_OK);
+    num_notes = 0;
+    pthread_mutex_lock(&gate);
+    commit(box_b, "80", 80);
+    for (int i = 0; i < 1000 && count("sync b/tmp/80") == 0; i++) {
+        usleep(1000);
+    }
+    is_impatient = true;
+    posix_port_close(&port);
+    is_impatient = false;
+    if (start()) {
+        CHECK_EQ(port.store.open(port.store.ctx), ERR_IN_USE);
+        posix_port_close(&port);
+    }
+    pthread_mutex_unlock(&gate);
+    for (int i = 0; i < 5000 && count("sync b") == 0; i++) {
+        usleep(1000);
+    }
+    CHECK_EQ(count("rename b/new/80"), 1);
+    CHECK_EQ(count("sync b"), 1);
+}
+
 static const struct test_case cases[] = {
     {"a_spool_that_cannot_be_made_says_why", a_spool_that_cannot_be_made_says_why},
     {"mail_is_flushed_before_it_is_told", mail_is_flushed_before_it_is_told},
@@ -361,6 +411,7 @@ static const struct test_case cases[] = {
     {"files_are_flushed_in_order", files_are_flushed_in_order},
     {"a_letter_is_flushed_with_its_name", a_letter_is_flushed_with_its_name},
     {"waiting_syncs_of_a_segment_are_one", waiting_syncs_of_a_segment_are_one},
+    {"a_disk_that_hangs_at_the_end_is_left_alone", a_disk_that_hangs_at_the_end_is_left_alone},
 };
 
 int main(int argc, char **argv)
