@@ -543,13 +543,14 @@ static bool settle_doubts(struct spool *sp)
     return !sp->recover.has_settled || (!sp->is_sync_wanted && !sp->is_syncing);
 }
 
-/* Segments of a message's own are freed with it. */
-static bool is_in_anothers(const struct spool *sp, uint64_t id,
-                           const struct spool_commit_view *view)
+/* What no spool writes, whatever its sums are: bytes in another message's own segment, which is
+ * freed with that one, or more of them in one extent of the log than there is memory for where it
+ * is copied. */
+static bool is_misplaced(const struct spool *sp, uint64_t id, const struct spool_commit_view *view)
 {
     for (uint16_t i = 0; i < view->num_places; i++) {
         const struct spool_seg *sg = &sp->segs[view->places[i].seg];
-        if (sg->is_data && sg->owner != 0 && sg->owner != id) {
+        if (sg->is_data ? sg->owner != 0 && sg->owner != id : view->places[i].len > sp->chunk_cap) {
             return true;
         }
     }
@@ -577,7 +578,7 @@ static void judge_entry(struct spool *sp, uint32_t entry)
     if (err == ERR_OK) {
         err = spool_view_verify(sp, e->id, &sp->view, &bad_seg, &bad_page);
     }
-    if (err == ERR_OK && is_in_anothers(sp, e->id, &sp->view)) {
+    if (err == ERR_OK && is_misplaced(sp, e->id, &sp->view)) {
         err = ERR_DAMAGED;
     }
     if (err != ERR_OK) {

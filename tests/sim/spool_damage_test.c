@@ -549,6 +549,39 @@ static void an_extent_of_nothing(void)
     }
 }
 
+/* An extent of the log that goes on over many pages, all of them right: moving it elsewhere wrote
+ * behind the memory that a page of it has. */
+static void an_extent_of_many_pages(void)
+{
+    struct world *w = with_one_message();
+    struct spool_head head;
+    uint8_t *other, *log = find_log(w, &head, &other), bytes[PAGE];
+    const struct spool_page_head page = {.kind = SPOOL_PAGE_LOG};
+    const uint32_t chunk_len = PAGE - SPOOL_PAGE_HEAD_LEN - SPOOL_CHUNK_HEAD_LEN;
+    struct spool_extent x = {.generation = head.generation, .offset = SPOOL_PAGE_HEAD_LEN};
+    for (; x.len < 50 * chunk_len; x.len += chunk_len) {
+        struct buf b = buf_make(bytes, sizeof bytes);
+        CHECK(spool_chunk_put(&b, 77, x.len, slice_make(other + PAGE, chunk_len)));
+        uint32_t number = forge_page(log, &head, page, buf_slice(&b));
+        x.page = x.len == 0 ? number : x.page;
+    }
+    struct buf b = buf_make(bytes, sizeof bytes);
+    struct spool_record r = {.type = SPOOL_COMMIT, .id = 77};
+    r.commit.num_extents = 1;
+    r.commit.num_rcpts = 1;
+    r.commit.total_len = x.len;
+    CHECK(spool_commit_put(&b, &r, 0) && spool_extent_put(&b, &x));
+    forge_page(log, &head, page, buf_slice(&b));
+    sim_store_kill(w->store);
+    w->lines_len = 0;
+    CHECK(world_boot(w));
+    CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
+    CHECK(strstr(w->lines, "message=000000000002d state=unfinished-or-lost") != NULL);
+    CHECK(world_settle(w));
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
 /* What is over stays so, whatever number of recipients a copy has: it came back for one recovery,
  * and was gone in the next. */
 static void commits_for_others(void)
@@ -596,6 +629,7 @@ static const struct test_case cases[] = {
     {"a_commit_before_its_bytes", a_commit_before_its_bytes},
     {"pages_that_are_not_there", pages_that_are_not_there},
     {"an_extent_of_nothing", an_extent_of_nothing},
+    {"an_extent_of_many_pages", an_extent_of_many_pages},
     {"commits_for_others", commits_for_others},
 };
 
