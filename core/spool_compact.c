@@ -135,7 +135,8 @@ static enum err copy_data_segment(struct spool *sp, struct spool_place *place, u
             spool_seg_free(sp, seg);
             return err;
         }
-        struct buf b = buf_make(sp->copy_buf + SPOOL_PAGE_HEAD_LEN, sp->page_len);
+        struct buf b =
+            buf_make(sp->copy_buf + SPOOL_PAGE_HEAD_LEN, sp->page_len - SPOOL_PAGE_HEAD_LEN);
         spool_chunk_head_put(&b, c->id, at + done, len);
         err = spool_data_page(sp, seg, sp->copy_buf, STAGE_AT + len);
         if (err != ERR_OK) {
