@@ -28,9 +28,6 @@ static enum err read_file(struct mta *m, const char *option, const char *path, s
         cap = BUDGET_SCRATCH_LEN;
     }
     enum err err = m->port->files.read(m->port->files.ctx, &len, path, m->scratch, cap);
-    if (err == ERR_EOF) {
-        err = ERR_OK; /* an empty file */
-    }
     if (err != ERR_OK) {
         complain_file(errors, option, path, err);
         return err;

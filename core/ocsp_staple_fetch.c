@@ -179,7 +179,7 @@ static enum err save(struct staple *s, size_t pair, size_t index, struct slice d
         return ERR_BUSY;
     }
     enum err err = files->read(files->ctx, &scratch.len, path, scratch.ptr, scratch.cap);
-    if (err == ERR_ABSENT || err == ERR_EOF) {
+    if (err == ERR_ABSENT) {
         scratch.len = 0;
     } else if (err != ERR_OK) {
         return err;

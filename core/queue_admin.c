@@ -195,7 +195,7 @@ bool queue_held_load(struct queue *q, struct buf scratch)
     }
     enum err err = files->read(files->ctx, &text.len, q->env.held_path, scratch.ptr, scratch.cap);
     if (err != ERR_OK) {
-        if (err != ERR_ABSENT && err != ERR_EOF) {
+        if (err != ERR_ABSENT) {
             report(q, "unreadable", err);
         }
         return !err_is_temporary(err);

@@ -181,7 +181,8 @@ struct port_stamp {
 /* Configuration, certificates, proofs, aliases: small files, read whole. */
 struct port_files {
     void *ctx;
-    /* ERR_TOO_BIG if the file is longer than cap; ERR_ABSENT; ERR_NOT_A_FILE; ERR_DENIED. */
+    /* Of an empty file no bytes. ERR_TOO_BIG if it is longer than cap; ERR_ABSENT; ERR_NOT_A_FILE;
+     * ERR_DENIED. */
     enum err (*read)(void *ctx, size_t *out_len, const char *path, uint8_t *into, size_t cap);
     /* The same for a file that holds secrets: ERR_NOT_ALLOWED if it is not the server's user's or
      * root's, or if anybody else may read it, but for the server's group if it is root's. */

@@ -168,7 +168,7 @@ static bool rewrite(struct slice text, const struct order *order, struct auth_us
     return !out->overflow;
 }
 
-/* One at a time changes the file: held until the program ends. False: nothing to wait for. */
+/* One at a time changes the file: held until the program ends. */
 static void lock_directory(const char *path)
 {
     char dir[PATH_MAX];
@@ -207,7 +207,7 @@ static int change(const struct posix_identity *who, const char *path, const stru
     posix_files_port(&files);
     lock_directory(path);
     enum err err = files.read(files.ctx, &len, path, old_bytes, sizeof old_bytes);
-    if (err != ERR_OK && err != ERR_ABSENT && err != ERR_EOF) {
+    if (err != ERR_OK && err != ERR_ABSENT) {
         return fail(EX_NOINPUT, path, err_name(err));
     }
     struct slice text = slice_make(old_bytes, len);
