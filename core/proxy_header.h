@@ -1,7 +1,8 @@
 /* The PROXY protocol, versions 1 and 2: whose connection a balancer passes on.
  *
- *     v1: PROXY TCP4 192.0.2.1 192.0.2.2 56324 25 CRLF, at most 107 bytes; or PROXY UNKNOWN ...
- * CRLF v2: 12 bytes of signature | version, command | family | length (2) | addresses, then TLVs
+ *     v1: PROXY TCP4 192.0.2.1 192.0.2.2 56324 25 CRLF, or PROXY UNKNOWN ... CRLF
+ *
+ *     v2: 12 bytes of signature | version, command | family | length (2) | addresses, then TLVs
  *
  * Called by mta_proxy, for the balancers that are listed and nobody else: the bytes are theirs, not
  * their clients'. Codec: pure. */

@@ -1,5 +1,5 @@
 /* Which name servers to ask, and what is known without asking: the texts of resolv.conf(5) and
- * hosts(5). Codec: reads no file. Called by ocsp_fetch for resolver. */
+ * hosts(5). Codec: reads no file. Called by lookup_io, and by resolver. */
 #ifndef POSTERN_RESOLV_CONF_H
 #define POSTERN_RESOLV_CONF_H
 

@@ -6,8 +6,8 @@
  * its own and is to go out from a fresh socket, so that a stranger has to guess id and port; an
  * answer counts only from the server that was asked, and for the question that was asked. An answer
  * that was cut is asked for again over TCP. Of a host both families are asked for, IPv4 first.
- * Engine: does no I/O, draws no random numbers, keeps no time. Called by ocsp_fetch and
- * deliver_smtp. */
+ * Engine: does no I/O, draws no random numbers, keeps no time. Called by lookup_io,
+ * which has the sockets. */
 #ifndef POSTERN_RESOLVER_H
 #define POSTERN_RESOLVER_H
 

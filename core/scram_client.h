@@ -7,7 +7,7 @@
  *     scram_client_final(c, out)          -> the second message
  *     scram_client_verify(c, reply)       false: the server does not know the password
  *
- * Called by smtp_client. Engine: takes and gives messages without base64. The password's form
+ * Called by smtp_login. Engine: takes and gives messages without base64. The password's form
  * (SASLprep) is the caller's. */
 #ifndef POSTERN_SCRAM_CLIENT_H
 #define POSTERN_SCRAM_CLIENT_H

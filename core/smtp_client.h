@@ -2,8 +2,8 @@
  * told, and understands what it answers.
  *
  * Sans-I/O: takes the peer's bytes, puts its own into a buffer, returns events. Never calls out,
- * has no clock; smtp_client_timeout_ms says how long an answer may take. Called by deliver_smtp. A
- * session:
+ * has no clock; smtp_client_timeout_ms says how long an answer may take. Called by deliver_smtp
+ * and `postern sendmail`. A session:
  *
  *     smtp_client_begin
  *     loop: event = smtp_client_next(c, &in), obey it; send c->out, smtp_client_sent(c, how much)

@@ -1,5 +1,5 @@
 /* Reading a directory without an allocation (opendir makes one). Linux: getdents64. Called by
- * posix_store, posix_mailbox and posix_outbox. */
+ * all that keeps files: posix_store, posix_files, posix_maildir, posix_outbox, posix_sandbox. */
 #ifndef POSTERN_POSIX_DIR_H
 #define POSTERN_POSIX_DIR_H
 

@@ -1,5 +1,6 @@
 /* Names and numbers of users and groups, from the system's two small files and nowhere else: no
- * directory service is asked, which might take its time. For posix_local and the commands. */
+ * directory service is asked, which might take its time. For posix_local, posix_outbox,
+ * posix_privilege and the commands. */
 #ifndef POSTERN_POSIX_IDS_H
 #define POSTERN_POSIX_IDS_H
 

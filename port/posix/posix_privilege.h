@@ -1,8 +1,9 @@
 /* Whom the server is when root has started it: another user, who may no more than his own files
  * let him.
  *
- * Called by posix_main and posix_sandbox while there is one thread. Root without a user to become
- * stays root; whoever is not root stays what he is, with what he was given (systemd gives
+ * Called by posix_main, posix_sandbox and posix_passwd while there is one thread; what is given up
+ * is each thread's own, so posix_worker does it too. Root without a user to become stays root;
+ * whoever is not root stays what he is, with what he was given (systemd gives
  * CAP_NET_BIND_SERVICE). */
 #ifndef POSTERN_POSIX_PRIVILEGE_H
 #define POSTERN_POSIX_PRIVILEGE_H
