@@ -6,7 +6,6 @@
 #include "posix_proof.h"
 #include "text.h"
 
-#include <string.h>
 #include <unistd.h>
 
 #define SERIAL_MAX 64
@@ -57,44 +56,21 @@ static const char *parse(int argc, char **argv, struct request *r)
     return wrong;
 }
 
-static bool take_digit(uint8_t c, uint8_t *out)
-{
-    uint8_t low = text_lower(c);
-    if (text_is_digit(c)) {
-        *out = (uint8_t)(c - '0');
-    } else if (low >= 'a' && low <= 'f') {
-        *out = (uint8_t)(low - 'a' + 10);
-    } else {
-        return false;
-    }
-    return true;
-}
-
 /* Hexadecimal, with colons between bytes or without. */
 static bool parse_serial(struct slice text, uint8_t *bytes, struct slice *out)
 {
-    size_t num_digits = 0, at = 0;
-    uint8_t digit;
+    uint8_t digits[1 + 2 * SERIAL_MAX];
+    struct buf b = buf_make(digits, sizeof digits);
+    buf_put_u8(&b, '0');
     for (size_t i = 0; i < text.len; i++) {
-        num_digits += text.ptr[i] != ':';
-    }
-    if (num_digits == 0 || num_digits > 2 * SERIAL_MAX) {
-        return false;
-    }
-    memset(bytes, 0, SERIAL_MAX);
-    at = num_digits % 2;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == ':') {
-            continue;
+        if (text.ptr[i] != ':') {
+            buf_put_u8(&b, text.ptr[i]);
         }
-        if (!take_digit(text.ptr[i], &digit)) {
-            return false;
-        }
-        bytes[at / 2] = (uint8_t)(bytes[at / 2] << 4 | digit);
-        at++;
     }
-    *out = slice_make(bytes, at / 2);
-    return true;
+    struct slice even = buf_slice(&b);
+    (void)slice_skip(&even, even.len % 2);
+    *out = slice_make(bytes, even.len / 2);
+    return !b.overflow && out->len != 0 && text_parse_hex(even, bytes, out->len);
 }
 
 /* Each block of a PEM file until one is for this certificate. */
