@@ -24,16 +24,11 @@ static bool is_name_byte(uint8_t c)
     return c > ' ' && c < 0x7f && c != ':';
 }
 
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
 /* Blanks may stand between a name and its colon (RFC 5322 4.5). */
 static bool is_name(const struct submission *s, struct slice name)
 {
     struct slice held = slice_make(s->name, s->name_len);
-    while (is_blank(held.ptr[held.len - 1])) {
+    while (text_is_blank(held.ptr[held.len - 1])) {
         held.len--;
     }
     return text_equal_nocase(held, name);
@@ -55,8 +50,8 @@ static void read_name(struct submission *s, struct slice *in)
             take_name(s);
             return;
         }
-        bool is_behind = s->name_len != 0 && is_blank(s->name[s->name_len - 1]);
-        bool fits = is_blank(c) ? s->name_len != 0 : is_name_byte(c) && !is_behind;
+        bool is_behind = s->name_len != 0 && text_is_blank(s->name[s->name_len - 1]);
+        bool fits = text_is_blank(c) ? s->name_len != 0 : is_name_byte(c) && !is_behind;
         if (!fits || s->name_len == SUBMISSION_NAME_MAX) {
             end_header(s, true);
             return;
@@ -111,7 +106,7 @@ enum submission_event submission_next(struct submission *s, struct slice *in, st
         if (c == '\r' || c == '\n') {
             end_header(s, false);
         } else {
-            s->at = is_blank(c) ? AT_VALUE : AT_NAME;
+            s->at = text_is_blank(c) ? AT_VALUE : AT_NAME;
         }
     }
     if (!s->is_over && s->at == AT_NAME) {
