@@ -158,6 +158,7 @@ static enum err search_dir(const struct posix_mail *mail, const char *sub)
     enum err e = posix_dir_each(fd, search_one, &s);
     if (e == ERR_OK && s.found && fsync(fd) != 0) {
         e = posix_err(errno);
+        withdraw(mail); /* in cur/ it stays: its reader has it */
     }
     close(fd);
     return e != ERR_OK ? e : s.found ? ERR_OK : ERR_ABSENT;

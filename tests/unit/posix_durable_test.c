@@ -259,6 +259,9 @@ static void failed_flushes_are_told(void)
     failing = "b/new";
     CHECK_EQ(port.mailbox.find(port.mailbox.ctx, box_b, "32", 33), ERR_OK);
     CHECK_EQ(done(33), ERR_IO);
+    failing = NULL;
+    CHECK_EQ(port.mailbox.find(port.mailbox.ctx, box_b, "32", 34), ERR_OK);
+    CHECK_EQ(done(34), ERR_ABSENT); /* likewise */
     failing = "conf.new";
     CHECK_EQ(port.files.replace(port.files.ctx, conf_file, SLICE_LITERAL("x")), ERR_IO);
     CHECK(stat(conf_file, &st) != 0);
