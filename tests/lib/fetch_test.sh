@@ -59,6 +59,17 @@ says_no_mirror() {
     fails_with "no Debian or Ubuntu mirror of this release in $WORK/etc: set MBEDTLS_SRC"
 }
 
+# A signal while curl downloads ends it: no other place is looked into.
+stops_when_told() {
+    mkdir -p "$WORK/bin"
+    printf '#!/bin/sh\nkill -TERM "$PPID"\nexit 1\n' >"$WORK/bin/curl"
+    chmod +x "$WORK/bin/curl"
+    output=$(run_fetch MBEDTLS_UPSTREAM=http://upstream.invalid PATH="$WORK/bin:$PATH")
+    [ "$? $output" = "130 " ] && return 0
+    echo "$output"
+    return 1
+}
+
 # sources_of FILE TEXT: what the scripts make of an apt file of a machine that runs bookworm.
 sources_of() {
     printf '%b' "$2" |
@@ -86,6 +97,7 @@ check "another version is refused" refuses_unknown_version
 check "a missing MBEDTLS_SRC is named" fails_with "MBEDTLS_SRC=/nonexistent does not exist" \
     MBEDTLS_SRC=/nonexistent
 check "a machine without a mirror is told so" says_no_mirror
+check "a signal ends it" stops_when_told
 check "deb822 sources are read" reads_deb822
 check "one-line sources are read" reads_one_line
 finish
