@@ -33,13 +33,18 @@ static uint64_t hash_path(const char *path)
     return hash | 1;
 }
 
+/* Holds the Maildir's hash if it is known. */
+static uint64_t *known_place(struct posix_mailbox *m, const struct posix_mail *mail)
+{
+    return &m->known[(mail->hash >> 1) % POSIX_KNOWN_MAILDIRS];
+}
+
 static void release_mail(void *ctx, struct posix_job *job)
 {
     struct posix_mailbox *m = ctx;
     struct posix_mail *mail = (struct posix_mail *)job;
     if (mail->sync_path && job->result == ERR_OK) {
-        uint64_t hash = hash_path(mail->maildir);
-        m->known[(hash >> 1) % POSIX_KNOWN_MAILDIRS] = hash;
+        *known_place(m, mail) = mail->hash;
     }
     mail->fd = -1;
     mail->next_free = m->free_mail;
@@ -65,8 +70,8 @@ static enum err take_mail(struct posix_mailbox *m, struct posix_mail **out, cons
     mail->fd = -1;
     memcpy(mail->maildir, maildir, maildir_len + 1);
     memcpy(mail->name, name, strlen(name) + 1);
-    uint64_t hash = hash_path(maildir);
-    mail->sync_path = m->known[(hash >> 1) % POSIX_KNOWN_MAILDIRS] != hash;
+    mail->hash = hash_path(maildir);
+    mail->sync_path = *known_place(m, mail) != mail->hash;
     *out = mail;
     return ERR_OK;
 }
@@ -132,6 +137,7 @@ static enum err mailbox_begin(void *ctx, uint32_t *out_handle, const char *maild
     e = create_file(path, &mail->fd);
     if (e == ERR_ABSENT) {
         mail->sync_path = true;
+        *known_place(m, mail) = 0; /* of one that has gone since */
         e = make_maildir(maildir);
         if (e == ERR_OK) {
             e = create_file(path, &mail->fd);

@@ -29,6 +29,7 @@ struct posix_mail {
     enum posix_mail_work work;
     bool dir_synced; /* of a batch: its new/ has been synced for it */
     bool sync_path;  /* the Maildir's own directories are to be synced too */
+    uint64_t hash;   /* of maildir */
     char maildir[POSIX_MAILDIR_PATH_CAP];
     char name[POSIX_MAIL_NAME_CAP];
 };

@@ -285,6 +285,30 @@ static void a_file_system_that_gave_up_is_no_read_only_one(void)
     }
 }
 
+/* One that was taken away, and is made again: whichever of its messages is told of first. */
+static void a_maildir_that_comes_back_is_flushed(void)
+{
+    const struct port_mailbox *m = &port.mailbox;
+    char command[160];
+    uint32_t first = 0, second = 0;
+    if (!start()) {
+        return;
+    }
+    commit(box_a, "90", 90);
+    CHECK_EQ(done(90), ERR_OK);
+    snprintf(command, sizeof command, "rm -r '%s/a'", root);
+    CHECK_EQ(system(command), 0);
+    CHECK_EQ(m->begin(m->ctx, &first, box_a, "91"), ERR_OK);
+    CHECK_EQ(m->begin(m->ctx, &second, box_a, "92"), ERR_OK);
+    num_notes = 0;
+    CHECK_EQ(m->commit(m->ctx, second, 92), ERR_OK);
+    CHECK_EQ(done(92), ERR_OK);
+    CHECK_EQ(count("sync a"), 1);
+    CHECK_EQ(m->commit(m->ctx, first, 91), ERR_OK);
+    CHECK_EQ(done(91), ERR_OK);
+    posix_port_close(&port);
+}
+
 /* Where making one ended half-way, by a full disk or by a kill, the next delivery makes the rest.
  */
 static void half_a_maildir_is_made_whole(void)
@@ -410,6 +434,7 @@ static const struct test_case cases[] = {
     {"failed_flushes_are_told", failed_flushes_are_told},
     {"a_file_system_that_gave_up_is_no_read_only_one",
      a_file_system_that_gave_up_is_no_read_only_one},
+    {"a_maildir_that_comes_back_is_flushed", a_maildir_that_comes_back_is_flushed},
     {"half_a_maildir_is_made_whole", half_a_maildir_is_made_whole},
     {"files_are_flushed_in_order", files_are_flushed_in_order},
     {"a_letter_is_flushed_with_its_name", a_letter_is_flushed_with_its_name},
