@@ -100,7 +100,7 @@ enum err posix_loop_watch(struct posix_loop *l, int fd, bool readable, bool writ
 void posix_loop_forget(struct posix_loop *l, int fd)
 {
     if (fd > 0 && (uint32_t)fd < l->num_watches) {
-        /* Closing takes it out of epoll: descriptors are never duplicated here. */
+        /* Closing takes it out of epoll: no duplicate of a descriptor lasts here. */
         l->watches[fd] = (struct posix_watch){0};
     }
 }
