@@ -205,6 +205,7 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
         r->num_deferred++; /* not due yet */
         return true;
     }
+    r->has_met_dest = true;
     enum deliver_smtp_may may =
         q->env.remote->may_start(q->env.smtp, d.route, d.domain, q->now_ms, &until_ms, &reason);
     if (may == DELIVER_SMTP_FULL) {

@@ -121,6 +121,7 @@ struct queue_round {
     bool is_warning;     /* its sender is told what is late */
     bool is_looping;     /* too many Received fields */
     bool waits_for_mail; /* all places for deliveries to Maildirs were taken */
+    bool has_met_dest;   /* a recipient of only_dest */
     uint8_t only_dest;   /* QUEUE_NO_DEST, or the others are not due yet */
     uint32_t entry;
     uint64_t id;

@@ -399,7 +399,10 @@ static void end_round(struct queue *q, struct queue_round *r)
         queue_entry_give(q, r->entry);
         return;
     }
-    bool is_again = (e->flags & QUEUE_AGAIN) != 0;
+    /* Woken for a destination that nobody has any more, as the options or its list have changed:
+     * once more, for all. */
+    bool is_vain = r->only_dest != QUEUE_NO_DEST && !r->has_met_dest;
+    bool is_again = (e->flags & QUEUE_AGAIN) != 0 || is_vain;
     e->flags = (uint16_t)((e->flags & QUEUE_KEPT_ON_RETURN) | QUEUE_LOOK_FIRST |
                           (r->is_warning ? QUEUE_IS_WARNED : 0));
     uint64_t due_ms = q->now_ms + retry_delay_ms(q, r);

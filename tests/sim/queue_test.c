@@ -217,6 +217,35 @@ static void test_blocked_and_deferred(void)
     world_free(w);
 }
 
+/* The same, and the way to the hung one changes while the message is blocked by it: it was woken
+ * for a destination that it no longer had, and waited for the time of the other one. */
+static void test_blocked_and_routed_anew(void)
+{
+    static const char *const rcpts[] = {"x@hung.example", "x@later.example"};
+    struct put p = {.sender = "ann@example.org", .rcpts = rcpts, .num_rcpts = 2};
+    begin();
+    struct far *hung = world_far(w, "hung.example", FAR_HANG);
+    struct far *later = world_far(w, "later.example", FAR_DEFER);
+    hung->jobs_max = 1;
+    world_start_ready(w);
+    CHECK(world_put_to(w, "ann@example.org", "y@hung.example") != 0);
+    uint64_t id = world_put(w, &p);
+    CHECK(world_run(w, 10000, 20000));
+    world_option(w, "route_list = hung.example smtp:relay.example ; * mx");
+    world_read_conf(w);
+    hung->mode = FAR_ACCEPT;
+    hung->jobs_max = 2;
+    CHECK(world_run(w, 5000, 20000));
+    CHECK_EQ(world_num_taken(w, id, 0), 1);
+    CHECK_EQ(later->num_started, 2);
+    later->mode = FAR_ACCEPT;
+    CHECK(world_run(w, 4 * HOUR_MS, 20000));
+    CHECK_EQ(world_num_taken(w, id, 0), 1);
+    CHECK_EQ(world_num_taken(w, id, 1), 1);
+    world_check_empty(w);
+    world_free(w);
+}
+
 /* A message for a smarthost that is away for a month, one a day: each comes back to its sender in
  * its time, and those of the last days arrive. Meanwhile the machine is off now and then. */
 static void test_unreachable_for_a_month(void)
@@ -563,6 +592,7 @@ static const struct test_case cases[] = {
     {"more-destinations-than-lists", test_more_destinations_than_lists},
     {"many-recipients-of-many", test_many_recipients_of_many},
     {"blocked-and-deferred", test_blocked_and_deferred},
+    {"blocked-and-routed-anew", test_blocked_and_routed_anew},
     {"unreachable-for-a-month", test_unreachable_for_a_month},
     {"wall-clock-steps", test_wall_clock_steps},
     {"retry-times", test_retry_times},
