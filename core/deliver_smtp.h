@@ -129,7 +129,8 @@ void deliver_smtp_hurry(struct deliver_smtp *d);
 /* Somebody says that what was wrong is repaired: no destination is backing off any more. */
 void deliver_smtp_forget_failures(struct deliver_smtp *d);
 
-/* How many connections have ended so far: behind each there may be room for a job. Wraps. */
+/* How often there may have come to be room for a job, as a connection has ended or options have
+ * changed. Wraps. */
 uint32_t deliver_smtp_num_left(const struct deliver_smtp *d);
 
 /* Begins. NULL where deliver_smtp_may_start says no, and nothing has changed. The job is the

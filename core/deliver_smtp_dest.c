@@ -178,6 +178,7 @@ void deliver_smtp_forget_failures(struct deliver_smtp *d)
     while ((dest = pool_each(&d->dests, &cursor)) != NULL) {
         dest->num_failures = dest->most_conns = 0;
     }
+    d->num_left++; /* whoever found no room may find some now, perhaps elsewhere */
 }
 
 /* One that has failed gets a single connection to try it with. */

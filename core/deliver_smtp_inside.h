@@ -183,7 +183,7 @@ struct deliver_smtp {
     struct tls_trust *trust; /* NULL: nobody is believed */
     struct remote_conn *ready_first, *ready_last;
     uint32_t num_ready;
-    uint32_t num_left; /* connections that have ended */
+    uint32_t num_left; /* see deliver_smtp_num_left */
     struct remote_job *ended_first, *ended_last;
     struct tls_time now; /* of the last step */
     struct buf scratch;

@@ -235,6 +235,7 @@ static void test_blocked_and_routed_anew(void)
     world_read_conf(w);
     hung->mode = FAR_ACCEPT;
     hung->jobs_max = 2;
+    w->smtp->num_left++; /* as after each change of options */
     CHECK(world_run(w, 5000, 20000));
     CHECK_EQ(world_num_taken(w, id, 0), 1);
     CHECK_EQ(later->num_started, 2);

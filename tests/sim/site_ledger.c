@@ -12,8 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* An outcome waits 50 ms for company, then for a sync; those before it may be long ones. */
+/* An outcome waits 50 ms for company, then for a sync; those before it may be long ones. Before a
+ * storage fails as a whole, it was tried in one segment and then in another. */
 #define OUTCOME_WINDOW_MS 3000
+#define FAILED_WINDOW_MS  (3 * OUTCOME_WINDOW_MS)
 
 uint32_t site_mark_of(const char *bytes, size_t len)
 {
@@ -439,10 +441,11 @@ void site_ledger_crash(struct sim_site *s, uint32_t server)
     /* Nothing is recorded from when its storage failed. */
     uint64_t failed_ms = s->servers[server].failed_ms;
     uint64_t end_ms = failed_ms != 0 ? failed_ms : site_now_ms(s);
+    uint64_t window_ms = failed_ms != 0 ? FAILED_WINDOW_MS : OUTCOME_WINDOW_MS;
     for (uint32_t i = 0; i < s->num_takes; i++) {
         struct site_take *t = &s->takes[i];
         if (s->custodies[t->custody].server == server &&
-            (!t->logged || t->logged_ms + OUTCOME_WINDOW_MS > end_ms)) {
+            (!t->logged || t->logged_ms + window_ms > end_ms)) {
             t->excused = true;
         }
     }
