@@ -5,19 +5,21 @@
 #include "posix_files.h"
 #include "text.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-void posix_put(int fd, struct slice text)
+bool posix_put(int fd, struct slice text)
 {
     while (text.len > 0) {
         ssize_t len = write(fd, text.ptr, text.len);
-        if (len <= 0) {
-            return;
+        if (len == 0 || (len < 0 && errno != EINTR)) {
+            return false;
         }
-        (void)slice_skip(&text, (size_t)len);
+        (void)slice_skip(&text, len > 0 ? (size_t)len : 0);
     }
+    return true;
 }
 
 void posix_put_string(int fd, const char *text)

@@ -8,8 +8,8 @@
 #define POSIX_DEFAULT_CONF "/etc/postern.conf"
 #define POSIX_HOSTNAME_CAP 256
 
-/* All of text, or as much as fd takes. */
-void posix_put(int fd, struct slice text);
+/* False: fd did not take all of it. */
+bool posix_put(int fd, struct slice text);
 void posix_put_string(int fd, const char *text);
 
 /* "postern: WHAT: WHY" to stderr; what is escaped. */

@@ -39,18 +39,6 @@ static bool put_head(struct buf *b, const struct letter *l)
     return fits && buf_put_be(&length, 4, b->len - begin);
 }
 
-static bool write_all(int fd, struct slice bytes)
-{
-    while (bytes.len > 0) {
-        ssize_t len = write(fd, bytes.ptr, bytes.len);
-        if (len <= 0 && errno != EINTR) {
-            return false;
-        }
-        (void)slice_skip(&bytes, len > 0 ? (size_t)len : 0);
-    }
-    return true;
-}
-
 /* ERR_OK once the file has a name of its own. */
 static enum err publish(int dir_fd, const char *from)
 {
@@ -80,7 +68,7 @@ static enum err put_file(int dir_fd, const char *name, struct slice head, const 
         return posix_err(errno);
     }
     bool is_written =
-        fchmod(fd, mode) == 0 && write_all(fd, head) && write_all(fd, l->content) && fsync(fd) == 0;
+        fchmod(fd, mode) == 0 && posix_put(fd, head) && posix_put(fd, l->content) && fsync(fd) == 0;
     enum err e = is_written ? publish(dir_fd, name) : posix_err(errno);
     if (unlinkat(dir_fd, name, 0) != 0 && e == ERR_OK) {
         e = posix_err(errno); /* a file with two names is taken for none of ours */

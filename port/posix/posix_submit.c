@@ -229,15 +229,13 @@ int posix_submit(struct letter *l)
     return s.status == EX_OK && letter_waits(l) ? EX_TEMPFAIL : s.status;
 }
 
-/* Copies what there is; false at the end. */
+/* Copies what there is; false at the end of either: what one of them did not take must not be left
+ * out before what comes behind it. */
 static bool copy(int from, int to)
 {
     uint8_t bytes[4096];
     ssize_t len = read(from, bytes, sizeof bytes);
-    if (len > 0) {
-        posix_put(to, slice_make(bytes, (size_t)len));
-    }
-    return len > 0 || (len < 0 && errno == EINTR);
+    return len > 0 ? posix_put(to, slice_make(bytes, (size_t)len)) : len < 0 && errno == EINTR;
 }
 
 int posix_submit_raw(const struct conf *conf)

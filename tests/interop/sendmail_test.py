@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 
 import harness
@@ -425,6 +426,32 @@ def test_suspended_command():
             check_equal(one.wait(), 0, out)
         check_equal(outbox_files(outbox), [], "what is in the outbox")
         check_equal([body for _, body in s.got("alice")], ["once\n"], "the message")
+
+
+def test_suspended_smtp():
+    """The same in the middle of a message by -bs, while the server reads nothing: none of it is left out."""
+    body = b"".join(b"%07d\r\n" % number for number in range(100000))
+    with Site() as s:
+        command = subprocess.Popen([s.sendmail, "-C", s.conf, "-bs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command.stdin.write(b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<alice@test.example>\r\nDATA\r\n")
+        command.stdin.flush()
+        while not command.stdout.readline().startswith(b"354"):
+            pass
+        s.server.send_signal(signal.SIGSTOP)
+        try:
+            writer = threading.Thread(target=command.stdin.write, args=(b"Subject: z\r\n\r\n" + body + b".\r\nQUIT\r\n",))
+            writer.start()
+            time.sleep(0.5)
+            for number in (signal.SIGSTOP, signal.SIGCONT):
+                command.send_signal(number)
+                time.sleep(0.2)
+        finally:
+            s.server.send_signal(signal.SIGCONT)
+        writer.join()
+        command.stdin.close()
+        command.stdout.read()
+        check_equal(command.wait(), 0, "exit status")
+        check(s.got("alice")[0][1].encode() == body.replace(b"\r", b""), "the body is another")
 
 
 def test_refused_for_now():
