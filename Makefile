@@ -78,6 +78,8 @@ UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c))
 # is tried by others too; conf_test knows the usual defaults, which BOARD_OPTIONS change. A board may
 # name more. T=name runs them all the same.
 UNIT_NOT := $(if $(RUNNER),smtpd tls_memory http exhaustive) $(if $(BOARD_OPTIONS),conf) $(UNIT_NOT)
+# It has functions of its own in the place of the C library's, as they stand apart in glibc.
+UNIT_NOT += $(if $(filter musl,$(LIBC)),posix_durable)
 SIMTEST_SRC := $(sort $(wildcard tests/sim/*_test.c))
 # What tests of whole sites are made of: see tests/sim/site.h.
 SITE_TESTS := site memory site_teeth
