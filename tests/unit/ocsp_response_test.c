@@ -284,11 +284,53 @@ static void test_another_version(void)
     world_end(&w);
 }
 
+/* Of its certificates those that are asked for, each once; all else stays. */
+static void test_trim(void)
+{
+    static const uint8_t try_later[] = {0x30, 0x03, 0x0a, 0x01, 0x03};
+    struct ocsp_response whole, trimmed;
+    struct slice cert;
+    setup();
+    struct maker_cert d = world_delegate(&w);
+    struct maker_response m = world_delegated(&w, &d);
+    m.certs = JOIN(JOIN(m.certs, w.leaf.whole), w.leaf.whole);
+    const struct {
+        size_t signer;
+        struct slice issuer;
+        size_t num;
+    } rows[] = {
+        {0, NOTHING, 0}, {1, NOTHING, 1},      {3, NOTHING, 1},      {4, NOTHING, 0},
+        {2, NOTHING, 1}, {0, w.leaf.whole, 1}, {1, w.leaf.whole, 2},
+    };
+    struct slice proof = maker_proof(&m);
+    CHECK(ocsp_response_parse(proof, &whole));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint8_t *copy = malloc(proof.len);
+        size_t num = 0;
+        memcpy(copy, proof.ptr, proof.len);
+        struct slice out =
+            ocsp_response_trim(slice_make(copy, proof.len), rows[i].signer, rows[i].issuer);
+        CHECK(ocsp_response_parse(out, &trimmed));
+        CHECK(slice_equal(trimmed.sealed.bytes, whole.sealed.bytes));
+        CHECK(slice_equal(trimmed.sealed.signature, whole.sealed.signature));
+        while (ocsp_cert_next(&trimmed.certs, &cert)) {
+            num++;
+        }
+        CHECK_EQ(num, rows[i].num);
+        free(copy);
+    }
+    struct slice others[] = {slice_make(try_later, sizeof try_later), SLICE_LITERAL("x")};
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(slice_equal(ocsp_response_trim(others[i], 0, NOTHING), others[i]));
+    }
+    world_end(&w);
+}
+
 static const struct test_case cases[] = {
     {"whole_grammar", test_whole_grammar},     {"outer_refusals", test_outer_refusals},
     {"data_refusals", test_data_refusals},     {"extension_refusals", test_extension_refusals},
     {"single_refusals", test_single_refusals}, {"status_refusals", test_status_refusals},
-    {"another_version", test_another_version},
+    {"another_version", test_another_version}, {"trim", test_trim},
 };
 
 TEST_MAIN(cases)
