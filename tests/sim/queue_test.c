@@ -189,18 +189,25 @@ static void test_many_recipients_of_many(void)
     world_free(w);
 }
 
-/* A message for a hung and a deferring destination: the second is not asked more often for it. */
-static void test_blocked_and_deferred(void)
+/* A message for a destination that is busy with another one, and for one that defers it. */
+static uint64_t begin_blocked_and_deferred(struct far **out_hung, struct far **out_later)
 {
     static const char *const rcpts[] = {"x@hung.example", "x@later.example"};
     struct put p = {.sender = "ann@example.org", .rcpts = rcpts, .num_rcpts = 2};
     begin();
-    struct far *hung = world_far(w, "hung.example", FAR_HANG);
-    struct far *later = world_far(w, "later.example", FAR_DEFER);
-    hung->jobs_max = 1;
+    *out_hung = world_far(w, "hung.example", FAR_HANG);
+    *out_later = world_far(w, "later.example", FAR_DEFER);
+    (*out_hung)->jobs_max = 1;
     world_start_ready(w);
     CHECK(world_put_to(w, "ann@example.org", "y@hung.example") != 0);
-    uint64_t id = world_put(w, &p);
+    return world_put(w, &p);
+}
+
+/* A message for a hung and a deferring destination: the second is not asked more often for it. */
+static void test_blocked_and_deferred(void)
+{
+    struct far *hung, *later;
+    uint64_t id = begin_blocked_and_deferred(&hung, &later);
     CHECK(world_run(w, HOUR_MS - 60000, 20000));
     /* At 0, 5, 15 and 35 minutes, and a quarter more each time at the most. */
     CHECK(later->num_started >= 3 && later->num_started <= 4);
@@ -221,15 +228,8 @@ static void test_blocked_and_deferred(void)
  * for a destination that it no longer had, and waited for the time of the other one. */
 static void test_blocked_and_routed_anew(void)
 {
-    static const char *const rcpts[] = {"x@hung.example", "x@later.example"};
-    struct put p = {.sender = "ann@example.org", .rcpts = rcpts, .num_rcpts = 2};
-    begin();
-    struct far *hung = world_far(w, "hung.example", FAR_HANG);
-    struct far *later = world_far(w, "later.example", FAR_DEFER);
-    hung->jobs_max = 1;
-    world_start_ready(w);
-    CHECK(world_put_to(w, "ann@example.org", "y@hung.example") != 0);
-    uint64_t id = world_put(w, &p);
+    struct far *hung, *later;
+    uint64_t id = begin_blocked_and_deferred(&hung, &later);
     CHECK(world_run(w, 10000, 20000));
     world_option(w, "route_list = hung.example smtp:relay.example ; * mx");
     world_read_conf(w);
