@@ -51,8 +51,7 @@ struct spool_meta {
 enum spool_event_kind {
     SPOOL_READY, /* recovery is over; every SPOOL_FOUND has been told. err: not ERR_OK if the spool
                     cannot be used */
-    SPOOL_FOUND, /* after spool_open: id is a live message of an earlier run, durable; meta is set,
-                    or zeros if it cannot be read now */
+    SPOOL_FOUND, /* after spool_open: id is a live message of an earlier run, durable */
     SPOOL_COMMITTED, /* txn has ended. ERR_OK: message id is durable. Else it does not exist, also
                         not after a crash */
     SPOOL_OUTCOME_DURABLE, /* outcome of recipient rcpt of id; is_last: the message is gone with it
@@ -67,7 +66,7 @@ struct spool_event {
     uint32_t rcpt;
     uint64_t txn;
     uint64_t id;
-    struct spool_meta meta; /* of SPOOL_FOUND and SPOOL_COMMITTED */
+    struct spool_meta meta; /* of SPOOL_COMMITTED */
 };
 
 struct spool_stats {

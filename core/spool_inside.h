@@ -223,6 +223,9 @@ struct spool_recover {
     bool has_settled; /* records were written that nobody would write again in this run */
     bool is_unread;   /* the device did not give something: all begins anew, nothing is judged */
     uint8_t num_again;
+    enum err unread_err; /* of the first such while segments are opened */
+    uint16_t unread_seg;
+    uint32_t unread_page;
     uint32_t num_ids;
     uint32_t *ids; /* of the segments found */
     uint32_t cursor;
@@ -267,6 +270,8 @@ struct spool {
     uint64_t retire_again_ms; /* after a segment that could not be removed or put aside */
     enum err retire_err;
     uint64_t read_again_ms; /* after a page that the device did not give */
+    uint32_t next_tried;    /* segment that tells whether the device gives anything */
+    bool is_silent;         /* the device gave nothing at all, and that was logged */
 
     union spool_slot *slots;
     uint32_t num_slots, num_slots_fresh, num_slots_used, free_slot;
@@ -414,7 +419,9 @@ bool spool_outcome_next_event(struct spool *sp, struct spool_event *out);
 enum err spool_page_read(struct spool *sp, const struct spool_seg *sg, uint32_t page,
                          uint8_t *into);
 /* Whether a read that ended so is to be tried once more, at read_again_ms: what the device does not
- * give now may be there the next time, wrong bytes stay wrong. *num_again counts, up to a bound. */
+ * give now may be there the next time, wrong bytes stay wrong. *num_again counts, up to a bound,
+ * the times that the device gave other pages: one that gives none at all says nothing about this
+ * page. */
 bool spool_read_again(struct spool *sp, const struct spool_seg *sg, uint32_t page, enum err err,
                       uint8_t *num_again);
 /* A checked page in the cache, valid until the next call with the same which. */
@@ -446,6 +453,8 @@ bool spool_compact_is_evacuating(
 /* spool_recover.c */
 bool spool_recover_step(struct spool *sp);
 bool spool_recover_next_event(struct spool *sp, struct spool_event *out);
+/* A page of sg has been read, with that result, before anything was judged. */
+void spool_recover_read(struct spool *sp, const struct spool_seg *sg, uint32_t page, enum err err);
 void spool_log_lost(struct spool *sp, uint64_t id, uint16_t seg, uint32_t page, const char *word);
 void spool_log_page(struct spool *sp, uint32_t id, uint32_t page); /* that is damaged */
 

@@ -4,36 +4,66 @@
 
 #define AGAIN_MS  5000
 #define AGAIN_MAX 3
+#define NUM_TRIED 4
+
+/* Whether the device gives any page at all: heads of some segments are tried, of others each time.
+ */
+static bool gives_anything(struct spool *sp)
+{
+    uint32_t num_tried = 0;
+    for (uint32_t n = 0; n < sp->num_segs && num_tried < NUM_TRIED; n++) {
+        const struct spool_seg *sg = &sp->segs[sp->next_tried++ % sp->num_segs];
+        for (int i = 0; i < 2 && sg->is_open && sg->num_pages != 0; i++) {
+            uint64_t page = i == 0 ? 0 : sg->num_pages - 1;
+            size_t len;
+            num_tried++;
+            if (sp->store->read_at(sp->store->ctx, &len, sg->handle, page * sp->page_len,
+                                   sp->copy_buf, sp->page_len) == ERR_OK) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
 
 bool spool_read_again(struct spool *sp, const struct spool_seg *sg, uint32_t page, enum err err,
                       uint8_t *num_again)
 {
-    if (err == ERR_OK || err == ERR_DAMAGED || *num_again == AGAIN_MAX) {
+    if (err == ERR_OK || err == ERR_DAMAGED) {
         return false;
     }
+    bool is_given = gives_anything(sp);
+    if (is_given && *num_again == AGAIN_MAX) {
+        return false;
+    }
+    sp->read_again_ms = sp->now_ms + AGAIN_MS;
+    *num_again = (uint8_t)(*num_again + is_given);
+    if (sp->is_silent && !is_given) {
+        return true; /* for hours, perhaps: told once */
+    }
+    sp->is_silent = !is_given;
     struct log_line line;
     log_begin(&line, "spool");
     log_word(&line, "state", "unreadable");
     log_word(&line, "reason", err_name(err));
     log_u64(&line, "segment", sg->id);
     log_u64(&line, "page", page);
+    log_word(&line, "device", is_given ? "partly-readable" : "unreadable");
     sp->log->line(sp->log->ctx, LOG_WARNING, log_end(&line));
-    ++*num_again;
-    sp->read_again_ms = sp->now_ms + AGAIN_MS;
     return true;
 }
 
 enum err spool_page_read(struct spool *sp, const struct spool_seg *sg, uint32_t page, uint8_t *into)
 {
-    struct spool_recover *rc = &sp->recover;
     size_t len;
     enum err err = sp->store->read_at(sp->store->ctx, &len, sg->handle,
                                       (uint64_t)page * sp->page_len, into, sp->page_len);
     if (err == ERR_OK && len != sp->page_len) {
         err = ERR_IO;
     }
-    if (rc->stage < RECOVER_EVACUATE && !rc->is_unread) {
-        rc->is_unread = spool_read_again(sp, sg, page, err, &rc->num_again);
+    sp->is_silent = sp->is_silent && err != ERR_OK;
+    if (sp->recover.stage < RECOVER_EVACUATE) {
+        spool_recover_read(sp, sg, page, err);
     }
     return err;
 }

@@ -52,6 +52,23 @@ void spool_log_page(struct spool *sp, uint32_t id, uint32_t page)
     sp->log->line(sp->log->ctx, LOG_ERROR, log_end(&line));
 }
 
+/* While segments are opened it is too early to say whether the device gives anything. */
+void spool_recover_read(struct spool *sp, const struct spool_seg *sg, uint32_t page, enum err err)
+{
+    struct spool_recover *rc = &sp->recover;
+    if (rc->is_unread || err == ERR_OK) {
+        return;
+    }
+    if (rc->stage != RECOVER_OPEN) {
+        rc->is_unread = spool_read_again(sp, sg, page, err, &rc->num_again);
+        return;
+    }
+    rc->is_unread = true;
+    rc->unread_err = err;
+    rc->unread_seg = (uint16_t)(sg - sp->segs);
+    rc->unread_page = page;
+}
+
 static void give_up(struct spool *sp, enum err err)
 {
     sp->recover.err = err;
@@ -112,7 +129,7 @@ static enum err open_one(struct spool *sp, uint32_t id)
     sg->state = SEG_BAD;
     sg->is_data = sg->is_damaged = true;
     if (err != ERR_OK) {
-        sp->recover.is_unread = spool_read_again(sp, sg, 0, err, &sp->recover.num_again);
+        spool_recover_read(sp, sg, 0, err);
         return ERR_OK;
     }
     sg->is_open = true;
@@ -128,10 +145,9 @@ static enum err open_one(struct spool *sp, uint32_t id)
     if (sg->generation != 0) {
         sg->state = SEG_LOG;
         sg->is_data = sg->is_damaged = false;
-    } else if (is_blank(sp, sg)) {
-        sg->is_damaged = false; /* its making was cut off: perhaps not even its name is durable */
     } else {
-        spool_log_page(sp, id, 0);
+        /* Blank: its making was cut off, perhaps not even its name is durable. */
+        sg->is_damaged = !is_blank(sp, sg);
     }
     if (sg->generation >= sp->next_generation) {
         sp->next_generation = sg->generation + 1;
@@ -321,9 +337,19 @@ static void step_open(struct spool *sp)
     if (rc->cursor < rc->num_ids) {
         enum err err = open_one(sp, rc->ids[rc->cursor++]);
         if (err != ERR_OK) {
+            rc->is_unread = false;
             give_up(sp, err);
         }
         return;
+    }
+    if (rc->is_unread) {
+        rc->is_unread = spool_read_again(sp, &sp->segs[rc->unread_seg], rc->unread_page,
+                                         rc->unread_err, &rc->num_again);
+    }
+    for (uint32_t i = 0; i < sp->num_segs; i++) {
+        if (sp->segs[i].is_damaged && sp->segs[i].num_pages != 0) {
+            spool_log_page(sp, sp->segs[i].id, 0);
+        }
     }
     /* Well above: a segment that the last run removed may not be seen now, and yet come back after
      * a power cut. */
@@ -675,7 +701,7 @@ static bool read_step(struct spool *sp)
         return false;
     }
     steps[sp->recover.stage](sp);
-    if (sp->recover.is_unread) {
+    if (sp->recover.is_unread && sp->recover.stage != RECOVER_OPEN) {
         start_over(sp);
     }
     return true;
@@ -722,9 +748,6 @@ bool spool_recover_next_event(struct spool *sp, struct spool_event *out)
             continue;
         }
         *out = (struct spool_event){.kind = SPOOL_FOUND, .id = e->id};
-        if (spool_view_load(sp, 0, entry, &sp->view) == ERR_OK) {
-            out->meta = sp->view.meta;
-        }
         return true;
     }
     rc->stage = RECOVER_DONE;

@@ -289,8 +289,9 @@ static enum err store_read_at(void *ctx, size_t *out_len, uint32_t handle, uint6
         return ERR_EOF;
     }
     size_t len = sg->len - offset < cap ? (size_t)(sg->len - offset) : cap;
-    if (sg->id == st->bad_read_id && st->bad_read_offset >= offset &&
-        st->bad_read_offset < offset + len) {
+    if (st->bad_read_id == SIM_STORE_ALL ||
+        (sg->id == st->bad_read_id && st->bad_read_offset >= offset &&
+         st->bad_read_offset < offset + len)) {
         return ERR_IO;
     }
     memcpy(into, sg->seen + offset, len);

@@ -72,7 +72,9 @@ void sim_store_kill(struct sim_store *st);
 void sim_store_fail_sync(struct sim_store *st, uint64_t nth, uint64_t num);
 void sim_store_fail_write(struct sim_store *st, uint64_t nth, uint64_t num, enum err with);
 void sim_store_fail_create(struct sim_store *st, uint64_t nth, uint64_t num, enum err with);
-/* Reads that touch this byte of segment id fail with ERR_IO; offset UINT64_MAX: none do. */
+/* Reads that touch this byte of segment id fail with ERR_IO; offset UINT64_MAX: none do. Of
+ * SIM_STORE_ALL all do. */
+#define SIM_STORE_ALL UINT32_MAX
 void sim_store_fail_read(struct sim_store *st, uint32_t id, uint64_t offset);
 void sim_store_set_sync_ms(struct sim_store *st, uint64_t sync_ms);
 void sim_store_set_capacity(struct sim_store *st, uint64_t capacity_len);

@@ -330,19 +330,18 @@ static void line(void *ctx, enum log_level level, struct slice text)
 }
 
 /* Every byte of it, in pieces. */
-static uint64_t read_whole(struct server *s, const struct spool_event *ev)
+static uint64_t read_whole(struct server *s, uint64_t id, uint64_t total_len)
 {
     uint8_t piece[5000];
     uint64_t offset = 0, sum = 1;
     size_t len;
     enum err err;
-    while ((err = spool_read(s->sp, &len, ev->id, offset, piece, 1 + ev->id % sizeof piece)) ==
-           ERR_OK) {
+    while ((err = spool_read(s->sp, &len, id, offset, piece, 1 + id % sizeof piece)) == ERR_OK) {
         MUST(len != 0);
         sum = fuzz_sum(sum, slice_make(piece, len));
         offset += len;
     }
-    MUST(err == ERR_EOF && offset == ev->meta.total_len);
+    MUST(err == ERR_EOF && offset == total_len);
     return sum;
 }
 
@@ -353,10 +352,12 @@ static void on_found(struct server *s, const struct spool_event *ev)
         MUST(s->found[i].id != ev->id);
     }
     struct found *f = &s->found[s->num_found++];
-    *f = (struct found){.id = ev->id, .sum = read_whole(s, ev), .final_sum = 1};
-    MUST(ev->meta.num_rcpts >= 1 && ev->meta.num_rcpts <= SPOOL_RCPTS_MAX);
+    struct spool_meta meta;
+    MUST(spool_meta_of(s->sp, ev->id, &meta) == ERR_OK);
+    MUST(meta.num_rcpts >= 1 && meta.num_rcpts <= SPOOL_RCPTS_MAX);
+    *f = (struct found){.id = ev->id, .sum = read_whole(s, ev->id, meta.total_len), .final_sum = 1};
     bool is_all_final = true;
-    for (uint32_t i = 0; i < ev->meta.num_rcpts; i++) {
+    for (uint32_t i = 0; i < meta.num_rcpts; i++) {
         uint8_t is_final = spool_is_final(s->sp, ev->id, i);
         f->final_sum = fuzz_sum(f->final_sum, slice_make(&is_final, 1));
         is_all_final = is_all_final && is_final != 0;
@@ -435,8 +436,7 @@ static bool send(struct server *s, bool ends)
     }
     MUST(wait_for(s, SPOOL_COMMITTED) == ERR_OK);
     if (!ends) {
-        const struct spool_event ev = {.id = id, .meta = {.total_len = sizeof bytes}};
-        s->found[s->num_found++] = (struct found){.id = id, .sum = read_whole(s, &ev)};
+        s->found[s->num_found++] = (struct found){.id = id, .sum = read_whole(s, id, sizeof bytes)};
         return true;
     }
     MUST(spool_reserve_outcome(s->sp) == ERR_OK);

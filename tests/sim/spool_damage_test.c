@@ -363,6 +363,80 @@ static void a_device_that_fails_while_the_log_moves(void)
     }
 }
 
+static uint32_t num_of(const char *text, const char *word)
+{
+    uint32_t num = 0;
+    for (text = strstr(text, word); text != NULL; text = strstr(text + 1, word)) {
+        num++;
+    }
+    return num;
+}
+
+/* A device that gives nothing at all, however long, has failed and is not damaged: a start waits
+ * for it, tells once, and takes nothing for lost. */
+static void a_device_that_gives_nothing(void)
+{
+    for (uint32_t turn = 0, is_over = 0; !is_over; turn++) {
+        struct world *w = with_history();
+        struct sim_store_counts before, after;
+        sim_store_crash(w->store, SIM_CRASH_LOSE);
+        sim_store_counts_of(w->store, &before);
+        uint64_t since_ms = w->now_ms;
+        CHECK(world_open(w));
+        w->lines_len = 0;
+        world_turns(w, turn); /* so far the start has got when it begins */
+        sim_store_counts_of(w->store, &after);
+        is_over = after.num_ops != before.num_ops;
+        if (!is_over) {
+            sim_store_fail_read(w->store, SIM_STORE_ALL, 0);
+            world_turns(w, 2000);
+            CHECK(!w->is_ready && w->now_ms - since_ms > 300000);
+            CHECK_EQ(num_of(w->lines, "device=unreadable"), 1);
+        }
+        CHECK(strstr(w->lines, "damaged-page") == NULL && strstr(w->lines, "lost") == NULL);
+        sim_store_fail_read(w->store, 0, UINT64_MAX);
+        for (uint32_t n = 0; n < 20000 && !w->is_ready; n++) {
+            CHECK(world_turn(w));
+        }
+        CHECK(w->is_ready && w->ready_err == ERR_OK);
+        CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+        WORLD_CHECK(w);
+        world_free(w);
+    }
+}
+
+/* The same while messages are moved out of the oldest segment. */
+static void a_device_that_gives_nothing_while_the_log_moves(void)
+{
+    struct spool_conf conf = world_small_conf();
+    struct world *w = world_new(5, &conf, NULL);
+    struct spool_stats stats = {0};
+    CHECK(world_boot(w));
+    for (uint32_t i = 0; i < 20; i++) {
+        CHECK(world_send(w, 9000, 1) != NULL);
+        CHECK(world_settle(w));
+    }
+    for (uint32_t i = 0; i < 400 && stats.num_recycled < 12; i++) {
+        bool is_given = i < 8 || i >= 100;
+        sim_store_fail_read(w->store, is_given ? 0 : SIM_STORE_ALL, is_given ? UINT64_MAX : 0);
+        world_send(w, 20000, 1);
+        world_turns(w, 300);
+        for (uint32_t k = 20; k < w->num_messages; k++) {
+            struct model *m = &w->messages[k];
+            CHECK(m->state != MODEL_ACKED || m->submitted[0] || world_outcome(w, m, 0) == ERR_OK);
+        }
+        w->now_ms += 5000;
+        world_turns(w, 300);
+        spool_stats_of(w->sp, &stats);
+    }
+    CHECK(stats.num_recycled >= 12);
+    CHECK_EQ(num_of(w->lines, "device=unreadable"), 1);
+    CHECK_EQ(stats.num_lost, 0);
+    CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
 /* One message in a spool of one segment of the log. */
 static struct world *with_one_message(void)
 {
@@ -621,6 +695,9 @@ static const struct test_case cases[] = {
     {"unreadable_last_page", unreadable_last_page},
     {"a_device_that_fails_for_a_while", a_device_that_fails_for_a_while},
     {"a_device_that_fails_while_the_log_moves", a_device_that_fails_while_the_log_moves},
+    {"a_device_that_gives_nothing", a_device_that_gives_nothing},
+    {"a_device_that_gives_nothing_while_the_log_moves",
+     a_device_that_gives_nothing_while_the_log_moves},
     {"rubbish", rubbish},
     {"forged_records", forged_records},
     {"forged_records_in_the_log", forged_records_in_the_log},

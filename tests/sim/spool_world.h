@@ -214,10 +214,11 @@ static inline void world_on_found(struct world *w, const struct spool_event *ev)
     if (m->is_found) {
         world_broken(w, "found twice", m->id, 0);
     }
-    if (ev->meta.total_len != m->len || ev->meta.envelope_len != m->envelope_len ||
-        ev->meta.num_rcpts != m->num_rcpts || ev->meta.received_s != (int64_t)m->seed ||
-        ev->meta.flags != 77) {
-        world_broken(w, "found with another meta", m->id, ev->meta.total_len);
+    struct spool_meta meta;
+    enum err err = spool_meta_of(w->sp, m->id, &meta);
+    if (err != ERR_OK || meta.total_len != m->len || meta.envelope_len != m->envelope_len ||
+        meta.num_rcpts != m->num_rcpts || meta.received_s != (int64_t)m->seed || meta.flags != 77) {
+        world_broken(w, "found with another meta", m->id, err);
     }
     if (!world_reads_well(w, m)) {
         world_broken(w, "found with other bytes", m->id, 0);
@@ -351,8 +352,8 @@ static inline bool world_turns(struct world *w, uint32_t num)
     return true;
 }
 
-/* Opens the spool on what the store has and runs it until it is ready. False if the power went. */
-static inline bool world_boot(struct world *w)
+/* Opens the spool on what the store has. False if the power went. */
+static inline bool world_open(struct world *w)
 {
     struct arena arena = {w->memory, w->memory_len, 0};
     memset(w->memory, 0, w->memory_len);
@@ -370,6 +371,15 @@ static inline bool world_boot(struct world *w)
         if (!sim_store_is_off(w->store)) {
             world_broken(w, "does not open", 0, err);
         }
+        return false;
+    }
+    return true;
+}
+
+/* And runs it until it is ready. */
+static inline bool world_boot(struct world *w)
+{
+    if (!world_open(w)) {
         return false;
     }
     for (uint32_t n = 0; n < 20000 && !w->is_ready; n++) {
