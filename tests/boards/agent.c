@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/timex.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -205,6 +206,8 @@ int main(void)
         char line[1024];
         size_t len = 0;
         int fd = accept(listener, NULL, NULL);
+        struct timeval limit = {.tv_sec = 10}; /* for who is gone without our hearing of it */
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         while (len < sizeof line - 1 && read(fd, line + len, 1) == 1 && line[len] != '\n') {
             len++;
         }

@@ -154,18 +154,22 @@ class Machine:
             raise h.Failed(f"{e}\n{self.console()[-1500:]}") from None
 
     def ask(self, line):
-        """The agent's answer to one request, as bytes."""
-        answer = bytearray()
-        try:
-            with socket.create_connection(("127.0.0.1", self.agent_port), 10) as s:
-                s.settimeout(60)
-                s.sendall(line.encode() + b"\n")
-                while more := s.recv(65536):
-                    answer += more
-        except OSError as e:
-            state = "runs" if self.running() else "has left"
-            raise h.Failed(f"asked for {line!r}: {e!r} behind {bytes(answer[:40])!r}; the machine {state}\n{self.console()[-1500:]}") from None
-        return bytes(answer)
+        """The agent's answer to one request, as bytes. QEMU's network may drop what comes while the guest's is
+        being set up, and with it the connection: one that stays silent is begun anew. Requests can be repeated."""
+        for tries_left in (2, 1, 0):
+            answer = bytearray()
+            try:
+                with socket.create_connection(("127.0.0.1", self.agent_port), 10) as s:
+                    s.settimeout(30)
+                    s.sendall(line.encode() + b"\n")
+                    while more := s.recv(65536):
+                        answer += more
+                return bytes(answer)
+            except OSError as e:
+                if tries_left and not answer and self.running() and isinstance(e, TimeoutError):
+                    continue
+                state = "runs" if self.running() else "has left"
+                raise h.Failed(f"asked for {line!r}: {e!r} behind {bytes(answer[:40])!r}; the machine {state}\n{self.console()[-1500:]}") from None
 
     def hang_up(self):
         """SIGHUP to the server."""
