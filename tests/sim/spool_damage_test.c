@@ -424,6 +424,8 @@ static void a_device_that_gives_nothing_while_the_log_moves(void)
         for (uint32_t k = 20; k < w->num_messages; k++) {
             struct model *m = &w->messages[k];
             CHECK(m->state != MODEL_ACKED || m->submitted[0] || world_outcome(w, m, 0) == ERR_OK);
+            CHECK(m->state !=
+                  MODEL_COMMITTING); /* each is told yes or no, however long that lasts */
         }
         w->now_ms += 5000;
         world_turns(w, 300);
