@@ -345,6 +345,7 @@ static void put_back(struct remote_conn *c, const struct net_addr *to)
 static void connected(struct deliver_smtp *d, struct remote_conn *c, size_t slot)
 {
     c->handle = c->attempts[slot].handle;
+    c->without_tls = c->without_tls && net_addr_same_host(&c->addr, &c->attempts[slot].to);
     c->addr = c->attempts[slot].to;
     c->attempts[slot].handle = 0;
     for (size_t i = 0; i < REMOTE_ATTEMPTS; i++) {

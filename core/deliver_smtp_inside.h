@@ -143,7 +143,7 @@ struct remote_conn {
     /* The connection. */
     uint32_t handle;
     struct net_addr addr;
-    bool without_tls; /* TLS failed here, and need not be */
+    bool without_tls; /* TLS failed at addr, and need not be */
     bool is_reused;   /* and has not yet answered for this job */
     bool is_outdated; /* let in under options or authorities that are no more: for no further job */
     bool in_tls;

@@ -117,6 +117,34 @@ static void test_plaintext(void)
     }
 }
 
+static void vanish(struct rw_peer *p)
+{
+    if (p->server == &rw.servers[0]) {
+        sim_blackhole(rw.w, &p->server->at);
+    }
+}
+
+/* That TLS has failed with one address says nothing of the next one. */
+static void test_plaintext_at_one_address(void)
+{
+    make_keys();
+    struct setting s = {.ciphers = CIPHERS_13, .conf = ""};
+    s.script = (struct rw_script){.verb = "TLS", .how = RW_CLOSE};
+    set_up(&s);
+    struct rw_script good = {.ehlo = tls_ehlo};
+    rw_server("192.0.2.26", 25, &good)->set = make_set(&s);
+    rw_record("mail.example", DNS_A, "192.0.2.26");
+    rw.on_close = vanish; /* before it is asked without TLS */
+    struct smtp_job *job = rw_send(1, NULL);
+    CHECK_EQ(job->rcpts[0].result, SMTP_RCPT_DELIVERED);
+    CHECK_EQ(rw.servers[0].num_starttls, 1);
+    CHECK_EQ(rw.servers[1].num_starttls, 1);
+    CHECK_EQ(rw.servers[1].num_messages, 1);
+    deliver_smtp_give(rw.d, job);
+    rw_close();
+    world_end(&keys);
+}
+
 /* A revoked host is left for the next one of the list. */
 static void test_next_host(void)
 {
@@ -397,6 +425,7 @@ static const struct test_case cases[] = {
     {"no_clock", test_no_clock},
     {"little_memory", test_little_memory},
     {"plaintext", test_plaintext},
+    {"plaintext_at_one_address", test_plaintext_at_one_address},
     {"next_host", test_next_host},
     {"login", test_login},
     {"turns", test_turns},
