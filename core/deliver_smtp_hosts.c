@@ -195,6 +195,8 @@ static void next_host(struct deliver_smtp *d, struct remote_conn *c)
         return;
     }
     c->addr.family = NET_NONE; /* that is the last one's */
+    c->job->shown.host.len = 0;
+    c->job->shown.addr.family = NET_NONE;
     if (c->host.is_socket) {
         begin_socket(d, c);
         return;

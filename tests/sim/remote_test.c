@@ -165,6 +165,20 @@ static void test_failover(void)
     }
 }
 
+/* Why the last host did not take it is not laid to the one before it. */
+static void test_host_of_reason(void)
+{
+    static const char *const hosts[] = {"192.0.2.1", "192.0.2.2"};
+    struct rw_script script = {.verb = "CONNECT", .how = RW_ANSWER, .answer = "450 later\r\n"};
+    rw_open("");
+    rw_server("192.0.2.1", 25, &script); /* the second host refuses connections */
+    rw_route(ROUTE_TO_SMTP, hosts, 2, 25);
+    struct smtp_job *job = rw_send(1, NULL);
+    rw_check_ended(job, SMTP_RCPT_DEFERRED, "refused");
+    CHECK_EQ(job->host.len, 0);
+    rw_close();
+}
+
 /* --- Recipients --- */
 
 static void test_some_refused(void)
@@ -678,6 +692,7 @@ static const struct test_case cases[] = {
     {"long_content", test_long_content},
     {"rough", test_rough},
     {"failover", test_failover},
+    {"host_of_reason", test_host_of_reason},
     {"some_refused", test_some_refused},
     {"many_rcpts", test_many_rcpts},
     {"refused_with_many", test_refused_with_many},
