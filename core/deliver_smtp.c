@@ -270,7 +270,7 @@ static enum deliver_smtp_may may_start(const struct deliver_smtp *d, const struc
 enum deliver_smtp_may deliver_smtp_may_start(const struct deliver_smtp *d,
                                              const struct route_item *route, struct slice domain,
                                              uint64_t now_ms, uint64_t *out_until_ms,
-                                             const char **out_reason)
+                                             const struct deliver_reason_row **out_why)
 {
     struct remote_key key;
     const struct remote_dest *dest =
@@ -279,8 +279,8 @@ enum deliver_smtp_may deliver_smtp_may_start(const struct deliver_smtp *d,
     if (may == DELIVER_SMTP_BACK_OFF && out_until_ms != NULL) {
         *out_until_ms = dest->until_ms;
     }
-    if (may == DELIVER_SMTP_BACK_OFF && out_reason != NULL) {
-        *out_reason = deliver_reason_row((enum deliver_reason)dest->reason)->name;
+    if (may == DELIVER_SMTP_BACK_OFF && out_why != NULL) {
+        *out_why = deliver_reason_row((enum deliver_reason)dest->reason);
     }
     return may;
 }

@@ -89,6 +89,13 @@ struct smtp_job {
     uint8_t text[SMTP_JOB_TEXT_CAP];
 };
 
+/* Why a destination did not get a message, where no peer's reply says so: constants. */
+struct deliver_reason_row {
+    const char *name;     /* for the log */
+    const char *sentence; /* for people */
+    uint16_t status[3];   /* RFC 3463 */
+};
+
 enum deliver_smtp_may {
     DELIVER_SMTP_YES,
     DELIVER_SMTP_FULL,    /* no job, or none for that destination: ask again when one has ended */
@@ -117,11 +124,11 @@ enum err deliver_smtp_open(struct deliver_smtp **out, struct arena *a,
 void deliver_smtp_set_conf(struct deliver_smtp *d, const struct conf *conf, struct slice hostname);
 
 /* Whether a job for that destination could start now. *out_until_ms: for DELIVER_SMTP_BACK_OFF when
- * to ask again; *out_reason why it was not reached, a constant name. Both may be NULL. */
+ * to ask again; *out_why why it was not reached. Both may be NULL. */
 enum deliver_smtp_may deliver_smtp_may_start(const struct deliver_smtp *d,
                                              const struct route_item *route, struct slice domain,
                                              uint64_t now_ms, uint64_t *out_until_ms,
-                                             const char **out_reason);
+                                             const struct deliver_reason_row **out_why);
 
 /* A person wants to see it tried: no destination backs off until it fails once more. */
 void deliver_smtp_hurry(struct deliver_smtp *d);

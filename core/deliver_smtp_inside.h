@@ -24,12 +24,6 @@ enum deliver_reason {
     NUM_DELIVER_REASONS
 };
 
-struct deliver_reason_row {
-    const char *name;
-    const char *sentence;
-    uint16_t status[3];
-};
-
 /* A destination: whom its key names, and how it has fared. The key is all that tells two
  * destinations apart: 'M' and the domain in lower case; or 'S' or 'L' and for each host in order
  * port (2 bytes), flags (1), length of the name (1), name, NUL: ROUTE_HOST_HEAD_LEN and the name.

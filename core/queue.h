@@ -44,7 +44,7 @@ enum queue_code {
 struct queue_remote {
     enum deliver_smtp_may (*may_start)(const struct deliver_smtp *d, const struct route_item *route,
                                        struct slice domain, uint64_t now_ms, uint64_t *out_until_ms,
-                                       const char **out_reason);
+                                       const struct deliver_reason_row **out_why);
     struct smtp_job *(*start)(struct deliver_smtp *d, const struct smtp_order *order,
                               uint64_t now_ms);
     struct smtp_job *(*ended)(struct deliver_smtp *d);

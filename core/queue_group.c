@@ -110,13 +110,14 @@ static bool start(struct queue *q, struct queue_round *r, uint64_t at, const str
 }
 
 static void defer(struct queue *q, struct queue_round *r, uint64_t at, struct slice address,
-                  const char *reason)
+                  const struct deliver_reason_row *why)
 {
     struct queue_result result = {.envelope_at = at,
                                   .rcpt_index = r->rcpt_index,
                                   .address = address,
-                                  .status = {4, 4, 1},
-                                  .reason = reason};
+                                  .status = {why->status[0], why->status[1], why->status[2]},
+                                  .reason = why->name,
+                                  .text = slice_of_string(why->sentence)};
     queue_set_taken(r, r->rcpt_index);
     queue_deferred(q, r, &result);
 }
@@ -166,6 +167,8 @@ static bool ends_here(struct queue *q, struct queue_round *r, uint64_t at, struc
 static bool start_here(struct queue *q, struct queue_round *r, uint64_t at, struct slice address,
                        struct buf scratch)
 {
+    static const struct deliver_reason_row no_user = {
+        "no-user", "There is no such user.", {4, 1, 1}};
     struct address a;
     struct route_result result;
     struct buf room = buf_make(scratch.ptr + ROOM_AT, ROUTE_ROOM_LEN);
@@ -173,7 +176,7 @@ static bool start_here(struct queue *q, struct queue_round *r, uint64_t at, stru
                   route_address(q->conf, &a, true, room, &result) == ROUTE_LOCAL &&
                   result.num_targets == 1 && result.targets[0].user.len != 0;
     if (!is_one) {
-        defer(q, r, at, address, "no-user");
+        defer(q, r, at, address, &no_user);
         return true;
     }
     struct envelope_rcpt rcpt = {.user = result.targets[0].user,
@@ -184,10 +187,12 @@ static bool start_here(struct queue *q, struct queue_round *r, uint64_t at, stru
 bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope_at,
                        struct slice address, struct buf scratch)
 {
+    static const struct deliver_reason_row busy = {
+        "busy", "Too much other mail is under way.", {4, 4, 5}};
     struct destination d;
     struct slice domain = queue_domain_of(address);
     uint64_t until_ms;
-    const char *reason = "unreachable";
+    const struct deliver_reason_row *why = &busy;
     d.domain = slice_make(d.domain_bytes,
                           domain.len < sizeof d.domain_bytes ? domain.len : sizeof d.domain_bytes);
     if (domain.len != 0) {
@@ -207,17 +212,17 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
     }
     r->has_met_dest = true;
     enum deliver_smtp_may may =
-        q->env.remote->may_start(q->env.smtp, d.route, d.domain, q->now_ms, &until_ms, &reason);
+        q->env.remote->may_start(q->env.smtp, d.route, d.domain, q->now_ms, &until_ms, &why);
     if (may == DELIVER_SMTP_FULL) {
         if (r->is_expiring || r->is_warning) { /* that is as good as deferred */
-            defer(q, r, envelope_at, address, "busy");
+            defer(q, r, envelope_at, address, why);
         }
         block(r, hash);
         return true;
     }
     if (may == DELIVER_SMTP_BACK_OFF) {
         queue_wake(q, hash);
-        defer(q, r, envelope_at, address, reason);
+        defer(q, r, envelope_at, address, why);
         return true;
     }
     if (spool_reserve_outcome(q->env.spool) != ERR_OK) {

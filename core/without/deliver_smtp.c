@@ -28,16 +28,18 @@ void deliver_smtp_set_conf(struct deliver_smtp *d, const struct conf *conf, stru
 enum deliver_smtp_may deliver_smtp_may_start(const struct deliver_smtp *d,
                                              const struct route_item *route, struct slice domain,
                                              uint64_t now_ms, uint64_t *out_until_ms,
-                                             const char **out_reason)
+                                             const struct deliver_reason_row **out_why)
 {
+    static const struct deliver_reason_row why = {
+        "not-in-this-build", "This server is built without sending.", {4, 3, 3}};
     (void)d;
     (void)route;
     (void)domain;
     if (out_until_ms != NULL) {
         *out_until_ms = now_ms + RETRY_MS;
     }
-    if (out_reason != NULL) {
-        *out_reason = "not-in-this-build";
+    if (out_why != NULL) {
+        *out_why = &why;
     }
     return DELIVER_SMTP_BACK_OFF;
 }

@@ -154,6 +154,24 @@ static void test_notify(void)
     }
 }
 
+/* What is not tried, as its destination could not be reached for another message, is told likewise.
+ */
+static void test_delay_without_a_try(void)
+{
+    begin();
+    world_start_ready(w);
+    w->smtp->fars[2].back_off_until_ms = UINT64_MAX;
+    CHECK(put("ann@example.org", 0, 1, "a@dead.example") != 0);
+    CHECK(world_run(w, 5 * HOUR_MS, 10000));
+    CHECK_EQ(w->smtp->fars[2].num_started, 0);
+    CHECK_EQ(world_mails(w, "ann", "Reason: It takes no connections.\n"), 1);
+    CHECK_EQ(world_mails(w, "ann", "Status: 4.4.2\n"), 1);
+    w->smtp->fars[2].back_off_until_ms = 0;
+    w->smtp->fars[2].mode = FAR_ACCEPT;
+    CHECK(world_run(w, 12 * HOUR_MS, 10000));
+    end();
+}
+
 /* A delay is told once, also when the server starts anew meanwhile; then the end of it. */
 static void test_delay_then_expiry(void)
 {
@@ -355,6 +373,7 @@ static const struct test_case cases[] = {
     {"double-bounce", test_double_bounce},
     {"postmaster-is-asked-once", test_postmaster_is_asked_once},
     {"notify", test_notify},
+    {"delay-without-a-try", test_delay_without_a_try},
     {"delay-then-expiry", test_delay_then_expiry},
     {"no-way", test_no_way},
     {"more-failures-than-items", test_more_failures_than_items},

@@ -536,17 +536,17 @@ static void test_full_server(void)
 static void test_backoff(void)
 {
     uint64_t until_ms = 0, before_ms;
-    const char *reason = NULL;
+    const struct deliver_reason_row *why = NULL;
     rw_open("retry_min = 60s\n");
     rw_route(ROUTE_TO_SMTP, one_host, 1, 25);
     for (uint64_t delay_s = 60; delay_s <= 960; delay_s *= 2) {
         uint64_t want_s = delay_s < 900 ? delay_s : 900;
         deliver_smtp_give(rw.d, rw_send(1, NULL));
         before_ms = sim_world_now_ms(rw.w);
-        CHECK_EQ(deliver_smtp_may_start(rw.d, &rw.route, SLICE_LITERAL(""), before_ms, &until_ms,
-                                        &reason),
-                 DELIVER_SMTP_BACK_OFF);
-        CHECK(strcmp(reason, "refused") == 0);
+        CHECK_EQ(
+            deliver_smtp_may_start(rw.d, &rw.route, SLICE_LITERAL(""), before_ms, &until_ms, &why),
+            DELIVER_SMTP_BACK_OFF);
+        CHECK(why != NULL && strcmp(why->name, "refused") == 0);
         CHECK(until_ms > before_ms + want_s * 1000 - 1000 && until_ms <= before_ms + want_s * 1000);
         rw_run_ms(until_ms - before_ms);
     }
