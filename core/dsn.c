@@ -156,7 +156,9 @@ bool dsn_put_head(struct buf *b, const struct dsn *d)
     put_encoding(&p, d->is_utf8);
     buf_put_string(&p, "\r\nThe mail server ");
     buf_put(&p, d->hostname);
-    buf_put_string(&p, "\r\ntells what became of a message that you sent:\r\n");
+    buf_put_string(&p, d->has_no_sender
+                           ? "\r\ntells what became of a message whose sender cannot be told:\r\n"
+                           : "\r\ntells what became of a message that you sent:\r\n");
     return end(b, &p);
 }
 

@@ -29,14 +29,15 @@ enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED, DSN_EXPAN
 
 struct dsn {
     struct slice hostname; /* primary_hostname */
-    struct slice to;       /* whom it goes to: the sender of the original */
+    struct slice to;       /* whom it goes to: the sender of the original, or a postmaster */
     struct slice envid;    /* of the original; empty: none */
     int64_t arrival_s;     /* when the original came, seconds since 1970 UTC; 0: not known */
     int64_t now_s;
     uint32_t actions; /* 1 << enum dsn_action for each that occurs among the recipients */
     bool is_utf8;     /* the original needs SMTPUTF8, or an address in the report is beyond ASCII */
     bool is_8bit;     /* what is returned of the original may hold bytes above 127 */
-    bool is_full;     /* the whole original is returned, not its header alone: dsn_is_full() */
+    bool has_no_sender; /* who could be told: to is somebody else */
+    bool is_full;       /* the whole original is returned, not its header alone: dsn_is_full() */
     uint8_t nonce[DSN_NONCE_LEN]; /* fresh from the port's entropy for each report */
 };
 

@@ -170,7 +170,7 @@ static void set_postmaster(const struct queue *q, struct queue_report *p)
     buf_put_string(&to, POSTMASTER "@");
     buf_put(&to, q->conf->primary_hostname);
     p->dsn.to = buf_slice(&to);
-    p->is_last = true;
+    p->is_last = p->dsn.has_no_sender = true;
 }
 
 /* How much of the original goes with it, and whether that is 8-bit. */

@@ -88,6 +88,7 @@ static void test_double_bounce(void)
         CHECK(world_run(w, MINUTE_MS, 10000));
         CHECK_EQ(world_mails(w, "postmaster", NULL), option == 1 ? 3 : 0);
         CHECK_EQ(world_mails(w, "postmaster", "b@bad.example"), option);
+        CHECK_EQ(world_mails(w, "postmaster", "a message that you sent"), 0);
         CHECK_EQ(sim_log_count(w->host, "result=dropped reason=null-sender"), option == 1 ? 0 : 2);
         CHECK_EQ(sim_log_count(w->host, "result=dropped reason=unknown-sender"),
                  option == 1 ? 0 : 1);
