@@ -86,14 +86,18 @@ static uint64_t content_len(const struct remote_conn *c)
 static enum deliver_reason refusal(const struct remote_conn *c)
 {
     const struct smtp_offers *offers = &c->client.offers;
+    const struct remote_job *job = c->job;
     if (offers->size_max != 0 && content_len(c) > offers->size_max) {
         return DELIVER_TOO_BIG;
     }
-    if (c->job->is_smtputf8 && (offers->bits & SMTP_OFFER_SMTPUTF8) == 0) {
+    /* Some clients ask for it with every message: what is ASCII can do without. */
+    bool needs_utf8 = job->is_smtputf8 &&
+                      (job->is_8bit || text_is_8bit(slice_make(job->sender, job->sender_len)));
+    if (needs_utf8 && (offers->bits & SMTP_OFFER_SMTPUTF8) == 0) {
         return DELIVER_ADDRESS_UTF8;
     }
-    return c->job->is_8bit && (offers->bits & SMTP_OFFER_8BITMIME) == 0 ? DELIVER_CONTENT_8BIT
-                                                                        : DELIVER_NONE;
+    return job->is_8bit && (offers->bits & SMTP_OFFER_8BITMIME) == 0 ? DELIVER_CONTENT_8BIT
+                                                                     : DELIVER_NONE;
 }
 
 static bool may_send_another(const struct deliver_smtp *d, const struct remote_conn *c)
@@ -111,7 +115,7 @@ static void begin_mail(struct deliver_smtp *d, struct remote_conn *c)
         .envid = slice_make(job->envid, job->envid_len),
         .content_len = content_len(c),
         .is_8bit = job->is_8bit,
-        .is_smtputf8 = job->is_smtputf8,
+        .is_smtputf8 = job->is_smtputf8 && (c->client.offers.bits & SMTP_OFFER_SMTPUTF8) != 0,
         .ret = job->ret == SMTP_RET_FULL   ? "FULL"
                : job->ret == SMTP_RET_HDRS ? "HDRS"
                                            : NULL,
@@ -200,7 +204,7 @@ static void give_rcpt(struct deliver_smtp *d, struct remote_conn *c)
         .notify = entry.rcpt.notify,
         .orcpt = entry.rcpt.orcpt,
     };
-    if (!c->job->is_smtputf8 && text_is_8bit(rcpt.address)) {
+    if (!c->client.mail.is_smtputf8 && text_is_8bit(rcpt.address)) {
         skip_rcpt(c, DELIVER_ADDRESS_UTF8);
     } else if (!smtp_client_rcpt(&c->client, &rcpt)) {
         skip_rcpt(c, DELIVER_BAD_ADDRESS);

@@ -261,6 +261,7 @@ static void test_offers(void)
         {"250 mx.example\r\n", "8bit-content", true, false, 6, 3},
         {"250-mx.example\r\n250 8BITMIME\r\n", "smtputf8-needed", true, true, 6, 7},
         {"250-mx.example\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n", "reply", true, true, 0, 0},
+        {"250 mx.example\r\n", "reply", false, true, 0, 0}, /* asked for, and not needed */
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct rw_script script = {.ehlo = rows[i].ehlo};
@@ -277,6 +278,34 @@ static void test_offers(void)
             CHECK_EQ(job->rcpts[0].status[2], rows[i].detail);
             CHECK(strstr(rw.servers[0].commands, "MAIL") == NULL);
         }
+        rw_close();
+    }
+}
+
+/* SMTPUTF8 was asked for, and the server does not know it: only whose address needs it misses the
+ * message, and all if the sender's does. */
+static void test_some_need_utf8(void)
+{
+    static const char *const senders[] = {"s@me.example", "\xc3\xa9@me.example"};
+    struct rw_script script = {.ehlo = "250 mx.example\r\n"};
+    for (int i = 0; i < 2; i++) {
+        struct rw_message m;
+        struct smtp_order order = {.is_smtputf8 = true, .sender = slice_of_string(senders[i])};
+        open_one("", &script);
+        rw_put(&m, 2, NULL, rw_text);
+        struct rw_message other;
+        rw_put(&other, 1, "\xc3\xa9@example.org", rw_text);
+        CHECK(rw_start(&m, &order) != NULL);
+        struct smtp_job *job = rw_until_ended();
+        rw_check_ended(job, i == 0 ? SMTP_RCPT_DELIVERED : SMTP_RCPT_FAILED,
+                       i == 0 ? "reply" : "smtputf8-needed");
+        deliver_smtp_give(rw.d, job);
+        CHECK(rw_start(&other, &order) != NULL);
+        job = rw_until_ended();
+        rw_check_ended(job, SMTP_RCPT_FAILED, "smtputf8-needed");
+        deliver_smtp_give(rw.d, job);
+        CHECK_EQ(rw.servers[0].num_messages, i == 0);
+        CHECK(strstr(rw.servers[0].commands, "SMTPUTF8") == NULL);
         rw_close();
     }
 }
@@ -698,6 +727,7 @@ static const struct test_case cases[] = {
     {"refused_with_many", test_refused_with_many},
     {"bad_address", test_bad_address},
     {"offers", test_offers},
+    {"some_need_utf8", test_some_need_utf8},
     {"reuse", test_reuse},
     {"mail_max", test_mail_max},
     {"reload_while_busy", test_reload_while_busy},

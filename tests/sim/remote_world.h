@@ -247,7 +247,9 @@ static inline struct smtp_job *rw_start(const struct rw_message *m, struct smtp_
     order->route = &rw.route;
     order->num_rcpts = m->num_rcpts;
     order->rcpts = m->rcpts;
-    order->sender = SLICE_LITERAL("s@me.example");
+    if (slice_is_empty(order->sender)) {
+        order->sender = SLICE_LITERAL("s@me.example");
+    }
     if (slice_is_empty(order->domain)) {
         order->domain = SLICE_LITERAL("example.org");
     }
