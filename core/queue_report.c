@@ -173,7 +173,8 @@ static void set_postmaster(const struct queue *q, struct queue_report *p)
     p->is_last = p->dsn.has_no_sender = true;
 }
 
-/* How much of the original goes with it, and whether that is 8-bit. */
+/* How much of the original goes with it, and whether that is 8-bit, or UTF-8: SMTPUTF8 may have
+ * been asked for and not be needed. */
 static enum err measure(struct queue *q, struct queue_round *r, struct buf scratch)
 {
     struct queue_report *p = r->report;
@@ -192,6 +193,8 @@ static enum err measure(struct queue *q, struct queue_round *r, struct buf scrat
     /* A report that is 8-bit without need is lost where 8BITMIME is not known. */
     p->dsn.is_8bit = p->dsn.is_full ? (r->meta.flags & ENVELOPE_CONTENT_8BIT) != 0
                                     : text_is_8bit(slice_make(begin.ptr, (size_t)p->returned_len));
+    p->dsn.is_utf8 = p->dsn.is_utf8 || text_is_8bit(p->dsn.to) ||
+                     (p->dsn.is_8bit && (r->params_flags & ENVELOPE_SMTPUTF8) != 0);
     return ERR_OK;
 }
 
@@ -202,7 +205,6 @@ static enum err begin(struct queue *q, struct queue_round *r, struct buf scratch
     p->dsn.envid = r->envid;
     p->dsn.arrival_s = r->meta.received_s;
     p->dsn.now_s = wall_time_guess(q->env.wall);
-    p->dsn.is_utf8 = p->dsn.is_utf8 || (r->params_flags & ENVELOPE_SMTPUTF8) != 0;
     enum err err = entropy->fill(entropy->ctx, p->dsn.nonce, sizeof p->dsn.nonce);
     if (err == ERR_OK) {
         err = measure(q, r, scratch);

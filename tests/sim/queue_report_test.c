@@ -279,6 +279,35 @@ static void test_returned_content(void)
     }
 }
 
+/* SMTPUTF8 that was asked for makes a report one of those that few understand only if something is
+ * beyond ASCII. */
+static void test_utf8(void)
+{
+    static const struct {
+        const char *sender, *rcpt, *content;
+        bool is_global;
+    } rows[] = {
+        {"ann@example.org", "a@bad.example", "Subject: x\r\n\r\n\xc3\xa9\r\n", false},
+        {"ann@example.org", "a@bad.example", "Subject: \xc3\xa9\r\n\r\nx\r\n", true},
+        {"ann@example.org", "\xc3\xa9@bad.example", "Subject: x\r\n\r\nx\r\n", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct put p = {.sender = rows[i].sender,
+                        .rcpts = &rows[i].rcpt,
+                        .num_rcpts = 1,
+                        .flags = ENVELOPE_SMTPUTF8,
+                        .content = rows[i].content};
+        begin();
+        world_start_ready(w);
+        CHECK(world_put(w, &p) != 0);
+        CHECK(world_run(w, MINUTE_MS, 10000));
+        CHECK_EQ(world_mails(w, "ann", "Action: failed\n"), 1);
+        CHECK_EQ(world_mails(w, "ann", "global"), rows[i].is_global);
+        CHECK_EQ(world_mails(w, "ann", "8bit"), rows[i].is_global);
+        end();
+    }
+}
+
 /* While a report cannot be written, what it is about is not final: it fails again, and is told. */
 static void test_no_report_now(void)
 {
@@ -379,6 +408,7 @@ static const struct test_case cases[] = {
     {"no-way", test_no_way},
     {"more-failures-than-items", test_more_failures_than_items},
     {"returned-content", test_returned_content},
+    {"utf8", test_utf8},
     {"no-report-now", test_no_report_now},
     {"no-last-report-now", test_no_last_report_now},
     {"no-warning-now", test_no_warning_now},
