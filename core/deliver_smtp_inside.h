@@ -138,7 +138,7 @@ struct remote_conn {
     uint32_t handle;
     struct net_addr addr;
     bool without_tls; /* TLS failed at addr, and need not be */
-    bool is_reused;   /* and has not yet answered for this job */
+    bool is_reused;   /* has had a message, and has not yet answered for this one */
     bool is_outdated; /* let in under options or authorities that are no more: for no further job */
     bool in_tls;
     bool awaits_input; /* the handshake */

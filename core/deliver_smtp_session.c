@@ -121,6 +121,7 @@ static void begin_mail(struct deliver_smtp *d, struct remote_conn *c)
                                            : NULL,
         .num_rcpts = c->num_mapped,
     };
+    c->is_reused = c->client.num_mails != 0; /* the peer may have had enough by them */
     c->content_at = job->envelope_len;
     c->content_by_ms = d->now.now_ms + MAIL_MS + mail.content_len * MS_PER_BYTE;
     smtp_client_mail(&c->client, &mail);

@@ -220,6 +220,28 @@ static void test_many_rcpts(void)
     rw_close();
 }
 
+/* A server that takes one recipient a message, and one message a connection or two: they need not
+ * wait for each other's next try. */
+static void test_few_at_a_time(void)
+{
+    static const char limits[] = "250-mx.example\r\n250 LIMITS RCPTMAX=1\r\n";
+    static const struct rw_script scripts[] = {
+        {.verb = "MAIL", .how = RW_CLOSE, .from = 2, .ehlo = limits},
+        {.verb = "MAIL", .how = RW_RESET, .from = 3, .ehlo = limits},
+        {.verb = "MAIL", .how = RW_ANSWER, .answer = "421 enough\r\n", .from = 2, .ehlo = limits},
+    };
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+        open_one("", &scripts[i]);
+        struct smtp_job *job = rw_send(4, NULL);
+        for (int k = 0; k < 4; k++) {
+            CHECK_EQ(job->rcpts[k].result, SMTP_RCPT_DELIVERED);
+        }
+        CHECK_EQ(rw.servers[0].num_accepted, 2);
+        CHECK_EQ(rw.servers[0].num_messages, 4);
+        rw_close();
+    }
+}
+
 /* What is said once is about each of them. */
 static void test_refused_with_many(void)
 {
@@ -724,6 +746,7 @@ static const struct test_case cases[] = {
     {"host_of_reason", test_host_of_reason},
     {"some_refused", test_some_refused},
     {"many_rcpts", test_many_rcpts},
+    {"few_at_a_time", test_few_at_a_time},
     {"refused_with_many", test_refused_with_many},
     {"bad_address", test_bad_address},
     {"offers", test_offers},
