@@ -29,7 +29,7 @@ enum maildir_state {
 
 struct maildir_job {
     enum maildir_state state;
-    enum err err;    /* of MAILDIR_FAILED */
+    enum err err;    /* ERR_OK but of MAILDIR_FAILED */
     uint32_t handle; /* of the mailbox, 0: none */
     bool wrote_head;
     uint64_t id;

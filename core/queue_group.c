@@ -255,11 +255,12 @@ static bool take_result(struct queue *q, struct queue_round *r, const struct smt
     if (is_delivered && !q->ended_is_reserved && spool_reserve_outcome(q->env.spool) != ERR_OK) {
         return false;
     }
-    result.address = queue_read_address(q, r, rcpt->envelope_offset, scratch);
+    uint8_t notify;
+    result.address = queue_read_address(q, r, rcpt->envelope_offset, scratch, &notify);
     if (is_delivered) {
         q->ended_is_reserved = false;
         queue_delivered(q, r, &result, rcpt->is_in_mailbox ? QUEUE_DELIVERED : QUEUE_RELAYED,
-                        rcpt->is_in_mailbox || rcpt->is_relayed_without_dsn);
+                        rcpt->is_in_mailbox || rcpt->is_relayed_without_dsn, notify);
         return true;
     }
     result.reason = rcpt->reply_code != 0 || q->ended->reason == NULL ? "reply" : q->ended->reason;

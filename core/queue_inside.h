@@ -211,9 +211,10 @@ bool queue_round_start_mail(struct queue *q, struct queue_round *r, uint64_t at,
  * views are into scratch, of which ENVELOPE_ENTRY_MAX bytes are used. */
 enum err queue_read_entry(struct queue *q, const struct queue_round *r, uint64_t *at,
                           struct buf scratch, struct envelope_entry *out);
-/* The address of the recipient whose entry is there, likewise; empty if it cannot be read. */
+/* The address of the recipient whose entry is there, likewise, and its notify; empty and 0 if it
+ * cannot be read. */
 struct slice queue_read_address(struct queue *q, const struct queue_round *r, uint64_t at,
-                                struct buf scratch);
+                                struct buf scratch, uint8_t *out_notify);
 static inline bool queue_is_taken(const struct queue_round *r, uint32_t rcpt)
 {
     return (r->taken[rcpt / 8] >> rcpt % 8 & 1) != 0;
@@ -221,9 +222,10 @@ static inline bool queue_is_taken(const struct queue_round *r, uint32_t rcpt)
 void queue_set_taken(struct queue_round *r, uint32_t rcpt);
 
 /* queue_result.c: each counts, logs, and collects what a report will need */
-/* The outcome is recorded, with a space that the caller has reserved; given back if it fails. */
+/* The outcome is recorded, with a space that the caller has reserved; given back if it fails.
+ * Collected only if NOTIFY asks for it: these may be many, and in the way of what has failed. */
 void queue_delivered(struct queue *q, struct queue_round *r, const struct queue_result *result,
-                     enum queue_code code, bool is_ours_to_report);
+                     enum queue_code code, bool is_ours_to_report, uint8_t notify);
 void queue_deferred(struct queue *q, struct queue_round *r, const struct queue_result *result);
 void queue_failed(struct queue *q, struct queue_round *r, const struct queue_result *result,
                   enum queue_code code);

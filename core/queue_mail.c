@@ -3,7 +3,8 @@
 #include "route.h"
 
 /* The job is over; the outcome's space is used up or given back. */
-static void end(struct queue *q, struct queue_mail_job *job, enum err err, struct slice address)
+static void end(struct queue *q, struct queue_mail_job *job, enum err err, struct slice address,
+                uint8_t notify)
 {
     struct queue_round *r = job->round;
     struct queue_result result = {
@@ -18,7 +19,7 @@ static void end(struct queue *q, struct queue_mail_job *job, enum err err, struc
     r->num_jobs--;
     if (err == ERR_OK) {
         result.text = slice_of_string(job->maildir.name);
-        queue_delivered(q, r, &result, QUEUE_DELIVERED, true);
+        queue_delivered(q, r, &result, QUEUE_DELIVERED, true, notify);
         return;
     }
     spool_release_outcome(q->env.spool);
@@ -59,7 +60,7 @@ bool queue_mail_start(struct queue *q, struct queue_round *r, uint64_t envelope_
     r->num_jobs++;
     struct slice domain = queue_domain_of(rcpt->address);
     if (!route_put_maildir(&path, q->conf, rcpt->user, domain)) {
-        end(q, job, path.overflow ? ERR_TOO_BIG : ERR_ABSENT, rcpt->address);
+        end(q, job, path.overflow ? ERR_TOO_BIG : ERR_ABSENT, rcpt->address, 0);
         return true;
     }
     struct maildir_order order = {
@@ -79,6 +80,8 @@ bool queue_mail_start(struct queue *q, struct queue_round *r, uint64_t envelope_
 size_t queue_mail_turn(struct queue *q, struct queue_mail_job *job, struct buf scratch)
 {
     const struct port_mailbox *mailbox = &q->env.port->mailbox;
+    struct slice address;
+    uint8_t notify;
     switch (job->maildir.state) {
     case MAILDIR_IDLE:
     case MAILDIR_LOOKING:
@@ -87,10 +90,9 @@ size_t queue_mail_turn(struct queue *q, struct queue_mail_job *job, struct buf s
     case MAILDIR_WRITING:
         return 1 + maildir_work(&job->maildir, mailbox, q->env.spool, job->round->sender, scratch);
     case MAILDIR_DELIVERED:
-        end(q, job, ERR_OK, queue_read_address(q, job->round, job->envelope_at, scratch));
-        return 1;
     case MAILDIR_FAILED:
-        end(q, job, job->maildir.err, queue_read_address(q, job->round, job->envelope_at, scratch));
+        address = queue_read_address(q, job->round, job->envelope_at, scratch, &notify);
+        end(q, job, job->maildir.err, address, notify);
         return 1;
     }
     return 0;

@@ -126,7 +126,7 @@ bool queue_record_item(struct queue *q, struct queue_round *r)
 /* --- Results --- */
 
 void queue_delivered(struct queue *q, struct queue_round *r, const struct queue_result *result,
-                     enum queue_code code, bool is_ours_to_report)
+                     enum queue_code code, bool is_ours_to_report, uint8_t notify)
 {
     enum err err = spool_outcome(q->env.spool, r->id, result->rcpt_index, (uint16_t)code);
     if (err != ERR_OK) {
@@ -139,7 +139,7 @@ void queue_delivered(struct queue *q, struct queue_round *r, const struct queue_
     }
     q->counts.num_delivered++;
     log_result(q, r, result, code == QUEUE_RELAYED ? "relayed" : "delivered");
-    if (is_ours_to_report && r->sender.len != 0) {
+    if (is_ours_to_report && (notify & ENVELOPE_SUCCESS) != 0 && r->sender.len != 0) {
         struct queue_result report = *result;
         report.text = slice_make(NULL, 0);
         collect(q, r, &report, code == QUEUE_RELAYED ? DSN_RELAYED : DSN_DELIVERED, 0);

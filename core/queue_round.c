@@ -180,11 +180,15 @@ enum err queue_read_entry(struct queue *q, const struct queue_round *r, uint64_t
 }
 
 struct slice queue_read_address(struct queue *q, const struct queue_round *r, uint64_t at,
-                                struct buf scratch)
+                                struct buf scratch, uint8_t *out_notify)
 {
     struct envelope_entry entry;
-    bool is_read = queue_read_entry(q, r, &at, scratch, &entry) == ERR_OK;
-    return is_read && entry.kind == ENVELOPE_RCPT ? entry.rcpt.address : slice_make(NULL, 0);
+    *out_notify = 0;
+    if (queue_read_entry(q, r, &at, scratch, &entry) != ERR_OK || entry.kind != ENVELOPE_RCPT) {
+        return slice_make(NULL, 0);
+    }
+    *out_notify = entry.rcpt.notify;
+    return entry.rcpt.address;
 }
 
 static struct slice keep(uint8_t *into, size_t cap, struct slice text)

@@ -258,6 +258,27 @@ static void test_more_failures_than_items(void)
     end();
 }
 
+/* Those who got it, and of whom nobody wants to hear, are not in the way of the one that failed. */
+static void test_failure_among_many(void)
+{
+    static char names[100][32];
+    static const char *rcpts[101];
+    struct put p = {.sender = "ann@example.org", .rcpts = rcpts, .num_rcpts = 101};
+    for (int i = 0; i < 100; i++) {
+        snprintf(names[i], sizeof names[i], "u%03d@nodsn.example", i);
+        rcpts[i] = names[i];
+    }
+    rcpts[100] = "a@bad.example";
+    begin();
+    w->smtp->fars[1].job_ms = 1000;
+    world_start_ready(w);
+    CHECK(world_put(w, &p) != 0);
+    CHECK(world_run(w, MINUTE_MS, 100000));
+    CHECK_EQ(world_mails(w, "ann", "Action: failed\n"), 1);
+    CHECK_EQ(world_mails(w, "ann", "nodsn"), 0);
+    end();
+}
+
 /* RET=FULL and a large message: its header only, above what the composer returns. */
 static void test_returned_content(void)
 {
@@ -407,6 +428,7 @@ static const struct test_case cases[] = {
     {"delay-then-expiry", test_delay_then_expiry},
     {"no-way", test_no_way},
     {"more-failures-than-items", test_more_failures_than_items},
+    {"failure-among-many", test_failure_among_many},
     {"returned-content", test_returned_content},
     {"utf8", test_utf8},
     {"no-report-now", test_no_report_now},
