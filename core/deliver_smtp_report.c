@@ -25,11 +25,17 @@ enum deliver_reason deliver_reason_find(const char *name)
 
 /* --- Outcomes --- */
 
-/* As much of it as is kept; the same text as the last one shares its place. */
+#define TEXT_MIN 16 /* a reply's code and status */
+_Static_assert(SMTP_JOB_TEXT_CAP / SMTP_JOB_RCPTS_MAX >= TEXT_MIN, "each has that much");
+
+/* As much of it as leaves the others something; the same text as the last one shares its place. */
 static void keep_text(struct remote_job *job, struct smtp_rcpt *rcpt, struct slice text)
 {
     struct slice last = slice_make(job->shown.text + job->last_text_offset, job->last_text_len);
     size_t room = sizeof job->shown.text - job->text_len;
+    for (uint32_t i = 0; i < job->shown.num_rcpts; i++) {
+        room -= job->shown.rcpts[i].result == SMTP_RCPT_PENDING ? TEXT_MIN : 0;
+    }
     text.len = text.len < SMTP_JOB_REPLY_MAX ? text.len : SMTP_JOB_REPLY_MAX;
     if (!slice_equal(last, text)) {
         text.len = text.len < room ? text.len : room;

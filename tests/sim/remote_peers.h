@@ -40,6 +40,7 @@ struct rw_script {
     const char *ehlo;         /* what EHLO is answered; NULL: rw_ehlo */
     const char *rcpt_refused; /* recipients with this in them get rcpt_answer */
     const char *rcpt_answer;
+    bool rcpt_answer_names; /* behind it the command, and the line's end */
     bool is_lmtp;
     bool implicit_tls;
 };
@@ -387,6 +388,8 @@ static inline void rw_rcpt(struct rw_peer *p, const char *line)
     const struct rw_script *s = rw_script_of(p);
     if (s->rcpt_refused != NULL && strstr(line, s->rcpt_refused) != NULL) {
         rw_say(p, s->rcpt_answer);
+        rw_say(p, s->rcpt_answer_names ? line : "");
+        rw_say(p, s->rcpt_answer_names ? "\r\n" : "");
         return;
     }
     if (!p->has_sender) {

@@ -256,6 +256,23 @@ static void test_refused_with_many(void)
     rw_close();
 }
 
+/* Many, each with its own reply: of all of these there is enough to be told. */
+static void test_many_refused(void)
+{
+    struct rw_script script = {.rcpt_refused = "r",
+                               .rcpt_answer = "550 5.1.1 Nobody here has a mailbox of that name: ",
+                               .rcpt_answer_names = true};
+    open_one("", &script);
+    struct smtp_job *job = rw_send(SMTP_JOB_RCPTS_MAX, NULL);
+    for (int i = 0; i < SMTP_JOB_RCPTS_MAX; i++) {
+        struct slice text = smtp_rcpt_text(job, &job->rcpts[i]);
+        CHECK_EQ(job->rcpts[i].result, SMTP_RCPT_FAILED);
+        CHECK(text.len > 10 && memcmp(text.ptr, "550 5.1.1 ", 10) == 0);
+    }
+    CHECK(job->rcpts[9].text_len > 60);
+    rw_close();
+}
+
 static void test_bad_address(void)
 {
     open_one("", NULL);
@@ -748,6 +765,7 @@ static const struct test_case cases[] = {
     {"many_rcpts", test_many_rcpts},
     {"few_at_a_time", test_few_at_a_time},
     {"refused_with_many", test_refused_with_many},
+    {"many_refused", test_many_refused},
     {"bad_address", test_bad_address},
     {"offers", test_offers},
     {"some_need_utf8", test_some_need_utf8},
