@@ -138,6 +138,9 @@ void remote_dest_failed(struct deliver_smtp *d, struct remote_dest *dest, enum d
     const struct conf *conf = d->env.conf;
     uint64_t most_ms = conf->retry_min_ms > BACKOFF_MAX_MS ? conf->retry_min_ms : BACKOFF_MAX_MS;
     uint64_t delay_ms = conf->retry_min_ms;
+    if (dest->num_failures != 0 && d->now.now_ms < dest->until_ms) {
+        return; /* it was under way when another one failed: the same failure */
+    }
     for (uint32_t i = 0; i < dest->num_failures && delay_ms < most_ms; i++) {
         delay_ms *= 2;
     }

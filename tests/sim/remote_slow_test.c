@@ -115,11 +115,39 @@ static void test_slow_limits(void)
     rw_close();
 }
 
+/* Several connections that fail together are one failure. */
+static void test_backoff_of_many(void)
+{
+    static const char *const hosts[] = {"192.0.2.25"};
+    uint64_t until_ms = 0;
+    struct rw_message m[4];
+    rw_open("retry_min = 60s\n");
+    rw_route(ROUTE_TO_SMTP, hosts, 1, 25);
+    for (int i = 0; i < 4; i++) {
+        rw_put(&m[i], 1, NULL, rw_text);
+    }
+    for (int i = 0; i < 4; i++) {
+        struct smtp_order order = {.id = 0};
+        CHECK(rw_start(&m[i], &order) != NULL);
+    }
+    for (int i = 0; i < 4; i++) {
+        struct smtp_job *job = rw_until_ended();
+        rw_check_ended(job, SMTP_RCPT_DEFERRED, "refused");
+        deliver_smtp_give(rw.d, job);
+    }
+    CHECK_EQ(deliver_smtp_may_start(rw.d, &rw.route, SLICE_LITERAL(""), sim_world_now_ms(rw.w),
+                                    &until_ms, NULL),
+             DELIVER_SMTP_BACK_OFF);
+    CHECK(until_ms <= sim_world_now_ms(rw.w) + 60000);
+    rw_close();
+}
+
 static const struct test_case cases[] = {
     {"share", test_share},
     {"many", test_many},
     {"prompt", test_prompt},
     {"slow_limits", test_slow_limits},
+    {"backoff_of_many", test_backoff_of_many},
 };
 
 TEST_MAIN(cases)
