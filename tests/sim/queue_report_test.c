@@ -200,6 +200,45 @@ static void test_delay_then_expiry(void)
     end();
 }
 
+/* A destination that comes back just in time gets all that had been waiting for it, as fast as it
+ * takes it. */
+static void test_back_before_expiry(void)
+{
+    begin();
+    world_option(w, "retry_give_up = 1d");
+    world_start_ready(w);
+    for (int i = 0; i < 12; i++) {
+        CHECK(put("ann@example.org", ENVELOPE_FAILURE, 1, "a@dead.example") != 0);
+    }
+    CHECK(world_run(w, 24 * HOUR_MS - MINUTE_MS, 100000));
+    CHECK_EQ(world_num_live(w), 12);
+    w->smtp->fars[2].mode = FAR_ACCEPT;
+    w->smtp->fars[2].back_off_until_ms = 0;
+    w->smtp->fars[2].jobs_max = 1;
+    w->smtp->fars[2].job_ms = 5000;
+    CHECK(world_run(w, HOUR_MS, 100000));
+    CHECK_EQ(world_mails(w, "ann", NULL), 0);
+    CHECK_EQ(w->smtp->num_taken, 12);
+    end();
+}
+
+/* One that hangs keeps nothing for much longer. */
+static void test_expiry_of_blocked(void)
+{
+    begin();
+    world_option(w, "retry_give_up = 1d");
+    world_start_ready(w);
+    w->smtp->fars[2].mode = FAR_HANG;
+    w->smtp->fars[2].jobs_max = 1;
+    for (int i = 0; i < 12; i++) {
+        CHECK(put("ann@example.org", ENVELOPE_FAILURE, 1, "a@dead.example") != 0);
+    }
+    CHECK(world_run(w, 32 * HOUR_MS, 100000));
+    CHECK_EQ(world_mails(w, "ann", NULL), 12);
+    CHECK_EQ(world_mails(w, "ann", "Status: 5.4.7\n"), 12);
+    end();
+}
+
 /* Mail in a loop, for nowhere, and for a domain without a route. */
 static void test_no_way(void)
 {
@@ -426,6 +465,8 @@ static const struct test_case cases[] = {
     {"notify", test_notify},
     {"delay-without-a-try", test_delay_without_a_try},
     {"delay-then-expiry", test_delay_then_expiry},
+    {"back-before-expiry", test_back_before_expiry},
+    {"expiry-of-blocked", test_expiry_of_blocked},
     {"no-way", test_no_way},
     {"more-failures-than-items", test_more_failures_than_items},
     {"failure-among-many", test_failure_among_many},
