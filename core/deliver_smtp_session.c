@@ -297,7 +297,10 @@ static void session_ended(struct deliver_smtp *d, struct remote_conn *c)
     }
     if (why == DELIVER_LOOP) { /* every worse one would only lead here again */
         remote_report_try(d, c);
-        c->why = c->waits_for != DELIVER_NONE ? c->waits_for : c->why;
+        if (c->waits_for != DELIVER_NONE) { /* that is about an earlier one */
+            c->why = c->waits_for;
+            c->job->shown.host.len = 0;
+        }
         remote_give_up(d, c);
         return;
     }
