@@ -27,6 +27,8 @@ static void end(struct queue *q, struct queue_mail_job *job, enum err err, struc
     result.status[1] = 2;
     result.status[2] = err == ERR_NO_SPACE ? 2 : 0;
     result.reason = err_name(err);
+    result.text = slice_of_string(err == ERR_NO_SPACE ? "There is no room for more mail."
+                                                      : "The mailbox cannot be written now.");
     queue_deferred(q, r, &result);
 }
 

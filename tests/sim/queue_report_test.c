@@ -173,6 +173,22 @@ static void test_delay_without_a_try(void)
     end();
 }
 
+/* Of a Maildir as well it is told in a sentence why it has not got the mail. */
+static void test_delay_of_a_maildir(void)
+{
+    begin();
+    world_start_ready(w);
+    sim_mailbox_fail_begin(w->host, 1, 1000000, ERR_NO_SPACE);
+    CHECK(put("ann@example.org", 0, 1, "joe@example.org") != 0);
+    CHECK(world_run(w, 4 * HOUR_MS + MINUTE_MS, 10000));
+    sim_mailbox_fail_begin(w->host, 0, 0, ERR_OK);
+    CHECK(world_run(w, 12 * HOUR_MS, 10000));
+    CHECK_EQ(world_mails(w, "ann", "Reason: There is no room for more mail.\n"), 1);
+    CHECK_EQ(world_mails(w, "ann", "Status: 4.2.2\n"), 1);
+    CHECK_EQ(world_mails(w, "joe", NULL), 1);
+    end();
+}
+
 /* A delay is told once, also when the server starts anew meanwhile; then the end of it. */
 static void test_delay_then_expiry(void)
 {
@@ -463,6 +479,7 @@ static const struct test_case cases[] = {
     {"double-bounce", test_double_bounce},
     {"postmaster-is-asked-once", test_postmaster_is_asked_once},
     {"notify", test_notify},
+    {"delay-of-a-maildir", test_delay_of_a_maildir},
     {"delay-without-a-try", test_delay_without_a_try},
     {"delay-then-expiry", test_delay_then_expiry},
     {"back-before-expiry", test_back_before_expiry},
