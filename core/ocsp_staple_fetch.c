@@ -51,12 +51,15 @@ void staple_life(const struct staple *s, size_t pair, size_t index, struct fetch
 
 /* --- What came --- */
 
-/* The same word again, perhaps signed anew: to write it down once more would only wear the flash.
- */
-static bool is_same(const struct ocsp_verdict *a, const struct ocsp_verdict *b)
+/* To write the same word down once more would only wear the flash. But the signer of what is held
+ * may end before it does. */
+bool staple_is_news(const struct ocsp_verdict *new, const struct ocsp_verdict *old,
+                    const struct tls_time *now)
 {
-    return a->reason == b->reason && a->this_update_s == b->this_update_s &&
-           a->next_update_s == b->next_update_s;
+    bool is_same = old->verified && new->reason == old->reason &&new->this_update_s ==
+                                        old->this_update_s &&new->next_update_s ==
+                                        old->next_update_s &&new->end_s <= old->end_s;
+    return !is_same && staple_replaces(new, old, now);
 }
 
 static enum fetch_verdict take(struct staple *s, size_t pair, size_t index, struct slice der,
@@ -93,7 +96,7 @@ enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, str
         (reason != OCSP_GOOD && reason != OCSP_REVOKED && reason != OCSP_UNKNOWN)) {
         return FETCH_REFUSED;
     }
-    if ((old->verified && is_same(&new, old)) || !staple_replaces(&new, old, now)) {
+    if (!staple_is_news(&new, old, now)) {
         *out_why = "not-newer";
         return FETCH_NOT_NEWER;
     }

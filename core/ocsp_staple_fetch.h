@@ -4,7 +4,8 @@
  * The leaf of each pair whose proof has a file is wanted; where that file is in PEM (or is absent,
  * and its name ends in ".pem") so are the other certificates of the chain whose issuer is known.
  * What a responder says is judged like what a file says, by the table in ocsp_staple.h, but for
- * this: what is as old as that which is held, or neither good nor evicting now, changes nothing.
+ * this: what is as old as that which is held and holds for no longer, or is neither good nor
+ * evicting now, changes nothing.
  * Service: part of ocsp_staple; called by the composition root, which has the network. */
 #ifndef POSTERN_OCSP_STAPLE_FETCH_H
 #define POSTERN_OCSP_STAPLE_FETCH_H
@@ -25,6 +26,11 @@ bool staple_wants(const struct staple *s, size_t pair, size_t index, struct stap
 
 /* From when until when the proof that is held for it holds. */
 void staple_life(const struct staple *s, size_t pair, size_t index, struct fetch_life *out);
+
+/* Whether what was fetched is to take the place of what is held: by that table, but not if it is
+ * the same word, perhaps signed anew, that holds for no longer. */
+bool staple_is_news(const struct ocsp_verdict *new, const struct ocsp_verdict *old,
+                    const struct tls_time *now);
 
 /* Judges what a responder said of it, after a look at the files, and puts it in force or not. What
  * is taken is trimmed (ocsp_response_trim): certificates that nobody needs are signed by nobody, so

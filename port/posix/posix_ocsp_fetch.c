@@ -117,10 +117,7 @@ static enum fetch_verdict compare(const struct ocsp_verdict *new, const struct o
     if (!new->verified || (reason != OCSP_GOOD && !is_evicting(reason))) {
         return FETCH_REFUSED;
     }
-    bool is_same = old->verified && new->reason == old->reason &&new->this_update_s ==
-                                        old->this_update_s &&new->next_update_s ==
-                                        old->next_update_s;
-    return is_same || !staple_replaces(new, old, now) ? FETCH_NOT_NEWER : FETCH_TAKEN;
+    return staple_is_news(new, old, now) ? FETCH_TAKEN : FETCH_NOT_NEWER;
 }
 
 static int judge_one(const struct request *r, struct work *w, const struct ocsp_question *q)

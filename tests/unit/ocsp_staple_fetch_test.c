@@ -136,6 +136,32 @@ static void test_trimmed(void)
     }
 }
 
+/* Signed by a delegate that ends at that time; the same dates each time, as of an authority that
+ * says what its revocation list does. */
+static struct slice signed_until(const char *not_after)
+{
+    struct maker_cert d = world_delegate(&t.keys);
+    d.not_after = not_after;
+    struct maker_response r = world_delegated(&t.keys, &d);
+    return maker_proof(&r);
+}
+
+/* The same word again is not news, unless it holds for longer: its signer has been renewed. */
+static void test_signer_renewed(void)
+{
+    setup();
+    struct slice same = signed_until("20260616000000Z"), shorter = signed_until("20260615120000Z");
+    struct slice longer = signed_until("20260618000000Z");
+    put("/proof", signed_until("20260616000000Z"));
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK_EQ(offer(same), FETCH_NOT_NEWER);
+    CHECK_EQ(offer(shorter), FETCH_NOT_NEWER);
+    CHECK_EQ(offer(longer), FETCH_TAKEN);
+    CHECK(serves(longer));
+    CHECK_EQ(offer(same), FETCH_NOT_NEWER);
+    teardown();
+}
+
 /* A refusal that was fetched outlives a restart. */
 static void test_evicts(void)
 {
@@ -338,6 +364,7 @@ int main(int argc, char **argv)
         {"wants", test_wants},
         {"offers", test_offers},
         {"trimmed", test_trimmed},
+        {"signer_renewed", test_signer_renewed},
         {"evicts", test_evicts},
         {"file_first", test_file_first},
         {"forms", test_forms},
