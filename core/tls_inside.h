@@ -17,6 +17,7 @@ enum tls_phase {
 struct tls_handshake {
     struct tls_status status;
     uint8_t binding[TLS_BINDING_LEN];
+    const mbedtls_x509_crt *judged; /* of a chain that is verified: the issuer of what comes next */
 };
 
 static inline mbedtls_ssl_context *tls_ssl(struct tls *t)

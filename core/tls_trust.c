@@ -1,6 +1,8 @@
 /* Whom TLS believes: see tls_trust.h. */
 #include "tls_trust.h"
 
+#include "der.h"
+#include "ocsp_check_signature.h"
 #include "text.h"
 #include "tls_pem.h"
 #include "tls_trust_inside.h"
@@ -124,23 +126,38 @@ const mbedtls_x509_crt *tls_trust_stand_in(const struct tls *t, const mbedtls_x5
     return cert;
 }
 
-/* A list without nextUpdate is never out of date for the library, and always for us (RFC
- * 5280 5.1.2.5).
- */
+static bool has_signed(const mbedtls_x509_crt *issuer, const mbedtls_x509_crl *list)
+{
+    struct x509_cert signer = {.public_key_info = slice_make(issuer->pk_raw.p, issuer->pk_raw.len)};
+    struct slice in = slice_make(list->raw.p, list->raw.len), seq;
+    struct x509_signed sealed;
+    const char *hash;
+    return mbedtls_x509_crt_check_key_usage(issuer, MBEDTLS_X509_KU_CRL_SIGN) == 0 &&
+           der_get(&in, DER_SEQUENCE, &seq) && x509_get_signed(&seq, &sealed) &&
+           ocsp_signature_check(&sealed, &signer, false, &hash) == OCSP_GOOD;
+}
+
+/* The library believes nobody whose issuer's name stands in a list of another key, as of an
+ * authority that was renewed. And one without nextUpdate is never out of date for it, and always
+ * for us (RFC 5280 5.1.2.5). */
 static uint32_t judge_lists(const struct tls_trust *trust, const mbedtls_x509_crt *cert,
-                            const struct tls_time *now)
+                            const mbedtls_x509_crt *issuer, const struct tls_time *now)
 {
     uint32_t flags = MBEDTLS_X509_BADCRL_NOT_TRUSTED; /* there is none */
-    for (const mbedtls_x509_crl *at = &trust->crls; at != NULL; at = at->next) {
-        if (at->version == 0 || !same(&at->issuer_raw, &cert->issuer_raw)) {
+    for (const mbedtls_x509_crl *at = &trust->crls; issuer != NULL && at != NULL; at = at->next) {
+        if (at->version == 0 || !same(&at->issuer_raw, &cert->issuer_raw) ||
+            !has_signed(issuer, at)) {
             continue;
+        }
+        if (mbedtls_x509_crt_is_revoked(cert, at) != 0) {
+            return MBEDTLS_X509_BADCERT_REVOKED;
         }
         bool is_over = at->next_update.year == 0 || now->wall_s > unix_s(&at->next_update);
         bool is_early = now->wall_set && now->wall_s + LAG_S < unix_s(&at->this_update);
-        flags = is_over ? MBEDTLS_X509_BADCRL_EXPIRED : is_early ? MBEDTLS_X509_BADCRL_FUTURE : 0;
-        if (flags == 0) {
-            return 0;
-        }
+        flags = flags == 0 ? 0
+                : is_over  ? MBEDTLS_X509_BADCRL_EXPIRED
+                : is_early ? MBEDTLS_X509_BADCRL_FUTURE
+                           : 0;
     }
     return flags;
 }
@@ -167,8 +184,9 @@ int tls_trust_judge(const struct tls *t, const mbedtls_x509_crt *cert, int depth
         *flags |= MBEDTLS_X509_BADCERT_EXPIRED;
     }
     if (t->trust->has_crls && !is_anchor(t->trust, cert)) {
-        *flags |= judge_lists(t->trust, cert, now);
+        *flags |= judge_lists(t->trust, cert, t->handshake->judged, now);
     }
+    t->handshake->judged = cert;
     return 0;
 }
 
@@ -176,6 +194,6 @@ void tls_trust_use(struct tls *t,
                    int (*judge)(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *flags))
 {
     struct tls_trust *trust = (struct tls_trust *)(uintptr_t)t->trust;
-    mbedtls_ssl_set_hs_ca_chain(tls_ssl(t), &trust->certs, trust->has_crls ? &trust->crls : NULL);
+    mbedtls_ssl_set_hs_ca_chain(tls_ssl(t), &trust->certs, NULL);
     mbedtls_ssl_set_verify(tls_ssl(t), judge, t);
 }

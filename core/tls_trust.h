@@ -16,9 +16,9 @@ struct tls_trust;
 struct tls_trust *tls_trust_new(struct tls_env *env, struct slice bytes, size_t *out_num_bad);
 
 /* Adds revocation lists (RFC 5280 section 5), in PEM or DER. From then on a certificate is good
- * only if a list of its issuer is there, is in date, and does not have it; authorities that stand
- * in the trust itself need none. False: not all can be read, or there is no memory; then some may
- * be there.
+ * only if a list that its issuer's key signed is there, is in date, and none has it; authorities
+ * that stand in the trust itself need none. False: not all can be read, or there is no memory; then
+ * some may be there.
  */
 bool tls_trust_add_crls(struct tls_env *env, struct tls_trust *trust, struct slice bytes);
 

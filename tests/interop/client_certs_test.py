@@ -20,8 +20,8 @@ VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 class Authority:
     """An authority that issues certificates for clients and lists those that it has revoked."""
 
-    def __init__(self, name):
-        self.dir = os.path.join(case_dir(), name)
+    def __init__(self, name, folder=None):
+        self.dir = os.path.join(case_dir(), folder or name)
         os.makedirs(self.dir)
         self.serial = 0
         with open(os.path.join(self.dir, "cnf"), "w", encoding="ascii") as f:
@@ -115,6 +115,16 @@ def may_relay(client):
     return code == 250
 
 
+def joined(name, *paths):
+    """A file of these."""
+    path = os.path.join(case_dir(), name)
+    with open(path, "w", encoding="ascii") as f:
+        for each in paths:
+            with open(each, encoding="ascii") as one:
+                f.write(one.read())
+    return path
+
+
 def server(authority, **options):
     return Server(Pki("ec"), tls_verify_certificates=authority.pem, **options)
 
@@ -205,11 +215,7 @@ def test_log_tells_why():
 def test_lists_that_are_late_or_missing():
     ours, other = Authority("ours"), Authority("other")
     good, foreign = ours.issue("good"), other.issue("foreign")
-    both = os.path.join(case_dir(), "both.pem")
-    with open(both, "w", encoding="ascii") as f:
-        for path in (ours.pem, other.pem):
-            with open(path, encoding="ascii") as one:
-                f.write(one.read())
+    both = joined("both.pem", ours.pem, other.pem)
     ours.list_revoked()
     s = Server(Pki("ec"), tls_verify_certificates=both, tls_verify_hosts="*", tls_crl=ours.crl)
     for version in VERSIONS:
@@ -220,6 +226,26 @@ def test_lists_that_are_late_or_missing():
     time.sleep(5.1)
     for version in VERSIONS:
         check_equal(refused(s, version, good), "certificate-not-trusted", "a list that is over")
+
+
+def test_authority_with_a_new_key():
+    """It keeps its name, and signs a list with each key (AD CS): each is for what that key has signed."""
+    old, new = Authority("ours", "old"), Authority("ours", "new")
+    certificates = {which: (which.issue("good"), which.issue("bad")) for which in (old, new)}
+    for which, (good, bad) in certificates.items():
+        which.list_revoked(bad)
+    both = joined("both.pem", old.pem, new.pem)
+    lists = {order: joined(order, *paths) for order, paths in (("1.crl", (old.crl, new.crl)), ("2.crl", (new.crl, old.crl)))}
+    for crl in lists.values():
+        s = Server(Pki("ec"), tls_verify_certificates=both, tls_verify_hosts="*", tls_crl=crl)
+        for version in VERSIONS:
+            for which, (good, bad) in certificates.items():
+                connect(s, version, good).quit()
+                check_equal(refused(s, version, bad), "certificate-not-trusted", "a revoked certificate")
+    s = Server(Pki("ec"), tls_verify_certificates=both, tls_verify_hosts="*", tls_crl=old.crl)
+    for version in VERSIONS:
+        connect(s, version, certificates[old][0]).quit()
+        check_equal(refused(s, version, certificates[new][0]), "certificate-not-trusted", "a key without a list")
 
 
 def below(authority, name, extensions, pubkey=""):
