@@ -109,22 +109,38 @@ enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, str
 
 /* --- The file --- */
 
-/* Where the block for that certificate stands in the text; empty, at its end (or where it cannot be
- * read any further), if there is none. decoded holds any of the blocks. */
+/* Whether all that it said is that one certificate was good, until before then. */
+static bool is_over(struct slice der, int64_t then_s)
+{
+    struct ocsp_response r;
+    struct ocsp_single single;
+    return ocsp_response_parse(der, &r) && ocsp_single_next(&r.singles, &single) &&
+           slice_is_empty(r.singles) && single.status == OCSP_CERT_GOOD && single.has_next_update &&
+           single.next_update_s < then_s;
+}
+
+/* Where the block for that certificate stands in the text; if there is none, one that was over when
+ * the proof that is held was made, as of a certificate before this one; else empty, at its end (or
+ * where it cannot be read any further). decoded holds any of the blocks. */
 static struct slice find_block(const struct staple *s, size_t pair, size_t index, struct slice text,
                                struct buf decoded)
 {
-    struct slice block;
+    struct slice block, old = {NULL, 0};
+    const struct ocsp_verdict *held;
     struct ocsp_verdict v;
+    bool is_held = tls_set_proof(s->now.set, pair, index, &block, &held);
     enum err err;
     while ((err = pem_next_block(&text, LABEL, &decoded, &block)) == ERR_OK) {
         staple_judge(s, &s->now, pair, index, buf_slice(&decoded), &v);
         if (staple_is_about(&v)) {
             return block;
         }
+        if (old.len == 0 && is_held && is_over(buf_slice(&decoded), held->this_update_s)) {
+            old = block;
+        }
         decoded.len = 0;
     }
-    return slice_make(text.ptr + (err == ERR_ABSENT ? text.len : 0), 0);
+    return old.len != 0 ? old : slice_make(text.ptr + (err == ERR_ABSENT ? text.len : 0), 0);
 }
 
 /* What is in front of the old block, the new one, and what is behind the old one. The text is at

@@ -41,9 +41,10 @@ enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, str
                                 const char **out_why);
 
 /* Writes it to the file of the pair's proofs, whole or not at all: into the place of the block that
- * is for the same certificate if the file is in PEM, whose other blocks stay; else instead of what
- * is there. der must not be in scratch. The file as it is then counts as read. On failure the
- * certificate is marked in s->unsaved. */
+ * is for the same certificate if the file is in PEM, or of one that is over, so that the file does
+ * not grow with each certificate; its other blocks stay. Else instead of what is there. der must
+ * not be in scratch. The file as it is then counts as read. On failure the certificate is marked in
+ * s->unsaved. */
 enum err staple_save(struct staple *s, size_t pair, size_t index, struct slice der,
                      struct buf scratch);
 

@@ -257,6 +257,55 @@ static void test_forms(void)
     }
 }
 
+/* A month later there is another certificate, and a proof for it. */
+static void renew(int month)
+{
+    char serial[2] = {(char)month, 0}, from[16], to[16], now[24];
+    snprintf(from, sizeof from, "2027%02d01000000Z", month);
+    snprintf(to, sizeof to, "2027%02d08000000Z", month);
+    snprintf(now, sizeof now, "2027-%02d-02T00:00:00Z", month);
+    struct maker_cert leaf = {"mail.example",     "Issuer",         &t.keys.leaf_key,
+                              &t.keys.issuer_key, serial,           "20260101000000Z",
+                              "20300101000000Z",  .key_usage = 0x80};
+    put("/chain", JOIN(maker_pem("CERTIFICATE", maker_certificate(&leaf)),
+                       maker_pem("CERTIFICATE", t.keys.issuer.whole)));
+    struct maker_response r = world_good(&t.keys);
+    r.singles[0].serial = slice_make((const uint8_t *)serial, 1);
+    r.singles[0].this_update = from;
+    r.singles[0].next_update = to;
+    struct slice der = maker_proof(&r);
+    CHECK(text_parse_time(slice_of_string(now), &t.now.wall_s));
+    next_second();
+    CHECK_EQ(offer(der), FETCH_TAKEN);
+    CHECK_EQ(staple_save(&t.staple, 0, 0, der, scratch()), ERR_OK);
+    CHECK(serves(der));
+}
+
+/* What is over for good makes room: the file does not grow with each certificate. What it says of
+ * others stays. */
+static void test_renewed(void)
+{
+    open_good();
+    struct slice refusal =
+        maker_pem(LABEL, proof_of("20260601000000Z", "20260608000000Z", MAKE_REVOKED));
+    struct slice note = SLICE_LITERAL("a note\n");
+    put("/proof", JOIN(note, maker_pem(LABEL, good_proof()), refusal));
+    for (int month = 1; month <= 12; month++) {
+        renew(month);
+    }
+    struct slice text = file("/proof"), block;
+    uint8_t bytes[4096];
+    struct buf der = buf_make(bytes, sizeof bytes);
+    int num = 0;
+    for (; pem_next_block(&text, SLICE_LITERAL(LABEL), &der, &block) == ERR_OK; num++) {
+        der.len = 0;
+        CHECK(num != 1 || slice_equal(block, refusal));
+    }
+    CHECK_EQ(num, 2);
+    CHECK(memcmp(file("/proof").ptr, note.ptr, note.len) == 0);
+    teardown();
+}
+
 /* The name of an absent file says its form. */
 static void test_absent(void)
 {
@@ -368,6 +417,7 @@ int main(int argc, char **argv)
         {"evicts", test_evicts},
         {"file_first", test_file_first},
         {"forms", test_forms},
+        {"renewed", test_renewed},
         {"absent", test_absent},
         {"save_fails", test_save_fails},
         {"save_overtaken", test_save_overtaken},
