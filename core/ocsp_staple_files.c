@@ -273,21 +273,26 @@ static enum err find_in_file(struct staple *s, const char *path, const struct x5
     return find_in_text(text, leaf, room, out);
 }
 
-/* The next certificate of the chain, else one of tls_verify_certificates, else none. ERR_OK or
- * ERR_NO_MEMORY. */
+/* The next certificate of the chain, else another one of it, else one of tls_verify_certificates,
+ * else none. ERR_OK or ERR_NO_MEMORY. */
 static enum err find_issuer(struct staple *s, struct staple_load *load, size_t pair, size_t index,
                             struct buf room)
 {
     const char *path = load->files.paths[staple_index(STAPLE_VERIFY, 0)];
-    struct slice next = tls_set_cert_der(load->set, pair, index + 1), found;
+    size_t num_certs = tls_set_num_certs(load->set, pair);
+    struct slice found;
     struct staple_issuer *issuer = &load->issuers[pair][index];
     struct x509_cert cert;
     if (!x509_parse_cert(tls_set_cert_der(load->set, pair, index), &cert)) {
         return ERR_OK;
     }
-    enum err err = slice_is_empty(next) ? ERR_ABSENT : is_issuer_of(next, &cert);
+    enum err err = ERR_ABSENT;
+    for (size_t i = 1; i < num_certs && err == ERR_ABSENT; i++) {
+        found = tls_set_cert_der(load->set, pair, (index + i) % num_certs);
+        err = is_issuer_of(found, &cert);
+    }
     if (err == ERR_OK) {
-        issuer->der = next;
+        issuer->der = found;
         return ERR_OK;
     }
     /* What issued itself needs no proof. */

@@ -105,6 +105,24 @@ static void test_chain_signer(void)
     teardown();
 }
 
+/* Certificates that were joined in the wrong order: the issuer is among them all the same. */
+static void test_chain_disorderly(void)
+{
+    setup_chain();
+    struct slice leaf = good_proof(), issuer = issuer_proof("20260614000000Z", MAKE_GOOD);
+    put("/chain",
+        JOIN(maker_pem("CERTIFICATE", t.keys.leaf.whole), t.files[find_file("/roots")].bytes,
+             maker_pem("CERTIFICATE", t.keys.issuer.whole)));
+    put("/proof", JOIN(in_pem(leaf), in_pem(issuer)));
+    drop("/roots");
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK_EQ(chain_reason(0, leaf), OCSP_GOOD);
+    CHECK_EQ(chain_reason(1, NOTHING), OCSP_NO_FILE);
+    CHECK_EQ(chain_reason(2, issuer), OCSP_GOOD);
+    CHECK(slice_is_empty(t.staple.now.issuers[0][1].der)); /* what issued itself needs no proof */
+    teardown();
+}
+
 /* A block that does not end spoils nothing in front of it. */
 static void test_chain_cut(void)
 {
@@ -120,6 +138,7 @@ static void test_chain_cut(void)
 static const struct test_case cases[] = {
     {"chain", test_chain},
     {"chain_signer", test_chain_signer},
+    {"chain_disorderly", test_chain_disorderly},
     {"chain_cut", test_chain_cut},
 };
 
