@@ -85,7 +85,7 @@ void ocsp_fetch_drop_target(struct ocsp_fetch *f, size_t index);
 
 /* From when until when the proof in force for that target holds (an ocsp_verdict's begin_s and
  * end_s). To be said whenever it may have changed; the same again changes nothing. For a proof that
- * says revoked or unknown: the times in it, so that it is renewed like any other. */
+ * says revoked: the times in it, so that it is renewed like any other. */
 void ocsp_fetch_set_life(struct ocsp_fetch *f, size_t index, const struct fetch_life *life);
 
 /* Fetches for this target at the next step, even without a trusted clock. */

@@ -21,7 +21,7 @@ struct fetch_life {
     bool exists; /* false: there is no proof */
     int64_t begin_s;
     int64_t end_s;
-    bool is_refusal; /* it says revoked or unknown: renewed like any other, and never served */
+    bool is_refusal; /* it says revoked: renewed like any other, and never served */
 };
 
 /* Zeroed memory: no proof, due at once. */

@@ -40,7 +40,7 @@ void staple_life(const struct staple *s, size_t pair, size_t index, struct fetch
     if (s->now.set == NULL || !tls_set_proof(s->now.set, pair, index, &der, &v) || !v->verified) {
         return;
     }
-    out->is_refusal = v->reason == OCSP_REVOKED || v->reason == OCSP_UNKNOWN;
+    out->is_refusal = v->reason == OCSP_REVOKED;
     /* A certificate that is newer than its proof does not make the proof newer. */
     out->begin_s = v->this_update_s - s->judging.skew_s;
     out->end_s = !out->is_refusal                   ? v->end_s
@@ -51,14 +51,16 @@ void staple_life(const struct staple *s, size_t pair, size_t index, struct fetch
 
 /* --- What came --- */
 
-/* To write the same word down once more would only wear the flash. But the signer of what is held
- * may end before it does. */
+/* To write the same word down once more would only wear the flash, as would each new one of a
+ * responder that knows no such certificate. But the signer of what is held may end before it does.
+ */
 bool staple_is_news(const struct ocsp_verdict *new, const struct ocsp_verdict *old,
                     const struct tls_time *now)
 {
-    bool is_same = old->verified && new->reason == old->reason &&new->this_update_s ==
-                                        old->this_update_s &&new->next_update_s ==
-                                        old->next_update_s &&new->end_s <= old->end_s;
+    bool is_as_long = new->this_update_s == old->this_update_s &&new->next_update_s ==
+                      old->next_update_s &&new->end_s <= old->end_s;
+    bool is_same =
+        old->verified && new->reason == old->reason && (new->reason == OCSP_UNKNOWN || is_as_long);
     return !is_same && staple_replaces(new, old, now);
 }
 
@@ -97,7 +99,7 @@ enum fetch_verdict staple_offer(struct staple *s, size_t pair, size_t index, str
         return FETCH_REFUSED;
     }
     if (!staple_is_news(&new, old, now)) {
-        *out_why = "not-newer";
+        *out_why = reason == OCSP_UNKNOWN ? *out_why : "not-newer";
         return FETCH_NOT_NEWER;
     }
     *der = ocsp_response_trim(*der, new.signer_cert, s->now.issuers[pair][index].der);

@@ -24,11 +24,12 @@ struct staple_wanted {
 /* What is wanted for certificate number index of a pair's chain. False: nothing. */
 bool staple_wants(const struct staple *s, size_t pair, size_t index, struct staple_wanted *out);
 
-/* From when until when the proof that is held for it holds. */
+/* From when until when the proof that is held for it holds. One that says unknown is none: its
+ * responder may not have heard of a new certificate yet. */
 void staple_life(const struct staple *s, size_t pair, size_t index, struct fetch_life *out);
 
 /* Whether what was fetched is to take the place of what is held: by that table, but not if it is
- * the same word, perhaps signed anew, that holds for no longer. */
+ * the same word, perhaps signed anew, that holds for no longer, or "unknown" again. */
 bool staple_is_news(const struct ocsp_verdict *new, const struct ocsp_verdict *old,
                     const struct tls_time *now);
 

@@ -17,7 +17,7 @@
 #define LIFE_S     (7 * DAY_S)
 #define BY_URL     "ocsp_fetch = http://ocsp.example/ca\n"
 
-static struct slice proofs[NUM_PROOFS], revoked[NUM_PROOFS], endless[8];
+static struct slice proofs[NUM_PROOFS], revoked[NUM_PROOFS], endless[8], unknown[31];
 static struct slice issuer_proof, chain_pem, issuer_pem, root_pem, key_pem;
 static uint32_t num_asked_issuer;
 static bool says_revoked;
@@ -115,6 +115,10 @@ static inline void make_all(void)
     }
     for (int i = 0; i < 8; i++) {
         endless[i] = make_endless(&keys, START_S + i * 30000);
+    }
+    for (int i = 0; i < 31; i++) {
+        unknown[i] =
+            make_proof(&keys, START_S + i * INT64_C(60), i < 30 ? MAKE_UNKNOWN : MAKE_GOOD);
     }
     world_end(&keys);
     tls_platform_close();

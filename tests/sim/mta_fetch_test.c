@@ -186,6 +186,33 @@ static void test_revoked_without_end(void)
     close_world();
 }
 
+/* A responder that hears of a new certificate half an hour late: it is asked again as after any
+ * failure, not when its word that it knows none has half of its life behind it. What it says anew
+ * each time is not written anew. */
+static struct slice answer_unknown(struct slice request)
+{
+    size_t minute = (size_t)(fw_true_s() - START_S) / 60;
+    (void)request;
+    return unknown[minute < 30 ? minute : 30];
+}
+
+static void test_unknown(void)
+{
+    open_usual();
+    fw.make = answer_unknown;
+    run(29 * 60000);
+    CHECK(fw.num_requests >= 4 && fw.num_requests <= 8);
+    CHECK_EQ(sim_log_count(site.host, "result=unknown status"), fw.num_requests);
+    CHECK(status_has("reason: unknown\n"));
+    CHECK(file_is(FILE_PATH, unknown[0]));
+    run(15 * 60000);
+    CHECK(slice_equal(shown(), unknown[30]));
+    uint32_t num_requests = fw.num_requests;
+    run(DAY_MS);
+    CHECK_EQ(fw.num_requests, num_requests);
+    close_world();
+}
+
 /* --- The file --- */
 
 /* It cannot be written: the proof is served all the same, told once, and fetched again after a
@@ -361,6 +388,7 @@ int main(int argc, char **argv)
         {"older", test_older},
         {"revoked", test_revoked},
         {"revoked_without_end", test_revoked_without_end},
+        {"unknown", test_unknown},
         {"not_saved", test_not_saved},
         {"file_from_elsewhere", test_file_from_elsewhere},
         {"alarm", test_alarm},

@@ -96,7 +96,9 @@ static void test_offers(void)
     CHECK_EQ(reason(), OCSP_UNKNOWN);
     CHECK(tls_set_proof(t.staple.now.set, 0, 0, &der, &v) && slice_is_empty(der));
     staple_life(&t.staple, 0, 0, &life);
-    CHECK(life.exists && life.is_refusal);
+    CHECK(!life.exists); /* so it is asked for again soon */
+    CHECK_EQ(offer(proof_of("20260614123000Z", "20260622000000Z", MAKE_UNKNOWN)), FETCH_NOT_NEWER);
+    CHECK(strcmp(why, "unknown") == 0);
     struct slice no = proof_of("20260614130000Z", "20260622000000Z", MAKE_REVOKED);
     CHECK_EQ(offer(no), FETCH_TAKEN);
     CHECK_EQ(reason(), OCSP_REVOKED);
