@@ -345,7 +345,7 @@ def test_not_written():
 
 def test_of_the_options():
     """-c: into tls_ocsp_file, from where the running server takes it; each option of it is obeyed."""
-    p = Pki()
+    p = Pki("ec", "fetch-options")  # of its own, as its files are renamed
     r = openssl(p, "delegate")
     s = Server(p, out_path())
     status, found, out = said("-c", s.conf_path, "--url", r.url)
