@@ -89,7 +89,8 @@ static bool read_mask_gen(struct slice in, mbedtls_md_type_t *out)
  *     hashAlgorithm     [0] HashAlgorithm DEFAULT sha1,
  *     maskGenAlgorithm  [1] MaskGenAlgorithm DEFAULT mgf1 with sha1,
  *     saltLength        [2] INTEGER DEFAULT 20,
- *     trailerField      [3] INTEGER DEFAULT 1 } */
+ *     trailerField      [3] INTEGER DEFAULT 1 }
+ * The library knows but one hash for both, as RFC 4055 recommends it. */
 static bool read_pss(struct slice params, struct scheme *out)
 {
     struct slice in, tagged;
@@ -115,7 +116,7 @@ static bool read_pss(struct slice params, struct scheme *out)
         return false;
     }
     out->pss.expected_salt_len = (int)salt_len;
-    return der_end(in);
+    return der_end(in) && out->pss.mgf1_hash_id == out->md;
 }
 
 static bool read_scheme(const struct x509_algorithm *algorithm, struct scheme *out)
@@ -185,9 +186,7 @@ enum ocsp_reason ocsp_signature_check(const struct x509_signed *sealed,
         return OCSP_SIGNATURE_UNSUPPORTED;
     }
     *out_hash = ocsp_hash_name(scheme.md);
-    if (!allow_sha1 && !BROKEN(SHA1_BELIEVED) &&
-        (scheme.md == MBEDTLS_MD_SHA1 ||
-         (scheme.type == MBEDTLS_PK_RSASSA_PSS && scheme.pss.mgf1_hash_id == MBEDTLS_MD_SHA1))) {
+    if (!allow_sha1 && !BROKEN(SHA1_BELIEVED) && scheme.md == MBEDTLS_MD_SHA1) {
         return OCSP_SIGNATURE_SHA1;
     }
     struct slice info = signer->public_key_info;

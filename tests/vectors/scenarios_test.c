@@ -105,6 +105,7 @@ static void run_pss_parameters(void)
     struct slice null = TLV(DER_NULL, NOTHING), mgf1 = OID(MBEDTLS_OID_MGF1);
     struct slice sha256 = maker_hash_algorithm(MBEDTLS_MD_SHA256);
     struct slice sha1 = maker_hash_algorithm(MBEDTLS_MD_SHA1);
+    struct slice sha384 = maker_hash_algorithm(MBEDTLS_MD_SHA384);
     struct slice hash = HASH(sha256), mask = MASK(mgf1, sha256), salt = SALT(NUMBER("\x20"));
     struct slice sha256_oid = OID(MBEDTLS_OID_DIGEST_ALG_SHA256);
     struct slice one = NUMBER("\1");
@@ -114,7 +115,8 @@ static void run_pss_parameters(void)
         enum ocsp_reason want;
     } rows[] = {
         {"in full", SEQ(hash, mask, salt, TRAILER(one)), OCSP_GOOD},
-        {"sha1 mask", SEQ(hash, MASK(mgf1, sha1), salt), OCSP_SIGNATURE_SHA1},
+        {"sha1 mask", SEQ(hash, MASK(mgf1, sha1), salt), OCSP_SIGNATURE_UNSUPPORTED},
+        {"sha384 mask", SEQ(hash, MASK(mgf1, sha384), salt), OCSP_SIGNATURE_UNSUPPORTED},
         {"defaults", SEQ(NOTHING), OCSP_SIGNATURE_SHA1},
         {"none", NOTHING, OCSP_SIGNATURE_UNSUPPORTED},
         {"no sequence", null, OCSP_SIGNATURE_UNSUPPORTED},
