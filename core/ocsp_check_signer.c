@@ -77,8 +77,7 @@ static bool all_understood(const struct x509_cert *cert)
 static enum ocsp_reason check_delegate(const struct ocsp_question *q, const struct x509_cert *cert)
 {
     const char *hash;
-    if (!slice_equal(cert->issuer, q->issuer->subject) || !is_for_ocsp(cert) || !may_sign(cert) ||
-        !all_understood(cert)) {
+    if (!slice_equal(cert->issuer, q->issuer->subject) || !is_for_ocsp(cert) || !may_sign(cert)) {
         return OCSP_SIGNER_NOT_AUTHORISED;
     }
     if (BROKEN(DELEGATE_OF_ANYBODY)) {
@@ -86,7 +85,9 @@ static enum ocsp_reason check_delegate(const struct ocsp_question *q, const stru
     }
     enum ocsp_reason reason =
         ocsp_signature_check(&cert->sealed, q->issuer, q->options.allow_sha1, &hash);
-    return reason == OCSP_BAD_SIGNATURE ? OCSP_SIGNER_NOT_AUTHORISED : reason;
+    return reason == OCSP_BAD_SIGNATURE                   ? OCSP_SIGNER_NOT_AUTHORISED
+           : reason == OCSP_GOOD && !all_understood(cert) ? OCSP_CRITICAL_EXTENSION
+                                                          : reason;
 }
 
 static enum ocsp_reason try_signer(const struct ocsp_question *q, const struct ocsp_response *r,

@@ -552,7 +552,7 @@ static const struct scenario scenarios[] = {
     S(unknown_by_expired, SIGNER_EXPIRED),
     S(revoked_late, SIGNER_EXPIRED),
     S(negative_serial, WRONG_CERTIFICATE),
-    S(delegate_critical_extension, SIGNER_NOT_AUTHORISED),
+    S(delegate_critical_extension, CRITICAL_EXTENSION),
     S(delegate_not_named, NO_SIGNER),
     S(delegate_by_key, GOOD),
     S(delegate_missing, NO_SIGNER),
