@@ -128,10 +128,9 @@ static bool read_scheme(const struct x509_algorithm *algorithm, struct scheme *o
     if (out->type == MBEDTLS_PK_RSASSA_PSS) {
         return read_pss(algorithm->params, out);
     }
-    /* RFC 4055 5: RSA has NULL, and absent is to be accepted; RFC 5758 3.2: ECDSA has nothing. */
-    return ocsp_hash_name(out->md)[0] != '\0' &&
-           (out->type == MBEDTLS_PK_RSA ? is_null_or_absent(algorithm->params)
-                                        : der_end(algorithm->params));
+    /* RFC 4055 5: RSA has NULL, and absent is to be accepted; RFC 5758 3.2: ECDSA has nothing, but
+     * some authorities write NULL, and clients let it pass. */
+    return ocsp_hash_name(out->md)[0] != '\0' && is_null_or_absent(algorithm->params);
 }
 
 /* ECDSA-Sig-Value ::= SEQUENCE { r INTEGER, s INTEGER }        (RFC 3279 2.2.3)

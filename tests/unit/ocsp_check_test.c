@@ -145,6 +145,24 @@ static void test_signature_forms(void)
     world_end(&w);
 }
 
+/* ECDSA has no parameters; NULL, which some write and clients let pass, is as good. */
+static void test_signature_parameters(void)
+{
+    setup(MBEDTLS_ECP_DP_SECP256R1);
+    struct ocsp_question q = world_question(&w);
+    struct ocsp_verdict v;
+    struct maker_response good = world_good(&w);
+    struct slice data = maker_data(&good), signature = maker_sign(good.key, data);
+    struct slice oid = OID(MBEDTLS_OID_ECDSA_SHA256), null = TLV(DER_NULL, NOTHING);
+    const struct slice algorithms[] = {SEQ(oid), SEQ(oid, null), SEQ(oid, SEQ(null)),
+                                       SEQ(oid, TLV(DER_NULL, null)), SEQ(oid, oid)};
+    for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++) {
+        ocsp_check(&q, maker_basic(data, algorithms[i], signature, NOTHING), &v);
+        CHECK_EQ(v.reason, i < 2 ? OCSP_GOOD : OCSP_SIGNATURE_UNSUPPORTED);
+    }
+    world_end(&w);
+}
+
 /* What holds at the two ends of an interval, to the second. */
 static void check_ends(const struct ocsp_verdict *v, int64_t begin_s, enum ocsp_reason before,
                        int64_t end_s, enum ocsp_reason after)
@@ -337,6 +355,7 @@ static const struct test_case cases[] = {
     {"every_reason", test_every_reason},
     {"fields", test_fields},
     {"signature_forms", test_signature_forms},
+    {"signature_parameters", test_signature_parameters},
     {"interval", test_interval},
     {"truncations", test_truncations},
     {"changed_bytes", test_changed_bytes},
