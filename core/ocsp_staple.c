@@ -414,7 +414,7 @@ void staple_load_changes(struct staple *s, const struct tls_time *now, struct bu
 }
 
 /* What another set has learnt of a certificate holds for this one. */
-static void hear_ledger(struct staple *s)
+static void hear_ledger(struct staple *s, const struct tls_time *now)
 {
     bool is_all = true;
     if (s->ledger == NULL || s->num_words == s->ledger->num_words) {
@@ -426,9 +426,9 @@ static void hear_ledger(struct staple *s)
         struct ocsp_verdict known;
         struct slice der;
         if (tls_set_proof(s->now.set, pair, index, &der, &old) &&
-            (!old->verified || old->reason == OCSP_GOOD) &&
             staple_ledger_find(s->ledger, tls_set_cert_der(s->now.set, pair, index), &known) &&
-            (!old->verified || known.this_update_s >= old->this_update_s)) {
+            (known.reason != old->reason || known.this_update_s != old->this_update_s) &&
+            staple_replaces(&known, old, now)) {
             enum err err = tls_set_set_proof(s->now.set, pair, index, slice_make(NULL, 0), &known);
             is_all = is_all && err == ERR_OK;
             s->is_changed = true;
@@ -440,7 +440,7 @@ static void hear_ledger(struct staple *s)
 void staple_refresh(struct staple *s, const struct tls_time *now, struct buf scratch)
 {
     if (s->now.set != NULL) {
-        hear_ledger(s);
+        hear_ledger(s, now);
     }
     if (s->now.set == NULL || now->now_ms - s->looked_ms < STAPLE_LOOK_MS) {
         return;

@@ -144,6 +144,30 @@ static void test_evicted_in_all_sets(void)
     teardown();
 }
 
+/* Also in one that was told before that its issuer does not know the certificate. */
+static void test_evicted_once_more(void)
+{
+    static struct staple other;
+    setup();
+    restart();
+    struct buf errors = buf_make(t.errors, sizeof t.errors);
+    struct staple_conf conf = t.conf;
+    conf.ocsp_file = "/one";
+    put("/one", proof_of("20260614030000Z", "20260621000000Z", MAKE_UNKNOWN));
+    CHECK_EQ(staple_open(&other, &t.port, &t.env, &conf, &t.now, scratch(), &errors), ERR_OK);
+    CHECK_EQ(staple_reason(&other, 0, &t.now), OCSP_UNKNOWN);
+    put("/proof", proof_of("20260614060000Z", "20260621000000Z", MAKE_REVOKED));
+    next_second();
+    staple_refresh(&other, &t.now, scratch());
+    CHECK_EQ(staple_reason(&other, 0, &t.now), OCSP_REVOKED);
+    put("/one", proof_of("20260614050000Z", "20260621000000Z", MAKE_GOOD));
+    next_second();
+    staple_refresh(&other, &t.now, scratch());
+    CHECK_EQ(staple_reason(&other, 0, &t.now), OCSP_REVOKED);
+    staple_close(&other);
+    teardown();
+}
+
 static void test_evictions_file(void)
 {
     setup();
@@ -368,6 +392,7 @@ static const struct test_case cases[] = {
     {"evicted_by_expired", test_evicted_by_expired},
     {"evicted_certificate", test_evicted_certificate},
     {"evicted_in_all_sets", test_evicted_in_all_sets},
+    {"evicted_once_more", test_evicted_once_more},
     {"evictions_file", test_evictions_file},
     {"evictions_not_saved", test_evictions_not_saved},
     {"evictions_not_read", test_evictions_not_read},
