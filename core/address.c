@@ -161,9 +161,7 @@ static enum address_result take_mailbox(struct slice *in, struct address *out)
     if (out->is_utf8 && !address_is_utf8(out->text)) {
         return ADDRESS_MALFORMED;
     }
-    bool fits = out->local.len <= ADDRESS_LOCAL_MAX && out->domain.len <= ADDRESS_DOMAIN_MAX &&
-                out->text.len <= ADDRESS_MAX;
-    return fits ? ADDRESS_OK : ADDRESS_TOO_LONG;
+    return out->text.len <= ADDRESS_MAX ? ADDRESS_OK : ADDRESS_TOO_LONG;
 }
 
 /* A-d-l ":", where A-d-l = At-domain *( "," At-domain ) and At-domain = "@" Domain; or nothing. */

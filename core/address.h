@@ -8,10 +8,12 @@
 
 #include "buf.h"
 
-#define ADDRESS_LOCAL_MAX  64  /* RFC 5321 4.5.3.1.1, as written */
-#define ADDRESS_DOMAIN_MAX 255 /* 4.5.3.1.2 */
+#define ADDRESS_DOMAIN_MAX 255 /* RFC 5321 4.5.3.1.2 */
 #define ADDRESS_PATH_MAX   256 /* 4.5.3.1.3, with angle brackets and route */
 #define ADDRESS_MAX        (ADDRESS_PATH_MAX - 2)
+/* Of 64 octets (4.5.3.1.1) each server takes local parts; those of lists, and of mail that was
+ * forwarded, hold whole addresses and are longer. */
+#define ADDRESS_LOCAL_MAX (ADDRESS_MAX - 2)
 
 struct address {
     struct slice

@@ -135,7 +135,11 @@ static enum address_result take_long(size_t local_len, size_t domain_len)
 static void lengths_have_limits(void)
 {
     CHECK_EQ(take_long(64, 100), ADDRESS_OK);
-    CHECK_EQ(take_long(65, 100), ADDRESS_TOO_LONG);
+    CHECK_EQ(take_long(65, 100), ADDRESS_OK); /* 64 is what a server has to take at least */
+    CHECK_EQ(take_long(153, 100), ADDRESS_OK);
+    CHECK_EQ(take_long(154, 100), ADDRESS_TOO_LONG);
+    CHECK_EQ(take_long(ADDRESS_LOCAL_MAX, 1), ADDRESS_OK);
+    CHECK_EQ(take_long(ADDRESS_LOCAL_MAX + 1, 1), ADDRESS_TOO_LONG);
     CHECK_EQ(take_long(300, 100), ADDRESS_TOO_LONG);
     CHECK_EQ(take_long(1, 252), ADDRESS_OK); /* 256 with brackets */
     CHECK_EQ(take_long(1, 253), ADDRESS_TOO_LONG);

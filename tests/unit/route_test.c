@@ -176,6 +176,8 @@ static void test_aliases(void)
                 "cher@example.org>",
                 "Ann");
     check_local("<joe@example.org>", "joe");
+    check_local("<bounce-0123456789abcdef0123456789abcdef-joe.bloggs=example.net@example.org>",
+                "Ann");
 }
 
 static void test_postmaster(void)
