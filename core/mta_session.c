@@ -9,6 +9,9 @@
 /* Room for the Received field and the envelope beside what the client announced. */
 #define OVERHEAD_LEN 4096
 
+/* Bytes of an envelope of a few recipients: two blocks. */
+#define FEW_RCPTS_LEN 1024
+
 static enum smtpd_verdict verdict_of(enum err err)
 {
     if (err == ERR_OK) {
@@ -123,10 +126,18 @@ static void put_orcpt(struct buf *b, const struct smtpd_ask *ask, struct slice a
     }
 }
 
+/* The last quarter of the blocks is for envelopes of a few recipients: on a board one client could
+ * take all of them in one transaction, and nobody else's MAIL would find any. */
+static bool must_leave_blocks(const struct mta *m, const struct txn *t)
+{
+    uint32_t num_free = m->blocks.num_items - m->blocks.num_used;
+    return t->envelope.len > FEW_RCPTS_LEN && num_free <= m->blocks.num_items / 4;
+}
+
 static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct smtpd_ask *ask,
                                     const struct route_result *result)
 {
-    if (t->envelope.num_rcpts + result->num_targets > SPOOL_RCPTS_MAX) {
+    if (t->envelope.num_rcpts + result->num_targets > SPOOL_RCPTS_MAX || must_leave_blocks(m, t)) {
         return SMTPD_BUSY;
     }
     /* One address stands for all its targets or for none. */

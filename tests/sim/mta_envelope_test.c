@@ -277,10 +277,46 @@ static void test_report_of_header(void)
     }
 }
 
+/* However much others ask for, an envelope of a few recipients finds room. */
+static void test_large_envelopes(void)
+{
+    static void *taken[BUDGET_ENVELOPE_BLOCKS];
+    char line[700], filler[481];
+    struct talk large, small;
+    uint32_t num_taken = 0;
+    memset(filler, 'o', sizeof filler - 1);
+    filler[sizeof filler - 1] = '\0';
+    open_site_with("");
+    while (num_taken < BUDGET_ENVELOPE_BLOCKS - BUDGET_ENVELOPE_BLOCKS / 4 - 20) {
+        taken[num_taken++] = pool_take(&site.mta->blocks);
+    }
+    greet(&large);
+    CHECK(say(&large, "MAIL FROM:<s@c.example>\r\n", "250 "));
+    for (int i = 0; i < 700 && strncmp(large.text, "250 ", 4) == 0; i++) {
+        snprintf(line, sizeof line, "RCPT TO:<x%d@far.example> ORCPT=rfc822;%s\r\n", i, filler);
+        CHECK(say(&large, line, i < 15 ? "250 " : ""));
+    }
+    CHECK(strncmp(large.text, "452 4.5.3 ", 10) == 0);
+    greet(&small);
+    CHECK(say(&small, "MAIL FROM:<s@c.example>\r\n", "250 "));
+    CHECK(say(&small, "RCPT TO:<x@far.example>\r\n", "250 "));
+    CHECK(say(&small, "RCPT TO:<y@far.example>\r\n", "250 "));
+    send_content(&small, "x\r\n.\r\n");
+    send_content(&large, "x\r\n.\r\n"); /* for those that were taken */
+    while (num_taken != 0) {
+        pool_give(&site.mta->blocks, taken[--num_taken]);
+    }
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
-    {"parameters", test_parameters}, {"8bit_content", test_8bit_content},
-    {"aliases", test_aliases},       {"report", test_report},
-    {"version_1", test_version_1},   {"report_of_header", test_report_of_header},
+    {"parameters", test_parameters},
+    {"8bit_content", test_8bit_content},
+    {"aliases", test_aliases},
+    {"report", test_report},
+    {"version_1", test_version_1},
+    {"report_of_header", test_report_of_header},
+    {"large_envelopes", test_large_envelopes},
 };
 
 TEST_MAIN(cases)
