@@ -128,13 +128,15 @@ bool spool_next_event(struct spool *sp, struct spool_event *out);
 /* When spool_step must be called although nothing has happened; UINT64_MAX: no need. */
 uint64_t spool_next_deadline_ms(const struct spool *sp);
 
-/* Opens a transaction. declared_len: the size that the client announced, 0 if none; an estimate is
- * enough, and what it announces is set aside. ERR_FULL: over the size limit or too many messages.
+/* Opens a transaction. declared_len: the size that the client announced, 0 if none. There must be
+ * room for it now, but none is set aside: announcing costs a client nothing, and would take the
+ * room from all others. ERR_FULL: over the size limit or too many messages.
  * ERR_TOO_BIG: could never fit. ERR_BUSY: too many transactions, or the spool is not ready or is
  * stopping. ERR_IO: the storage has failed and no more mail is taken until a restart. */
 enum err spool_begin(struct spool *sp, uint64_t *out_txn, uint64_t declared_len);
 
-/* The same for a report about messages that are here, which may use what is reserved as well. */
+/* The same for a report about messages that are here, which may use what is reserved as well; its
+ * room is set aside. */
 enum err spool_begin_report(struct spool *sp, uint64_t *out_txn, uint64_t declared_len);
 
 /* The id that the message will have: known from the beginning, for Received lines and logs. 0 for a

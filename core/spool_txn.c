@@ -140,11 +140,11 @@ static enum err begin(struct spool *sp, uint64_t *out_txn, uint64_t declared_len
         return ERR_BUSY;
     }
     t->id = next_id(sp);
-    t->cost = cost;
+    t->cost = is_report ? cost : spool_cost(sp, 0);
     t->is_report = is_report;
     t->is_large = declared_len > shared_max();
     t->first_owned = t->last_owned = SPOOL_NONE;
-    sp->live_cost += cost;
+    sp->live_cost += t->cost;
     *out_txn = pool_handle(&sp->txns, t);
     return ERR_OK;
 }
@@ -264,12 +264,14 @@ enum err spool_append(struct spool *sp, uint64_t txn, struct slice bytes)
     if (sp->unsynced_len >= sp->conf.max_unsynced) {
         return again(sp);
     }
-    enum err err = account(sp, t, t->meta.total_len + bytes.len);
+    uint64_t len = t->meta.total_len + bytes.len;
+    bool is_large = t->is_large || len > shared_max();
+    uint32_t num_flushes = (uint32_t)((t->staged_len + bytes.len) / sp->chunk_cap);
+    bool takes_segment = is_large && num_flushes != 0 && len <= shared_max();
+    enum err err = account(sp, t, takes_segment ? shared_max() + 1 : len);
     if (err != ERR_OK) {
         return err;
     }
-    bool is_large = t->is_large || t->meta.total_len + bytes.len > shared_max();
-    uint32_t num_flushes = (uint32_t)((t->staged_len + bytes.len) / sp->chunk_cap);
     if (num_flushes != 0) {
         err = is_large ? data_room(sp, t, num_flushes) : spool_log_room(sp, num_flushes + 2, true);
         if (err != ERR_OK) {
@@ -359,6 +361,8 @@ enum err spool_commit(struct spool *sp, uint64_t txn, const struct spool_meta *m
         return ERR_FULL;
     }
     t->entry = entry + 1;
+    /* What was announced as large and is shorter than a page takes no segment of its own. */
+    t->is_large = t->is_large && t->meta.total_len > t->staged_len;
     uint64_t total_len = t->meta.total_len;
     t->meta = *meta;
     t->meta.total_len = total_len;

@@ -137,6 +137,42 @@ static void limits_say_which(void)
     world_free(w);
 }
 
+/* Who announces much and sends little takes no room from others: neither while it sends, nor while
+ * what it has sent waits. */
+static void what_is_announced_is_not_taken(void)
+{
+    static const uint32_t lens[] = {0, 100, 40000};
+    for (size_t i = 0; i < 3; i++) {
+        struct world *w = ready_world(4, 10);
+        struct spool_stats stats;
+        uint64_t open[10];
+        for (size_t n = 0; n < 10; n++) {
+            CHECK_EQ(spool_begin(w->sp, &open[n], 500000), ERR_OK);
+        }
+        spool_stats_of(w->sp, &stats);
+        CHECK_EQ(stats.live_len, 10 * 512);
+        for (size_t n = 0; n < 10; n++) {
+            spool_abort(w->sp, open[n]);
+        }
+        struct model *m = world_begin(w, lens[i], 1, false);
+        CHECK(m != NULL);
+        spool_abort(w->sp, m->txn);
+        CHECK_EQ(spool_begin(w->sp, &m->txn, 500000), ERR_OK);
+        m->id = spool_txn_id(w->sp, m->txn);
+        CHECK(world_fill(w, m, lens[i]));
+        world_commit(w, m);
+        CHECK(world_settle(w));
+        spool_stats_of(w->sp, &stats);
+        CHECK(stats.live_len <= (lens[i] < 4000 ? 1024 : 256 * 1024 + 512));
+        uint64_t len_before = stats.live_len;
+        CHECK(world_crash_and_boot(w, SIM_CRASH_KEEP) && world_settle(w));
+        spool_stats_of(w->sp, &stats);
+        CHECK(stats.live_len <= len_before && stats.live_len + 512 >= len_before);
+        WORLD_CHECK(w);
+        world_free(w);
+    }
+}
+
 /* The largest message is one that an empty spool takes, and a larger one none. */
 static void largest_message_is_known(void)
 {
@@ -391,6 +427,7 @@ static const struct test_case cases[] = {
     {"limits_say_which", limits_say_which},
     {"reports-have-room", reports_have_room},
     {"largest-message-is-known", largest_message_is_known},
+    {"what_is_announced_is_not_taken", what_is_announced_is_not_taken},
     {"margin_of_space", margin_of_space},
     {"outcomes_one_by_one", outcomes_one_by_one},
     {"many_recipients_survive_copying", many_recipients_survive_copying},
