@@ -128,7 +128,6 @@ void report_connection(struct mta *m, const struct conn *c)
         report_addr(&line, "proxy", &c->proxy);
     }
     log_u64(&line, "port", c->local_port);
-    log_peer_text(&line, "helo", smtpd_helo(&c->smtp));
     put_tls(&line, c);
     if (c->tls != NULL && tls_info(c->tls)->failure != NULL) {
         log_word(&line, "tls_failure", tls_info(c->tls)->failure);
@@ -144,6 +143,7 @@ void report_connection(struct mta *m, const struct conn *c)
     log_u64(&line, "messages", c->num_messages);
     log_u64(&line, "ms", m->now_ms - c->opened_ms);
     log_word(&line, "end", smtpd_reason_name(c->end_reason));
+    log_peer_text(&line, "helo", smtpd_helo(&c->smtp)); /* last, as in report_message */
     if (c->num_messages != 0 || c->user != NULL || c->local != NULL) {
         report_line(m, LOG_INFO, &line);
     } else {

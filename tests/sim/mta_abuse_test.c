@@ -136,6 +136,12 @@ static void test_refusals_are_told(void)
     visit(1, text);
     CHECK_EQ(sim_log_count(site.host, "refused=\"552 5.6.0 Line of message too long\" messages=0"),
              1);
+    /* Nor does a name keep that out of its line that takes all of one. */
+    memset(line, 0xff, 255);
+    snprintf(text, sizeof text, "EHLO %.255s\r\n%sRCPT TO:<nobody@example.org>\r\n%s", line, mail,
+             quit);
+    visit(2, text);
+    CHECK_EQ(sim_log_count(site.host, "refused=\"550 5.1.1 No such user here\" messages=0"), 2);
     site_close(&site);
 }
 
