@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -82,9 +81,6 @@ enum err posix_port_open(struct port *out, const struct posix_conf *conf)
     enum err e = hold_standard_fds();
     if (e != ERR_OK) {
         return e;
-    }
-    if (conf->take_signals) {
-        signal(SIGPIPE, SIG_IGN);
     }
     size_t len = sizeof(struct posix_port) +
                  conf->num_fds * (sizeof(struct posix_watch) + sizeof(struct posix_store_job));

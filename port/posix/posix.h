@@ -15,8 +15,8 @@ struct posix_conf {
     enum log_level log_level; /* the least important lines that are wanted */
     bool
         worker_gives_up; /* the second thread has no rights beyond its user's (posix_privilege.h) */
-    bool take_signals; /* SIGTERM, SIGINT and SIGHUP become events, SIGPIPE is ignored: for one port
-                          of a process, opened before it has other threads */
+    bool take_signals;   /* SIGTERM, SIGINT and SIGHUP become events, SIGPIPE is held back: for one
+                            port   of a process, opened before it has other threads */
 };
 
 /* Fills in out. ERR_NO_MEMORY, ERR_NO_HANDLE or what the system refused. */

@@ -20,12 +20,14 @@ static enum err add_own(struct posix_loop *l, int fd)
 
 static sigset_t hold_signals(void)
 {
-    sigset_t ours;
+    sigset_t ours, held;
     sigemptyset(&ours);
     sigaddset(&ours, SIGTERM);
     sigaddset(&ours, SIGINT);
     sigaddset(&ours, SIGHUP);
-    (void)sigprocmask(SIG_BLOCK, &ours, NULL); /* which fails for wrong arguments only */
+    held = ours;
+    sigaddset(&held, SIGPIPE); /* never taken: who writes to nobody sees it from the call */
+    (void)sigprocmask(SIG_BLOCK, &held, NULL); /* which fails for wrong arguments only */
     return ours;
 }
 
