@@ -341,19 +341,17 @@ static enum err net_recv_from(void *ctx, size_t *out_len, struct net_addr *out_f
 {
     (void)ctx;
     union socket_addr address;
-    struct iovec vector = {into, cap};
-    struct msghdr message = {
-        .msg_name = &address, .msg_namelen = sizeof address, .msg_iov = &vector, .msg_iovlen = 1};
+    socklen_t address_len = sizeof address;
     ssize_t len;
     *out_len = 0;
-    do {
-        len = recvmsg((int)handle, &message, 0);
+    do { /* MSG_TRUNC: len is the datagram's, whether it fits or not */
+        len = recvfrom((int)handle, into, cap, MSG_TRUNC, &address.any, &address_len);
     } while (len < 0 && errno == EINTR);
     if (len < 0) {
         return posix_err(errno);
     }
     from_system(out_from, &address);
-    if ((message.msg_flags & MSG_TRUNC) != 0) {
+    if ((size_t)len > cap) {
         return ERR_TOO_BIG;
     }
     *out_len = (size_t)len;

@@ -140,7 +140,6 @@ static const call_number allowed[] = {
 #endif
     __NR_accept4,
     __NR_close,
-    __NR_recvmsg,
     __NR_setsockopt,
     __NR_getsockopt,
     __NR_getsockname,
