@@ -133,7 +133,7 @@ static enum err read_first(struct first_conf *out, const char *path, const char 
 static uint32_t raise_fd_limit(uint64_t num_wanted)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    if (prlimit(0, RLIMIT_NOFILE, NULL, &limit) != 0) {
         return 256;
     }
     if (limit.rlim_cur < num_wanted) {

@@ -22,7 +22,8 @@
  */
 static void put_dir(struct buf *out, const char *path)
 {
-    size_t len = strcspn(path, "$");
+    const char *variable = strchr(path, '$');
+    size_t len = variable != NULL ? (size_t)(variable - path) : strlen(path);
     while (len > 0 && path[len - 1] != '/') {
         len--;
     }
