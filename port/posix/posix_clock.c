@@ -1,8 +1,10 @@
 /* The machine's two clocks: see posix_clock.h. */
 #include "posix_clock.h"
 
+#include <sys/syscall.h>
 #include <sys/timex.h>
 #include <time.h>
+#include <unistd.h>
 
 /* CLOCK_MONOTONIC, as that is what waiting counts; it stands still while the machine sleeps. */
 static uint64_t clock_monotonic_ms(void *ctx)
@@ -13,12 +15,20 @@ static uint64_t clock_monotonic_ms(void *ctx)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Linux: set by whatever disciplines the clock (NTP, PTP), cleared by the kernel when it stops. */
+/* Linux: TIME_ERROR until something disciplines the clock (NTP, PTP), and again when it has
+ * stopped. What else the kernel says is not looked at, so it need not become the C library's struct
+ * timex. */
 static bool ask_synchronised(void)
 {
-    struct timex state = {.modes = 0};
-    int result = adjtimex(&state);
-    return result >= 0 && result != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
+    _Alignas(8) uint8_t state[256] = {0}; /* more than any kernel's; nothing is to be changed */
+    long result = -1;
+#ifdef SYS_clock_adjtime64
+    result = syscall(SYS_clock_adjtime64, CLOCK_REALTIME, state);
+#endif
+    if (result < 0) { /* before 5.1, or no need of it */
+        result = syscall(SYS_adjtimex, state);
+    }
+    return result >= 0 && result != TIME_ERROR;
 }
 
 static int64_t clock_wall_s(void *ctx, bool *out_synchronised)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/timex.h>
 #include <unistd.h>
 
 static struct port port;
@@ -37,7 +38,22 @@ static void signals_are_events(void)
         CHECK_EQ(events[0].tag, wanted[i]);
         CHECK_EQ(port.loop.wait(port.loop.ctx, events, 4, 0), 0);
     }
-    CHECK_EQ(raise(SIGPIPE), 0); /* ignored, or this is the end */
+    CHECK_EQ(raise(SIGPIPE), 0); /* held back, or this is the end */
+    posix_port_close(&port);
+}
+
+/* As the C library tells it, which has a way of its own to the kernel. */
+static void clock_tells_whether_it_is_synchronised(void)
+{
+    struct timex state = {.modes = 0};
+    int result = adjtimex(&state);
+    bool wanted = result >= 0 && result != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
+    bool synchronised = !wanted;
+    if (!open_port(64, false)) {
+        return;
+    }
+    CHECK(port.clock.wall_s(port.clock.ctx, &synchronised) > 0);
+    CHECK_EQ(synchronised, wanted);
     posix_port_close(&port);
 }
 
@@ -231,6 +247,7 @@ static void log_lines_are_not_joined(void)
 static const struct test_case cases[] = {
     {"log_lines_are_not_joined", log_lines_are_not_joined},
     {"signals_are_events", signals_are_events},
+    {"clock_tells_whether_it_is_synchronised", clock_tells_whether_it_is_synchronised},
     {"absent_directory_is_told", absent_directory_is_told},
     {"handles_are_bounded", handles_are_bounded},
     {"peers_leave_some_over", peers_leave_some_over},
