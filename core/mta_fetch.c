@@ -148,8 +148,13 @@ static void set_targets(struct mta *m)
 {
     for (size_t set = 0; set <= BUDGET_TLS_SETS; set++) {
         struct staple *s = set_at(m, set);
-        for (size_t i = 0; i < SET_TARGETS && (s == NULL || s->is_changed); i++) {
-            set_target(m, s, set, i / FETCH_CERTS, i % FETCH_CERTS);
+        if (s != NULL && !s->is_changed) {
+            continue;
+        }
+        for (size_t pair = 0; pair < STAPLE_MAX_PAIRS; pair++) {
+            for (size_t cert = 0; cert < FETCH_CERTS; cert++) {
+                set_target(m, s, set, pair, cert);
+            }
         }
         if (s != NULL) {
             s->is_changed = false;
@@ -161,9 +166,9 @@ static void set_targets(struct mta *m)
 
 static void judge(struct mta *m, const struct tls_time *now)
 {
-    size_t place = m->fetch.current % SET_TARGETS;
-    size_t pair = place / FETCH_CERTS, cert = place % FETCH_CERTS;
-    struct staple *s = set_at(m, m->fetch.current / SET_TARGETS);
+    size_t target = m->fetch.current, cert = target % FETCH_CERTS;
+    size_t pair = target / FETCH_CERTS % STAPLE_MAX_PAIRS;
+    struct staple *s = set_at(m, target / SET_TARGETS);
     struct slice der = m->fetch.response;
     struct buf scratch = buf_make(m->scratch, BUDGET_SCRATCH_LEN);
     struct staple_wanted w;

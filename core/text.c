@@ -257,7 +257,7 @@ static struct moment split_time(int64_t unix_s)
     uint32_t of_day = (uint32_t)(s - days * DAY_S);
     split_date(&out, days);
     out.hour = of_day / 3600;
-    out.minute = of_day / 60 % 60;
+    out.minute = of_day / 60 - out.hour * 60;
     out.second = of_day % 60;
     out.weekday = (uint32_t)(days + 3 - 7 * floor_div(days + 3, 7)); /* 1970 began on a Thursday */
     return out;
