@@ -34,30 +34,31 @@ static uint32_t count_items(struct conf_value *v)
     return num;
 }
 
-/* Begins to go through the items, with room for as many of that size; NULL: the arena is used up.
- */
-static void *take_room(struct conf_value *v, struct items *out, size_t item_len)
+/* Takes each item to where it stands among the others, in room for all of them. */
+static void *take_items(struct conf_value *v, uint32_t *out_num, size_t item_len,
+                        enum err (*take)(struct conf_value *v, void *item), enum err *out_err)
 {
-    *out = begin_items(v);
-    return arena_take(v->arena, count_items(v) * item_len);
+    uint8_t *room = arena_take(v->arena, count_items(v) * item_len);
+    struct items items = begin_items(v);
+    *out_num = 0;
+    *out_err = room == NULL ? ERR_NO_MEMORY : ERR_OK;
+    while (*out_err == ERR_OK && next_item(v, &items)) {
+        *out_err = items.item.overflow ? ERR_MALFORMED : take(v, room + (*out_num)++ * item_len);
+    }
+    return room;
+}
+
+static enum err take_host(struct conf_value *v, void *item)
+{
+    return hostlist_parse_item(v->found, item) ? ERR_OK : ERR_MALFORMED;
 }
 
 enum err conf_value_hosts(struct conf_value *v, void *field)
 {
     struct hostlist *out = field;
-    struct items items;
-    out->items = take_room(v, &items, sizeof *out->items);
-    out->num_items = 0;
-    if (out->items == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    while (next_item(v, &items)) {
-        if (items.item.overflow || !hostlist_parse_item(v->found, &out->items[out->num_items])) {
-            return ERR_MALFORMED;
-        }
-        out->num_items++;
-    }
-    return ERR_OK;
+    enum err err;
+    out->items = take_items(v, &out->num_items, sizeof *out->items, take_host, &err);
+    return err;
 }
 
 static bool copy_lower(struct arena *a, struct slice *name)
@@ -73,46 +74,38 @@ static bool copy_lower(struct arena *a, struct slice *name)
     return true;
 }
 
+static enum err take_peer(struct conf_value *v, void *item)
+{
+    struct peerlist_item *out = item;
+    if (!peerlist_parse_item(v->found, out)) {
+        return ERR_MALFORMED;
+    }
+    return !out->is_name || copy_lower(v->arena, &out->name.name) ? ERR_OK : ERR_NO_MEMORY;
+}
+
 enum err conf_value_peers(struct conf_value *v, void *field)
 {
     struct peerlist *out = field;
-    struct items items;
-    out->items = take_room(v, &items, sizeof *out->items);
-    out->num_items = 0;
-    if (out->items == NULL) {
-        return ERR_NO_MEMORY;
+    enum err err;
+    out->items = take_items(v, &out->num_items, sizeof *out->items, take_peer, &err);
+    return err;
+}
+
+static enum err take_domain(struct conf_value *v, void *item)
+{
+    struct domainlist_item *out = item;
+    if (!domainlist_parse_item(v->found, out)) {
+        return ERR_MALFORMED;
     }
-    while (next_item(v, &items)) {
-        struct peerlist_item *item = &out->items[out->num_items++];
-        if (items.item.overflow || !peerlist_parse_item(v->found, item)) {
-            return ERR_MALFORMED;
-        }
-        if (item->is_name && !copy_lower(v->arena, &item->name.name)) {
-            return ERR_NO_MEMORY;
-        }
-    }
-    return ERR_OK;
+    return copy_lower(v->arena, &out->name) ? ERR_OK : ERR_NO_MEMORY;
 }
 
 enum err conf_value_domains(struct conf_value *v, void *field)
 {
     struct domainlist *out = field;
-    struct items items;
-    out->items = take_room(v, &items, sizeof *out->items);
-    out->num_items = 0;
-    if (out->items == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    while (next_item(v, &items)) {
-        struct domainlist_item *item = &out->items[out->num_items++];
-        if (items.item.overflow || !domainlist_parse_item(v->found, item)) {
-            return ERR_MALFORMED;
-        }
-        if (!copy_lower(v->arena, &item->name)) {
-            return ERR_NO_MEMORY;
-        }
-    }
-    return ERR_OK;
+    enum err err;
+    out->items = take_items(v, &out->num_items, sizeof *out->items, take_domain, &err);
+    return err;
 }
 
 /* ADDRESS, [ADDRESS], ADDRESS.PORT or [ADDRESS]:PORT */
@@ -143,42 +136,37 @@ static bool parse_interface(struct slice text, struct conf_interface *out)
     return true;
 }
 
+static enum err take_interface(struct conf_value *v, void *item)
+{
+    memset(item, 0, sizeof(struct conf_interface));
+    return parse_interface(v->found, item) ? ERR_OK : ERR_MALFORMED;
+}
+
 enum err conf_value_interfaces(struct conf_value *v, void *field)
 {
     struct conf_interfaces *out = field;
-    struct items items;
-    out->items = take_room(v, &items, sizeof *out->items);
-    out->num_items = 0;
-    if (out->items == NULL) {
-        return ERR_NO_MEMORY;
+    enum err err;
+    out->items = take_items(v, &out->num_items, sizeof *out->items, take_interface, &err);
+    return err;
+}
+
+static enum err take_port(struct conf_value *v, void *item)
+{
+    uint16_t *out = item;
+    uint64_t port;
+    if (!text_parse_u64(v->found, v->max, &port) || port < v->min) {
+        return ERR_MALFORMED;
     }
-    while (next_item(v, &items)) {
-        struct conf_interface *item = &out->items[out->num_items++];
-        memset(item, 0, sizeof *item);
-        if (items.item.overflow || !parse_interface(v->found, item)) {
-            return ERR_MALFORMED;
-        }
-    }
+    *out = (uint16_t)port;
     return ERR_OK;
 }
 
 enum err conf_value_ports(struct conf_value *v, void *field)
 {
     struct conf_ports *out = field;
-    struct items items;
-    uint64_t port;
-    out->items = take_room(v, &items, sizeof *out->items);
-    out->num_items = 0;
-    if (out->items == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    while (next_item(v, &items)) {
-        if (items.item.overflow || !text_parse_u64(v->found, v->max, &port) || port < v->min) {
-            return ERR_MALFORMED;
-        }
-        out->items[out->num_items++] = (uint16_t)port;
-    }
-    return ERR_OK;
+    enum err err;
+    out->items = take_items(v, &out->num_items, sizeof *out->items, take_port, &err);
+    return err;
 }
 
 enum err conf_value_users(struct conf_value *v, void *field)
