@@ -6,22 +6,7 @@
 /* Where name is or belongs. */
 static uint32_t place_of(const struct alias_table *t, struct slice name, bool *out_is_there)
 {
-    uint32_t low = 0, high = t->num_entries;
-    *out_is_there = false;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = text_compare_nocase(t->entries[middle].name, name);
-        if (order == 0) {
-            *out_is_there = true;
-            return middle;
-        }
-        if (order < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
+    return text_place_of(name, t->entries, t->num_entries, sizeof *t->entries, out_is_there);
 }
 
 const struct alias_entry *alias_find(const struct alias_table *t, struct slice name)

@@ -25,22 +25,7 @@ bool conf_user_is_valid(struct slice name)
 /* Where name is or belongs. */
 static uint32_t place_of(const struct conf_users *users, struct slice name, bool *out_is_there)
 {
-    uint32_t low = 0, high = users->num_items;
-    *out_is_there = false;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = text_compare_nocase(users->items[middle], name);
-        if (order == 0) {
-            *out_is_there = true;
-            return middle;
-        }
-        if (order < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
+    return text_place_of(name, users->items, users->num_items, sizeof *users->items, out_is_there);
 }
 
 bool conf_find_user(const struct conf *c, struct slice name, struct slice *out)

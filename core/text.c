@@ -41,6 +41,28 @@ int text_compare_nocase(struct slice a, struct slice b)
     return a.len < b.len ? -1 : a.len > b.len;
 }
 
+uint32_t text_place_of(struct slice name, const void *things, uint32_t num_things, size_t thing_len,
+                       bool *out_is_there)
+{
+    uint32_t low = 0, high = num_things;
+    *out_is_there = false;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct slice *found = (const void *)((const uint8_t *)things + middle * thing_len);
+        int order = text_compare_nocase(*found, name);
+        if (order == 0) {
+            *out_is_there = true;
+            return middle;
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
 bool text_cut_last(struct slice text, uint8_t c, struct slice *out_front, struct slice *out_back)
 {
     *out_front = text;

@@ -31,6 +31,10 @@ bool text_equal_nocase(struct slice a, struct slice b);
 
 /* Their order by bytes, ASCII case folded: negative, 0 or positive. */
 int text_compare_nocase(struct slice a, struct slice b);
+/* Where name is or belongs among things of thing_len bytes, each of which begins with its name, a
+ * struct slice, sorted by text_compare_nocase. */
+uint32_t text_place_of(struct slice name, const void *things, uint32_t num_things, size_t thing_len,
+                       bool *out_is_there);
 
 /* What stands in front of the last c and behind it. False if there is none: all is in front. */
 bool text_cut_last(struct slice text, uint8_t c, struct slice *out_front, struct slice *out_back);

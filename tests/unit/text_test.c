@@ -24,6 +24,20 @@ static void test_letter_case(void)
     CHECK(text_compare_nocase(SLICE_LITERAL("abc"), SLICE_LITERAL("AB")) > 0);
     CHECK(text_compare_nocase(SLICE_LITERAL("b"), SLICE_LITERAL("AB")) > 0);
     CHECK(text_compare_nocase(SLICE_LITERAL("\xff"), SLICE_LITERAL("z")) > 0);
+    const struct {
+        struct slice name;
+        int more;
+    } things[] = {{SLICE_LITERAL("A"), 0}, {SLICE_LITERAL("c"), 0}, {SLICE_LITERAL("E"), 0}};
+    static const char *const names[] = {"", "a", "B", "C", "d", "e", "F"};
+    static const uint32_t places[] = {0, 0, 1, 1, 2, 2, 3};
+    for (size_t i = 0; i < 7; i++) {
+        bool is_there;
+        struct slice name = slice_of_string(names[i]);
+        CHECK_EQ(text_place_of(name, things, 3, sizeof things[0], &is_there), places[i]);
+        CHECK_EQ(is_there, i % 2 == 1);
+        CHECK_EQ(text_place_of(name, things, 0, sizeof things[0], &is_there), 0);
+        CHECK(!is_there);
+    }
 }
 
 static void test_classes(void)
