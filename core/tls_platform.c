@@ -1,6 +1,7 @@
 /* What Mbed TLS takes from a process: see tls_platform.h. */
 #include "tls_platform.h"
 
+#include "net_addr.h"
 #include "tls_random.h"
 
 #include <mbedtls/platform.h>
@@ -53,6 +54,17 @@ psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context
     }
     *output_length = output_size;
     return PSA_SUCCESS;
+}
+
+int tls_platform_address(const char *text, void *out, size_t len)
+{
+    struct net_addr addr;
+    if (!net_addr_parse(slice_of_string(text), &addr) ||
+        len != (addr.family == NET_IPV4 ? 4 : 16)) {
+        return 0;
+    }
+    memcpy(out, addr.bytes, len);
+    return 1;
 }
 
 static void forget(void)

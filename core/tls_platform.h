@@ -23,4 +23,8 @@ void tls_platform_stir(struct slice entropy);
 /* In the form that the library's functions take; the context is not used. 0, or an error of it. */
 int tls_platform_random(void *ctx, unsigned char *out, size_t len);
 
+/* What the library would ask the system: 1 and the address that text is, if that has len bytes; 0
+ * if not (port/mbedtls/library/x509_crt.c). */
+int tls_platform_address(const char *text, void *out, size_t len);
+
 #endif

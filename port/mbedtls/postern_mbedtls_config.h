@@ -2,7 +2,7 @@
  * What Postern takes of Mbed TLS. The library and all of our code that includes its headers are
  * compiled with this file as MBEDTLS_CONFIG_FILE, so that both see the same structures.
  *
- * The library keeps nothing of the operating system. Whoever links it defines three functions:
+ * The library keeps nothing of the operating system. Whoever links it defines four functions:
  *
  *   psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context_t *,
  *                                                uint8_t *out, size_t size, size_t *out_len)
@@ -11,6 +11,8 @@
  *       milliseconds, monotonic: the age of tickets and sessions is counted in it
  *   int mbedtls_internal_sha1_process(mbedtls_sha1_context *, const unsigned char data[64])
  *       one block of SHA-1; core/tls_sha1.c is it
+ *   int tls_platform_address(const char *text, void *out, size_t len)
+ *       the address that a text is, if it has len bytes: 1, else 0 (core/tls_platform.c)
  *
  * and calls mbedtls_platform_set_calloc_free() before anything else: until then every allocation
  * fails. The validity dates of certificates are parsed but not judged (no MBEDTLS_HAVE_TIME_DATE):
