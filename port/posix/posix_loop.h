@@ -27,7 +27,7 @@ struct posix_loop {
 enum err posix_loop_open(struct posix_loop *l, struct posix_watch *watches, uint32_t num_watches,
                          bool take_signals);
 void posix_loop_close(struct posix_loop *l);
-/* From now on they wait until there is a loop to tell of them. */
+/* From now on they wait until there is a loop to tell of them; SIGPIPE is never told. */
 void posix_loop_hold_signals(void);
 
 /* The worker has been started: its wake-up joins the wait. */
