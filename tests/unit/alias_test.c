@@ -166,7 +166,7 @@ static void test_wrong_form(void)
 }
 
 #define LONG64 "1234567890123456789012345678901234567890123456789012345678901234"
-#define LONG   LONG64 "5"
+#define LONG   LONG64 LONG64 LONG64 LONG64 /* no address has room for it */
 
 /* TARGET, the line that is blamed, what is shown of it: a target that nobody has is found when the
  * whole file has been read, and blamed on its alias. */
@@ -189,7 +189,7 @@ static void test_wrong_targets(void)
         {"joe ann", "2", "joe ann"},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        char text[128], want[256];
+        char text[512], want[256];
         snprintf(text, sizeof text, "a: ann\nx: joe,\n %s\n", table[i][0]);
         snprintf(want, sizeof want, "/a:%s: found '%s', expected " TARGET "\n", table[i][1],
                  table[i][2]);
