@@ -41,8 +41,8 @@ static const char *name_of(const char *path)
 bool posix_sendmail_is_name(const char *path)
 {
     const char *name = name_of(path);
-    return strcmp(name, "sendmail") == 0 || strcmp(name, "mailq") == 0 ||
-           strcmp(name, "newaliases") == 0;
+    return strcmp(name, "sendmail") == 0 || strcmp(name, "send-mail") == 0 ||
+           strcmp(name, "mailq") == 0 || strcmp(name, "newaliases") == 0;
 }
 
 static enum mode mode_of(char letter)

@@ -4,7 +4,8 @@
 
 #include <stdbool.h>
 
-/* Whether a program of that path is to be one of the three. */
+/* Whether a program of that path is to be one of the three; mail(1) of the BSDs, and of others that
+ * come from it, calls sendmail "send-mail". */
 bool posix_sendmail_is_name(const char *path);
 
 /* argv[0] is the name that it was called by. The exit status. */

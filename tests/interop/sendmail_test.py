@@ -230,6 +230,10 @@ def test_names_of_the_program():
         check_equal(s.run("-bp"), (0, "messages: 0\n"), "sendmail -bp")
         check_equal(s.run("-bi")[0], 0, "sendmail -bi")
         check_equal(s.run("-q"), (0, "to be tried now: 0\n"), "sendmail -q")
+        words = ["send-mail", "-C", s.conf, "-i", "bob"]  # as mail(1) of the BSDs, and others made from it, call it
+        done = subprocess.run(words, executable=s.sendmail, input=b"Subject: x\n\nBSD\n", timeout=60, check=False)
+        check_equal(done.returncode, 0, "send-mail")
+        check_equal(s.got("bob")[0][1], "BSD\n", "body")
         status, out = run(s.program, "sendmail", "-C", s.conf, "alice@test.example", text="Subject: x\n\nby word\n")
         check_equal((status, out), (0, ""), "postern sendmail")
         check_equal(s.got("alice")[0][1], "by word\n", "body")
