@@ -10,6 +10,7 @@
 #include "posix_command.h"
 #include "posix_fetcher.h"
 #include "posix_proof.h"
+#include "url.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -68,6 +69,20 @@ static const char *parse(struct request *r)
         {"--nonce", NULL, NULL, &r->use_nonce},
     };
     return proof_parse(r->argc, r->argv, options, sizeof options / sizeof options[0], NULL);
+}
+
+/* None, or one that can be fetched from or through. */
+static bool is_url_or_none(const char *text)
+{
+    struct url url;
+    if (text == NULL || text[0] == '\0') {
+        return true;
+    }
+    enum url_error e = url_parse(slice_of_string(text), &url);
+    if (e != URL_OK) {
+        posix_complain(text, url_error_name(e));
+    }
+    return e == URL_OK;
 }
 
 static struct ocsp_fetch_conf fetch_conf_of(const struct request *r)
@@ -315,6 +330,9 @@ int posix_ocsp_fetch(int argc, char **argv)
     if (wrong != NULL) {
         posix_complain(wrong, "not understood, or its value is missing or of the wrong form; "
                               "try postern ocsp-fetch --help");
+        return PROOF_WRONG;
+    }
+    if (!is_url_or_none(r.url) || !is_url_or_none(r.proxy)) {
         return PROOF_WRONG;
     }
     bool is_one = r.issuer != NULL && r.cert != NULL && r.out != NULL;

@@ -322,7 +322,12 @@ def test_usage():
         status, _, out = said(*arguments)
         check_equal(status, WRONG, f"{arguments}: {out}")
         check(out != "", f"{arguments}: silence")
-    check_failed(fetch(p, "https://127.0.0.1/"), "url-https", "https")
+    for url, options, reason in (  # nothing to try again later, as a responder that is away
+        ("https://127.0.0.1/", [], "https://127.0.0.1/: url-https"),
+        ("http://127.0.0.1:1/", ["--proxy", "127.0.0.1:3128"], "127.0.0.1:3128: url-not-http"),
+    ):
+        status, _, out = fetch(p, url, *options)
+        check_equal((status, out), (WRONG, f"postern: {reason}\n"), "an argument that is no URL")
     check_equal(said("--help")[0], ACCEPT, "--help")
     with open(out_path(), "wb") as f:
         f.write(b"-----BEGIN OCSP RESPONSE-----\n-----END OCSP RESPONSE-----\n")
