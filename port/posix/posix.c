@@ -2,6 +2,7 @@
 #include "posix.h"
 
 #include "posix_clock.h"
+#include "posix_command.h"
 #include "posix_entropy.h"
 #include "posix_err.h"
 #include "posix_files.h"
@@ -12,7 +13,6 @@
 #include "posix_store.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -28,20 +28,6 @@ struct posix_port {
     struct posix_outbox outbox;
     struct posix_watch watches[];
 };
-
-/* Handles are descriptors and never 0, and nothing of ours may become stderr. */
-static enum err hold_standard_fds(void)
-{
-    int fd;
-    do {
-        fd = open("/dev/null", O_RDWR);
-        if (fd < 0) {
-            return posix_err(errno);
-        }
-    } while (fd <= STDERR_FILENO);
-    close(fd);
-    return ERR_OK;
-}
 
 static enum err start(struct posix_port *p, struct port *out, const struct posix_conf *conf)
 {
@@ -78,7 +64,7 @@ static enum err start(struct posix_port *p, struct port *out, const struct posix
 
 enum err posix_port_open(struct port *out, const struct posix_conf *conf)
 {
-    enum err e = hold_standard_fds();
+    enum err e = posix_hold_standard_fds(); /* handles are descriptors and never 0 */
     if (e != ERR_OK) {
         return e;
     }

@@ -302,6 +302,7 @@ int main(int argc, char **argv)
     static uint8_t report_bytes[REPORT_CAP];
     struct buf report = buf_make(report_bytes, sizeof report_bytes);
     char hostname[POSIX_HOSTNAME_CAP];
+    (void)posix_hold_standard_fds(); /* without a /dev/null the server does not start, others do */
     posix_hostname(hostname);
     umask(077);
     posix_privilege_harden();

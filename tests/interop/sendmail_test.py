@@ -239,6 +239,16 @@ def test_names_of_the_program():
         check_equal(s.got("alice")[0][1], "by word\n", "body")
 
 
+def test_closed_streams():
+    """Daemons close what they do not need; a complaint must not go to whatever took its descriptor, as the session."""
+    with Site() as s:
+        words = f"exec {s.sendmail} -C {s.conf} nosuch bob {'alice ' * 70} 2>&-"  # more than one transaction takes
+        check_equal(run("sh", "-c", words, text="Subject: x\n\nx\n")[0], 67, "sendmail without stderr")
+        s.got("bob")
+        status, out = run("sh", "-c", f"exec {s.sendmail} -C {s.conf} -bp >&-")
+        check_equal((status, out), (0, ""), "mailq without stdout")
+
+
 def test_smtp_by_hand():
     with Site() as s:
         status, out = s.run(
