@@ -83,6 +83,11 @@ static int ask_queue(struct asking *a, int argc, char **argv)
     if (has_ids && argc <= first) {
         return misuse(verb, "the id of a message must follow");
     }
+    for (int i = first; i < argc; i++) {
+        if (argv[i][0] == '-') { /* before any message is removed without it */
+            return misuse(argv[i], expected);
+        }
+    }
     buf_put_string(&a->request, " ");
     buf_put_string(&a->request, verb);
     a->ids = argv + first;

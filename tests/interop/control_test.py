@@ -265,6 +265,9 @@ def test_queue_remove():
     wait_until(lambda: ask(s, "queue")[1].endswith("messages: 1\n"), "it to be gone")
     check_equal(ask(s, "queue", "remove")[0], 64, "without an id")
     check_equal(ask(s, "queue", "frobnicate", ids[1])[0], 64, "an unknown word")
+    status, out = ask(s, "queue", "remove", ids[1], "--report")  # too late for it, once the message is gone
+    check(status == 64 and "--report: not understood" in out, out)
+    check(ids[1] in ask(s, "queue")[1], "a message that went without the report")
 
 
 def test_many_silent_askers():
