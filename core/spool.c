@@ -3,7 +3,10 @@
 #include "spool_inside.h"
 
 #define DEFAULT(value, otherwise) ((value) != 0 ? (value) : (otherwise))
-#define SPARE_SLOTS               16 /* files beyond the limit: bad ones and their replacements */
+/* Files beyond the limit: what a larger spool has left, bad ones and their replacements; and with
+ * all of them still room for the create that the log waits for. */
+#define EXCESS_SEGS 16
+#define SPARE_SLOTS (EXCESS_SEGS + 4)
 
 static uint32_t page_len_of(uint32_t write_unit_len)
 {
@@ -136,7 +139,7 @@ static void set_sizes(struct spool *sp)
 uint64_t spool_wanted_size(const struct spool_conf *given, size_t num_segs)
 {
     struct spool_conf conf = with_defaults(given);
-    return num_segs <= num_segs_of(&conf) + SPARE_SLOTS ? 0 : (uint64_t)num_segs * conf.segment_len;
+    return num_segs <= num_segs_of(&conf) + EXCESS_SEGS ? 0 : (uint64_t)num_segs * conf.segment_len;
 }
 
 enum err spool_open(struct spool **out, const struct spool_conf *given,
@@ -171,7 +174,7 @@ enum err spool_open(struct spool **out, const struct spool_conf *given,
     if (err != ERR_OK) {
         return err;
     }
-    if (num_ids > sp->num_segs) {
+    if (num_ids > sp->max_segs + EXCESS_SEGS) {
         return ERR_TOO_BIG;
     }
     sp->recover.num_ids = (uint32_t)num_ids;

@@ -385,7 +385,7 @@ static bool needs_create(const struct spool *sp)
             return false;
         }
     }
-    return is_blocked && sp->now_ms >= sp->create_again_ms && num_files(sp) < sp->max_segs + 8 &&
+    return is_blocked && sp->now_ms >= sp->create_again_ms &&
            (spool_segs_at_hand(sp) <= SPOOL_RESERVE + 1 || spool_index_is_crowded(sp));
 }
 

@@ -193,12 +193,49 @@ static void recovery_without_creates(void)
     }
 }
 
+/* A spool that had grown is given less: of so many files too many no create was begun, and without
+ * one nothing of the log was ever recycled. It takes mail, and shrinks. */
+static void smaller_than_it_was(void)
+{
+    enum { WAS_SEGS = 60, IS_SEGS = 10, NUM = 60 };
+    for (size_t num_files = IS_SEGS; num_files < IS_SEGS + 16; num_files += 3) {
+        struct spool_conf conf = small_index(2000);
+        conf.size_limit = WAS_SEGS * conf.segment_len;
+        struct world *w = world_new(1, &conf, NULL);
+        CHECK(world_boot(w));
+        while (sim_store_num_segments(w->store) < num_files) {
+            CHECK(world_send(w, 60000, 1) != NULL);
+            CHECK(world_settle(w));
+        }
+        w->conf.size_limit = IS_SEGS * conf.segment_len;
+        CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+        for (uint32_t round = 0, at = 0; round < 4; round++) {
+            for (; at < w->num_messages; at++) {
+                CHECK_EQ(world_outcome(w, &w->messages[at], 0), ERR_OK);
+                CHECK(world_settle(w));
+            }
+            uint32_t num_before = w->num_acks;
+            for (uint32_t i = 0; i < NUM && w->num_acks == num_before + i; i++) {
+                (void)world_send(w, 9000, 1);
+                CHECK(world_settle(w));
+                world_turns(w, 50);
+            }
+            CHECK_EQ(w->num_acks, num_before + NUM);
+        }
+        CHECK_EQ(sim_store_num_segments(w->store), IS_SEGS);
+        CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+        WORLD_CHECK(w);
+        world_free(w);
+    }
+}
+
 static const struct test_case cases[] = {
     {"many_recipients", many_recipients},
     {"many_in_a_page", many_in_a_page},
     {"many_after_large", many_after_large},
     {"none_created_after_large", none_created_after_large},
     {"recovery_without_creates", recovery_without_creates},
+    {"smaller_than_it_was", smaller_than_it_was},
 };
 
 TEST_MAIN(cases)
