@@ -229,7 +229,7 @@ bool spool_step(struct spool *sp, uint64_t now_ms)
         }
     }
     if (sp->is_failed) {
-        return false;
+        return sp->recover.stage == RECOVER_EVACUATE;
     }
     spool_seg_prepare(sp);
     spool_txn_step(sp);
@@ -248,6 +248,8 @@ bool spool_step(struct spool *sp, uint64_t now_ms)
     /* Who waits to write is told so by another step: nothing else may ever call. */
     has_more = has_more || (sp->is_stuck && !was_stuck && sp->num_unwritten != 0);
     sp->is_room = sp->is_room || (sp->is_stuck && sp->has_waiter);
+    /* So is whoever waits for a recovery that has just failed. */
+    has_more = has_more || (sp->is_failed && sp->recover.stage == RECOVER_EVACUATE);
     return has_more || (sp->batch_err != ERR_OK && !sp->is_syncing);
 }
 

@@ -52,6 +52,7 @@ struct world {
     uint64_t now_ms;
     uint64_t random;
     bool is_ready;
+    bool is_asleep; /* nothing is due: nobody would call the spool again */
     enum err ready_err;
     bool is_lenient; /* damaged on purpose: may_be_lost counts, and finished messages may come back
                       */
@@ -333,10 +334,12 @@ static inline bool world_turn(struct world *w)
     while (spool_next_event(w->sp, &ev)) {
         world_on_event(w, &ev);
     }
+    w->is_asleep = false;
     if (!has_more && num == 0) {
         uint64_t next_ms = sim_store_next_ms(w->store);
         uint64_t due_ms = spool_next_deadline_ms(w->sp);
         next_ms = due_ms < next_ms ? due_ms : next_ms;
+        w->is_asleep = next_ms == UINT64_MAX;
         w->now_ms = next_ms > w->now_ms && next_ms != UINT64_MAX ? next_ms : w->now_ms + 1;
     }
     return !sim_store_is_off(w->store);
@@ -385,6 +388,9 @@ static inline bool world_boot(struct world *w)
     for (uint32_t n = 0; n < 20000 && !w->is_ready; n++) {
         if (!world_turn(w)) {
             return false;
+        }
+        if (w->is_asleep && !w->is_ready) {
+            world_broken(w, "sleeps before it is ready", 0, 0);
         }
     }
     if (!w->is_ready) {
