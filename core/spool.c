@@ -204,10 +204,10 @@ void spool_done(struct spool *sp, uint64_t tag, enum err result)
 
 /* Whether waiting cannot help mail: no segment is on its way, being emptied, or about to be, and
  * there is none, or the commits on disk leave no room for another. None is emptied while the device
- * gives nothing. */
+ * gives nothing, nor where there is no segment to empty it into. */
 static bool is_stuck(const struct spool *sp, bool is_compacting)
 {
-    bool is_emptied = sp->compact.victim != SPOOL_NONE && !sp->is_silent;
+    bool is_emptied = sp->compact.victim != SPOOL_NONE && !sp->is_silent && !sp->is_starved;
     bool is_coming = sp->is_syncing || is_compacting || is_emptied;
     for (uint32_t i = 0; i < sp->num_segs; i++) {
         enum seg_state state = sp->segs[i].state;

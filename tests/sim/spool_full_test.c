@@ -229,6 +229,38 @@ static void smaller_than_it_was(void)
     }
 }
 
+/* No segment can be made, and the last one has failed: it cannot be emptied either. What waits to
+ * be written is refused; it was never answered. */
+static void none_left_to_empty_into(void)
+{
+    for (uint32_t at = 1; at < 60; at++) {
+        struct spool_conf conf = small_index(400);
+        struct world *w = world_new(at, &conf, NULL);
+        CHECK(world_boot(w));
+        CHECK(world_send(w, 9000, 1) != NULL);
+        CHECK(world_settle(w));
+        sim_store_set_capacity(w->store, 1);
+        for (uint32_t n = 0; n < at; n++) {
+            (void)world_send(w, 9000, 1);
+            CHECK(world_settle(w));
+            w->now_ms += 6000;
+            CHECK(world_turn(w));
+        }
+        CHECK_EQ(world_outcome(w, &w->messages[0], 0), ERR_OK);
+        sim_store_fail_sync(w->store, 1, 1);
+        world_turns(w, 100);
+        struct model *m = world_send(w, 100, 1);
+        world_turns(w, 1000);
+        CHECK(m == NULL || m->state != MODEL_COMMITTING);
+        sim_store_set_capacity(w->store, 0);
+        w->now_ms += 6000;
+        CHECK(world_settle(w));
+        CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+        WORLD_CHECK(w);
+        world_free(w);
+    }
+}
+
 static const struct test_case cases[] = {
     {"many_recipients", many_recipients},
     {"many_in_a_page", many_in_a_page},
@@ -236,6 +268,7 @@ static const struct test_case cases[] = {
     {"none_created_after_large", none_created_after_large},
     {"recovery_without_creates", recovery_without_creates},
     {"smaller_than_it_was", smaller_than_it_was},
+    {"none_left_to_empty_into", none_left_to_empty_into},
 };
 
 TEST_MAIN(cases)
