@@ -214,7 +214,6 @@ static void start(void)
 static void end_process(uint32_t number)
 {
     static const enum sim_crash how[] = {SIM_CRASH_KEEP, SIM_CRASH_LOSE, SIM_CRASH_MIXED};
-    tls_env_close(&site.mta->tls_env);
     site_drop(&site);
     if (number % 4 == 3) {
         sim_host_kill(site.host);
@@ -363,7 +362,6 @@ static void test_days(void)
     check_nothing_lost();
     printf("        %u messages, %u of them cut; %u starts, %u handshakes\n", num_marks, num_cut,
            num_starts, num_handshakes);
-    tls_env_close(&site.mta->tls_env);
     site_close(&site);
 }
 

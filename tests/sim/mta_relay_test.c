@@ -126,14 +126,6 @@ static void run_for(uint64_t ms)
     sim_world_set_horizon(site.world, UINT64_MAX);
 }
 
-/* The server is given up as it is; but the library's tables, which are the process's, live in its
- * memory. */
-static void drop(void)
-{
-    tls_env_close(&site.mta->tls_env);
-    site_drop(&site);
-}
-
 static void run_with_crash(uint64_t store_op, enum sim_crash how)
 {
     start(1 + store_op);
@@ -142,7 +134,7 @@ static void run_with_crash(uint64_t store_op, enum sim_crash how)
     }
     sim_store_set_power_off(sim_host_store(site.host), store_op);
     run_for(20000);
-    drop();
+    site_drop(&site);
     sim_host_crash(site.host, how);
     sim_store_set_power_off(sim_host_store(site.host), 0);
     site_start(&site);
@@ -182,7 +174,7 @@ static void crash_everywhere(enum sim_crash how)
     for (uint64_t op = 1; op <= counts.num_ops; op++) {
         run_with_crash(op, how);
         check_copies(op, 2);
-        drop();
+        site_drop(&site);
         site_close(&site);
     }
 }
@@ -211,13 +203,13 @@ static void test_late_crash(void)
         client_connect(&site, &clients[i], i, 3, 3000);
     }
     run_for(20000);
-    drop();
+    site_drop(&site);
     sim_host_crash(site.host, SIM_CRASH_LOSE);
     site_start(&site);
     run_for(60000);
     check_copies(0, 1);
     CHECK_EQ(site.num_acked, 9);
-    drop();
+    site_drop(&site);
     site_close(&site);
 }
 
@@ -250,7 +242,7 @@ static void test_stop(void)
     run_for(60000);
     check_copies(0, 1);
     CHECK(num_before <= 9);
-    drop();
+    site_drop(&site);
     site_close(&site);
 }
 

@@ -90,9 +90,13 @@ static inline void site_open(struct test_site *s, uint64_t seed, const struct si
     sim_files_put_string(s->host, SITE_CONF, site_conf);
 }
 
-/* The server is given up as it is. */
+/* The server is given up as it is; but the library's tables, which are the process's, live in its
+ * memory. */
 static inline void site_drop(struct test_site *s)
 {
+    if (s->mta != NULL) {
+        tls_env_close(&s->mta->tls_env);
+    }
     free(s->memory);
     s->memory = NULL;
     s->mta = NULL;
