@@ -7,6 +7,7 @@
 #define POSTERN_MTA_SITE_H
 
 #include "mta.h"
+#include "mta_inside.h"
 #include "sim_files.h"
 #include "sim_mailbox.h"
 #include "sim_net.h"
