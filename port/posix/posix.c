@@ -2,7 +2,6 @@
 #include "posix.h"
 
 #include "posix_clock.h"
-#include "posix_command.h"
 #include "posix_entropy.h"
 #include "posix_err.h"
 #include "posix_files.h"
@@ -13,6 +12,7 @@
 #include "posix_store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -28,6 +28,19 @@ struct posix_port {
     struct posix_outbox outbox;
     struct posix_watch watches[];
 };
+
+enum err posix_hold_standard_fds(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+        if (fd < 0) {
+            return posix_err(errno);
+        }
+    } while (fd <= STDERR_FILENO);
+    close(fd);
+    return ERR_OK;
+}
 
 static enum err start(struct posix_port *p, struct port *out, const struct posix_conf *conf)
 {

@@ -13,11 +13,16 @@ struct posix_conf {
     uint32_t num_fds;            /* descriptors from 0 to num_fds - 1 are used */
     enum posix_log_sink log_sink;
     enum log_level log_level; /* the least important lines that are wanted */
-    bool
-        worker_gives_up; /* the second thread has no rights beyond its user's (posix_privilege.h) */
-    bool take_signals;   /* SIGTERM, SIGINT and SIGHUP become events, SIGPIPE is held back: for one
-                            port   of a process, opened before it has other threads */
+    /* The second thread has no rights beyond its user's (posix_privilege.h). */
+    bool worker_gives_up;
+    /* SIGTERM, SIGINT and SIGHUP become events, SIGPIPE is held back: for one port of a process,
+     * opened before it has other threads. */
+    bool take_signals;
 };
+
+/* What was closed of stdin, stdout and stderr leads nowhere from now on, so that nothing that is
+ * opened takes its place and then what is said. */
+enum err posix_hold_standard_fds(void);
 
 /* Fills in out. ERR_NO_MEMORY, ERR_NO_HANDLE or what the system refused. */
 enum err posix_port_open(struct port *out, const struct posix_conf *conf);

@@ -2,28 +2,13 @@
 #include "posix_command.h"
 
 #include "budget.h"
-#include "posix_err.h"
 #include "posix_files.h"
 #include "text.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sysexits.h>
 #include <unistd.h>
-
-enum err posix_hold_standard_fds(void)
-{
-    int fd;
-    do {
-        fd = open("/dev/null", O_RDWR);
-        if (fd < 0) {
-            return posix_err(errno);
-        }
-    } while (fd <= STDERR_FILENO);
-    close(fd);
-    return ERR_OK;
-}
 
 bool posix_put(int fd, struct slice text)
 {

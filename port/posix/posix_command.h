@@ -8,10 +8,6 @@
 #define POSIX_DEFAULT_CONF "/etc/postern.conf"
 #define POSIX_HOSTNAME_CAP 256
 
-/* What was closed of stdin, stdout and stderr leads nowhere from now on, so that nothing that is
- * opened takes its place and then what is said. */
-enum err posix_hold_standard_fds(void);
-
 /* False: fd did not take all of it. */
 bool posix_put(int fd, struct slice text);
 void posix_put_string(int fd, const char *text);
