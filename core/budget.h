@@ -10,6 +10,11 @@
 #define BUDGET_CONNECTIONS 1024
 #endif
 
+/* Tables for checksums of the spool: 1, or 8, which take 7 KiB more and a fifth of the time. */
+#ifndef BUDGET_CRC_TABLES
+#define BUDGET_CRC_TABLES 1
+#endif
+
 /* Logins under way at once; a wrong password holds its place for up to half a minute. */
 #ifndef BUDGET_LOGINS
 #define BUDGET_LOGINS 64

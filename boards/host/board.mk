@@ -2,7 +2,7 @@
 OPT = -O2
 # A program that can be anywhere, with its tables closed before main, on a C library that checks
 # lengths. Those that are made for a look inside do without the latter.
-BOARD_CFLAGS = -fPIE -fstack-clash-protection -U_FORTIFY_SOURCE \
+BOARD_CFLAGS = -DBUDGET_CRC_TABLES=8 -fPIE -fstack-clash-protection -U_FORTIFY_SOURCE \
     $(if $(SAN)$(COV)$(FUZZ),,-D_FORTIFY_SOURCE=3) \
     $(if $(filter x86_64,$(HOST_MACHINE)),-fcf-protection)
 BOARD_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack
