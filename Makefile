@@ -201,7 +201,7 @@ FLAGS_TEXT = $(CC) $(COMMON) $(WARN) $(MBED_INC) $(CFLAGS) $(BOARD_LDFLAGS) $(LD
 ifneq ($(strip $(file <$(O)/flags)),$(strip $(FLAGS_TEXT)))
 $(O)/flags: FORCE
 endif
-$(O)/flags: $(MUSL_SPECS) | $(O)/
+$(O)/flags: $(MUSL_STAMP) | $(O)/
 	@command -v $(firstword $(CC)) >/dev/null || { \
 	    echo "$(firstword $(CC)) is missing; as root or with sudo, 'make deps' installs it"; exit 1; }
 	@printf '%s\n' '$(subst ','\'',$(FLAGS_TEXT))' >$@
@@ -290,7 +290,7 @@ format: ## lay the sources out
 
 # What the filter of system calls is made of, with their numbers: for tests/boards/calls_test.py.
 .PHONY: calls
-calls: $(MUSL_SPECS)
+calls: $(MUSL_STAMP)
 	@$(CC) $(COMMON) -Icore -Iport -D_GNU_SOURCE -E -dD -P port/posix/posix_seccomp.c
 
 # The boards whose flash is counted. make size, and so make test, counts vm-amd64 unless BOARD is given: to

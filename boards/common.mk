@@ -7,7 +7,8 @@
 #   BUDGET_FLASH     bytes of text and data that the stripped program may take (make size)
 #   BUDGET_RSS       bytes resident when idle; BUDGET_STACK: of each of its stacks (make stack)
 
-MUSL := $(BUILD)/$(BOARD)/musl
+# By a path within the project: another clone, elsewhere, then asks the compiler's cache for the same.
+MUSL := $(patsubst $(CURDIR)/%,%,$(BUILD))/$(BOARD)/musl
 
 ifeq ($(LIBC),musl)
 # A static program has one place in memory; code that could be anywhere would only be longer.
@@ -15,11 +16,12 @@ MUSL_CC = $(CROSS_COMPILE)gcc $(BOARD_CPU) -fno-pie
 BOARD_CC = $(MUSL_CC) -specs=$(MUSL)/lib/musl-gcc.specs
 BOARD_CFLAGS += -fno-asynchronous-unwind-tables -fno-unwind-tables
 BOARD_LDFLAGS += -static
-MUSL_SPECS = $(MUSL)/lib/musl-gcc.specs
+MUSL_STAMP = $(MUSL).stamp
 endif
 BOARD_CFLAGS += $(BOARD_OPTIONS)
 
-$(MUSL)/lib/musl-gcc.specs: boards/lib/musl boards/lib/musl.versions boards/$(BOARD)/board.mk
+# What is shared stays as it is: its time of change is part of what the compiler's cache is asked for.
+$(MUSL).stamp: boards/lib/musl boards/lib/musl.versions boards/$(BOARD)/board.mk
 	@boards/lib/musl $(MUSL) $(MUSL_CC)
 	@touch $@
 

@@ -36,6 +36,18 @@ installs() {
         [ -s "$WORK/root/opt/$file" ] || { echo "$file is not there" && return 1; }
     done
 }
+# compiled_in FOLDER: what the compiler's cache said to one object of a board, in another copy of the sources.
+compiled_in() {
+    mkdir -p "$WORK/$1" && cp -R Makefile core port boards "$WORK/$1/" || return 1
+    (cd "$WORK/$1" &&
+        CCACHE=ccache CCACHE_DIR="$WORK/ccache" CCACHE_BASEDIR="$PWD" CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 \
+            CCACHE_STATSLOG="$WORK/$1.said" ${MAKE:-make} BOARD=armv7 BUILD="$PWD/build" \
+            "$PWD/build/armv7/core/buf.o" >/dev/null && grep -v "^#" "$WORK/$1.said")
+}
+once_for_all_clones() {
+    compiled_in one | grep -qx cache_miss || { echo "the first is not compiled" && return 1; }
+    compiled_in two | grep -x direct_cache_hit || { cat "$WORK/two.said" && return 1; }
+}
 names_boards() { $make BOARD=nowhere 2>&1 | grep "boards are: .*host"; }
 
 check "a second build does nothing" up_to_date
@@ -46,5 +58,6 @@ check "other flags: everything" everything_with CFLAGS=-DOTHER
 check "another compiler: everything" everything_with CC=othercc
 check "the same flags: nothing" up_to_date
 check "installs" installs
+check "a board's object is compiled once for all clones" once_for_all_clones
 check "an unknown board is refused" names_boards
 finish
