@@ -1,7 +1,8 @@
 /* Destinations: who they are, and how they have fared. See deliver_smtp_inside.h. */
 #include "deliver_smtp_inside.h"
 
-#define BACKOFF_MAX_MS (15u * 60 * 1000) /* or retry_min, if that is more */
+/* Or retry_min, if that is more; but no message is given up without a try in its time. */
+#define BACKOFF_MAX_MS (15u * 60 * 1000)
 #define FULL_MS        (60u * 60 * 1000) /* before it is asked again for one more connection */
 
 enum host_flag { HOST_IMPLICIT_TLS = 1, HOST_SOCKET = 2 };
@@ -138,6 +139,7 @@ void remote_dest_failed(struct deliver_smtp *d, struct remote_dest *dest, enum d
     const struct conf *conf = d->env.conf;
     uint64_t most_ms = conf->retry_min_ms > BACKOFF_MAX_MS ? conf->retry_min_ms : BACKOFF_MAX_MS;
     uint64_t delay_ms = conf->retry_min_ms;
+    most_ms = most_ms < conf->retry_give_up_ms ? most_ms : conf->retry_give_up_ms;
     if (dest->num_failures != 0 && d->now.now_ms < dest->until_ms) {
         return; /* it was under way when another one failed: the same failure */
     }

@@ -142,12 +142,28 @@ static void test_backoff_of_many(void)
     rw_close();
 }
 
+/* What comes while a destination is not tried is not sent back before it is. */
+static void test_backoff_of_the_young(void)
+{
+    static const char *const hosts[] = {"192.0.2.25"};
+    uint64_t until_ms = 0;
+    rw_open("retry_min = 1h\nretry_give_up = 60s\n");
+    rw_route(ROUTE_TO_SMTP, hosts, 1, 25);
+    deliver_smtp_give(rw.d, rw_send(1, NULL));
+    CHECK_EQ(deliver_smtp_may_start(rw.d, &rw.route, SLICE_LITERAL(""), sim_world_now_ms(rw.w),
+                                    &until_ms, NULL),
+             DELIVER_SMTP_BACK_OFF);
+    CHECK(until_ms <= sim_world_now_ms(rw.w) + 60000);
+    rw_close();
+}
+
 static const struct test_case cases[] = {
     {"share", test_share},
     {"many", test_many},
     {"prompt", test_prompt},
     {"slow_limits", test_slow_limits},
     {"backoff_of_many", test_backoff_of_many},
+    {"backoff_of_the_young", test_backoff_of_the_young},
 };
 
 TEST_MAIN(cases)
