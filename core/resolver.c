@@ -124,6 +124,18 @@ static void ask(struct lookup *l, bool over_tcp)
     l->server = l->conf->servers[l->server_index];
 }
 
+static void ask_next_question(struct lookup *l, uint64_t now_ms)
+{
+    if (l->question.type == DNS_AAAA) {
+        conclude(l, l->has_failed, now_ms);
+        return;
+    }
+    l->question.type = DNS_AAAA;
+    l->round = 0;
+    ask(l, false);
+}
+
+/* Who is silent about one family is not asked for the other. */
 static void ask_next_server(struct lookup *l, uint64_t now_ms)
 {
     if (++l->server_index == l->conf->num_servers) {
@@ -132,20 +144,12 @@ static void ask_next_server(struct lookup *l, uint64_t now_ms)
     }
     if (l->round < l->conf->attempts) {
         ask(l, false);
+    } else if (l->question.type == DNS_A && now_ms < l->deadline_ms) {
+        l->has_failed = true;
+        ask_next_question(l, now_ms);
     } else {
         conclude(l, true, now_ms);
     }
-}
-
-static void ask_next_question(struct lookup *l, uint64_t now_ms)
-{
-    if (l->question.type == DNS_AAAA) {
-        conclude(l, false, now_ms);
-        return;
-    }
-    l->question.type = DNS_AAAA;
-    l->round = 0;
-    ask(l, false);
 }
 
 static void take_answer(struct lookup *l, struct slice message, uint64_t now_ms)
@@ -164,7 +168,7 @@ static void take_answer(struct lookup *l, struct slice message, uint64_t now_ms)
         ask_next_question(l, now_ms);
         return;
     case DNS_NO_NAME:
-        if (l->v4.num_addrs != 0) { /* a name server that knows no AAAA, RFC 4074 4.2 */
+        if (l->v4.num_addrs != 0 || l->has_failed) { /* one that knows no AAAA, RFC 4074 4.2 */
             ask_next_question(l, now_ms);
             return;
         }

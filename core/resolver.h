@@ -5,7 +5,8 @@
  * is told what came back. Servers are asked one after the other, in rounds; each query has an id of
  * its own and is to go out from a fresh socket, so that a stranger has to guess id and port; an
  * answer counts only from the server that was asked, and for the question that was asked. An answer
- * that was cut is asked for again over TCP. Of a host both families are asked for, IPv4 first.
+ * that was cut is asked for again over TCP. Of a host both families are asked for, IPv4 first,
+ * and one that fails does not keep the other one back.
  * Engine: does no I/O, draws no random numbers, keeps no time. Called by lookup_io,
  * which has the sockets. */
 #ifndef POSTERN_RESOLVER_H
@@ -51,6 +52,7 @@ struct lookup {
     /* Private to resolver.c. */
     uint8_t at;
     bool over_tcp;
+    bool has_failed; /* to find out about IPv4 */
     uint8_t round, server_index;
     uint8_t num_strangers;
     const struct resolv_conf *conf;

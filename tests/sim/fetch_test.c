@@ -149,7 +149,7 @@ static void test_names(void)
         {NAMES_TRUNCATED, NULL, 4},
         {NAMES_SILENT, "result=no-name-server", 2},
         {NAMES_NONE, "result=name-not-found", 1},
-        {NAMES_FAIL, "result=no-name-server", 2},
+        {NAMES_FAIL, "result=no-name-server", 4}, /* for either family */
         {NAMES_V6_DEAD, NULL, 2}, /* nobody listens at its IPv6 address: then IPv4 */
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

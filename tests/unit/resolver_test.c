@@ -316,6 +316,30 @@ static void test_failures(void)
     CHECK_EQ(next(), LOOKUP_DONE);
 }
 
+/* A zone that is broken for one family may be whole for the other; nobody else is worth the wait.
+ */
+static void test_broken_family(void)
+{
+    set_up("nameserver 10.0.0.1\nnameserver 10.0.0.2\noptions attempts:1\n");
+    for (unsigned num = 0; num < 3; num++) {
+        begin("a.example");
+        for (int i = 0; i < 2; i++) {
+            CHECK_EQ(next(), LOOKUP_UDP);
+            CHECK_EQ(query_type(), DNS_A);
+            answer(SERVFAIL, 0, 0, 0);
+        }
+        CHECK_EQ(next(), LOOKUP_UDP);
+        CHECK_EQ(query_type(), DNS_AAAA);
+        answer(num == 1 ? NO_NAME : ANSWER, num / 2, 60,
+               1); /* the name may be there all the same */
+        CHECK_EQ(next(), LOOKUP_DONE);
+        CHECK_EQ(l.result, num < 2 ? DNS_FAILED : DNS_OK);
+        CHECK_EQ(l.num_addrs, num / 2);
+    }
+    begin("a.example"); /* it is not kept */
+    CHECK_EQ(next(), LOOKUP_UDP);
+}
+
 static void test_strangers(void)
 {
     uint8_t bytes[300];
@@ -513,6 +537,7 @@ static const struct test_case cases[] = {
     {"cache_bound", test_cache_bound},
     {"silence", test_silence},
     {"failures", test_failures},
+    {"broken_family", test_broken_family},
     {"strangers", test_strangers},
     {"tcp", test_tcp},
     {"tcp_again", test_tcp_again},
