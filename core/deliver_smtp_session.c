@@ -2,6 +2,8 @@
  * deliver_smtp_inside.h. */
 #include "deliver_smtp_inside.h"
 
+#include "dsn.h"
+
 #define IDLE_MS     5000         /* a connection is kept that long for the next job */
 #define LEAVE_MS    5000         /* for the answer to QUIT */
 #define CONTENT_LEN (64u * 1024) /* in one turn */
@@ -82,18 +84,29 @@ static uint64_t content_len(const struct remote_conn *c)
     return c->job->end_offset - c->job->envelope_len;
 }
 
+/* Whether it has anything beyond ASCII, as far as it is looked at. */
+static bool has_utf8_header(struct deliver_smtp *d, const struct remote_conn *c)
+{
+    struct dsn header_only = {.is_full = false};
+    struct slice begin = slice_make(d->scratch.ptr, 0);
+    (void)spool_read(d->env.spool, &begin.len, c->job->shown.id, c->job->envelope_len,
+                     d->scratch.ptr, DSN_HEADERS_MAX);
+    begin.len = (size_t)dsn_returned_len(&header_only, begin, 0);
+    return text_is_8bit(begin);
+}
+
 /* Why this server cannot take the message at all. */
-static enum deliver_reason refusal(const struct remote_conn *c)
+static enum deliver_reason refusal(struct deliver_smtp *d, const struct remote_conn *c)
 {
     const struct smtp_offers *offers = &c->client.offers;
     const struct remote_job *job = c->job;
     if (offers->size_max != 0 && content_len(c) > offers->size_max) {
         return DELIVER_TOO_BIG;
     }
-    /* Some clients ask for it with every message: what is ASCII can do without. */
-    bool needs_utf8 = job->is_smtputf8 &&
-                      (job->is_8bit || text_is_8bit(slice_make(job->sender, job->sender_len)));
-    if (needs_utf8 && (offers->bits & SMTP_OFFER_SMTPUTF8) == 0) {
+    /* Some clients ask for it with every message: it is for addresses and headers. */
+    if (job->is_smtputf8 && (offers->bits & SMTP_OFFER_SMTPUTF8) == 0 &&
+        (text_is_8bit(slice_make(job->sender, job->sender_len)) ||
+         (job->is_8bit && has_utf8_header(d, c)))) {
         return DELIVER_ADDRESS_UTF8;
     }
     return job->is_8bit && (offers->bits & SMTP_OFFER_8BITMIME) == 0 ? DELIVER_CONTENT_8BIT
@@ -156,7 +169,7 @@ static enum turn is_ready(struct deliver_smtp *d, struct remote_conn *c)
     }
     c->dest->num_failures = 0;
     map_rcpts(c);
-    if (c->num_mapped != 0 && (why = refusal(c)) != DELIVER_NONE) {
+    if (c->num_mapped != 0 && (why = refusal(d, c)) != DELIVER_NONE) {
         c->why = (uint8_t)why;
         c->has_answer = false;
         c->num_mapped = 0;

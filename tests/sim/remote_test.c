@@ -289,18 +289,22 @@ static void test_bad_address(void)
 
 static void test_offers(void)
 {
+    static const char *const texts[] = {rw_text, "Subject: \xc3\xa9\r\n\r\nhello\r\n",
+                                        "Subject: x\r\n\r\nh\xc3\xa9llo\r\n"};
     static const struct {
         const char *ehlo, *reason;
         bool is_8bit, is_smtputf8;
-        unsigned subject, detail;
+        unsigned subject, detail, text;
     } rows[] = {
-        {"250-mx.example\r\n250 SIZE 26\r\n", "message-too-big", false, false, 3, 4},
-        {"250-mx.example\r\n250 SIZE 27\r\n", "reply", false, false, 0, 0},
-        {"250-mx.example\r\n250 SIZE 0\r\n", "reply", false, false, 0, 0},
-        {"250 mx.example\r\n", "8bit-content", true, false, 6, 3},
-        {"250-mx.example\r\n250 8BITMIME\r\n", "smtputf8-needed", true, true, 6, 7},
-        {"250-mx.example\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n", "reply", true, true, 0, 0},
-        {"250 mx.example\r\n", "reply", false, true, 0, 0}, /* asked for, and not needed */
+        {"250-mx.example\r\n250 SIZE 26\r\n", "message-too-big", false, false, 3, 4, 0},
+        {"250-mx.example\r\n250 SIZE 27\r\n", "reply", false, false, 0, 0, 0},
+        {"250-mx.example\r\n250 SIZE 0\r\n", "reply", false, false, 0, 0, 0},
+        {"250 mx.example\r\n", "8bit-content", true, false, 6, 3, 0},
+        {"250-mx.example\r\n250 8BITMIME\r\n", "smtputf8-needed", true, true, 6, 7, 1},
+        {"250-mx.example\r\n250 8BITMIME\r\n", "reply", true, true, 0, 0, 2}, /* the body alone */
+        {"250 mx.example\r\n", "8bit-content", true, true, 6, 3, 2},
+        {"250-mx.example\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n", "reply", true, true, 0, 0, 1},
+        {"250 mx.example\r\n", "reply", false, true, 0, 0, 0}, /* asked for, and not needed */
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct rw_script script = {.ehlo = rows[i].ehlo};
@@ -308,7 +312,7 @@ static void test_offers(void)
         struct smtp_order order = {.is_8bit = rows[i].is_8bit, .is_smtputf8 = rows[i].is_smtputf8};
         bool fails = strcmp(rows[i].reason, "reply") != 0;
         open_one("", &script);
-        rw_put(&m, 1, NULL, rw_text);
+        rw_put(&m, 1, NULL, texts[rows[i].text]);
         CHECK(rw_start(&m, &order) != NULL);
         struct smtp_job *job = rw_until_ended();
         rw_check_ended(job, fails ? SMTP_RCPT_FAILED : SMTP_RCPT_DELIVERED, rows[i].reason);
