@@ -88,14 +88,13 @@ enum smtp_answer_result smtp_answer_take(struct smtp_answer *a, struct slice *in
         memset(a, 0, sizeof *a);
     }
     *out_text = line;
-    if (!take_code(out_text, &code, &is_last) || (a->num_lines != 0 && code != a->code) ||
-        a->num_lines == SMTP_ANSWER_NUM_MAX) {
+    if (!take_code(out_text, &code, &is_last) || a->num_lines == SMTP_ANSWER_NUM_MAX) {
         return SMTP_ANSWER_MALFORMED;
     }
     a->code = code;
     a->num_lines++;
     a->is_whole = is_last;
-    if (a->status[0] == 0) {
+    if (a->status[0] != smtp_answer_class(a)) {
         read_status(a, *out_text);
     }
     keep_text(a, line);

@@ -17,7 +17,7 @@
 
 /* Zeroed memory is a reply of which nothing has come. */
 struct smtp_answer {
-    uint16_t code;      /* 200 to 599 */
+    uint16_t code;      /* 200 to 599, of the last line: all should have the same */
     uint16_t status[3]; /* RFC 3463, of the first line that has one that fits the code; else 0s */
     uint8_t num_lines;
     bool is_whole;
