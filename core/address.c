@@ -11,11 +11,11 @@ static bool take_byte(struct slice *in, uint8_t c)
     return in->len != 0 && in->ptr[0] == c && slice_skip(in, 1);
 }
 
-/* atext of RFC 5322 3.2.3, and the UTF8-non-ascii of RFC 6531 3.3. */
-static bool is_atext(uint8_t c)
+/* atext of RFC 5322 3.2.3, the UTF8-non-ascii of RFC 6531 3.3, and the dots between them. */
+static bool is_local_byte(uint8_t c)
 {
     return text_is_alpha(c) || text_is_digit(c) || c >= 0x80 ||
-           memchr("!#$%&'*+-/=?^_`{|}~", c, 19) != NULL;
+           memchr("!#$%&'*+-/=?^_`{|}~.", c, 20) != NULL;
 }
 
 static bool take_while(struct slice *in, bool (*belongs)(uint8_t))
@@ -27,15 +27,11 @@ static bool take_while(struct slice *in, bool (*belongs)(uint8_t))
     return n != 0 && slice_skip(in, n);
 }
 
-/* Dot-string = Atom *("." Atom) */
+/* Dot-string = Atom *("." Atom). There are mailboxes (of Japanese carriers) with several dots
+ * together, or one at the end. */
 static bool take_dot_string(struct slice *in)
 {
-    do {
-        if (!take_while(in, is_atext)) {
-            return false;
-        }
-    } while (take_byte(in, '.'));
-    return true;
+    return in->len != 0 && in->ptr[0] != '.' && take_while(in, is_local_byte);
 }
 
 /* Quoted-string = DQUOTE *QcontentSMTP DQUOTE
