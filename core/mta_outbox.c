@@ -14,9 +14,10 @@
  * the queue is delivered, and takes it no second time.
  *
  * What is wrong for now leaves the file for later, behind the others; they follow at once where it
- * alone had no room in the spool. The log has the first such file of a round. What is wrong for
- * good is logged, and the file goes. What a user has left beyond submit_rate stays for later as
- * well, and holds up nobody else's. A recipient that is none fails in the queue, which
+ * alone had no room in the spool, or is larger than options allow that are newer than it. The log
+ * has the first such file of a round. What is wrong for good, which postern sendmail would have
+ * told its user, is logged, and the file goes. What a user has left beyond submit_rate stays for
+ * later as well, and holds up nobody else's. A recipient that is none fails in the queue, which
  * tells the sender.
  */
 #include "mta_inside.h"
@@ -125,7 +126,7 @@ static enum err look(struct mta *m)
     o->in = slice_make(o->bytes, 0);
     memset(&o->body, 0, sizeof o->body);
     if (o->left_len > len_max) {
-        return ERR_TOO_BIG;
+        return ERR_FULL; /* more may be allowed again */
     }
     o->txn = pool_take(&m->txns);
     if (o->txn == NULL) {

@@ -589,6 +589,40 @@ static void test_outbox_lets_others_pass(void)
     site_close(&site);
 }
 
+/* Taken by the command when larger ones were allowed, it waits until they are again. */
+static void test_outbox_keeps_what_is_too_large_now(void)
+{
+    static char content[300000];
+    char text[2048];
+    open_outbox_site("");
+    snprintf(text, sizeof text, "%s" OUTBOX_CONF, site_conf);
+    char *limit = strstr(text, "= 1M");
+    CHECK(limit != NULL);
+    memcpy(limit, "=64K", 4);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    for (size_t len = 0; len + 100 < sizeof content;) {
+        len += (size_t)snprintf(content + len, 100, "%s%060zu\r\n",
+                                len == 0 ? "\r\nmark 000001\r\n" : "", len);
+    }
+    leave_text(&joe, "joe@mx.example", "joe@example.org", content);
+    leave_text(&ann, "ann@mx.example", "joe@example.org", "\r\nmark 000002\r\n");
+    site_start(&site);
+    CHECK(site_settle(&site, 2000));
+    CHECK_EQ(site_copies(&site, 2), 1);
+    CHECK_EQ(sim_outbox_num(site.host), 1);
+    CHECK(sim_log_count(site.host, "outbox uid=1000 result=deferred reason=full") > 0);
+    CHECK(site_stop(&site, 1000));
+    site_drop(&site);
+    memcpy(limit, "= 1M", 4);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    site_start(&site);
+    CHECK(site_settle(&site, 2000));
+    CHECK_EQ(site_copies(&site, 1), 1);
+    CHECK_EQ(sim_outbox_num(site.host), 0);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 /* The disk no longer gives the pages that speak of this message. */
 static void fail_pages_of(uint64_t id)
 {
@@ -722,6 +756,7 @@ static const struct test_case cases[] = {
     {"outbox-bounds-recipients", test_outbox_bounds_recipients},
     {"outbox-reads-no-disk", test_outbox_reads_no_disk},
     {"outbox-lets-others-pass", test_outbox_lets_others_pass},
+    {"outbox-keeps-what-is-too-large-now", test_outbox_keeps_what_is_too_large_now},
     {"outbox-removes-later", test_outbox_removes_later},
     {"outbox-is-taken-in", test_outbox_is_taken_in},
     {"outbox-is-counted", test_outbox_is_counted},
