@@ -10,9 +10,9 @@
 #include "net_addr.h"
 
 #define DNS_PORT      53
-#define DNS_NAME_MAX  255 /* with its length bytes, RFC 1035 2.3.4 */
-#define DNS_QUERY_CAP 272 /* any query */
-#define DNS_UDP_MAX   512 /* an answer by UDP */
+#define DNS_NAME_MAX  255  /* with its length bytes, RFC 1035 2.3.4 */
+#define DNS_QUERY_CAP 272  /* any query */
+#define DNS_UDP_MAX   1232 /* an answer by UDP; some pass on what they should have cut */
 #define DNS_ADDRS_MAX 8
 #define DNS_CHAIN_MAX 8 /* CNAMEs that are followed */
 

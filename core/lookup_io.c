@@ -80,7 +80,7 @@ static enum err read_datagram(struct lookup_io *io, uint64_t now_ms)
     if (e == ERR_OK) {
         lookup_datagram(&io->lookup, &from, slice_make(bytes, len), now_ms);
     }
-    /* None of ours: no query asked for that much. */
+    /* None of ours: no query asked for nearly that much. */
     return e == ERR_TOO_BIG ? ERR_OK : e;
 }
 

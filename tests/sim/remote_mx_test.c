@@ -246,6 +246,18 @@ static void test_many_mx(void)
     rw_close();
 }
 
+/* By UDP all the same, longer than we asked for, from one that hands on what it gets. */
+static void test_long_datagram(void)
+{
+    open_mx();
+    rw_record("example.org", DNS_MX, "10 b.example");
+    rw_record("b.example", DNS_A, "192.0.2.2");
+    rw.num_poor_mx = 12;
+    rw.dns_never_cuts = true;
+    rw_check_ended(rw_send(1, NULL), SMTP_RCPT_DELIVERED, "reply");
+    rw_close();
+}
+
 /* Two addresses of the best that take connections and say nothing cost a job all its time: the next
  * one begins behind them. */
 static void test_slow_mx(void)
@@ -347,6 +359,7 @@ static const struct test_case cases[] = {
     {"mx", test_mx},
     {"names_of_many", test_names_of_many},
     {"many_mx", test_many_mx},
+    {"long_datagram", test_long_datagram},
     {"slow_mx", test_slow_mx},
     {"silent_dns", test_silent_dns},
     {"shuffle", test_shuffle},

@@ -111,7 +111,7 @@ static struct remote_world {
     struct rw_peer peers[RW_MAX_PEERS];
     struct rw_record zone[RW_MAX_ZONE];
     size_t num_records;
-    bool dns_is_silent, dns_cuts_udp;
+    bool dns_is_silent, dns_cuts_udp, dns_never_cuts;
     uint32_t num_poor_mx; /* further exchangers in an answer, worse than those of the zone */
     uint32_t num_queries;
     uint32_t num_quiet_steps;
@@ -224,7 +224,8 @@ static inline size_t rw_answer_query(const uint8_t *query, size_t len, bool over
         rw_put_record(&records, &(struct rw_record){"example.org", DNS_MX, value});
         num++;
     }
-    bool is_cut = (rw.dns_cuts_udp || records.len > 400) && !over_tcp;
+    bool is_long = records.len > 400 && !rw.dns_never_cuts;
+    bool is_cut = (rw.dns_cuts_udp || is_long) && !over_tcp;
     num = is_cut ? 0 : num;
     buf_put(&b, slice_make(query, 2));
     buf_put_be(&b, 2, is_cut ? 0x8380 : fails ? 0x8182 : exists ? 0x8180 : 0x8183);
