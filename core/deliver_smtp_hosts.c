@@ -43,10 +43,12 @@ static struct lookup_memory memory_of(const struct deliver_smtp *d, struct remot
     return (struct lookup_memory){buf_make(c->out_bytes, sizeof c->out_bytes), d->scratch};
 }
 
+/* What took recipients of ours, and broke then, may take other messages. */
 void remote_give_up(struct deliver_smtp *d, struct remote_conn *c)
 {
     bool has_failed = c->why != DELIVER_NONE; /* else it was only out of time */
-    if (has_failed && deliver_reason_row((enum deliver_reason)c->why)->status[0] == 4 &&
+    if (has_failed && c->client.num_rcpts_answered == 0 &&
+        deliver_reason_row((enum deliver_reason)c->why)->status[0] == 4 &&
         !remote_dest_is_full(d, c)) {
         remote_dest_failed(d, c->dest, (enum deliver_reason)c->why);
     }
@@ -259,7 +261,7 @@ static bool is_literal(struct slice domain, struct slice *out)
 void remote_begin(struct deliver_smtp *d, struct remote_conn *c)
 {
     struct slice domain = remote_dest_domain(c->dest), literal;
-    c->next_host = c->num_tries = 0;
+    c->next_host = c->num_tries = c->client.num_rcpts_answered = 0;
     c->why = c->waits_for = DELIVER_NONE;
     c->has_answer = c->some_host_exists = c->without_tls = c->is_reused = false;
     c->deadline_ms = UINT64_MAX; /* each part of it has its own */

@@ -157,12 +157,42 @@ static void test_backoff_of_the_young(void)
     rw_close();
 }
 
+/* A message that its server cannot stand says nothing about that server: others need not wait. */
+static void test_backoff_by_one_message(void)
+{
+    static const struct {
+        const char *verb, *answer;
+        enum deliver_smtp_may want;
+    } rows[] = {
+        {"DATA", NULL, DELIVER_SMTP_YES},
+        {"MAIL", NULL, DELIVER_SMTP_BACK_OFF},
+        {"MAIL", "530 5.7.0 log in\r\n", DELIVER_SMTP_BACK_OFF},
+    };
+    static const char *const hosts[] = {"192.0.2.25"};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rw_script script = {.verb = rows[i].verb,
+                                   .how = rows[i].answer != NULL ? RW_ANSWER : RW_CLOSE,
+                                   .answer = rows[i].answer};
+        rw_open("");
+        rw_server("192.0.2.25", 25, &script);
+        rw_route(ROUTE_TO_SMTP, hosts, 1, 25);
+        struct smtp_job *job = rw_send(1, NULL);
+        CHECK_EQ(job->rcpts[0].result, SMTP_RCPT_DEFERRED);
+        deliver_smtp_give(rw.d, job);
+        CHECK_EQ(deliver_smtp_may_start(rw.d, &rw.route, SLICE_LITERAL(""), sim_world_now_ms(rw.w),
+                                        NULL, NULL),
+                 rows[i].want);
+        rw_close();
+    }
+}
+
 static const struct test_case cases[] = {
     {"share", test_share},
     {"many", test_many},
     {"prompt", test_prompt},
     {"slow_limits", test_slow_limits},
     {"backoff_of_many", test_backoff_of_many},
+    {"backoff_by_one_message", test_backoff_by_one_message},
     {"backoff_of_the_young", test_backoff_of_the_young},
 };
 
