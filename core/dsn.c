@@ -129,9 +129,9 @@ uint64_t dsn_returned_len(const struct dsn *d, struct slice begin_of_content, ui
 bool dsn_put_head(struct buf *b, const struct dsn *d)
 {
     struct buf p = begin(b);
-    buf_put_string(&p, "From: Mailer-Daemon@");
+    buf_put_string(&p, "From: Mailer-Daemon <postmaster@"); /* who is to be had, RFC 3464 2 */
     buf_put(&p, d->hostname);
-    buf_put_string(&p, "\r\nTo: ");
+    buf_put_string(&p, ">\r\nTo: ");
     put_safe(&p, d->to, d->is_utf8);
     buf_put_string(&p, "\r\nSubject: ");
     buf_put_string(&p, subject(d));

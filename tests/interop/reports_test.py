@@ -30,7 +30,7 @@ def blocks_of(part):
 
 def check_form(name):
     raw, report = parse(name)
-    check_equal(report["From"], "Mailer-Daemon@mx.example.org", "From")
+    check_equal(report["From"], "Mailer-Daemon <postmaster@mx.example.org>", "From")
     return check_report(raw, report)
 
 
@@ -145,7 +145,7 @@ def report_to_alice(s, num=1):
     check(content.startswith(b"Return-Path: <>\n"), "a report comes from nobody")
     raw = content.replace(b"\n", b"\r\n")
     report = email.message_from_bytes(raw, policy=email.policy.SMTPUTF8.clone(raise_on_defect=True))
-    check_equal(report["From"], "Mailer-Daemon@mail.test.example", "From")
+    check_equal(report["From"], "Mailer-Daemon <postmaster@mail.test.example>", "From")
     return check_report(raw, report)
 
 
