@@ -505,13 +505,27 @@ static enum smtp_client_event take_line(struct smtp_client *c, struct slice *in)
     return c->answer.is_whole ? obey(c, text, in) : SMTP_CLIENT_AGAIN;
 }
 
+/* A peer that has not taken leave itself is told, unless it is in the middle of something (RFC 5321
+ * 4.1.1.10). */
+static void take_leave(struct smtp_client *c, uint8_t state)
+{
+    if (state <= SMTP_CLIENT_STATE_RSET && state != SMTP_CLIENT_STATE_TLS && has_room(c) &&
+        c->answer.code != 421) {
+        smtp_say(&c->out, "QUIT", slice_make(NULL, 0));
+    }
+}
+
 enum smtp_client_event smtp_client_next(struct smtp_client *c, struct slice *in)
 {
     for (;;) {
+        uint8_t state = c->state;
         enum smtp_client_event event = say_more(c);
         if (event == SMTP_CLIENT_WAIT || event == SMTP_CLIENT_READY) {
             enum smtp_client_event heard = take_line(c, in);
             event = heard == SMTP_CLIENT_WAIT ? event : heard;
+        }
+        if (event == SMTP_CLIENT_ENDED) {
+            take_leave(c, state);
         }
         if (event != SMTP_CLIENT_AGAIN) {
             return event;

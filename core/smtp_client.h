@@ -76,7 +76,7 @@ enum smtp_client_event {
     SMTP_CLIENT_RCPT_ANSWER,  /* c->answer is about number c->rcpt */
     SMTP_CLIENT_MAIL_ANSWER,  /* about all that have none yet */
     SMTP_CLIENT_DONE,         /* every recipient has had its answer */
-    SMTP_CLIENT_ENDED,        /* c->reason, perhaps c->answer; close the connection */
+    SMTP_CLIENT_ENDED,        /* c->reason, perhaps c->answer; send c->out, and close */
     SMTP_CLIENT_AGAIN         /* private to smtp_client.c */
 };
 
