@@ -377,22 +377,52 @@ static enum err check_segments(const struct mta *m)
     return err;
 }
 
-/* The server makes the directory, but not what it is to be in. */
-static bool put_spool_check(const struct mta *m, struct buf *out)
+static bool exists(const struct mta *m, const char *path)
 {
     const struct port_files *files = &m->port->files;
-    const char *path = m->site->conf.spool_directory;
-    enum err err = files->can_replace(files->ctx, m->floor_path);
     struct port_stamp stamp = {{0}};
-    bool exists = files->stamp(files->ctx, &stamp, path) == ERR_OK && stamp.words[3] != 0;
-    if (err == ERR_ABSENT && !exists) {
-        err = files->can_replace(files->ctx, path);
+    return files->stamp(files->ctx, &stamp, path) == ERR_OK && stamp.words[3] != 0;
+}
+
+/* A directory, or a socket's path, in whose way a file would stand. The server makes the directory,
+ * but not what it is to be in. */
+static bool put_place_check(const struct mta *m, struct buf *out, enum conf_option option,
+                            const char *path, bool is_dir)
+{
+    const struct port_files *files = &m->port->files;
+    char inside[CONF_PATH_MAX + sizeof "/control/x"];
+    struct buf b = buf_make(inside, sizeof inside);
+    buf_put_string(&b, path);
+    buf_put_string(&b, is_dir ? "/x" : "");
+    if (path[0] == '\0' || !buf_end_string(&b)) {
+        return true;
+    }
+    enum err err = files->can_replace(files->ctx, inside);
+    if (!is_dir && exists(m, path)) {
+        err = err == ERR_NOT_A_FILE ? ERR_OK : ERR_EXISTS;
+    }
+    size_t len = strlen(inside);
+    while (inside[len] != '/') {
+        len--;
+    }
+    inside[len] = '\0';
+    if (err == ERR_ABSENT && !exists(m, inside)) {
+        err = files->can_replace(files->ctx, inside);
         err = err == ERR_DENIED && m->start->is_root ? ERR_OK : err;
     }
-    if (err == ERR_OK && exists) {
-        err = check_segments(m);
+    return put_unusable(out, conf_option_name(option), path, err);
+}
+
+static bool put_places_check(const struct mta *m, struct buf *out)
+{
+    const struct conf *c = &m->site->conf;
+    bool is_usable = put_place_check(m, out, CONF_spool_directory, c->spool_directory, true);
+    if (is_usable && exists(m, c->spool_directory)) {
+        is_usable = put_unusable(out, "spool_directory", c->spool_directory, check_segments(m));
     }
-    return put_unusable(out, "spool_directory", path, err);
+    is_usable = is_usable && put_place_check(m, out, CONF_control_socket, c->control_socket, false);
+    is_usable = put_place_check(m, out, CONF_submit_socket, c->submit_socket, false) && is_usable;
+    return put_place_check(m, out, CONF_outbox_directory, c->outbox_directory, true) && is_usable;
 }
 
 /* Whether a file could be made in new/ of a Maildir, or in the nearest directory above it that is
@@ -458,7 +488,7 @@ enum err mta_check(struct arena *a, const struct port *port, const struct mta_st
     enum err err = open_site(m, a, out);
     if (err == ERR_OK) {
         site_put_check(m, out);
-        bool is_usable = put_spool_check(m, out);
+        bool is_usable = put_places_check(m, out);
         err = put_size_check(m, out) ? ERR_OK : ERR_TOO_BIG;
         put_message_check(m, out);
         is_usable = put_maildir_check(m, out) && is_usable;

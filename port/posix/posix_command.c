@@ -55,6 +55,7 @@ int posix_exit_status(enum err e)
     case ERR_ABSENT:
     case ERR_TOO_BIG:
     case ERR_NOT_A_FILE:
+    case ERR_NOT_A_DIRECTORY:
     case ERR_UNSUPPORTED:
     case ERR_NOT_ALLOWED:
     case ERR_DAMAGED:

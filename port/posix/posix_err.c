@@ -43,8 +43,9 @@ enum err posix_err(int error_number)
     case ELOOP:
         return ERR_DENIED;
     case ENOENT:
-    case ENOTDIR:
         return ERR_ABSENT;
+    case ENOTDIR:
+        return ERR_NOT_A_DIRECTORY;
     case EEXIST:
         return ERR_EXISTS;
     case EFBIG:

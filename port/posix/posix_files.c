@@ -14,6 +14,12 @@
 #define LINKS_MAX 40 /* as the kernel follows */
 #define PATH_CAP  (POSIX_FILES_TARGET_CAP + sizeof POSIX_FILES_NEW_SUFFIX)
 
+/* Below a file there is nothing. */
+static enum err files_err(int error_number)
+{
+    return error_number == ENOTDIR ? ERR_ABSENT : posix_err(error_number);
+}
+
 /* Reads until the end or until into is full. */
 static enum err read_up_to(int fd, uint8_t *into, size_t cap, size_t *out_len)
 {
@@ -49,7 +55,7 @@ static enum err read_file(size_t *out_len, const char *path, uint8_t *into, size
     /* Non-blocking, or a FIFO without a writer would stop the server. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        return posix_err(errno);
+        return files_err(errno);
     }
     struct stat st;
     size_t len = 0;
@@ -211,7 +217,7 @@ static enum err files_stamp(void *ctx, struct port_stamp *out, const char *path)
     *out = (struct port_stamp){{0}};
     struct stat st;
     if (stat(path, &st) != 0) {
-        enum err e = posix_err(errno);
+        enum err e = files_err(errno);
         return e == ERR_ABSENT ? ERR_OK : e;
     }
     /* Content, name and owner all change ctime or the inode; size and mtime catch clocks that step

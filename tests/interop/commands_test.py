@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""What postern check and the other commands tell whoever sets a server up: what is wrong, and where."""
+
+import os
+
+import harness
+from harness import POSTERN, Server, case_dir, check, check_equal, hello, run, body_of
+
+MISTAKES = "configuration: what cannot be used stands above\n"
+
+
+def postern_check(s):
+    return run(POSTERN, "check", "-c", s.conf_path)
+
+
+def a_file(name="plain"):
+    path = os.path.join(case_dir(), name)
+    with open(path, "w", encoding="ascii") as f:
+        f.write("not a mailbox\n")
+    return path
+
+
+# --- Things that are no directories, or no sockets ---
+
+
+def test_file_for_a_directory():
+    path = a_file()
+    s = Server(start=False, spool_directory=path)
+    want = f"spool_directory {path}: cannot be used: not-a-directory\n"
+    check(want + MISTAKES in postern_check(s)[1], postern_check(s)[1])
+    status, out = run(POSTERN, "-c", s.conf_path)
+    check(status == 78 and want in out, f"{status}: {out}")
+    s = Server(start=False, outbox_directory=path)
+    check(f"outbox_directory {path}: cannot be used: not-a-directory\n" + MISTAKES in postern_check(s)[1], postern_check(s)[1])
+    s.start()
+    s.wait_log("outbox", "result=unavailable", "reason=not-a-directory")
+
+
+def test_mbox_for_a_maildir():
+    """As /var/mail has them where another server delivered before: mail waits until they are moved."""
+    s = Server(start=False)
+    mbox = os.path.join(s.mail, "bob")
+    os.rename(a_file(), mbox)
+    check(f"maildir {mbox}/new/x: cannot be used: not-a-directory\n" + MISTAKES in postern_check(s)[1], postern_check(s)[1])
+    s.start()
+    c = hello(s)
+    c.message(body_of(1, 500), to="bob@test.example")
+    s.wait_log("delivery", "result=deferred", "reason=not-a-directory")
+    os.unlink(mbox)
+    check_equal(run(POSTERN, "flush", "-c", s.conf_path)[0], 0, "flush")
+    s.messages("bob", 1)
+
+
+def test_file_for_a_socket():
+    path = a_file()
+    for option in ("submit_socket", "control_socket"):
+        s = Server(start=False, **{option: path})
+        check(f"{option} {path}: cannot be used: exists\n" + MISTAKES in postern_check(s)[1], postern_check(s)[1])
+        s.configure(**{option: os.path.join(case_dir(), "nowhere/deeper/socket")})
+        check(f"{option} {case_dir()}/nowhere/deeper/socket: cannot be used: absent\n" in postern_check(s)[1], postern_check(s)[1])
+        s.configure(**{option: os.path.join(case_dir(), option, "socket")})
+        check("configuration: ok\n" in postern_check(s)[1], postern_check(s)[1])
+        s.start()
+        check("configuration: ok\n" in postern_check(s)[1], "of a server that runs: " + postern_check(s)[1])
+        s.stop()
+    check(os.path.getsize(path) > 0, "the file is not touched")
+
+
+harness.main(globals())
