@@ -1,6 +1,7 @@
 /* The users file: see auth_users.h. */
 #include "auth_users.h"
 
+#include "address.h"
 #include "base64.h"
 #include "text.h"
 
@@ -96,6 +97,21 @@ bool auth_users_next(struct slice *text, enum auth_line *out_kind, struct auth_u
     return true;
 }
 
+static bool are_senders(struct slice senders)
+{
+    struct slice one;
+    struct address a;
+    while (senders.len != 0) {
+        if (!take_to(&senders, ' ', &one)) {
+            slice_take(&senders, senders.len, &one);
+        }
+        if (one.len != 0 && address_parse(one, &a) != ADDRESS_OK) { /* as which *@DOMAIN passes */
+            return false;
+        }
+    }
+    return true;
+}
+
 /* 16 bytes of salt and 64 of keys, whatever secret there is. */
 static void make_up(struct auth_user *out, struct slice name, struct slice secret,
                     uint32_t iterations)
@@ -142,7 +158,7 @@ uint32_t auth_users_check(struct slice text)
     struct auth_user user;
     enum auth_line kind;
     for (uint32_t number = 1; auth_users_next(&text, &kind, &user); number++) {
-        if (kind == AUTH_LINE_WRONG) {
+        if (kind == AUTH_LINE_WRONG || (kind == AUTH_LINE_USER && !are_senders(user.senders))) {
             return number;
         }
     }

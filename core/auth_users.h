@@ -37,7 +37,10 @@ bool auth_users_next(struct slice *text, enum auth_line *out_kind, struct auth_u
  * either way. */
 bool auth_users_find(struct slice text, struct slice name, struct auth_user *out);
 
-/* Whether the text may be used: 0, or the number of the first wrong line. */
+/* Whether the text may be used: 0, or the number of the first wrong line, which is none of this
+ * form. */
+#define AUTH_LINE_FORM \
+    "expected a line as `postern passwd` writes it, with addresses or *@DOMAIN behind it"
 uint32_t auth_users_check(struct slice text);
 
 /* A name or password in the form that SASLprep (RFC 4013) leaves as it is: printable ASCII. Others

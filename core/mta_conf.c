@@ -81,7 +81,7 @@ static enum err check_users(struct mta *m, const char *path, struct buf *errors)
         text_put_escaped(errors, slice_of_string(path), 200);
         buf_put_string(errors, ":");
         text_put_u64(errors, wrong_line);
-        buf_put_string(errors, ": expected a line as `postern passwd` writes it\n");
+        buf_put_string(errors, ": " AUTH_LINE_FORM "\n");
         err = ERR_MALFORMED;
     }
     return err;

@@ -41,11 +41,11 @@ static int fail(int status, const char *what, const char *why)
 
 static int fail_at_line(const char *path, uint32_t number)
 {
-    char why[64];
+    char why[sizeof AUTH_LINE_FORM + 24];
     struct buf b = buf_make(why, sizeof why);
     buf_put_string(&b, "line ");
     text_put_u64(&b, number);
-    buf_put_string(&b, " is no user's, and nothing else");
+    buf_put_string(&b, ": " AUTH_LINE_FORM);
     buf_end_string(&b);
     return fail(EX_DATAERR, path, why);
 }
