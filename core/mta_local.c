@@ -54,7 +54,10 @@ static bool is_trusted(const struct mta *m, const struct port_user *user)
         return true;
     }
     while (conf_list_next(&list, &item)) {
-        if (!item.overflow && slice_equal(buf_slice(&item), slice_of_string(user->name))) {
+        struct slice one = buf_slice(&item);
+        uint64_t uid;
+        if (!item.overflow && (slice_equal(one, slice_of_string(user->name)) ||
+                               (text_parse_u64(one, UINT32_MAX, &uid) && uid == user->uid))) {
             return true;
         }
     }

@@ -244,6 +244,9 @@ static enum err check_as_server(struct posix_identity *out, struct first_conf *o
     if (e == ERR_OK) {
         e = posix_find_group(&out_first->conf, report);
     }
+    if (e == ERR_OK) {
+        posix_find_trusted(&out_first->conf, report);
+    }
     if (e == ERR_OK && out->changes) {
         e = posix_privilege_become(out, false);
     }

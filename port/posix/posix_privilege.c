@@ -1,6 +1,7 @@
 /* From root to a user: see posix_privilege.h. */
 #include "posix_privilege.h"
 
+#include "conf_parse.h"
 #include "posix_err.h"
 #include "posix_ids.h"
 #include "posix_sanitized.h"
@@ -76,6 +77,20 @@ enum err posix_find_group(const struct conf *conf, struct buf *errors)
     return group[0] == '\0' || posix_id_number(&gid, POSIX_GROUPS_FILE, group)
                ? ERR_OK
                : no_such(errors, "submit_socket_group", group, "a group of " POSIX_GROUPS_FILE);
+}
+
+void posix_find_trusted(const struct conf *conf, struct buf *errors)
+{
+    char name[PORT_USER_NAME_CAP + 1] = "";
+    struct buf item = buf_make(name, PORT_USER_NAME_CAP); /* which is too long for a name */
+    struct conf_list list = conf_list_begin(slice_of_string(conf->trusted_users));
+    uint32_t uid;
+    while (conf_list_next(&list, &item)) {
+        name[item.len] = '\0';
+        if (!posix_id_number(&uid, POSIX_USERS_FILE, name)) {
+            (void)no_such(errors, "trusted_users", name, "a user of " POSIX_USERS_FILE);
+        }
+    }
 }
 
 /* By prlimit: setrlimit of musl stops all threads first, which the kernel does not ask for. */

@@ -24,6 +24,9 @@ enum err posix_identity_of(struct posix_identity *out, const struct conf *conf, 
  * not. */
 enum err posix_find_group(const struct conf *conf, struct buf *errors);
 
+/* A line in errors for each of trusted_users that is not there: it may come yet. */
+void posix_find_trusted(const struct conf *conf, struct buf *errors);
+
 /* What no process of ours needs: core files, a debugger of the same user, programs with more rights
  * than itself. Keeps nothing from working that works now. */
 void posix_privilege_harden(void);

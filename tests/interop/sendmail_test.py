@@ -529,6 +529,17 @@ def test_other_users():
         check_equal(status, 77, "mailq of a stranger: " + out)
 
 
+def test_trusted_by_number():
+    if not_root():
+        return
+    with Site(trusted_users="nosuchuser : 65534 : daemon") as s:
+        s.sends("-f", "anybody@far.example", "bob@test.example", text="\nx\n", uid=65534)
+        status, out = run(POSTERN, "check", "-c", s.server.conf_path)
+        check_equal(status, 0, out)
+        check("trusted_users: found 'nosuchuser', expected a user of /etc/passwd, or a number\n" in out, out)
+        check_equal(out.count("trusted_users"), 1, out)
+
+
 def test_group():
     if not_root():
         return
