@@ -2,6 +2,7 @@
 #include "posix_command.h"
 
 #include "budget.h"
+#include "posix_err.h"
 #include "posix_files.h"
 #include "text.h"
 
@@ -10,11 +11,16 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+static enum err stdout_err;
+
 bool posix_put(int fd, struct slice text)
 {
     while (text.len > 0) {
         ssize_t len = write(fd, text.ptr, text.len);
         if (len == 0 || (len < 0 && errno != EINTR)) {
+            if (fd == STDOUT_FILENO) {
+                stdout_err = len < 0 ? posix_err(errno) : ERR_IO;
+            }
             return false;
         }
         (void)slice_skip(&text, len > 0 ? (size_t)len : 0);
@@ -25,6 +31,15 @@ bool posix_put(int fd, struct slice text)
 void posix_put_string(int fd, const char *text)
 {
     posix_put(fd, slice_of_string(text));
+}
+
+int posix_end_output(int status)
+{
+    if (stdout_err == ERR_OK) {
+        return status;
+    }
+    posix_complain("standard output", err_name(stdout_err));
+    return status == EX_OK ? EX_IOERR : status;
 }
 
 void posix_complain(const char *what, const char *why)

@@ -12,6 +12,10 @@
 bool posix_put(int fd, struct slice text);
 void posix_put_string(int fd, const char *text);
 
+/* The exit status of a command that ends with this one: not 0, and a complaint, if stdout did not
+ * take all that was put there. */
+int posix_end_output(int status);
+
 /* "postern: WHAT: WHY" to stderr; what is escaped. */
 void posix_complain(const char *what, const char *why);
 /* The lines of errors, or a complaint if there are none. */

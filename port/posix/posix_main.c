@@ -300,15 +300,12 @@ static int budget(const struct mta_start *start, struct buf *report)
     return EX_OK;
 }
 
-int main(int argc, char **argv)
+static int obey(int argc, char **argv)
 {
     static uint8_t report_bytes[REPORT_CAP];
     struct buf report = buf_make(report_bytes, sizeof report_bytes);
     char hostname[POSIX_HOSTNAME_CAP];
-    (void)posix_hold_standard_fds(); /* without a /dev/null the server does not start, others do */
     posix_hostname(hostname);
-    umask(077);
-    posix_privilege_harden();
     if (argc > 1 && strcmp(argv[1], "ocsp-check") == 0) {
         return posix_ocsp_check(argc - 2, argv + 2);
     }
@@ -356,4 +353,12 @@ int main(int argc, char **argv)
         return EX_USAGE;
     }
     return EX_SOFTWARE;
+}
+
+int main(int argc, char **argv)
+{
+    (void)posix_hold_standard_fds(); /* without a /dev/null the server does not start, others do */
+    umask(077);
+    posix_privilege_harden();
+    return posix_end_output(obey(argc, argv));
 }

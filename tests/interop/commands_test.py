@@ -2,6 +2,7 @@
 """What postern check and the other commands tell whoever sets a server up: what is wrong, and where."""
 
 import os
+import subprocess
 
 import harness
 from harness import POSTERN, Server, case_dir, check, check_equal, hello, run, body_of
@@ -64,6 +65,30 @@ def test_file_for_a_socket():
         check("configuration: ok\n" in postern_check(s)[1], "of a server that runs: " + postern_check(s)[1])
         s.stop()
     check(os.path.getsize(path) > 0, "the file is not touched")
+
+
+# --- Output that goes nowhere ---
+
+
+def test_full_stdout():
+    """What reads the output of a command must not take the part that fitted for all of it."""
+    s = Server()
+    conf = ("-c", s.conf_path)
+    for words in (
+        ("check", *conf),
+        ("budget", *conf),
+        ("status", *conf),
+        ("queue", *conf),
+        ("clock", *conf),
+        ("--help",),
+        ("--version",),
+        ("ocsp-check", "--help"),
+        ("ocsp-fetch", "--help"),
+    ):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([POSTERN, *words], stdout=full, stderr=subprocess.PIPE, timeout=20, check=False)
+        check_equal(done.returncode, 74, f"{words}: {done.stderr}")
+        check(done.stderr.endswith(b"postern: standard output: no-space\n"), f"{words}: {done.stderr}")
 
 
 harness.main(globals())
