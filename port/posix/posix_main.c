@@ -103,7 +103,7 @@ static struct arguments parse_arguments(int argc, char **argv)
             continue;
         }
         enum action action = action_of(argv[i]);
-        if (action == ACTION_WRONG || a.action != ACTION_RUN) {
+        if (action == ACTION_WRONG || (a.action != ACTION_RUN && action != ACTION_HELP)) {
             a.action = ACTION_WRONG;
             a.wrong = argv[i];
             return a;
@@ -318,11 +318,13 @@ static int obey(int argc, char **argv)
     if (argc > 0 && posix_sendmail_is_name(argv[0])) {
         return posix_sendmail(argc, argv);
     }
-    if (argc > 1 && strcmp(argv[1], "sendmail") == 0) {
-        return posix_sendmail(argc - 1, argv + 1);
-    }
-    if (argc > 1 && posix_control_is_command(argv[1])) {
-        return posix_control(argc - 1, argv + 1);
+    bool is_sendmail = argc > 1 && strcmp(argv[1], "sendmail") == 0;
+    if (is_sendmail || (argc > 1 && posix_control_is_command(argv[1]))) {
+        if (argc == 3 && action_of(argv[2]) == ACTION_HELP) {
+            posix_put_string(STDOUT_FILENO, usage);
+            return EX_OK;
+        }
+        return is_sendmail ? posix_sendmail(argc - 1, argv + 1) : posix_control(argc - 1, argv + 1);
     }
     struct arguments arguments = parse_arguments(argc, argv);
     struct mta_start start = {

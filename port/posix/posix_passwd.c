@@ -272,6 +272,10 @@ int posix_passwd(int argc, char **argv)
     struct arena a;
     uint8_t report[CONF_ERRORS_CAP];
     struct buf errors = buf_make(report, sizeof report);
+    if (argc == 1 && strcmp(argv[0], "--help") == 0) {
+        posix_put_string(STDOUT_FILENO, usage);
+        return EX_OK;
+    }
     if (!parse(argc, argv, &order)) {
         posix_put_string(STDERR_FILENO, usage);
         return EX_USAGE;

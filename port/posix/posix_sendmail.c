@@ -27,6 +27,7 @@ struct request {
     const char *conf_path;
     const char *sender; /* of -f; NULL: who runs this */
     const char *notify;
+    const char *ret; /* of -R */
     const char *wrong;
     bool takes_rcpts; /* -t */
     bool ignores_dots;
@@ -97,9 +98,7 @@ static void take_option(struct request *r, struct letter *l, char option, const 
         r->notify = value;
         return;
     case 'R':
-        l->ret = text_equal_nocase(slice_of_string(value), SLICE_LITERAL("full"))   ? "FULL"
-                 : text_equal_nocase(slice_of_string(value), SLICE_LITERAL("hdrs")) ? "HDRS"
-                                                                                    : NULL;
+        r->ret = value;
         return;
     case 'V':
         l->envid = slice_of_string(value);
@@ -195,7 +194,15 @@ static bool take_notify(struct letter *l, const char *text)
             return false;
         }
     }
-    return (l->notify & ENVELOPE_NEVER) == 0 || l->notify == ENVELOPE_NEVER;
+    return l->notify == ENVELOPE_NEVER || (l->notify != 0 && (l->notify & ENVELOPE_NEVER) == 0);
+}
+
+static bool take_ret(struct letter *l, struct slice text)
+{
+    l->ret = text_equal_nocase(text, SLICE_LITERAL("full"))   ? "FULL"
+             : text_equal_nocase(text, SLICE_LITERAL("hdrs")) ? "HDRS"
+                                                              : NULL;
+    return l->ret != NULL;
 }
 
 /* -f, or the user who runs this. bytes holds the address. */
@@ -260,6 +267,10 @@ static int deliver(const struct request *r, struct letter *l, int num_rcpts, cha
     enum err e = ERR_OK;
     if (r->notify != NULL && !take_notify(l, r->notify)) {
         posix_complain(r->notify, "expected never, or success, failure and delay with commas");
+        return EX_USAGE;
+    }
+    if (r->ret != NULL && !take_ret(l, slice_of_string(r->ret))) {
+        posix_complain(r->ret, "expected full or hdrs");
         return EX_USAGE;
     }
     if (!is_envid(l->envid)) {

@@ -91,4 +91,14 @@ def test_full_stdout():
         check(done.stderr.endswith(b"postern: standard output: no-space\n"), f"{words}: {done.stderr}")
 
 
+def test_help():
+    for command in ("check", "budget", "status", "clock", "queue", "flush", "sendmail", "passwd", "ocsp-check", "ocsp-fetch"):
+        status, out = run(POSTERN, command, "--help")
+        check(status == 0 and out.startswith("usage: postern") and f"postern {command}" in out, f"{command}: {status}: {out}")
+    status, out = run(POSTERN, "nonsense", "--help")
+    check_equal((status, out), (64, "postern: nonsense: not understood; try postern --help\n"), "nonsense")
+    status, out = run(POSTERN, "check", "budget")
+    check_equal((status, out), (64, "postern: budget: not understood; try postern --help\n"), "two commands")
+
+
 harness.main(globals())
