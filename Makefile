@@ -383,6 +383,10 @@ install: $(PROGRAM) $(PAGES) ## the program, its manual and an example configura
 	install -m 644 $(DOCS)/postern.conf.5 $(DESTDIR)$(MANDIR)/man5/postern.conf.5
 	install -m 644 $(DOCS)/postern.8 $(DESTDIR)$(MANDIR)/man8/postern.8
 
+.PHONY: install-strip
+install-strip: install ## the same, the program without what only a debugger reads
+	$(STRIP) $(DESTDIR)$(PREFIX)/sbin/postern
+
 .PHONY: install-sendmail
 install-sendmail: ## sendmail, mailq and newaliases as links to the installed program
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,sbin bin)

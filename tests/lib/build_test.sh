@@ -25,6 +25,14 @@ all_that_sees_the_config() {
     echo "$files"
     echo "$files" | grep -q mbedtls/library/ssl_tls.c && ! echo "$files" | grep -qx core/text.c
 }
+installs_stripped() {
+    $make install-strip DESTDIR="$WORK/stripped" PREFIX=/opt >/dev/null || return 1
+    cmp "$WORK/root/opt/share/man/man8/postern.8" "$WORK/stripped/opt/share/man/man8/postern.8" || return 1
+    "$WORK/stripped/opt/sbin/postern" --version || return 1
+    ls -l "$WORK/root/opt/sbin/postern" "$WORK/stripped/opt/sbin/postern"
+    readelf -S "$WORK/root/opt/sbin/postern" | grep -q '\.symtab' &&
+        ! readelf -S "$WORK/stripped/opt/sbin/postern" | grep -q '\.symtab'
+}
 everything_with() {
     files=$(would_compile "$@" all)
     echo "$files" | grep -qx core/text.c && echo "$files" | grep -q mbedtls/library/ssl_tls.c
@@ -60,4 +68,5 @@ check "the same flags: nothing" up_to_date
 check "installs" installs
 check "a board's object is compiled once for all clones" once_for_all_clones
 check "an unknown board is refused" names_boards
+check "installs without symbols" installs_stripped
 finish
