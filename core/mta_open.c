@@ -1,6 +1,7 @@
 /* From options to a running server, and back: memory, services in their order, the end. */
 #include "deliver_maildir.h"
 #include "mta_inside.h"
+#include "resolv_conf.h"
 
 #define NUM_TIMERS \
     (BUDGET_CONNECTIONS + BUDGET_REMOTE_CONNECTIONS + BUDGET_LOGINS + BUDGET_CONTROLS + 1 + 1 + 3)
@@ -456,6 +457,24 @@ static void put_message_check(const struct mta *m, struct buf *out)
     }
 }
 
+static void put_resolv_check(const struct mta *m, struct buf *out)
+{
+    const struct port_files *files = &m->port->files;
+    const char *path = m->start->resolv_conf_path;
+    struct resolv_conf servers;
+    size_t len = 0;
+    if (conf_reach(&m->site->conf) == CONF_REACH_ALL && path != NULL &&
+        files->read(files->ctx, &len, path, m->scratch, BUDGET_SCRATCH_LEN) == ERR_OK) {
+        resolv_conf_parse(slice_make(m->scratch, len), &servers);
+        if (servers.unknown.len != 0) {
+            buf_put_string(out, path);
+            buf_put_string(out, ": nameserver ");
+            text_put_escaped(out, servers.unknown, 64);
+            buf_put_string(out, " is not asked: expected an address, without a zone\n");
+        }
+    }
+}
+
 /* The first user whose mail would have to wait. */
 static bool put_maildir_check(const struct mta *m, struct buf *out)
 {
@@ -491,6 +510,7 @@ enum err mta_check(struct arena *a, const struct port *port, const struct mta_st
         bool is_usable = put_places_check(m, out);
         err = put_size_check(m, out) ? ERR_OK : ERR_TOO_BIG;
         put_message_check(m, out);
+        put_resolv_check(m, out);
         is_usable = put_maildir_check(m, out) && is_usable;
         buf_put_string(out, is_usable && err == ERR_OK
                                 ? "configuration: ok\n"

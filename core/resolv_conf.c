@@ -81,10 +81,13 @@ void resolv_conf_parse(struct slice text, struct resolv_conf *out)
         }
         if (slice_equal(word, SLICE_LITERAL("options"))) {
             read_options(line, out);
-        } else if (slice_equal(word, SLICE_LITERAL("nameserver")) && take_word(&line, &word) &&
-                   net_addr_parse(word, &server) && out->num_servers < RESOLV_SERVERS_MAX) {
-            server.port = DNS_PORT;
-            out->servers[out->num_servers++] = server;
+        } else if (slice_equal(word, SLICE_LITERAL("nameserver")) && take_word(&line, &word)) {
+            if (!net_addr_parse(word, &server)) {
+                out->unknown = out->unknown.len == 0 ? word : out->unknown;
+            } else if (out->num_servers < RESOLV_SERVERS_MAX) {
+                server.port = DNS_PORT;
+                out->servers[out->num_servers++] = server;
+            }
         }
     }
     if (out->num_servers == 0) {

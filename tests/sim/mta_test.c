@@ -595,6 +595,36 @@ static void test_reload_tells_new_ports(void)
     site_close(&site);
 }
 
+/* What check says, of the files in a fresh world. */
+static void check_says(const char *resolv_conf, const char *says)
+{
+    static const struct mta_start start = {.conf_path = SITE_CONF,
+                                           .hostname = "mx.example",
+                                           .version = "test",
+                                           .resolv_conf_path = "/etc/resolv.conf"};
+    char text[2048] = "";
+    struct buf out = buf_make(text, sizeof text - 1);
+    site_open(&site, 1, NULL);
+    sim_files_put_string(site.host, "/etc/resolv.conf", resolv_conf);
+    const struct port *port = sim_host_port(site.host);
+    size_t len = mta_memory_len(SITE_SPOOL_SIZE_MAX, port->store.write_unit_len);
+    struct arena a = {calloc(1, len), len, 0};
+    CHECK_EQ(mta_check(&a, port, &start, &out), ERR_OK);
+    CHECK(strstr(text, says) != NULL);
+    CHECK(*says != '\0' || strstr(text, "resolv.conf") == NULL);
+    free(a.ptr);
+    site_close(&site);
+}
+
+static void test_check_of_name_servers(void)
+{
+    check_says("nameserver 192.0.2.53\n", "");
+    check_says(
+        "nameserver 192.0.2.53\nnameserver fe80::1%eth0\n",
+        "/etc/resolv.conf: nameserver fe80::1%eth0 is not asked: expected an address, without "
+        "a zone\n");
+}
+
 static const struct test_case cases[] = {
     {"one-message", test_one_message},
     {"crash-lose", test_crash_lose},
@@ -618,6 +648,7 @@ static const struct test_case cases[] = {
     {"sigterm-while-starting", test_sigterm_while_starting},
     {"reload-tells-restart", test_reload_tells_what_needs_a_restart},
     {"reload-tells-ports", test_reload_tells_new_ports},
+    {"check-name-servers", test_check_of_name_servers},
 };
 
 TEST_MAIN(cases)

@@ -30,8 +30,10 @@ static void test_servers(void)
     check_addr(&c.servers[2], "192.0.2.3", 53);
     CHECK_EQ(c.attempts, 2);
     CHECK_EQ(c.timeout_ms, 5000);
+    CHECK_TEXT(c.unknown, "fe80::1%eth0");
     c = parse("nameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3\nnameserver 10.0.0.4");
     CHECK_EQ(c.num_servers, 3);
+    CHECK_EQ(c.unknown.len, 0);
     c = parse("");
     CHECK_EQ(c.num_servers, 1);
     check_addr(&c.servers[0], "127.0.0.1", 53);
