@@ -199,26 +199,29 @@ static bool put_unusable(struct buf *out, const char *option, const char *path, 
 }
 
 /* A spool shrinks while it is open, and is opened only with about what it has grown to; false: it
- * is not with this size. */
+ * is not with this size. One that has room for less is opened. */
 static bool put_size_check(const struct mta *m, struct buf *out)
 {
     const struct port_store *store = &m->port->store;
     const uint64_t mib = UINT64_C(1) << 20;
     struct spool_conf conf = spool_conf_of(m->site->conf.spool_size);
     size_t num_segs = 0;
-    if (store->list(store->ctx, NULL, 0, &num_segs) != ERR_OK) {
-        return true; /* which others say */
-    }
+    (void)store->list(store->ctx, NULL, 0, &num_segs); /* others say what is wrong with it */
     uint64_t wanted = spool_wanted_size(&conf, num_segs);
-    if (wanted == 0) {
-        return true;
+    uint64_t free_len = store->free_len(store->ctx);
+    uint64_t room = free_len + num_segs * mib; /* of a segment's default length */
+    if (wanted != 0) {
+        buf_put_string(out, "spool_size: expected at least ");
+        text_put_u64(out, (wanted + mib - 1) / mib);
+        buf_put_string(out, "M, as spool_directory has ");
+        text_put_u64(out, num_segs);
+        buf_put_string(out, " segments, made when it was larger\n");
+    } else if (free_len != 0 && room < conf.size_limit) {
+        buf_put_string(out, "spool_size: expected at most ");
+        text_put_u64(out, room / mib);
+        buf_put_string(out, "M, for which there is room on the partition of spool_directory\n");
     }
-    buf_put_string(out, "spool_size: expected at least ");
-    text_put_u64(out, (wanted + mib - 1) / mib);
-    buf_put_string(out, "M, as spool_directory has ");
-    text_put_u64(out, num_segs);
-    buf_put_string(out, " segments, made when it was larger\n");
-    return false;
+    return wanted == 0;
 }
 
 enum wall_trust site_trust(const struct site *site)

@@ -149,7 +149,7 @@ struct port_store {
      * only after some sync. */
     enum err (*quarantine)(void *ctx, uint32_t id);
     enum err (*remove)(void *ctx, uint32_t id);
-    /* Bytes that may still be written by create on this storage. */
+    /* Bytes that may still be written by create on this storage; 0 also if that is not known. */
     uint64_t (*free_len)(void *ctx);
 };
 

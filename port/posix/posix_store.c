@@ -382,14 +382,29 @@ void posix_store_port(struct posix_store *s, struct posix_worker *worker, const 
     };
 }
 
+/* Also before the directory is made. */
+static uint64_t look_free_len(void *ctx)
+{
+    const struct posix_store *s = ctx;
+    char above[512];
+    struct statvfs fs;
+    struct buf b = buf_make(above, sizeof above);
+    buf_put(&b, slice_make(s->path, (size_t)(strrchr(s->path, '/') - s->path)));
+    buf_put_string(&b, "/.");
+    buf_end_string(&b);
+    return statvfs(s->path, &fs) == 0 || statvfs(above, &fs) == 0 ? free_len(&fs) : 0;
+}
+
 void posix_store_look(struct posix_store *s, const char *path, struct port_store *out)
 {
+    s->path = path;
     s->lock_fd = -1;
     s->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     *out = (struct port_store){.ctx = s,
                                .list = store_list,
                                .open_segment = store_open_segment,
-                               .close_segment = store_close_segment};
+                               .close_segment = store_close_segment,
+                               .free_len = look_free_len};
 }
 
 void posix_store_close(struct posix_store *s)

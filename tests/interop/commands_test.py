@@ -7,6 +7,7 @@ import subprocess
 import harness
 from harness import POSTERN, Server, case_dir, check, check_equal, hello, run, body_of
 
+CLONE_NEWNS = 0x20000
 MISTAKES = "configuration: what cannot be used stands above\n"
 
 
@@ -65,6 +66,33 @@ def test_file_for_a_socket():
         check("configuration: ok\n" in postern_check(s)[1], "of a server that runs: " + postern_check(s)[1])
         s.stop()
     check(os.path.getsize(path) > 0, "the file is not touched")
+
+
+def mount_small(path, size):
+    """A partition of its own, for this case's process and what it starts."""
+    os.makedirs(path)
+    return (
+        harness.LIBC.unshare(CLONE_NEWNS) == 0
+        and subprocess.call(["mount", "--make-rprivate", "/"]) == 0
+        and subprocess.call(["mount", "-t", "tmpfs", "-o", "size=" + size, "small", path]) == 0
+    )
+
+
+def test_spool_larger_than_its_partition():
+    """Told before there is a spool, and with what the spool has counted as room."""
+    small = os.path.join(case_dir(), "small")
+    if not mount_small(small, "24M"):
+        print("skipped: nothing can be mounted here")
+        return
+    s = Server(start=False, spool_directory=os.path.join(small, "spool"), spool_size="64M", message_size_limit="1M")
+    want = "spool_size: expected at most 24M, for which there is room on the partition of spool_directory\n"
+    check(want + "configuration: ok\n" in postern_check(s)[1], postern_check(s)[1])
+    s.start()
+    hello(s).message(body_of(1, 500))
+    s.messages("alice", 1)
+    check("spool_size: expected at most 2" in postern_check(s)[1], postern_check(s)[1])
+    s.configure(spool_size="16M")
+    check("spool_size" not in postern_check(s)[1], postern_check(s)[1])
 
 
 # --- Output that goes nowhere ---
