@@ -1,6 +1,7 @@
 /* Messages of programs: see posix_letter.h. */
 #include "posix_letter.h"
 
+#include "base64.h"
 #include "mail_header.h"
 #include "mail_text.h"
 #include "mta.h"
@@ -101,13 +102,36 @@ static struct slice without_from_line(struct slice text)
 
 /* --- What is missing --- */
 
+#define NAME_MAX_LEN 200
+#define WORD_LEN     42 /* of a name, in an encoded word */
+
+/* Encoded words of RFC 2047, none with a part of a character. */
+static void put_encoded(struct buf *out, struct slice name)
+{
+    struct slice word;
+    while (name.len > 0) {
+        size_t len = name.len < WORD_LEN ? name.len : WORD_LEN;
+        while (len > WORD_LEN - 4 && len < name.len && (name.ptr[len] & 0xc0) == 0x80) {
+            len--;
+        }
+        (void)slice_take(&name, len, &word);
+        buf_put_string(out, "=?UTF-8?B?");
+        base64_put(out, word);
+        buf_put_string(out, "?=\r\n ");
+    }
+}
+
 static void put_from(const struct letter *l, struct buf *out)
 {
+    struct slice name = l->full_name;
+    name.len = name.len < NAME_MAX_LEN ? name.len : NAME_MAX_LEN;
     buf_put_string(out, "From: ");
-    if (l->full_name.len > 0) {
+    if (text_is_8bit(name)) {
+        put_encoded(out, name);
+    } else if (name.len > 0) {
         buf_put_u8(out, '"');
-        for (size_t i = 0; i < l->full_name.len && i < 200; i++) {
-            uint8_t c = l->full_name.ptr[i];
+        for (size_t i = 0; i < name.len; i++) {
+            uint8_t c = name.ptr[i];
             if (c == '"' || c == '\\') {
                 buf_put_u8(out, '\\');
             }

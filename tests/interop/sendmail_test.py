@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """postern sendmail as programs use it: cron, mailx, php, msmtp's users; the submit socket and its users."""
 
+import email
+import email.header
+import email.utils
 import grp
 import os
 import pwd
@@ -217,6 +220,24 @@ def test_options_together():
             check_equal(body, ".\nx\n", "body")
         check_equal(s.server.messages("alice"), [], "what the sender got")
         check_equal(s.run("-tif", text="To: bob@test.example\n\nx\n")[0], 64, "-f without a value")
+
+
+def test_full_name():
+    """In ASCII whatever it is, as no header without SMTPUTF8 may be 8-bit."""
+    long = "\N{LATIN SMALL LETTER U WITH DIAERESIS}\N{EURO SIGN}" * 30
+    with Site() as s:
+        for name in ("Ann \\ \"A\" Example", "J\N{LATIN SMALL LETTER U WITH DIAERESIS}rgen M.", long):
+            s.sends("-F", name, "alice@test.example", text="\nx\n")
+        found = s.server.messages("alice", 3)
+        got = set()
+        for message in found:
+            check(message.isascii(), f"{message!r}")
+            check(max(len(line) for line in message.splitlines()) <= 78, f"{message!r}")
+            field = email.message_from_bytes(message)["From"]
+            got.add(email.utils.parseaddr(str(email.header.make_header(email.header.decode_header(field))))[0])
+        check_equal(got, {"Ann \\ \"A\" Example", "J\N{LATIN SMALL LETTER U WITH DIAERESIS}rgen M.", long}, "names")
+        s.sends("-F", os.fsdecode(b"caf\xe9"), "bob@test.example", text="\nx\n")  # of a locale that is not UTF-8
+        check(s.server.messages("bob", 1)[0].isascii(), "a name that is no UTF-8")
 
 
 def test_names_of_the_program():
