@@ -287,3 +287,14 @@ bool address_is_literal(struct slice text)
 {
     return take_literal(&text) && text.len == 0;
 }
+
+bool address_is_host(struct slice text)
+{
+    struct net_addr addr;
+    size_t len = 0;
+    while (len < text.len && text_is_digit(text.ptr[text.len - 1 - len])) {
+        len++;
+    }
+    bool is_number = len > 0 && (len == text.len || text.ptr[text.len - 1 - len] == '.');
+    return net_addr_parse(text, &addr) || (address_is_domain(text) && !is_number);
+}

@@ -52,6 +52,10 @@ bool address_is_postmaster(const struct address *a);
 bool address_is_domain(struct slice text);
 bool address_is_literal(struct slice text);
 
+/* Whether all of the text is the name of a host, or an address without brackets. No name ends in a
+ * number (RFC 3696 2), but what was to be an address or a port does. */
+bool address_is_host(struct slice text);
+
 /* Whether all of the bytes are UTF-8 (RFC 3629: no overlong form, no surrogate, nothing above
  * U+10FFFF). */
 bool address_is_utf8(struct slice text);

@@ -21,12 +21,6 @@ static struct slice take_word(struct slice *line)
     return word;
 }
 
-static bool is_host(struct slice text)
-{
-    struct net_addr addr;
-    return address_is_domain(text) || net_addr_parse(text, &addr);
-}
-
 _Static_assert(SMTP_LOGIN_TEXT_MAX == 255, "as read_login and the manual say");
 
 static const char *read_login(struct arena *a, struct slice line, struct conf_login *out)
@@ -39,7 +33,7 @@ static const char *read_login(struct arena *a, struct slice line, struct conf_lo
         if (parts[i]->len == 0 || parts[i]->len > SMTP_LOGIN_TEXT_MAX) {
             return "expected HOST USER PASSWORD, each of at most 255 bytes";
         }
-        if (i == 0 && !is_host(*parts[i])) {
+        if (i == 0 && !address_is_host(*parts[i])) {
             return "expected the name of a host, or an address without brackets; and no port";
         }
         const char *copy = conf_copy(a, *parts[i]);

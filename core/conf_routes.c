@@ -69,7 +69,7 @@ static bool parse_host(struct slice text, const struct transport *by, struct rou
         return false;
     }
     out->port = (uint16_t)port;
-    return port != 0 && (is_bracketed || address_is_domain(out->name));
+    return port != 0 && (is_bracketed || address_is_host(out->name));
 }
 
 static enum err parse_hosts(struct conf_value *v, struct slice text, const struct transport *by,

@@ -1,6 +1,8 @@
 /* Lists of servers: see peerlist.h. */
 #include "peerlist.h"
 
+#include "address.h"
+
 bool peerlist_parse_item(struct slice text, struct peerlist_item *out)
 {
     *out = (struct peerlist_item){.is_name = false};
@@ -8,8 +10,7 @@ bool peerlist_parse_item(struct slice text, struct peerlist_item *out)
         return true;
     }
     out->is_name = true;
-    return domainlist_parse_item(text, &out->name) && out->name.name.len != 0 &&
-           out->name.name.ptr[0] != '[';
+    return domainlist_parse_item(text, &out->name) && address_is_host(out->name.name);
 }
 
 static bool matches(const struct peerlist_item *item, struct slice name,

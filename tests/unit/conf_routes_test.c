@@ -107,6 +107,8 @@ static void test_wrong_items(void)
         {"* smtp:,a", ""},
         {"* smtp:-a", "-a"},
         {"* smtp:a b", "a b"},
+        {"* smtp:10.0.0.256", "10.0.0.256"},
+        {"* smtp:10.1:25", "10.1:25"},
         {"* smtp:a:", "a:"},
         {"* smtp:a:0", "a:0"},
         {"* smtp:a:65536", "a:65536"},

@@ -640,6 +640,8 @@ static void test_logins(void)
         {"host user\n", "expected HOST USER PASSWORD, each of at most 255 bytes\n"},
         {"h.example:587 a b\n",
          "the name of a host, or an address without brackets; and no port\n"},
+        {"192.0.2 user pass\n",
+         "the name of a host, or an address without brackets; and no port\n"},
         {"host\n", "expected HOST USER PASSWORD, each of at most 255 bytes\n"},
     };
     read_right("client_auth_file = /a\ntls_verify_certificates = /v\n");
@@ -699,7 +701,8 @@ static void test_peers(void)
     CHECK(peerlist_match(&conf.hosts_avoid_tls, SLICE_LITERAL("other.example"), &none));
     CHECK(peerlist_match(&conf.hosts_request_ocsp, SLICE_LITERAL("/a/socket"), &none));
     CHECK(!peerlist_match(&conf.hosts_require_ocsp, SLICE_LITERAL("mx.example"), &none));
-    static const char *const bad[] = {"@", "[192.0.2.1]", "a..b", "192.0.2.1/33", "!", "*.*"};
+    static const char *const bad[] = {"@",   "[192.0.2.1]", "a..b",       "192.0.2.1/33", "!",
+                                      "*.*", "25",          "10.0.0.256", "!192.0.2"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct peerlist_item item;
         CHECK(!peerlist_parse_item(slice_of_string(bad[i]), &item));
