@@ -148,11 +148,11 @@ static enum err complain(struct buf *errors, enum staple_file file, const char *
 static enum err complain_unreadable(struct buf *errors, enum staple_file file, const char *path,
                                     enum err err)
 {
-    const char *what = err == ERR_ABSENT    ? "there is no such file"
-                       : err == ERR_DENIED  ? "may not be read (permission denied)"
-                       : err == ERR_TOO_BIG ? "is too big"
-                                            : "cannot be read";
-    return complain(errors, file, path, what, err == ERR_OK ? ERR_IO : err);
+    err = err == ERR_OK ? ERR_IO : err;
+    const char *what = err == ERR_ABSENT   ? "there is no such file"
+                       : err == ERR_DENIED ? "may not be read (permission denied)"
+                                           : err_name(err);
+    return complain(errors, file, path, what, err);
 }
 
 /* Whose fault it is: the key's file or the certificate's. */

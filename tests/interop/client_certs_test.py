@@ -325,6 +325,7 @@ def test_check():
         ({"relay_from_certificates": "*"}, "relay_from_certificates: is of no use"),
         ({"tls_try_verify_hosts": "*", "tls_crl": "/nonexistent"}, "tls_crl /nonexistent: absent"),
         ({"tls_try_verify_hosts": "*", "tls_crl": ours.pem}, f"tls_crl {ours.pem}: expected revocation lists"),
+        ({"tls_certificate": "/"}, "tls_certificate /: not-a-file"),
         ({"tls_verify_certificates": "/"}, "tls_verify_certificates /: not-a-file"),
         ({"remote_tls_verify_certificates": "/"}, "remote_tls_verify_certificates /: not-a-file"),
         ({"aliases_file": "/nonexistent"}, "aliases_file /nonexistent: absent"),
