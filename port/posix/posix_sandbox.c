@@ -35,13 +35,13 @@ static void put_dir(struct buf *out, const char *path)
 }
 
 /* With the user's own rights, not root's. */
-static bool make_as_user(const struct posix_identity *who, const char *path)
+static bool make_as_user(const struct posix_identity *who, const char *path, mode_t mode)
 {
     const gid_t gid = getegid();
     const uid_t uid = geteuid();
     (void)setfsgid((gid_t)who->gid);
     (void)setfsuid((uid_t)who->uid);
-    bool is_made = mkdir(path, 0700) == 0;
+    bool is_made = mkdir(path, mode) == 0;
     (void)setfsuid(uid);
     (void)setfsgid(gid);
     return is_made;
@@ -61,7 +61,7 @@ static bool give(const struct posix_identity *who, const char *path)
 /* Makes a directory of the user's. Where he may make it he does: what root makes and gives away in
  * a directory of his, he could exchange for something else in between. Elsewhere it is his before
  * it has its name. */
-static void make_dir(const struct posix_identity *who, const char *path)
+static void make_dir(const struct posix_identity *who, const char *path, mode_t mode)
 {
     char beside[PATH_CAP];
     struct buf b = buf_make(beside, sizeof beside);
@@ -69,14 +69,14 @@ static void make_dir(const struct posix_identity *who, const char *path)
     if (stat(path, &st) == 0 || errno != ENOENT) {
         return;
     }
-    if (who->changes && make_as_user(who, path)) {
+    if (who->changes && make_as_user(who, path, mode)) {
         return;
     }
     buf_put_string(&b, path);
     buf_put_string(&b, POSIX_FILES_NEW_SUFFIX);
     buf_end_string(&b);
     (void)rmdir(beside);
-    if (mkdir(beside, 0700) != 0) {
+    if (mkdir(beside, mode) != 0) {
         return; /* whoever needs it says so */
     }
     if ((who->changes && !give(who, beside)) || rename(beside, path) != 0) {
@@ -93,27 +93,31 @@ static void make_way(const struct posix_identity *who, const char *path)
     for (char *c = way + 1; *c != '\0'; c++) {
         if (*c == '/') {
             *c = '\0';
-            make_dir(who, way);
+            make_dir(who, way, 0700);
             *c = '/';
         }
     }
-    make_dir(who, way);
+    make_dir(who, way, 0700);
     (void)posix_dir_sync_up(way);
 }
 
 static void make_own(const struct posix_identity *who, const struct conf *conf)
 {
     char dir[PATH_CAP];
-    const char *const sockets[] = {conf->control_socket, conf->submit_socket};
-    make_dir(who, conf->spool_directory);
+    /* That of submit_socket first, as everybody must get through it: they may be the same. */
+    const char *const sockets[] = {conf->submit_socket, conf->control_socket};
+    static const mode_t modes[] = {0755, 0700};
+    mode_t mask = umask(0);
+    make_dir(who, conf->spool_directory, 0700);
     (void)posix_dir_sync_parent(conf->spool_directory);
     for (size_t i = 0; i < 2; i++) {
         struct buf b = buf_make(dir, sizeof dir);
         put_dir(&b, sockets[i]);
-        make_dir(who, dir);
+        make_dir(who, dir, modes[i]);
     }
+    (void)umask(mask);
     if (conf->outbox_directory[0] != '\0') {
-        make_dir(who, conf->outbox_directory);
+        make_dir(who, conf->outbox_directory, 0700);
         (void)posix_dir_sync_parent(conf->outbox_directory);
     }
     make_way(who, conf->maildir);

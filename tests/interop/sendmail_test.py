@@ -553,6 +553,26 @@ def test_other_users():
         check_equal(status, 77, "mailq of a stranger: " + out)
 
 
+def test_directory_that_the_server_makes():
+    """As /run/postern after each boot: users can reach the socket there, whatever else is beside it."""
+    if not_root():
+        return
+    for user in ("root", "nobody"):
+        with Site() as s:
+            where = os.path.join(s.dir, "run")
+            if user != "root":
+                os.chown(s.dir, pwd.getpwnam(user).pw_uid, -1)
+                os.chmod(s.server.dir, 0o777)
+                shutil.rmtree(s.server.options["spool_directory"])
+            s.server.stop()
+            s.server.configure(submit_socket=os.path.join(where, "submit"), control_socket=os.path.join(where, "control"), user=user)
+            shutil.copy(s.server.conf_path, s.conf)
+            s.server.start()
+            check_equal(stat.S_IMODE(os.stat(where).st_mode), 0o755, "the directory's mode")
+            s.sends("alice@test.example", text="\nx\n", uid=1)
+            check_equal(s.run("-bp", uid=1)[0], 77, "mailq of a stranger")
+
+
 def test_trusted_by_number():
     if not_root():
         return
