@@ -223,8 +223,9 @@ static int fetch_set(const struct request *r, const struct conf *conf, struct wo
 {
     int worst = PROOF_ACCEPT;
     const struct tls_set *set = w->staple.now.set;
-    if (set == NULL) {
-        posix_complain(r->conf, "tls_certificate is not set");
+    if (set == NULL || conf->tls_ocsp_file[0] == '\0') {
+        posix_complain(r->conf,
+                       set == NULL ? "tls_certificate is not set" : "tls_ocsp_file is not set");
         return PROOF_WRONG;
     }
     for (size_t pair = 0; pair < tls_set_num_pairs(set); pair++) {

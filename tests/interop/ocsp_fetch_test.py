@@ -348,6 +348,14 @@ def test_not_written():
 # --- All that the options name ---
 
 
+def test_nothing_to_fetch_for():
+    """From cron that must not pass for a proof that was fetched."""
+    p = Pki()
+    for s, want in ((Server(p, start=False), "tls_ocsp_file"), (Server(start=False), "tls_certificate")):
+        status, out = run(POSTERN, "ocsp-fetch", "-c", s.conf_path)
+        check(status == 3 and f"postern: {s.conf_path}: {want} is not set\n" in out, f"{status}: {out}")
+
+
 def test_of_the_options():
     """-c: into tls_ocsp_file, from where the running server takes it; each option of it is obeyed."""
     p = Pki("ec", "fetch-options")  # of its own, as its files are renamed
