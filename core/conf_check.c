@@ -10,11 +10,24 @@ struct check {
     struct conf_report report;
 };
 
+/* Of an option that another one does not fit, which may be the one that was set. */
+static struct buf *begin_pair(struct check *k, enum conf_option option, enum conf_option other)
+{
+    const uint16_t *lines = k->conf->lines;
+    return conf_report_begin(&k->report, lines[option] != 0 ? lines[option] : lines[other],
+                             conf_option_name(option));
+}
+
+static void complain_pair(struct check *k, enum conf_option option, enum conf_option other,
+                          const char *text)
+{
+    buf_put_string(begin_pair(k, option, other), text);
+    conf_report_end(&k->report);
+}
+
 static void complain(struct check *k, enum conf_option option, const char *text)
 {
-    struct buf *b = conf_report_begin(&k->report, k->conf->lines[option], conf_option_name(option));
-    buf_put_string(b, text);
-    conf_report_end(&k->report);
+    complain_pair(k, option, option, text);
 }
 
 static bool is_set(const char *text)
@@ -201,8 +214,8 @@ static void check_listeners(struct check *k)
 {
     const struct conf *c = k->conf;
     if (c->num_listeners == 0) {
-        complain(k, CONF_local_interfaces,
-                 "nothing to listen on: an address and a port are needed");
+        complain_pair(k, CONF_local_interfaces, CONF_daemon_smtp_ports,
+                      "nothing to listen on: an address and a port are needed");
     }
     check_ports(k, CONF_tls_on_connect_ports, &c->tls_on_connect_ports);
     check_ports(k, CONF_submission_ports, &c->submission_ports);
@@ -210,8 +223,7 @@ static void check_listeners(struct check *k)
         const struct conf_listener *holder = find_holder(c, i);
         if (holder != NULL) {
             bool is_same = net_addr_same_host(&holder->at, &c->listeners[i].at);
-            struct buf *b =
-                conf_report_begin(&k->report, c->lines[CONF_local_interfaces], "local_interfaces");
+            struct buf *b = begin_pair(k, CONF_local_interfaces, CONF_daemon_smtp_ports);
             buf_put_string(b, is_same ? "the same address and port twice: "
                                       : "all addresses and one of them at the same port: ");
             net_addr_put(b, is_all(&holder->at) ? &c->listeners[i].at : &holder->at);
@@ -334,10 +346,11 @@ enum err conf_check(const struct conf *c, const struct conf_env *env, struct buf
     check_routes(&k);
     check_paths(&k);
     if (c->retry_max_ms < c->retry_min_ms) {
-        complain(&k, CONF_retry_max_ms, "is less than retry_min");
+        complain_pair(&k, CONF_retry_max_ms, CONF_retry_min_ms, "is less than retry_min");
     }
     if (c->spool_size <= c->message_size_limit) {
-        complain(&k, CONF_spool_size, "is too little for one message of message_size_limit");
+        complain_pair(&k, CONF_spool_size, CONF_message_size_limit,
+                      "is too little for one message of message_size_limit");
     }
     return k.report.num == 0 ? ERR_OK : ERR_MALFORMED;
 }

@@ -120,9 +120,15 @@ static void test_fit(void)
         "t.conf:1: local_interfaces: nothing to listen on: an address and a port are needed\n");
     check_unfit(
         "daemon_smtp_ports =\n",
-        "t.conf: local_interfaces: nothing to listen on: an address and a port are needed\n");
+        "t.conf:1: local_interfaces: nothing to listen on: an address and a port are needed\n");
     check_unfit("local_interfaces = <; ::1 ; 0:0::1.25\n",
                 "t.conf:1: local_interfaces: the same address and port twice: ::1 port 25\n");
+    check_unfit("\ndaemon_smtp_ports = 25 : 25\nlocal_domains = a.b\n",
+                "t.conf:2: local_interfaces: the same address and port twice: 0.0.0.0 port 25\n"
+                "t.conf:2: local_interfaces: the same address and port twice: :: port 25\n");
+    check_unfit("\nretry_min = 4h\n", "t.conf:2: retry_max: is less than retry_min\n");
+    check_unfit("message_size_limit = 300M\n",
+                "t.conf:1: spool_size: is too little for one message of message_size_limit\n");
     check_unfit("retry_min = 2h\nretry_max = 1h\n",
                 "t.conf:2: retry_max: is less than retry_min\n");
     check_unfit("tls_certificate = /c\nocsp_fetch = AIA\n",
