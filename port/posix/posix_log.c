@@ -9,7 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOGGER_PATH     "/dev/log"
 #define LOGGER_FACILITY 2 /* mail, RFC 5424 6.2.1 */
 #define RETRY_MS        1000
 /* A line with what goes before it: less than a pipe takes at once (PIPE_BUF, 4096 on Linux). */
@@ -43,7 +42,7 @@ static void connect_logger(struct posix_log *l)
     if (fd < 0) {
         return;
     }
-    struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = LOGGER_PATH};
+    struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = POSIX_LOG_SYSLOG_PATH};
     if (connect(fd, (const struct sockaddr *)&to, sizeof to) != 0) {
         close(fd);
         return;

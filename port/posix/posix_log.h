@@ -8,6 +8,8 @@
 
 #include "port.h"
 
+#define POSIX_LOG_SYSLOG_PATH "/dev/log"
+
 enum posix_log_sink { POSIX_LOG_STDERR, POSIX_LOG_SYSLOG };
 
 struct posix_log {

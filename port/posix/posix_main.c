@@ -9,6 +9,7 @@
 #include "posix_command.h"
 #include "posix_control.h"
 #include "posix_entropy.h"
+#include "posix_err.h"
 #include "posix_files.h"
 #include "posix_loop.h"
 #include "posix_ocsp_check.h"
@@ -18,6 +19,7 @@
 #include "posix_sendmail.h"
 #include "posix_store.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -264,6 +266,11 @@ static int check(struct mta_start *start, struct buf *report)
     if (e != ERR_OK) {
         posix_put_errors(start->conf_path, e, report);
         return posix_exit_status(e);
+    }
+    if (first.conf.log_file_path == CONF_LOG_SYSLOG && access(POSIX_LOG_SYSLOG_PATH, W_OK) != 0) {
+        buf_put_string(report, "log_file_path: " POSIX_LOG_SYSLOG_PATH ": ");
+        buf_put_string(report, err_name(posix_err(errno)));
+        buf_put_string(report, "\n");
     }
     struct posix_clock clock = {0};
     struct posix_log log = {0};

@@ -98,6 +98,16 @@ def test_spool_larger_than_its_partition():
 # --- Output that goes nowhere ---
 
 
+def test_no_logger():
+    """As in a container: all that the server said would be lost, and nothing told that."""
+    s = Server(start=False, log_file_path="syslog")
+    out = postern_check(s)[1]
+    check(("log_file_path: /dev/log: absent\n" in out) != os.path.exists("/dev/log"), out)
+    check("configuration: ok\n" in out, out)
+    s.configure(log_file_path="stderr")
+    check("log_file_path" not in postern_check(s)[1], "of stderr")
+
+
 def test_full_stdout():
     """What reads the output of a command must not take the part that fitted for all of it."""
     s = Server()
