@@ -397,15 +397,15 @@ static bool put_place_check(const struct mta *m, struct buf *out, enum conf_opti
     char inside[CONF_PATH_MAX + sizeof "/control/x"];
     struct buf b = buf_make(inside, sizeof inside);
     buf_put_string(&b, path);
-    buf_put_string(&b, is_dir ? "/x" : "");
+    buf_put_string(&b, is_dir ? "/x" : "/."); /* of a directory alone there is such a thing */
     if (path[0] == '\0' || !buf_end_string(&b)) {
         return true;
     }
-    enum err err = files->can_replace(files->ctx, inside);
+    enum err err = files->can_replace(files->ctx, is_dir ? inside : path);
     if (!is_dir && exists(m, path)) {
-        err = err == ERR_NOT_A_FILE ? ERR_OK : ERR_EXISTS;
+        err = err == ERR_NOT_A_FILE && !exists(m, inside) ? ERR_OK : ERR_EXISTS;
     }
-    size_t len = strlen(inside);
+    size_t len = strlen(path) - !is_dir;
     while (inside[len] != '/') {
         len--;
     }

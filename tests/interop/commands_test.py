@@ -58,6 +58,8 @@ def test_file_for_a_socket():
     for option in ("submit_socket", "control_socket"):
         s = Server(start=False, **{option: path})
         check(f"{option} {path}: cannot be used: exists\n" + MISTAKES in postern_check(s)[1], postern_check(s)[1])
+        s.configure(**{option: case_dir()})
+        check(f"{option} {case_dir()}: cannot be used: exists\n" + MISTAKES in postern_check(s)[1], postern_check(s)[1])
         s.configure(**{option: os.path.join(case_dir(), "nowhere/deeper/socket")})
         check(f"{option} {case_dir()}/nowhere/deeper/socket: cannot be used: absent\n" in postern_check(s)[1], postern_check(s)[1])
         s.configure(**{option: os.path.join(case_dir(), option, "socket")})
