@@ -19,7 +19,7 @@ static bool holds_port(const struct mta *m, const struct conf_listener *wanted)
 static void complain(const struct mta *m, struct buf *errors, const struct conf_listener *wanted,
                      enum err err)
 {
-    buf_put_string(errors, "listen on ");
+    buf_put_string(errors, wanted->path != NULL ? "submit_socket " : "listen on ");
     if (wanted->path != NULL) {
         text_put_escaped(errors, slice_of_string(wanted->path), PORT_LOCAL_PATH_MAX);
     } else {
@@ -29,8 +29,9 @@ static void complain(const struct mta *m, struct buf *errors, const struct conf_
     }
     buf_put_string(errors, ": ");
     bool lacks_group = wanted->path != NULL && err == ERR_MALFORMED;
-    buf_put_string(errors,
-                   lacks_group ? "submit_socket_group: there is no such group" : err_name(err));
+    buf_put_string(errors, lacks_group              ? "submit_socket_group: there is no such group"
+                           : err == ERR_UNREACHABLE ? "no address of this machine"
+                                                    : err_name(err));
     if (err == ERR_IN_USE && holds_port(m, wanted)) {
         buf_put_string(errors, " by this server itself, at another address: a restart is needed");
     }

@@ -80,6 +80,18 @@ def mount_small(path, size):
     )
 
 
+def test_not_listened_on():
+    """At the start, which alone tries it."""
+    path = a_file()
+    for options, want in (
+        ({"submit_socket": path}, f"submit_socket {path}: exists\n"),
+        ({"local_interfaces": "192.0.2.77"}, "listen on 192.0.2.77 port {port}: no address of this machine\n"),
+    ):
+        s = Server(start=False, **options)
+        status, out = run(POSTERN, "-c", s.conf_path)
+        check(status != 0 and want.format(port=s.port) in out, f"{status}: {out}")
+
+
 def test_spool_larger_than_its_partition():
     """Told before there is a spool, and with what the spool has counted as room."""
     small = os.path.join(case_dir(), "small")
