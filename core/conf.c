@@ -141,7 +141,8 @@ static void report_value(struct reader *r, const struct option *o, uint32_t line
         buf_put_string(b, ", but ");
         put_lack(b, v->lacks);
     } else {
-        buf_put_string(b, ", expected ");
+        /* All other defaults are right. */
+        buf_put_string(b, line_number == 0 ? " as this machine's name, expected " : ", expected ");
         put_expected(b, o);
     }
     conf_report_end(&r->report);

@@ -515,7 +515,8 @@ static void test_machine_name(void)
     errors = buf_make(error_bytes, sizeof error_bytes);
     CHECK_EQ(conf_read(&conf, &arena, SLICE_LITERAL(""), &bad, &errors), ERR_MALFORMED);
     CHECK_TEXT(buf_slice(&errors),
-               "t.conf: primary_hostname: found '(none)', expected a domain name in ASCII\n");
+               "t.conf: primary_hostname: found '(none)' as this machine's name, "
+               "expected a domain name in ASCII\n");
     errors.len = 0;
     CHECK_EQ(
         conf_read(&conf, &arena, SLICE_LITERAL("primary_hostname = a.example\n"), &bad, &errors),
