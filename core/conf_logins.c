@@ -57,7 +57,11 @@ enum err conf_read_logins(struct conf *c, struct arena *a, struct slice text, st
     c->logins = (struct conf_logins){arena_take(a, num * sizeof *c->logins.items), 0};
     lines = (struct conf_text){text, 0};
     while (c->logins.items != NULL && conf_parse_plain_line(&lines, &line)) {
-        const char *mistake = read_login(a, line, &c->logins.items[c->logins.num_items]);
+        struct conf_login *login = &c->logins.items[c->logins.num_items];
+        const char *mistake = read_login(a, line, login);
+        if (mistake == NULL && conf_find_login(c, login->host) != NULL) {
+            mistake = "that host stands further up already";
+        }
         if (mistake != NULL) {
             buf_put_string(conf_report_begin(&r, lines.line_number, "client_auth_file"), mistake);
             conf_report_end(&r);

@@ -643,6 +643,8 @@ static void test_logins(void)
          "the name of a host, or an address without brackets; and no port\n"},
         {"192.0.2 user pass\n",
          "the name of a host, or an address without brackets; and no port\n"},
+        {"h.example a b\n#\nH.example a c\n",
+         "/a:3: client_auth_file: that host stands further up already\n"},
         {"host\n", "expected HOST USER PASSWORD, each of at most 255 bytes\n"},
     };
     read_right("client_auth_file = /a\ntls_verify_certificates = /v\n");
