@@ -358,6 +358,8 @@ static void test_wrong_values(void)
          "tls_certificate: found '\\\"/c\\\"', expected an absolute path of at most 255 bytes with no variable but $tls_in_sni"},
         {"spool_directory =",
          "spool_directory: found '', expected an absolute path of at most 255 bytes"},
+        {"auth_dovecot_socket = run/auth",
+         "auth_dovecot_socket: found 'run/auth', expected an absolute path of at most 107 bytes"},
         {"maildir = /m/$user",
          "maildir: found '$user', expected an absolute path with no variables but "
          "$local_part and $domain"},
