@@ -460,6 +460,18 @@ static void put_message_check(const struct mta *m, struct buf *out)
     }
 }
 
+/* Whether strangers may relay: those of the addresses for examples, as which nobody connects. */
+static void put_relay_check(const struct mta *m, struct buf *out)
+{
+    static const struct net_addr strangers[] = {{NET_IPV4, {198, 51, 100, 1}, 0},
+                                                {NET_IPV6, {0x20, 0x01, 0x0d, 0xb8, 0xff}, 0}};
+    const struct hostlist *hosts = &m->site->conf.relay_from_hosts;
+    if (hostlist_match(hosts, &strangers[0]) || hostlist_match(hosts, &strangers[1])) {
+        buf_put_string(out, "relay_from_hosts: anybody on the Internet may send mail to anybody by "
+                            "this server\n");
+    }
+}
+
 static void put_resolv_check(const struct mta *m, struct buf *out)
 {
     const struct port_files *files = &m->port->files;
@@ -513,6 +525,7 @@ enum err mta_check(struct arena *a, const struct port *port, const struct mta_st
         bool is_usable = put_places_check(m, out);
         err = put_size_check(m, out) ? ERR_OK : ERR_TOO_BIG;
         put_message_check(m, out);
+        put_relay_check(m, out);
         put_resolv_check(m, out);
         is_usable = put_maildir_check(m, out) && is_usable;
         buf_put_string(out, is_usable && err == ERR_OK

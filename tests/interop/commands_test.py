@@ -109,6 +109,20 @@ def test_spool_larger_than_its_partition():
     check("spool_size" not in postern_check(s)[1], postern_check(s)[1])
 
 
+def test_open_relay():
+    """It may be meant, behind a fence; most often it is not."""
+    warning = "relay_from_hosts: anybody on the Internet may send mail to anybody by this server\n"
+    for hosts, is_open in (
+        ("*", True),
+        ("!127.0.0.1 : 0.0.0.0/0", True),
+        ("<; 10.0.0.0/8 ; 2000::/3", True),
+        ("<; 10.0.0.0/8 ; 2001:db9::/32", False),
+        (None, False),
+    ):
+        out = postern_check(Server(start=False, relay_from_hosts=hosts))[1]
+        check((warning in out) == is_open and "configuration: ok\n" in out, f"{hosts}: {out}")
+
+
 # --- Output that goes nowhere ---
 
 
