@@ -194,7 +194,7 @@ struct port_files {
     enum err (*replace)(void *ctx, const char *path, struct slice bytes);
     /* Whether replace may be expected to work, as far as can be told without trying: ERR_OK,
      * ERR_DENIED, ERR_ABSENT (there is no such folder), ERR_NOT_A_DIRECTORY (in its place is a
-     * file), ERR_NOT_A_FILE. */
+     * file), ERR_NOT_A_FILE, ERR_READ_ONLY. */
     enum err (*can_replace)(void *ctx, const char *path);
     enum err (*stamp)(void *ctx, struct port_stamp *out, const char *path);
 };

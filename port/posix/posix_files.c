@@ -183,7 +183,8 @@ static enum err files_can_replace(void *ctx, const char *path)
     if (slash != NULL) {
         slash[slash == target] = '\0';
     }
-    return access(slash == NULL ? "." : target, W_OK | X_OK) == 0 ? ERR_OK : posix_err(errno);
+    bool is_writable = access(slash == NULL ? "." : target, W_OK | X_OK) == 0;
+    return is_writable ? ERR_OK : errno == EROFS ? ERR_READ_ONLY : posix_err(errno);
 }
 
 static enum err files_replace(void *ctx, const char *path, struct slice bytes)

@@ -109,6 +109,18 @@ def test_spool_larger_than_its_partition():
     check("spool_size" not in postern_check(s)[1], postern_check(s)[1])
 
 
+def test_read_only_partition():
+    """Root can make directories anywhere else."""
+    where = os.path.join(case_dir(), "image")
+    if not mount_small(where, "1M") or subprocess.call(["mount", "-o", "remount,ro", where]) != 0:
+        print("skipped: nothing can be mounted here")
+        return
+    s = Server(start=False, spool_directory=f"{where}/spool", maildir=f"{where}/$local_part", outbox_directory=where)
+    out = postern_check(s)[1]
+    for option, path in (("spool_directory", f"{where}/spool"), ("outbox_directory", where), ("maildir", f"{where}/alice")):
+        check(f"{option} {path}: cannot be used: read-only\n" in out, out)
+
+
 def test_open_relay():
     """It may be meant, behind a fence; most often it is not."""
     warning = "relay_from_hosts: anybody on the Internet may send mail to anybody by this server\n"
