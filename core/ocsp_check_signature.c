@@ -155,9 +155,7 @@ static enum ocsp_reason verify(const struct x509_signed *sealed, const struct sc
 {
     unsigned char hash[MBEDTLS_MD_MAX_SIZE];
     const mbedtls_md_info_t *info = mbedtls_md_info_from_type(scheme->md);
-    bool is_weak =
-        mbedtls_pk_can_do(key, MBEDTLS_PK_RSA) != 0 && mbedtls_pk_get_bitlen(key) < RSA_BITS_MIN;
-    if (!mbedtls_pk_can_do(key, scheme->type) || is_weak) {
+    if (!mbedtls_pk_can_do(key, scheme->type)) {
         return OCSP_SIGNATURE_UNSUPPORTED;
     }
     if (scheme->type == MBEDTLS_PK_ECDSA && !is_ecdsa_value(sealed->signature)) {
@@ -172,7 +170,9 @@ static enum ocsp_reason verify(const struct x509_signed *sealed, const struct sc
     if (ret != 0 && !BROKEN(SIGNATURE_UNCHECKED)) {
         return is_out_of_memory(ret) ? OCSP_NO_MEMORY : OCSP_BAD_SIGNATURE;
     }
-    return OCSP_GOOD;
+    return mbedtls_pk_can_do(key, MBEDTLS_PK_RSA) && mbedtls_pk_get_bitlen(key) < RSA_BITS_MIN
+               ? OCSP_WEAK_KEY
+               : OCSP_GOOD;
 }
 
 enum ocsp_reason ocsp_signature_check(const struct x509_signed *sealed,

@@ -8,8 +8,9 @@
 
 #include <mbedtls/md.h>
 
-/* OCSP_GOOD, OCSP_BAD_SIGNATURE, OCSP_SIGNATURE_SHA1, OCSP_SIGNATURE_UNSUPPORTED or OCSP_NO_MEMORY.
- * The hash's name is left in *out_hash once it is known. */
+/* OCSP_GOOD, OCSP_BAD_SIGNATURE, OCSP_WEAK_KEY (it verifies), OCSP_SIGNATURE_SHA1,
+ * OCSP_SIGNATURE_UNSUPPORTED or OCSP_NO_MEMORY. The hash's name is left in *out_hash once it is
+ * known. */
 enum ocsp_reason ocsp_signature_check(const struct x509_signed *sealed,
                                       const struct x509_cert *signer, bool allow_sha1,
                                       const char **out_hash);

@@ -152,6 +152,27 @@ static void test_issuer(void)
     teardown();
 }
 
+/* It is there, and has signed: what is wrong with it is its key. */
+static void test_weak_issuer(void)
+{
+    struct maker_key key;
+    struct world weak;
+    setup();
+    maker_weak_key(&key);
+    weak = t.keys;
+    weak.issuer_key = key;
+    world_begin(&weak);
+    put("/chain", JOIN(maker_pem("CERTIFICATE", weak.leaf.whole),
+                       maker_pem("CERTIFICATE", weak.issuer.whole)));
+    struct maker_response r = world_good(&weak);
+    put("/proof", maker_proof(&r));
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK_EQ(reason(), OCSP_WEAK_KEY);
+    CHECK(logged("reason=weak-key"));
+    mbedtls_pk_free(&key.pk);
+    teardown();
+}
+
 static void test_refused_at_start(void)
 {
     setup();
@@ -581,6 +602,7 @@ static const struct test_case cases[] = {
     {"looks_once_a_second", test_looks_once_a_second},
     {"why_none", test_why_none},
     {"issuer", test_issuer},
+    {"weak issuer", test_weak_issuer},
     {"refused_at_start", test_refused_at_start},
     {"one_file", test_one_file},
     {"broken_set_keeps_old", test_broken_set_keeps_old},

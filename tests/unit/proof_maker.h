@@ -6,6 +6,7 @@
 #ifndef POSTERN_PROOF_MAKER_H
 #define POSTERN_PROOF_MAKER_H
 
+#include "base64.h"
 #include "der.h"
 
 #include "test.h"
@@ -192,6 +193,32 @@ static inline void maker_ec_key(struct maker_key *key, mbedtls_ecp_group_id curv
     mbedtls_ecp_keypair *pair = mbedtls_pk_ec(key->pk);
     maker_must(mbedtls_ecp_read_key(curve, pair, scalar, len), "key");
     maker_must(mbedtls_ecp_keypair_calc_public(pair, maker_random, NULL), "public key");
+}
+
+/* RSA of 1024 bits, which is too weak; known to everybody, like the others. */
+static inline void maker_weak_key(struct maker_key *key)
+{
+    static const char digits[] = "MIICXAIBAAKBgQDO0Z7l56q3rQSi4vLDaKALCzvtFub3gFYZDxYhr8LaVvn9pMWL"
+                                 "8G5SzZvRPBum6Dv1vN23NWKSIi4S0yBEeouGKg6hWuSty0tydCYp+36TB7lB/pPV"
+                                 "x4qZk5HcVPhV3W+F7ME9Ont5P83NLkRC/xAIe3b2zu73NAJmtewhozNnQwIDAQAB"
+                                 "AoGBAIH55TWxcW27k5VWsaCzCRnHtqKa6Q6UngdjntIO5pNXZAbO3cPDl2H8i7dk"
+                                 "YjBz9PLL/j8cktUqG/CCtN20cif+xssETsdr6I0WfuMvBN0RO+574j7XRtR9fVix"
+                                 "wQYMhDV5/BkVhXvLUhecoa8tfsQ0RjCJbsVEKF8IeN9K+4E5AkEA7EK8zk46sBVe"
+                                 "E9MKNDfo1BjGB0chBEeTnqTmjrMGDuq8Hu1R3Si6TqZg5iztaNM7G2M3jxUqqTRE"
+                                 "vtkkh2DE7wJBAOAZKnLbSEh3hFfMD+kjWPhRbizC4+3opPRvhEDExORXBFpzfamS"
+                                 "daSo7kAjveOSX6bh3LnV13BCxcbqqeVQSu0CQH70HaB+SOr1kGf2rzUAFgxig4bF"
+                                 "oeg6zgghdAKaEFdTq2KzA5pjmDlLDiahXbFGUCyXU/N+3D2v6IDlDcvxI+ECQBfX"
+                                 "FYj6gwoSjOW6M8cdl41zPEFOymi44zON2Yf6ZufTygbFWoz7o8BMqGvyYXUgUUSz"
+                                 "qoOqmCy9LcUnmcNnc1ECQHWas1CFUU+1jgkFAH7Dz2vip+Lo9QohtXhVkfXLnikH"
+                                 "2b4aqXiXYFDYhn5M3FDmA4uVpEAC/pG4xnG2oqQSM3Q=";
+    uint8_t bytes[640];
+    struct buf der = buf_make(bytes, sizeof bytes);
+    maker_must(base64_take(slice_of_string(digits), &der) ? 0 : -1, "weak key");
+    mbedtls_pk_init(&key->pk);
+    key->md = MBEDTLS_MD_SHA256;
+    key->pss = false;
+    maker_must(mbedtls_pk_parse_key(&key->pk, bytes, der.len, NULL, 0, maker_random, NULL),
+               "weak key");
 }
 
 static inline struct slice maker_rsa_public(const mbedtls_pk_context *pk)

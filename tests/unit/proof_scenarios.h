@@ -371,6 +371,22 @@ static inline struct slice scenario_unknown_key(struct world *w, struct ocsp_que
     return maker_proof(&r);
 }
 
+/* An issuer with a key that nobody believes any more. */
+static inline struct slice scenario_weak_key(struct world *w, struct ocsp_question *q)
+{
+    static struct x509_cert issuer;
+    struct maker_key key;
+    struct maker_response r = world_good(w);
+    maker_weak_key(&key);
+    r.key = &key;
+    issuer = w->issuer;
+    issuer.public_key_info = maker_public(&key);
+    q->issuer = &issuer;
+    struct slice proof = maker_proof(&r);
+    mbedtls_pk_free(&key.pk);
+    return proof;
+}
+
 static inline struct slice signed_with_sha1(struct world *w)
 {
     struct maker_response r = world_good(w);
@@ -561,6 +577,7 @@ static const struct scenario scenarios[] = {
     S(unsupported_signature, SIGNATURE_UNSUPPORTED),
     S(foreign_signature, SIGNATURE_UNSUPPORTED),
     S(unknown_key, SIGNATURE_UNSUPPORTED),
+    S(weak_key, WEAK_KEY),
     S(sha1, SIGNATURE_SHA1),
     S(sha1_allowed, GOOD),
     S(delegate_sha1, SIGNATURE_SHA1),
