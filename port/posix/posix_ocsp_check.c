@@ -1,6 +1,7 @@
 /* postern ocsp-check: see posix_ocsp_check.h. */
 #include "posix_ocsp_check.h"
 
+#include "ocsp_staple_files.h"
 #include "pem.h"
 #include "posix_command.h"
 #include "posix_proof.h"
@@ -73,10 +74,11 @@ static bool parse_serial(struct slice text, uint8_t *bytes, struct slice *out)
     return !b.overflow && out->len != 0 && text_parse_hex(even, bytes, out->len);
 }
 
-/* Each block of a PEM file until one is for this certificate. */
-static void judge_all(const struct ocsp_question *q, struct proof_memory *m, struct slice text,
-                      struct ocsp_verdict *out)
+/* Of the blocks of a PEM file the one that the server would go by. */
+static void judge_all(const struct request *r, const struct ocsp_question *q,
+                      struct proof_memory *m, struct slice text, struct ocsp_verdict *out)
 {
+    const struct tls_time now = {0, r->at_s, true};
     if (!pem_is_text(text)) {
         ocsp_check(q, text, out);
         return;
@@ -89,11 +91,9 @@ static void judge_all(const struct ocsp_question *q, struct proof_memory *m, str
         if (pem_next(&text, SLICE_LITERAL("OCSP RESPONSE"), &der) != ERR_OK) {
             return;
         }
-        if (ocsp_check(q, buf_slice(&der), &v) != OCSP_WRONG_CERTIFICATE || is_first) {
+        bool is_ours = ocsp_check(q, buf_slice(&der), &v) != OCSP_WRONG_CERTIFICATE;
+        if (is_first || (is_ours && staple_replaces(&v, out, &now))) {
             *out = v;
-        }
-        if (v.reason != OCSP_WRONG_CERTIFICATE) {
-            return;
         }
     }
 }
@@ -103,7 +103,7 @@ static int judge(const struct request *r, const struct ocsp_question *q, struct 
 {
     struct ocsp_verdict v = ocsp_verdict_none(OCSP_TOO_BIG);
     if (!is_too_big) {
-        judge_all(q, m, response, &v);
+        judge_all(r, q, m, response, &v);
     }
     enum ocsp_reason reason = ocsp_verdict_at(&v, r->at_s);
     /* A serial alone is taken at its word. */

@@ -112,7 +112,8 @@ def forms(row, work):
     count(want[0] == 0, f"the first good row: {want}")
     count(ask(*arguments, pem) == want, "the response in PEM")
     count(ask(*[der_cert if a.endswith(row["subject"]) else a for a in arguments], path) == want, "the certificate in DER")
-    count(ask(*arguments, late)[1].get("reason") == "try-later", "the first block that is not another certificate's")
+    count(ask(*arguments, late)[1].get("reason") == "good", "a good block behind one that says nothing")
+    several(arguments, armour, late)
     with open(path + ".cut", "wb") as f:
         f.write(der[:-1])
     count(ask(*arguments, path + ".cut")[0] == 2, "cut short")
@@ -130,6 +131,16 @@ def forms(row, work):
     count(ask(*issuer, "--serial", colons, path)[0] == 0, "a serial with colons")
     count(ask(*issuer, "--serial", "77", path)[1].get("reason") == "wrong-certificate", "another serial")
     wrong_usage(issuer, arguments, path)
+
+
+def several(arguments, armour, path):
+    """Of all blocks for the certificate the one that the server would go by, in whatever order they stand."""
+    with open(os.path.join(DIR, "bad-signature.der"), "rb") as f:
+        bad = b"-----BEGIN OCSP RESPONSE-----\n" + base64.encodebytes(f.read()) + b"-----END OCSP RESPONSE-----\n"
+    for blocks, reason in ((armour + bad, "good"), (bad + armour, "good"), (bad, "bad-signature")):
+        with open(path, "wb") as f:
+            f.write(blocks)
+        count(ask(*arguments, path)[1].get("reason") == reason, f"several blocks: {reason}")
 
 
 def wrong_usage(issuer, arguments, path):
