@@ -55,21 +55,24 @@ static bool may_sign(const struct x509_cert *cert)
 }
 
 /* Other names are critical where there is no subject (RFC 5280 4.2.1.6), and of no interest here.
- */
-static bool all_understood(const struct x509_cert *cert)
+ * Of what stands there twice, which it must not (4.2), others may go by the other one. */
+static enum ocsp_reason check_extensions(const struct x509_cert *cert)
 {
     struct slice run = cert->extensions;
     struct x509_extension extension;
     while (x509_next_extension(&run, &extension)) {
+        if (x509_find_extension(cert, extension.oid).ptr != extension.value.ptr) {
+            return OCSP_SIGNER_NOT_AUTHORISED;
+        }
         if (extension.critical && !slice_equal(extension.oid, OID_SLICE(id_ce_key_usage)) &&
             !slice_equal(extension.oid, OID_SLICE(id_ce_ext_key_usage)) &&
             !slice_equal(extension.oid, OID_SLICE(id_ce_basic_constraints)) &&
             !slice_equal(extension.oid, OID_SLICE(id_ce_subject_alt_name)) &&
             !slice_equal(extension.oid, OID_SLICE(id_pkix_ocsp_nocheck))) {
-            return false;
+            return OCSP_CRITICAL_EXTENSION;
         }
     }
-    return true;
+    return OCSP_GOOD;
 }
 
 /* Not merely a certificate with the issuer's name in it: one that the very key of the issuer that
@@ -85,9 +88,9 @@ static enum ocsp_reason check_delegate(const struct ocsp_question *q, const stru
     }
     enum ocsp_reason reason =
         ocsp_signature_check(&cert->sealed, q->issuer, q->options.allow_sha1, &hash);
-    return reason == OCSP_BAD_SIGNATURE                   ? OCSP_SIGNER_NOT_AUTHORISED
-           : reason == OCSP_GOOD && !all_understood(cert) ? OCSP_CRITICAL_EXTENSION
-                                                          : reason;
+    return reason == OCSP_BAD_SIGNATURE ? OCSP_SIGNER_NOT_AUTHORISED
+           : reason == OCSP_GOOD        ? check_extensions(cert)
+                                        : reason;
 }
 
 static enum ocsp_reason try_signer(const struct ocsp_question *q, const struct ocsp_response *r,

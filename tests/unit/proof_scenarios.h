@@ -227,6 +227,9 @@ DELEGATED(delegate_behind_usage, d.key_usage = 0;
 DELEGATED(delegate_usage_cut, d.key_usage = 0; d.more = KEY_USAGE(SLICE_LITERAL("\0"));)
 DELEGATED(delegate_usage_empty, d.key_usage = 0;
           d.more = maker_extension(OID(MBEDTLS_OID_KEY_USAGE), true, NOTHING);)
+DELEGATED(delegate_two_purposes, d.more = PURPOSES(SEQ(OID(MBEDTLS_OID_SERVER_AUTH)));)
+DELEGATED(delegate_two_empty, d.more = maker_extension(OID("\x2a\x03\x04"), false, NOTHING);
+          d.more = JOIN(d.more, d.more);)
 #undef PURPOSES
 #undef FOR_OCSP
 #undef KEY_USAGE
@@ -563,6 +566,8 @@ static const struct scenario scenarios[] = {
     S(delegate_behind_usage, SIGNER_NOT_AUTHORISED),
     S(delegate_usage_cut, SIGNER_NOT_AUTHORISED),
     S(delegate_usage_empty, SIGNER_NOT_AUTHORISED),
+    S(delegate_two_purposes, SIGNER_NOT_AUTHORISED),
+    S(delegate_two_empty, SIGNER_NOT_AUTHORISED),
     S(revoked_by_delegate, REVOKED),
     S(revoked_by_expired, SIGNER_EXPIRED),
     S(unknown_by_expired, SIGNER_EXPIRED),
