@@ -210,10 +210,12 @@ static enum tls_event fail_by(struct tls *t, int ret)
     if (ret == MBEDTLS_ERR_SSL_ALLOC_FAILED) {
         return fail_with_alert(t, tls_failure_name(ret), MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR);
     }
-    if (ret == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE &&
-        mbedtls_ssl_get_version_number(tls_ssl(t)) == MBEDTLS_SSL_VERSION_TLS1_2) {
-        /* RFC 5246 section 7.4.6; the library just leaves. */
-        return fail_with_alert(t, tls_failure_name(ret), MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+    if (ret == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE) {
+        /* RFC 5246 section 7.4.6, where the library just leaves; RFC 8446 section 4.4.2.4. */
+        bool is_12 = mbedtls_ssl_get_version_number(tls_ssl(t)) == MBEDTLS_SSL_VERSION_TLS1_2;
+        return fail_with_alert(t, tls_failure_name(ret),
+                               is_12 ? MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE
+                                     : MBEDTLS_SSL_ALERT_MSG_CERT_REQUIRED);
     }
     if (ret == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
         t->info.alert = tls_status_alert(tls_ssl(t));

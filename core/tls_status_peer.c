@@ -47,6 +47,10 @@ int status_check_peer(mbedtls_ssl_context *ssl, const struct tls_status *s)
     if ((is_13 && !tls_take_vector(&body, 1, &skipped)) || !tls_take_vector(&body, 3, &list)) {
         return 0;
     }
+    if (is_13 && slice_is_empty(list) && ssl->conf->endpoint == MBEDTLS_SSL_IS_SERVER &&
+        ssl->handshake->sni_authmode == MBEDTLS_SSL_VERIFY_REQUIRED) {
+        return MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE; /* for which the library has a wrong alert */
+    }
     while (tls_take_vector(&list, 3, &cert)) {
         if (is_dear(s->heap, cert, &chain_len)) {
             (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
