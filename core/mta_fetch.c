@@ -118,13 +118,13 @@ static void tell_plan(struct mta *m, const struct staple_wanted *w, size_t targe
     report_line(m, LOG_INFO, &line);
 }
 
-static void set_target(struct mta *m, const struct staple *s, size_t set, size_t pair, size_t cert)
+static void set_target(struct mta *m, const struct staple *s, size_t target)
 {
     struct staple_wanted w;
     struct fetch_life life;
-    size_t target = target_of(set, pair, cert);
+    size_t cert = target % FETCH_CERTS, pair = target / FETCH_CERTS % STAPLE_MAX_PAIRS;
     const struct fetch_life *known = &m->fetch.targets[target].plan.life;
-    if (s == NULL || !staple_wants(s, pair, cert, &w)) {
+    if (s == NULL || !staple_wants(s, pair, cert, m->fetch.targets[target].plan.num_failures, &w)) {
         if (m->fetch.targets[target].is_used) {
             ocsp_fetch_drop_target(&m->fetch, target);
         }
@@ -151,10 +151,8 @@ static void set_targets(struct mta *m)
         if (s != NULL && !s->is_changed) {
             continue;
         }
-        for (size_t pair = 0; pair < STAPLE_MAX_PAIRS; pair++) {
-            for (size_t cert = 0; cert < FETCH_CERTS; cert++) {
-                set_target(m, s, set, pair, cert);
-            }
+        for (size_t i = 0; i < SET_TARGETS; i++) {
+            set_target(m, s, set * SET_TARGETS + i);
         }
         if (s != NULL) {
             s->is_changed = false;
@@ -181,7 +179,7 @@ static void judge(struct mta *m, const struct tls_time *now)
     }
     staple_life(s, pair, cert, &life);
     (void)ocsp_fetch_judged(&m->fetch, now, verdict, &life, why);
-    if (err != ERR_OK && staple_wants(s, pair, cert, &w)) {
+    if (err != ERR_OK && staple_wants(s, pair, cert, 0, &w)) {
         warn(m, &w, "not-saved", err);
     }
 }
@@ -219,9 +217,13 @@ void fetch_step(struct mta *m)
     }
     m->fetch_woken = false;
     save_again(m);
-    if (ocsp_fetch_step(&m->fetch, &now) == FETCH_GOT) {
+    enum fetch_event event = ocsp_fetch_step(&m->fetch, &now);
+    if (event == FETCH_GOT) {
         judge(m, &now);
         m->sets_touched = true; /* what the look at the files found */
+    }
+    if (event != FETCH_NOTHING) { /* it may be another responder's turn */
+        set_target(m, set_at(m, m->fetch.current / SET_TARGETS), m->fetch.current);
     }
 }
 
@@ -231,7 +233,7 @@ void fetch_put_check(struct mta *m, struct buf *out)
     struct staple_wanted w;
     enum conf_fetch kind = m->site->conf.ocsp_fetch.kind;
     for (size_t pair = 0; kind != CONF_FETCH_NO && pair < STAPLE_MAX_PAIRS; pair++) {
-        if (!staple_wants(&m->staple, pair, 0, &w)) {
+        if (!staple_wants(&m->staple, pair, 0, 0, &w)) {
             continue;
         }
         enum err err = files->can_replace(files->ctx, w.path);

@@ -2,12 +2,13 @@
 #include "ocsp_certid.h"
 
 #include "der.h"
-#include "text.h"
+#include "url.h"
 
 #include <mbedtls/md.h>
 
 #define OID_INFO_ACCESS SLICE_LITERAL("\x2b\x06\x01\x05\x05\x07\x01\x01")
 #define OID_OCSP        SLICE_LITERAL("\x2b\x06\x01\x05\x05\x07\x30\x01")
+#define MAX_URLS        4
 
 static bool put_hash(uint8_t *out, enum ocsp_certid_hash hash, struct slice bytes)
 {
@@ -30,37 +31,32 @@ bool ocsp_certid_make(struct ocsp_certid *out, enum ocsp_certid_hash hash,
     return true;
 }
 
-static bool begins_with(struct slice text, struct slice prefix)
-{
-    struct slice front;
-    return slice_take(&text, prefix.len, &front) && text_equal_nocase(front, prefix);
-}
-
 /* AccessDescription ::= SEQUENCE { accessMethod OBJECT IDENTIFIER, accessLocation GeneralName }
  * GeneralName: uniformResourceIdentifier [6] IA5String */
-bool ocsp_certid_find_url(const struct x509_cert *cert, struct slice *out)
+size_t ocsp_certid_find_url(const struct x509_cert *cert, uint32_t turn, struct slice *out)
 {
     struct slice value = x509_find_extension(cert, OID_INFO_ACCESS), list, item, method, place;
+    struct slice found[MAX_URLS], other = {NULL, 0};
+    struct url url;
     uint8_t kind;
-    bool found = false;
+    size_t num = 0;
     if (!der_get(&value, DER_SEQUENCE, &list) || !der_end(value)) {
-        return false;
+        return 0;
     }
     while (der_get(&list, DER_SEQUENCE, &item)) {
         if (!der_get_oid(&item, &method) || !der_any(&item, &kind, &place) || !der_end(item)) {
-            return false;
+            return 0;
         }
         if (!slice_equal(method, OID_OCSP) || kind != DER_CONTEXT(6)) {
             continue;
         }
-        if (begins_with(place, SLICE_LITERAL("http://"))) {
-            *out = place;
-            return true;
-        }
-        if (!found && begins_with(place, SLICE_LITERAL("https://"))) {
-            *out = place;
-            found = true;
+        enum url_error e = url_parse(place, &url);
+        if (e == URL_OK && num < MAX_URLS) {
+            found[num++] = place;
+        } else if (e != URL_NOT_HTTP) {
+            other = place;
         }
     }
-    return found;
+    *out = num != 0 ? found[turn % num] : other;
+    return num != 0 ? num : other.len != 0;
 }

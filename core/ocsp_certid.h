@@ -12,8 +12,10 @@
 bool ocsp_certid_make(struct ocsp_certid *out, enum ocsp_certid_hash hash,
                       const struct x509_cert *issuer, struct slice serial);
 
-/* The first http or https URL of an OCSP responder in the certificate (authorityInfoAccess, RFC
- * 5280 4.2.2.1); a view into it. False if there is none, or the extension is malformed. */
-bool ocsp_certid_find_url(const struct x509_cert *cert, struct slice *out);
+/* The URL of an OCSP responder in the certificate (authorityInfoAccess, RFC 5280 4.2.2.1), a view
+ * into it: of those that can be asked, up to four, each in its turn, else one that cannot, such as
+ * an https URL. How many there are to take turns; 0 if there is none, or the extension is
+ * malformed. */
+size_t ocsp_certid_find_url(const struct x509_cert *cert, uint32_t turn, struct slice *out);
 
 #endif

@@ -84,6 +84,9 @@ static void give_up(struct ocsp_fetch *f)
 void ocsp_fetch_set_conf(struct ocsp_fetch *f, const struct ocsp_fetch_conf *conf)
 {
     give_up(f);
+    for (size_t i = 0; i < f->num_targets; i++) {
+        f->targets[i].plan.not_before_ms = 0; /* what has failed may not fail now */
+    }
     f->conf = *conf;
     f->transfer.resolv_conf_path = conf->resolv_conf_path;
     f->transfer.hosts_path = conf->hosts_path;
@@ -116,11 +119,14 @@ enum url_error ocsp_fetch_set_target(struct ocsp_fetch *f, size_t index,
     if (e != URL_OK) {
         return e;
     }
-    if (target->is_used && is_same_id(&target->id, id) && slice_equal(url_text(target), url) &&
-        slice_equal(slice_of_string(target->path), slice_of_string(path))) {
+    bool is_same = target->is_used && is_same_id(&target->id, id) &&
+                   slice_equal(slice_of_string(target->path), slice_of_string(path));
+    if (is_same && slice_equal(url_text(target), url)) {
         return URL_OK;
     }
-    ocsp_fetch_drop_target(f, index);
+    if (!is_same) {
+        ocsp_fetch_drop_target(f, index);
+    }
     target->is_used = true;
     target->id = *id;
     target->url_len = url.len;

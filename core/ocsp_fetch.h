@@ -72,11 +72,13 @@ void ocsp_fetch_open(struct ocsp_fetch *f, const struct port *port, uint64_t tag
                      const struct ocsp_fetch_conf *conf, struct fetch_target *targets,
                      size_t num_targets, struct buf memory);
 
-/* Other options; a fetch under way is given up and begun anew. */
+/* Other options; a fetch under way is given up and begun anew, and what has failed need not wait.
+ */
 void ocsp_fetch_set_conf(struct ocsp_fetch *f, const struct ocsp_fetch_conf *conf);
 
-/* What target number index stands for; all is copied. An empty url: the proof is only watched. The
- * same certificate, responder and file again change nothing. URL_OK, or what is wrong with the url,
+/* What target number index stands for; all is copied. An empty url: the proof is only watched. For
+ * the same certificate and file another responder is asked the next time; the same again changes
+ * nothing. URL_OK, or what is wrong with the url,
  * then the target is as it was. */
 enum url_error ocsp_fetch_set_target(struct ocsp_fetch *f, size_t index,
                                      const struct ocsp_certid *id, struct slice url,

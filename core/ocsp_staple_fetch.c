@@ -14,7 +14,8 @@ static const char *path_of(const struct staple *s, enum staple_file file, size_t
     return s->now.files.paths[staple_index(file, pair)];
 }
 
-bool staple_wants(const struct staple *s, size_t pair, size_t index, struct staple_wanted *out)
+bool staple_wants(const struct staple *s, size_t pair, size_t index, uint32_t turn,
+                  struct staple_wanted *out)
 {
     struct x509_cert cert, issuer;
     *out = (struct staple_wanted){.path = path_of(s, STAPLE_PROOF, pair),
@@ -25,7 +26,7 @@ bool staple_wants(const struct staple *s, size_t pair, size_t index, struct stap
     }
     bool knows_issuer = x509_parse_cert(s->now.issuers[pair][index].der, &issuer) &&
                         ocsp_certid_make(&out->id, OCSP_CERTID_SHA1, &issuer, cert.serial);
-    bool has_url = ocsp_certid_find_url(&cert, &out->url);
+    bool has_url = ocsp_certid_find_url(&cert, turn, &out->url) != 0;
     out->why_not = !knows_issuer ? ocsp_reason_name(OCSP_NO_ISSUER)
                    : !has_url    ? "no-responder"
                                  : NULL;

@@ -21,8 +21,10 @@ struct staple_wanted {
     const char *why_not;     /* NULL, or the name of the reason why nobody can be asked */
 };
 
-/* What is wanted for certificate number index of a pair's chain. False: nothing. */
-bool staple_wants(const struct staple *s, size_t pair, size_t index, struct staple_wanted *out);
+/* What is wanted for certificate number index of a pair's chain. Of several URLs that it names each
+ * has its turn. False: nothing. */
+bool staple_wants(const struct staple *s, size_t pair, size_t index, uint32_t turn,
+                  struct staple_wanted *out);
 
 /* From when until when the proof that is held for it holds. One that says unknown is none: its
  * responder may not have heard of a new certificate yet. */

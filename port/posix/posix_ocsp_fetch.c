@@ -179,7 +179,7 @@ static int fetch_one(const struct request *r, struct work *w)
     }
     if (r->url != NULL) {
         url = slice_of_string(r->url);
-    } else if (!ocsp_certid_find_url(&leaf, &url)) {
+    } else if (!ocsp_certid_find_url(&leaf, 0, &url)) {
         posix_complain(r->cert, "names no responder; --url does");
         return PROOF_WRONG;
     }
@@ -196,7 +196,7 @@ static int fetch_cert(const struct request *r, const struct conf *conf, struct w
     struct ocsp_verdict v;
     const char *why;
     const char *given = r->url != NULL ? r->url : conf->ocsp_fetch.url;
-    if (!staple_wants(&w->staple, pair, index, &wanted)) {
+    if (!staple_wants(&w->staple, pair, index, 0, &wanted)) {
         return PROOF_ACCEPT;
     }
     bool is_given = index == 0 && given[0] != '\0' && wanted.id.serial_len != 0;

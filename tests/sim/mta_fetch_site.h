@@ -18,7 +18,7 @@
 #define BY_URL     "ocsp_fetch = http://ocsp.example/ca\n"
 
 static struct slice proofs[NUM_PROOFS], revoked[NUM_PROOFS], endless[8], unknown[31];
-static struct slice issuer_proof, chain_pem, issuer_pem, root_pem, key_pem;
+static struct slice issuer_proof, chain_pem, two_responders_pem, issuer_pem, root_pem, key_pem;
 static uint32_t num_asked_issuer;
 static bool says_revoked;
 static size_t says_back;               /* how many half days old what it says is */
@@ -91,6 +91,13 @@ static inline void make_chain(struct world *keys)
     issuer_pem = maker_pem("CERTIFICATE", maker_certificate(&issuer));
     struct slice leaf_pem = maker_pem("CERTIFICATE", maker_certificate(&leaf));
     chain_pem = JOIN(leaf_pem, issuer_pem);
+    struct slice method = OID("\x2b\x06\x01\x05\x05\x07\x30\x01");
+    leaf.responder = NULL;
+    leaf.more =
+        maker_extension(OID("\x2b\x06\x01\x05\x05\x07\x01\x01"), false,
+                        SEQ(SEQ(method, maker_text(DER_CONTEXT(6), "http://aia.example:81/gone")),
+                            SEQ(method, maker_text(DER_CONTEXT(6), "http://aia.example/leaf"))));
+    two_responders_pem = JOIN(maker_pem("CERTIFICATE", maker_certificate(&leaf)), issuer_pem);
     key_pem = maker_pem("EC PRIVATE KEY", maker_private(&keys->leaf_key));
 }
 

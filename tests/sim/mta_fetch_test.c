@@ -302,6 +302,22 @@ static void test_reload(void)
     close_world();
 }
 
+/* Where the first one that the certificate names is gone, the second one is asked, each time. */
+static void test_two_responders(void)
+{
+    open_world("tls_ocsp_file = " FILE_PATH "\nocsp_fetch = aia\n");
+    sim_files_put(site.host, "/tls/chain.pem", two_responders_pem);
+    site_start(&site);
+    run(3 * 60 * 1000);
+    CHECK_EQ(sim_log_count(site.host, "result=refused"), 1);
+    CHECK(file_is(FILE_PATH, proofs[newest()]));
+    run(20 * DAY_MS);
+    CHECK(fw.num_requests >= 5 && fw.num_requests <= 7);
+    CHECK_EQ(sim_log_count(site.host, ":81/gone\" result=refused"), fw.num_requests);
+    CHECK(!slice_is_empty(shown()));
+    close_world();
+}
+
 /* SIGTERM in the middle of any part of a fetch. */
 static void test_stop(void)
 {
@@ -393,6 +409,7 @@ int main(int argc, char **argv)
         {"file_from_elsewhere", test_file_from_elsewhere},
         {"alarm", test_alarm},
         {"reload", test_reload},
+        {"two_responders", test_two_responders},
         {"stop", test_stop},
         {"nobody_to_ask", test_nobody_to_ask},
         {"names", test_names},

@@ -37,15 +37,15 @@ static void test_wants(void)
 {
     struct staple_wanted w;
     open_good();
-    CHECK(staple_wants(&t.staple, 0, 0, &w));
+    CHECK(staple_wants(&t.staple, 0, 0, 0, &w));
     CHECK(strcmp(w.path, "/proof") == 0 && strcmp(w.certificate, "/chain") == 0);
     CHECK(strcmp(w.why_not, "no-responder") == 0);
     CHECK_EQ(w.id.serial_len, 4);
-    CHECK(!staple_wants(&t.staple, 0, 1, &w)); /* a file in DER */
+    CHECK(!staple_wants(&t.staple, 0, 1, 0, &w)); /* a file in DER */
     put("/proof", maker_pem(LABEL, good_proof()));
     next_second();
-    CHECK(!staple_wants(&t.staple, 0, 1, &w)); /* nobody issued it, and nobody is to be asked */
-    CHECK(!staple_wants(&t.staple, 1, 0, &w)); /* no such pair */
+    CHECK(!staple_wants(&t.staple, 0, 1, 0, &w)); /* nobody issued it, and nobody is to be asked */
+    CHECK(!staple_wants(&t.staple, 1, 0, 0, &w)); /* no such pair */
     struct fetch_life life;
     staple_life(&t.staple, 0, 0, &life);
     CHECK(life.exists && !life.is_refusal);
@@ -58,12 +58,12 @@ static void test_wants(void)
     setup();
     put("/chain", maker_pem("CERTIFICATE", t.keys.leaf.whole));
     CHECK_EQ(open_it(), ERR_OK);
-    CHECK(staple_wants(&t.staple, 0, 0, &w) && strcmp(w.why_not, "no-issuer") == 0);
+    CHECK(staple_wants(&t.staple, 0, 0, 0, &w) && strcmp(w.why_not, "no-issuer") == 0);
     teardown();
     setup();
     t.conf.ocsp_file = "";
     CHECK_EQ(open_it(), ERR_OK);
-    CHECK(!staple_wants(&t.staple, 0, 0, &w));
+    CHECK(!staple_wants(&t.staple, 0, 0, 0, &w));
     teardown();
 }
 
@@ -322,7 +322,7 @@ static void test_absent(void)
         t.files[find_file(names[i])].fails = ERR_ABSENT;
         CHECK_EQ(open_it(), ERR_OK);
         struct staple_wanted w;
-        CHECK(staple_wants(&t.staple, 0, 0, &w));
+        CHECK(staple_wants(&t.staple, 0, 0, 0, &w));
         CHECK_EQ(offer(der), FETCH_TAKEN);
         CHECK_EQ(staple_save(&t.staple, 0, 0, der, scratch()), ERR_OK);
         CHECK(slice_equal(file(names[i]), is_pem ? maker_pem(LABEL, der) : der));
@@ -399,7 +399,7 @@ static void test_long_serial(void)
     put("/chain", JOIN(maker_pem("CERTIFICATE", maker_certificate(&leaf)),
                        maker_pem("CERTIFICATE", t.keys.issuer.whole)));
     CHECK_EQ(open_it(), ERR_OK);
-    CHECK(staple_wants(&t.staple, 0, 0, &w));
+    CHECK(staple_wants(&t.staple, 0, 0, 0, &w));
     CHECK(w.id.serial_len <= OCSP_SERIAL_MAX);
     ocsp_fetch_open(&f, &t.port, 1, &(struct ocsp_fetch_conf){.alarm_s = 0}, &target, 1,
                     buf_make(memory, sizeof memory));
