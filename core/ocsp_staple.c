@@ -183,8 +183,8 @@ static void offer(struct judging *j, size_t index, struct slice der, const struc
     }
 }
 
-/* Offers a proof to each certificate that it is about. What it is for the leaf is left in *out_leaf
- * if it is about none. */
+/* Offers a proof to each certificate that it is about, without the certificates that nobody needs,
+ * as of one that is fetched. What it is for the leaf is left in *out_leaf if it is about none. */
 static bool offer_to_chain(struct judging *j, struct slice der, struct ocsp_verdict *out_leaf)
 {
     bool is_for_one = false;
@@ -192,6 +192,9 @@ static bool offer_to_chain(struct judging *j, struct slice der, struct ocsp_verd
         struct ocsp_verdict v;
         staple_judge(j->s, j->load, j->pair, i, der, &v);
         if (staple_is_about(&v)) {
+            if (v.reason == OCSP_GOOD) {
+                der = ocsp_response_trim(der, v.signer_cert, j->load->issuers[j->pair][i].der);
+            }
             offer(j, i, der, &v);
             is_for_one = true;
         } else if (i == 0) {

@@ -134,6 +134,12 @@ static void test_trimmed(void)
         CHECK_EQ(staple_offer(&t.staple, 0, 0, &der, &t.now, scratch(), &why), FETCH_TAKEN);
         CHECK(slice_equal(der, want));
         CHECK(serves(want));
+        /* So have those that come in a file, which somebody else has fetched. */
+        staple_close(&t.staple);
+        der = maker_basic(data, algorithm, signature, manys[i]);
+        put("/proof", i % 2 == 0 ? der : maker_pem("OCSP RESPONSE", der));
+        CHECK_EQ(open_it(), ERR_OK);
+        CHECK(serves(want));
         teardown();
     }
 }
