@@ -2,7 +2,6 @@
 #include "tls_pem.h"
 
 #include "pem.h"
-#include "x509.h"
 
 #include <mbedtls/platform_util.h>
 
@@ -39,21 +38,7 @@ bool tls_pem_each(struct heap *heap, struct slice file, struct slice label,
     return true;
 }
 
-static int know_constraints(void *ctx, const mbedtls_x509_crt *cert, const mbedtls_x509_buf *oid,
-                            int critical, const unsigned char *begin, const unsigned char *end)
-{
-    (void)ctx;
-    (void)cert;
-    (void)critical;
-    (void)begin;
-    (void)end;
-    return slice_equal(slice_make(oid->p, oid->len), X509_OID_NAME_CONSTRAINTS)
-               ? 0
-               : MBEDTLS_ERR_X509_INVALID_EXTENSIONS;
-}
-
 int tls_pem_certificate(void *chain, struct slice der)
 {
-    return mbedtls_x509_crt_parse_der_with_ext_cb(chain, der.ptr, der.len, 1, know_constraints,
-                                                  NULL);
+    return mbedtls_x509_crt_parse_der(chain, der.ptr, der.len);
 }

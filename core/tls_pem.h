@@ -20,8 +20,7 @@ struct tls_pem {
 bool tls_pem_each(struct heap *heap, struct slice file, struct slice label,
                   int (*parse)(void *ctx, struct slice der), void *ctx, struct tls_pem *out);
 
-/* Parses one more certificate of our own files into a chain (mbedtls_x509_crt): one with critical
- * name constraints too, which the library does not know. 0, or its error. */
+/* Parses one more certificate into a chain (mbedtls_x509_crt). 0, or the library's error. */
 int tls_pem_certificate(void *chain, struct slice der);
 
 #endif

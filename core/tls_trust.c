@@ -162,6 +162,20 @@ static uint32_t judge_lists(const struct tls_trust *trust, const mbedtls_x509_cr
     return flags;
 }
 
+/* The library takes critical name constraints for known, and as a server nobody looks at names. */
+static bool is_constrained(const mbedtls_x509_crt *authority)
+{
+    struct slice in = slice_make(authority->v3_ext.p, authority->v3_ext.len), run = in;
+    struct x509_extension extension;
+    (void)der_get(&in, DER_SEQUENCE, &run);
+    while (x509_next_extension(&run, &extension)) {
+        if (extension.critical && slice_equal(extension.oid, X509_OID_NAME_CONSTRAINTS)) {
+            return true;
+        }
+    }
+    return !der_end(run);
+}
+
 /* What was over at the earliest that it can be is over, also while nobody knows what time it is. */
 int tls_trust_judge(const struct tls *t, const mbedtls_x509_crt *cert, int depth, uint32_t *flags)
 {
@@ -174,6 +188,9 @@ int tls_trust_judge(const struct tls *t, const mbedtls_x509_crt *cert, int depth
         mbedtls_x509_crt_check_extended_key_usage(cert, t->is_client ? for_servers : for_clients,
                                                   sizeof for_servers - 1) != 0) {
         *flags |= MBEDTLS_X509_BADCERT_EXT_KEY_USAGE;
+    }
+    if (depth != 0 && !t->is_client && !is_anchor(t->trust, cert) && is_constrained(cert)) {
+        *flags |= MBEDTLS_X509_BADCERT_NOT_TRUSTED;
     }
     const struct tls_time *now = &t->handshake->status.now;
     cert = tls_trust_stand_in(t, cert);

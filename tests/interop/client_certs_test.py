@@ -276,6 +276,7 @@ def below(authority, name, extensions, pubkey=""):
 def test_authorities_between():
     ours = Authority("ours")
     good, wrong = (below(ours, n, f"extendedKeyUsage={n}") for n in ("clientAuth", "serverAuth"))
+    limited, advised = (below(ours, n, f"nameConstraints={w}permitted;DNS:example") for n, w in (("a", "critical,"), ("b", "")))
     # An RSA key whose exponent is as long as its modulus: each check of a signature would take a hundredfold.
     with open(os.path.join(ours.dir, "dear.cnf"), "w", encoding="ascii") as f:
         f.write(
@@ -288,6 +289,8 @@ def test_authorities_between():
     s = server(ours, tls_verify_hosts="*")
     for version in VERSIONS:
         connect(s, version, good).quit()
+        connect(s, version, advised).quit()
+        check_equal(refused(s, version, limited), "certificate-not-trusted", "an authority for names that nobody looks at")
         check_equal(refused(s, version, wrong), "certificate-not-trusted", "an authority for servers")
         check_equal(refused(s, version, dear), "bad-certificate", "a key that takes too long")
         check_equal(refused(s, version), "no-client-certificate", "without a certificate")

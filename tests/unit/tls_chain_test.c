@@ -75,7 +75,8 @@ static const struct {
     {"nameConstraints=excluded;DNS:mail.example", SAN, "mail.example", NOT_TRUSTED},
     {"nameConstraints=permitted;IP:192.0.2.0/255.255.255.0", "subjectAltName=IP:192.0.2.1",
      "192.0.2.1", NOT_TRUSTED}, /* only the names of hosts are looked at */
-    {"nameConstraints=critical,permitted;DNS:example", SAN, "mail.example", "bad-certificate"},
+    {"nameConstraints=critical,permitted;DNS:example", SAN, "mail.example", ""},
+    {"nameConstraints=critical,excluded;DNS:example", SAN, "mail.example", NOT_TRUSTED},
     {"", "subjectAltName=URI:mail.example", "mail.example", NOT_TRUSTED},
     {"", "subjectAltName=DNS:*.example", "mail.example", ""},
     {"", "subjectAltName=IP:192.0.2.1", "192.0.2.1", ""},
