@@ -259,7 +259,7 @@ static int call_library(struct tls *t, enum call call, struct slice *hello)
         case TLS_NOT_NEEDED:
             return ret;
         case TLS_TOO_LONG:
-            return MBEDTLS_ERR_SSL_INVALID_RECORD;
+            return MBEDTLS_ERR_SSL_BUFFER_TOO_SMALL;
         case TLS_NO_MEMORY:
             return NO_ROOM;
         }

@@ -175,9 +175,29 @@ static void test_fat_chain(void)
     }
 }
 
+/* A Certificate message of over 16 KiB, in two records, is more than there is room for. */
+static void test_long_chain(void)
+{
+    static char text[60000];
+    size_t len = (size_t)snprintf(text, sizeof text, "1.2.3.4=DER");
+    for (int i = 0; i < 17000; i++) {
+        len += (size_t)snprintf(text + len, sizeof text - len, ":00");
+    }
+    make_chain("long", "", SAN);
+    write_file("long.cnf", text);
+    world_openssl("x509 -req -in end.csr -CA ca-ec.pem -CAkey ca-ec.key -set_serial 19 -days 30 "
+                  "-extfile long.cnf -out long.chain");
+    for (size_t v = 0; v < 2; v++) {
+        world_open(world_versions[v]);
+        CHECK(strcmp(shake("long", "mail.example", false), "message-too-long") == 0);
+        world_close();
+    }
+}
+
 static const struct test_case cases[] = {
     {"authorities", test_authorities},
     {"fat_chain", test_fat_chain},
+    {"long_chain", test_long_chain},
     {"slow_keys", test_slow_keys},
 };
 
