@@ -24,19 +24,14 @@ static bool contains(struct slice text, const char *word)
     return false;
 }
 
-static int parse_certificate(void *ctx, struct slice der)
-{
-    return tls_pem_certificate(&((struct tls_pair *)ctx)->chain, der);
-}
-
 static enum tls_set_error parse_chain(struct tls_set *set, struct tls_pair *p, struct slice chain)
 {
     struct tls_pem found = {0, 0};
     if (slice_is_empty(chain)) {
         return TLS_SET_NO_CERTIFICATE;
     }
-    if (!tls_pem_each(set->heap, chain, SLICE_LITERAL("CERTIFICATE"), parse_certificate, p,
-                      &found)) {
+    if (!tls_pem_each(set->heap, chain, SLICE_LITERAL("CERTIFICATE"), tls_pem_certificate,
+                      &p->chain, &found)) {
         return TLS_SET_MEMORY;
     }
     if (found.num_bad != 0) {
