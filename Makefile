@@ -155,7 +155,10 @@ $(O)/%.o: %.c $(O)/flags | $(OBJ_DIRS)
 $(MBED)/%: | $(MBED_STAMP) ;
 
 # The library's own warnings are not ours. What makes handshakes slow is compiled for speed. A file in
-# port/mbedtls/library/ includes the library's of the same name, and says what it changes.
+# port/mbedtls/library/ includes the library's of the same name, and says what it changes. One that is
+# new there is newer than the object.
+MBED_CHANGED := $(wildcard port/mbedtls/library/*.c)
+$(MBED_CHANGED:port/mbedtls/%.c=$(O)/mbedtls/%.o): $(O)/mbedtls/%.o: port/mbedtls/%.c
 $(O)/mbedtls/%.o: $(MBED_STAMP) $(O)/flags | $(OBJ_DIRS)
 	$(call say,CC   ,mbedtls/$*.c)
 	$(Q)$(CCACHE) $(CC) $(COMMON) $(if $(filter $(MBED_FAST),$*),-O2 $(BOARD_FAST)) \

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Mail that goes on: to Exim, Postfix and Dovecot as next hops, and past every failure that smtp-sink can make."""
 
+import os
 import re
 import signal
 import sys
@@ -141,6 +142,23 @@ def test_stapler():
         with open(one.log_path, encoding="utf-8", errors="replace") as f:
             told += "SSL alert number 113" in f.read()
     check(told > 0, "nobody was told that its proof will not do")
+
+
+def test_unknown_signature_in_chain():
+    """The last of a peer's certificates is signed in a way that nobody here knows; nor is it needed."""
+    pki = Pki(name="odd")
+    key, extra = os.path.join(pki.dir, "extra.key"), os.path.join(pki.dir, "extra.pem")
+    harness.run("openssl", "genpkey", "-algorithm", "ed25519", "-out", key)
+    harness.run("openssl", "req", "-x509", "-new", "-key", key, "-subj", "/CN=Ed25519", "-days", "9", "-out", extra)
+    with open(pki.chain, "a", encoding="ascii") as chain, open(extra, encoding="ascii") as f:
+        chain.write(f.read())
+    for version in VERSIONS:
+        peer = peers.Stapler(pki, pki.proof("good"), version)
+        wait_until(peer.listens, "the stapler")
+        s = relay(peer, pki=pki, route_list=f"{REMOTE} smtps:localhost:{peer.port}", hosts_require_ocsp="*")
+        line = outcome(s, send(s)[0], "relayed")
+        check("tls_out_ocsp=verified" in line and f"TLSv{version}" in line, line)
+        s.stop()
 
 
 # --- Postfix ---
