@@ -144,6 +144,18 @@ def test_stapler():
     check(told > 0, "nobody was told that its proof will not do")
 
 
+def test_rsa():
+    """OpenSSL signs with RSA-PSS wherever that is offered, in TLS 1.2 too."""
+    pki = Pki("rsa")
+    for version in VERSIONS:
+        peer = peers.Stapler(pki, pki.proof("good"), version)
+        wait_until(peer.listens, "the stapler")
+        s = relay(peer, pki=pki, route_list=f"{REMOTE} smtps:localhost:{peer.port}", hosts_require_ocsp="*")
+        line = outcome(s, send(s)[0], "relayed")
+        check("tls_out_ocsp=verified" in line and f"TLSv{version}" in line, line)
+        s.stop()
+
+
 def test_unknown_signature_in_chain():
     """The last of a peer's certificates is signed in a way that nobody here knows; nor is it needed."""
     pki = Pki(name="odd")
