@@ -157,14 +157,20 @@ def test_rsa():
 
 
 def test_unknown_signature_in_chain():
-    """The last of a peer's certificates is signed in a way that nobody here knows; nor is it needed."""
+    """The last of a peer's certificates has a key or a signature that nobody here knows; nor is it needed."""
     pki = Pki(name="odd")
     key, extra = os.path.join(pki.dir, "extra.key"), os.path.join(pki.dir, "extra.pem")
     harness.run("openssl", "genpkey", "-algorithm", "ed25519", "-out", key)
     harness.run("openssl", "req", "-x509", "-new", "-key", key, "-subj", "/CN=Ed25519", "-days", "9", "-out", extra)
-    with open(pki.chain, "a", encoding="ascii") as chain, open(extra, encoding="ascii") as f:
-        chain.write(f.read())
-    for version in VERSIONS:
+    below = os.path.join(pki.dir, "below.pem")  # with such a key, and a signature that is known
+    root_key = os.path.join(pki.dir, "root.key")
+    harness.run("openssl", "req", "-new", "-key", key, "-subj", "/CN=below", "-out", below + ".csr")
+    harness.run("openssl", "x509", "-req", "-in", below + ".csr", "-CA", pki.root, "-CAkey", root_key, "-out", below)
+    with open(pki.chain, encoding="ascii") as f:
+        chain = f.read()
+    for version, odd in ((v, o) for v in VERSIONS for o in (extra, below)):
+        with open(pki.chain, "w", encoding="ascii") as out, open(odd, encoding="ascii") as f:
+            out.write(chain + f.read())
         peer = peers.Stapler(pki, pki.proof("good"), version)
         wait_until(peer.listens, "the stapler")
         s = relay(peer, pki=pki, route_list=f"{REMOTE} smtps:localhost:{peer.port}", hosts_require_ocsp="*")

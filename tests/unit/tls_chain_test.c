@@ -175,6 +175,28 @@ static void test_fat_chain(void)
     }
 }
 
+/* A key that is known, in a certificate that Ed25519 has signed: TLS works with it, and nobody
+ * believes it. */
+static void test_unknown_signature(void)
+{
+    make_chain("odd", "", SAN);
+    world_openssl("genpkey -algorithm ed25519 -out ed.key && openssl req -x509 -new -key ed.key "
+                  "-subj /CN=Ed -days 30 -out ed.crt");
+    world_openssl("x509 -req -in end.csr -CA ed.crt -CAkey ed.key -set_serial 19 -days 30 "
+                  "-extfile end.cnf -out odd.chain");
+    for (size_t v = 0; v < 2; v++) {
+        struct link l;
+        world_open(world_versions[v]);
+        struct tls_set *set = world_set("odd", NULL);
+        CHECK_EQ(link_open(&l, set, "mail.example", false, NULL), ERR_OK);
+        CHECK(link_run(&l));
+        link_free(&l);
+        tls_set_drop(set);
+        CHECK(strcmp(shake("odd", "mail.example", true), NOT_TRUSTED) == 0);
+        world_close();
+    }
+}
+
 /* A Certificate message of over 16 KiB, in two records, is more than there is room for. */
 static void test_long_chain(void)
 {
@@ -199,6 +221,7 @@ static const struct test_case cases[] = {
     {"fat_chain", test_fat_chain},
     {"long_chain", test_long_chain},
     {"slow_keys", test_slow_keys},
+    {"unknown_signature", test_unknown_signature},
 };
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
-/* The library's ssl_tls13_generic.c, which passes over a certificate whose signature is of an
- * unknown kind, as another one may be enough, but fails if it is the last of the chain. */
+/* The library's ssl_tls13_generic.c, which passes over a certificate of an unknown kind, as another
+ * one may be enough, but fails if it is the last of the chain. */
 #include <common.h>
 #include <stdbool.h>
 #include <mbedtls/error.h>
