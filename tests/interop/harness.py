@@ -177,7 +177,7 @@ class Pki:
         elif kind == "delegate":
             self._do("delegate", path, "7")
         elif kind == "large":  # good, and longer than two of the records that the server writes
-            self._do("respond", path, "7", "good", "24")
+            self._do("delegate", path, "7", "9500")
         elif kind == "expired":
             self._do("proof", path, str(-2 * DAY_S), "-3600")
         elif kind == "future":
