@@ -166,9 +166,19 @@ def test_unknown_signature_in_chain():
     root_key = os.path.join(pki.dir, "root.key")
     harness.run("openssl", "req", "-new", "-key", key, "-subj", "/CN=below", "-out", below + ".csr")
     harness.run("openssl", "x509", "-req", "-in", below + ".csr", "-CA", pki.root, "-CAkey", root_key, "-out", below)
+    large = os.path.join(pki.dir, "large.pem")  # with RSA of 8192 bits
+    with open(large + ".cnf", "w", encoding="ascii") as f:
+        f.write(
+            "asn1=SEQUENCE:spki\n[spki]\na=SEQUENCE:alg\nk=BITWRAP,SEQUENCE:key\n[alg]\no=OID:rsaEncryption\nn=NULL\n"
+            f"[key]\nn=INTEGER:0x{'F' * 2048}\ne=INTEGER:65537\n"
+        )
+    harness.run("openssl", "asn1parse", "-genconf", large + ".cnf", "-noout", "-out", large + ".der")
+    harness.run("openssl", "rsa", "-pubin", "-inform", "DER", "-in", large + ".der", "-pubout", "-out", large + ".pub")
+    signed = ("-subj", "/CN=large", "-CA", pki.root, "-CAkey", root_key, "-out", large)
+    harness.run("openssl", "x509", "-new", "-force_pubkey", large + ".pub", *signed)
     with open(pki.chain, encoding="ascii") as f:
         chain = f.read()
-    for version, odd in ((v, o) for v in VERSIONS for o in (extra, below)):
+    for version, odd in ((v, o) for v in VERSIONS for o in (extra, below, large)):
         with open(pki.chain, "w", encoding="ascii") as out, open(odd, encoding="ascii") as f:
             out.write(chain + f.read())
         peer = peers.Stapler(pki, pki.proof("good"), version)

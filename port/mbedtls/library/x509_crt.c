@@ -14,6 +14,7 @@ int tls_platform_address(const char *text, void *out, size_t len);
 #define inet_pton(family, text, out) tls_platform_address(text, out, (family) == AF_INET6 ? 16 : 4)
 
 #include <mbedtls/oid.h>
+#include <stdbool.h>
 #include <x509_internal.h>
 
 static int know_extension(const mbedtls_asn1_buf *oid, int *out_type, int *in_out_critical)
@@ -36,9 +37,10 @@ static int get_signature(const mbedtls_x509_buf *oid, const mbedtls_x509_buf *pa
 static int parse_key(unsigned char **p, const unsigned char *end, mbedtls_pk_context *pk)
 {
     int ret = mbedtls_pk_parse_subpubkey(p, end, pk);
-    return ret == MBEDTLS_ERR_PK_UNKNOWN_PK_ALG || ret == MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE
-               ? UNKNOWN_KIND
-               : ret;
+    bool is_unknown = ret == MBEDTLS_ERR_PK_UNKNOWN_PK_ALG ||
+                      ret == MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE ||
+                      ret == MBEDTLS_ERR_PK_INVALID_PUBKEY; /* RSA over 4096 bits */
+    return is_unknown ? UNKNOWN_KIND : ret;
 }
 
 #define mbedtls_x509_get_sig_alg   get_signature
