@@ -1,6 +1,6 @@
 /* AUTH: between a session's questions, the engine of one exchange, and the users file.
  *
- *     TALKS   the client's turn
+ *     TALKS   the client's turn; if it is silent, until somebody else needs the place
  *     ASKED   Dovecot's turn, for half a minute at most
  *     WORKS   a password is being hashed: one piece a step, after the replies that are due
  *     WAITS   it was wrong; the reply comes late, the later the more failures that address has
@@ -202,16 +202,33 @@ static void follow(struct mta *m, struct conn *c, enum auth_event event, struct 
     }
 }
 
-/* One address gets no more than a quarter of the places. */
-static bool has_place(struct mta *m, const struct conn *c)
+/* One address gets no more than a quarter of the places. Where none is left, the client that has
+ * been silent for the longest gives its own up: clients lose their way in the middle, or mean to.
+ * Those that are read have heard their challenge, which goes with the place. */
+static bool make_place(struct mta *m, const struct conn *c)
 {
+    struct conn *silent[2] = {NULL, NULL}; /* of that address, of all */
     uint32_t num = 0, cursor = 0;
     struct login *l;
     while ((l = pool_each(&m->logins, &cursor)) != NULL) {
-        const struct conn *other = pool_find(&m->conns, l->conn);
-        num += other != NULL && net_addr_same_client(&other->peer, &c->peer);
+        struct conn *other = pool_find(&m->conns, l->conn);
+        bool is_same = net_addr_same_client(&other->peer, &c->peer);
+        num += is_same;
+        for (int i = !is_same; i < 2 && other->is_reading; i++) {
+            if (silent[i] == NULL || other->timer.at_ms < silent[i]->timer.at_ms) {
+                silent[i] = other;
+            }
+        }
     }
-    return num < (BUDGET_LOGINS + 3) / 4;
+    bool has_share = num < (BUDGET_LOGINS + 3) / 4;
+    if (has_share && m->logins.num_used < BUDGET_LOGINS) {
+        return true;
+    }
+    if (silent[has_share] == NULL) {
+        return false;
+    }
+    login_drop(m, silent[has_share]);
+    return true;
 }
 
 /* Takes what an exchange needs. False: it was answered. */
@@ -237,7 +254,7 @@ static bool begin(struct mta *m, struct conn *c, struct slice mechanism,
         refuse(m, c, "too-many-failures");
         return false;
     }
-    struct login *l = has_place(m, c) ? pool_take(&m->logins) : NULL;
+    struct login *l = make_place(m, c) ? pool_take(&m->logins) : NULL;
     c->login = l;
     if (l != NULL) {
         l->user = pool_take(&m->users);
@@ -361,7 +378,7 @@ void login_ask(struct mta *m, struct conn *c, const struct smtpd_ask *ask)
         c->login->is_clients_turn = false;
     }
     if (c->login == NULL) {
-        answer(m, c, SMTPD_AUTH_SYNTAX);
+        refuse(m, c, "no-room"); /* another took its place */
     } else if (!begins && (c->login->is_over || is_dovecots(c->login) != by_dovecot)) {
         refuse(m, c, "dovecot"); /* it is gone, or a reload has put another judge in */
     } else if (by_dovecot) {

@@ -191,7 +191,7 @@ static void test_hashing_holds_nobody_up(void)
     site_close(&site);
 }
 
-/* The client that came last is one of a network of IPv6. */
+/* The client that came last is one of a network of IPv6, which the upper half of number names. */
 static void move_to_network(uint32_t number)
 {
     uint32_t cursor = 0;
@@ -199,6 +199,7 @@ static void move_to_network(uint32_t number)
     while ((c = pool_each(&site.mta->conns, &cursor)) != NULL) {
         if (c->peer.family == NET_IPV4) {
             CHECK(net_addr_parse(SLICE_LITERAL("2001:db8:1:2::"), &c->peer));
+            c->peer.bytes[6] = (uint8_t)(number >> 16);
             c->peer.bytes[15] = (uint8_t)number;
         }
     }
@@ -211,18 +212,28 @@ static void check_places(bool is_network)
     static struct tls_peer peers[BUDGET_LOGINS / 4 + 1];
     const uint32_t num = BUDGET_LOGINS / 4;
     open_auth_site(3);
-    for (uint32_t i = 0; i < num; i++) {
-        login_begin(&peers[i]);
-        if (is_network) {
-            move_to_network(i);
+    for (uint32_t i = 0; i < 3 + num; i++) { /* the first three, so that the others wait for long */
+        uint32_t peer = i < 3 ? 0 : i - 3;
+        if (i == 0 || i > 3) {
+            login_begin(&peers[peer]);
         }
-        peer_say(&peers[i], "AUTH LOGIN\r\n");
-        CHECK(peer_hears(&peers[i], "334 "));
+        if (is_network) {
+            move_to_network(peer);
+        }
+        say_plain(&peers[peer], "wrong");
+        if (i < 2) {
+            CHECK(peer_hears(&peers[peer], "535 5.7.8"));
+        } else if (i == 2) {
+            CHECK(peer_hears(&peers[peer], "421 4.7.0"));
+            peer_close(&peers[peer]);
+            login_begin(&peers[peer]);
+        }
     }
     login_begin(&peers[num]);
     if (is_network) {
         move_to_network(num);
     }
+    CHECK_EQ(site.mta->logins.num_used, num);
     say_plain(&peers[num], "secret");
     CHECK(peer_hears(&peers[num], "454 4.7.0"));
     peer_close(&peers[0]);
@@ -244,6 +255,45 @@ static void test_places(void)
 {
     check_places(false);
     check_places(true);
+}
+
+/* Clients that fall silent in the middle of a login keep nobody else from one: the one that has
+ * been silent for the longest gives its place up, and is told so if it goes on after all. */
+static void check_silent(uint32_t num, bool is_one_network)
+{
+    static struct tls_peer peers[BUDGET_LOGINS + 1];
+    open_auth_site(6);
+    for (uint32_t i = 0; i < num; i++) {
+        login_begin(&peers[i]);
+        move_to_network(is_one_network ? 7 : i << 16);
+        peer_say(&peers[i], "AUTH LOGIN\r\n");
+        CHECK(peer_hears(&peers[i], "334 "));
+    }
+    login_begin(&peers[num]);
+    move_to_network(is_one_network ? 7 : num << 16);
+    say_plain(&peers[num], "secret");
+    CHECK(peer_hears(&peers[num], "235 2.7.0"));
+    peer_say(&peers[0], "am9l\r\n");
+    CHECK(peer_hears(&peers[0], "454 4.7.0"));
+    peer_say(&peers[0], "NOOP\r\n");
+    CHECK(peer_hears(&peers[0], "250 2.0.0"));
+    for (uint32_t i = 1; i < num; i++) {
+        peer_say(&peers[i], "am9l\r\n");
+        CHECK(peer_hears(&peers[i], "334 "));
+    }
+    for (uint32_t i = 0; i <= num; i++) {
+        peer_close(&peers[i]);
+    }
+    CHECK(site_stop(&site, 1000));
+    CHECK_EQ(site.mta->logins.num_used, 0);
+    CHECK_EQ(site.mta->users.num_used, 0);
+    site_close(&site);
+}
+
+static void test_silent_give_way(void)
+{
+    check_silent(BUDGET_LOGINS / 4, true);
+    check_silent(BUDGET_LOGINS, false);
 }
 
 /* What a client sends while it waits for its reply stays where it is, and wakes nobody up. */
@@ -436,6 +486,7 @@ static const struct test_case cases[] = {
     {"waiting-is-no-timeout", test_waiting_is_no_timeout},
     {"hashing-holds-nobody-up", test_hashing_holds_nobody_up},
     {"places", test_places},
+    {"silent-give-way", test_silent_give_way},
 };
 
 int main(int argc, char **argv)
