@@ -136,7 +136,9 @@ struct port_store {
     /* All of the bytes or an error, after which any part of them may be there. Not durable before a
      * sync. */
     enum err (*write_at)(void *ctx, uint32_t handle, uint64_t offset, struct slice bytes);
-    /* Up to cap bytes; fewer only at the segment's end; ERR_EOF at or past it. */
+    /* Up to cap bytes; fewer only at the segment's end; ERR_EOF at or past it. After one that
+     * failed the next, of any segment, comes from the device and not from what is left in memory.
+     */
     enum err (*read_at)(void *ctx, size_t *out_len, uint32_t handle, uint64_t offset, uint8_t *into,
                         size_t cap);
     /* Start: all that was written to this segment before this call is durable at completion, if

@@ -154,6 +154,13 @@ static const call_number allowed[] = {
     __NR_pread64,
     __NR_pwrite64,
 #endif
+#ifdef __NR_fadvise64_64
+    __NR_fadvise64_64,
+#elif defined(__NR_arm_fadvise64_64)
+    __NR_arm_fadvise64_64,
+#else
+    __NR_fadvise64,
+#endif
     __NR_fdatasync,
     __NR_fsync,
     __NR_openat,

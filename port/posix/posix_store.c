@@ -288,14 +288,18 @@ static enum err store_write_at(void *ctx, uint32_t handle, uint64_t offset, stru
 static enum err store_read_at(void *ctx, size_t *out_len, uint32_t handle, uint64_t offset,
                               uint8_t *into, size_t cap)
 {
-    (void)ctx;
+    struct posix_store *s = ctx;
     size_t have = 0;
     *out_len = 0;
+    if (s->is_doubted) {
+        (void)posix_fadvise((int)handle, 0, 0, POSIX_FADV_DONTNEED);
+    }
     while (have < cap) {
         ssize_t len = pread((int)handle, into + have, cap - have, (off_t)(offset + have));
         if (len < 0 && errno == EINTR) {
             continue;
         }
+        s->is_doubted = len < 0;
         if (len < 0) {
             return posix_err(errno);
         }

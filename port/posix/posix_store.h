@@ -25,6 +25,7 @@ struct posix_store {
     struct posix_worker *worker;
     const char *path; /* the caller's, as long as the port is open */
     int dir_fd, lock_fd;
+    bool is_doubted; /* the last read failed: what the system has in memory says nothing */
     struct posix_store_job
         *jobs; /* zeroed, the caller's; those that were never used cost nothing */
     uint32_t num_jobs, num_fresh_used;

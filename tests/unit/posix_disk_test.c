@@ -8,11 +8,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
-#define LEN 65536
+#define LEN  65536
+#define EXT4 0xef53
 
 static char root[PATH_MAX];
 static char paths[4][PATH_MAX + 64];
@@ -148,6 +151,49 @@ static void store_writes_its_zeros(void)
     CHECK(st.st_blocks * 512 >= st.st_size);
     s->close_segment(s->ctx, handle);
     CHECK_EQ(s->remove(s->ctx, 5), ERR_OK);
+    posix_port_close(&port);
+}
+
+/* Whether the system holds the byte at that offset in memory. */
+static bool is_in_memory(int fd, size_t offset)
+{
+    unsigned char there = 0;
+    void *page = mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, (off_t)offset);
+    CHECK(page != MAP_FAILED && mincore(page, 1, &there) == 0);
+    munmap(page, 1);
+    return (there & 1) != 0;
+}
+
+/* After a read that failed the next one asks the device, whatever the system holds in memory. */
+static void store_reads_the_device_after_a_failure(void)
+{
+    uint32_t handle;
+    uint8_t bytes[4096];
+    size_t len;
+    const size_t far = 3 * 1024 * 1024;
+    if (!open_port(&port)) {
+        return;
+    }
+    const struct port_store *s = &port.store;
+    CHECK_EQ(s->open(s->ctx), ERR_OK);
+    CHECK_EQ(s->create(s->ctx, &handle, 6, far + 4096, 1), ERR_OK);
+    CHECK_EQ(done(1), ERR_OK);
+    CHECK_EQ(s->read_at(s->ctx, &len, handle, 0, bytes, sizeof bytes), ERR_OK);
+    CHECK(is_in_memory((int)handle, far));
+    int folder = open(root, O_RDONLY | O_DIRECTORY);
+    CHECK(folder >= 0);
+    CHECK(s->read_at(s->ctx, &len, (uint32_t)folder, 0, bytes, sizeof bytes) != ERR_OK);
+    close(folder);
+    CHECK_EQ(s->read_at(s->ctx, &len, handle, 0, bytes, sizeof bytes), ERR_OK);
+    struct statfs fs;
+    if (fstatfs((int)handle, &fs) == 0 && fs.f_type == EXT4) {
+        CHECK(!is_in_memory((int)handle, far)); /* one that is memory keeps it */
+    }
+    CHECK_EQ(s->read_at(s->ctx, &len, handle, far, bytes, sizeof bytes), ERR_OK);
+    CHECK_EQ(s->read_at(s->ctx, &len, handle, 0, bytes, sizeof bytes), ERR_OK);
+    CHECK(is_in_memory((int)handle, far)); /* it is enough that one has come from there */
+    s->close_segment(s->ctx, handle);
+    CHECK_EQ(s->remove(s->ctx, 6), ERR_OK);
     posix_port_close(&port);
 }
 
@@ -433,6 +479,7 @@ static const struct test_case cases[] = {
     {"store_sweeps_what_was_left", store_sweeps_what_was_left},
     {"store_ignores_other_files", store_ignores_other_files},
     {"store_writes_its_zeros", store_writes_its_zeros},
+    {"store_reads_the_device_after_a_failure", store_reads_the_device_after_a_failure},
     {"store_undoes_half_a_create", store_undoes_half_a_create},
     {"store_syncs_many_at_once", store_syncs_many_at_once},
     {"store_bounds_its_work", store_bounds_its_work},
