@@ -3,7 +3,8 @@
  *
  * /etc/init.conf says what to do, a line each, words between blanks; '#' begins a comment:
  *   mount DEVICE DIRECTORY TYPE [OPTIONS]   waited for, up to 15 s: a disk at USB shows up late;
- *                                  tried each second from then on, for services that start again
+ *                                  tried each second from then on, for services that start again,
+ *                                  and ever more seldom while it is there and cannot be mounted
  *   run PROGRAM [ARGUMENT...]      started again when it ends, after 1 s, then 2, up to 32
  * The network is the kernel's business (ip= on its command line), but for the loopback interface.
  * SIGTERM restarts the machine, SIGUSR2 switches it off: services get SIGTERM and 40 s to end.
@@ -44,6 +45,9 @@ struct service {
 struct machine {
     char *mounts[MOUNTS_MAX][4]; /* still to be done: device, directory, type, options */
     size_t num_mounts;
+    int mount_error; /* told last */
+    time_t mount_due_s;
+    time_t mount_pause_s;
     struct service services[SERVICES_MAX];
     size_t num_services;
     unsigned report_s; /* 0: never */
@@ -72,6 +76,11 @@ static bool try_mount(char *const *words)
     return mount(words[0], words[1], words[2], MS_NOATIME | MS_NOSUID, words[3]) == 0;
 }
 
+static bool may_come(int error)
+{
+    return error == ENOENT || error == ENXIO || error == ENODEV;
+}
+
 static void do_mount(struct machine *m, char **words, size_t num_words)
 {
     static char none[] = "";
@@ -84,8 +93,8 @@ static void do_mount(struct machine *m, char **words, size_t num_words)
     wanted[3] = num_words > 4 ? words[4] : none;
     const time_t until_s = now_s() + MOUNT_WITHIN_S;
     while (!try_mount(wanted)) {
-        bool may_come = errno == ENOENT || errno == ENXIO || errno == ENODEV;
-        if (!may_come || now_s() >= until_s) {
+        if (!may_come(errno) || now_s() >= until_s) {
+            m->mount_error = errno;
             say("mount", words[2], strerror(errno));
             m->num_mounts++;
             return;
@@ -94,12 +103,26 @@ static void do_mount(struct machine *m, char **words, size_t num_words)
     }
 }
 
-/* In their order, as one may be inside another. */
+/* In their order, as one may be inside another. What is there and fails (a UBIFS that is broken) is
+ * read, and complained about by the kernel, each time. */
 static void mount_late(struct machine *m)
 {
-    while (m->num_mounts > 0 && try_mount(m->mounts[0])) {
-        say("mounted late:", m->mounts[0][1], "");
-        memmove(m->mounts[0], m->mounts[1], --m->num_mounts * sizeof m->mounts[0]);
+    while (m->num_mounts > 0 && now_s() >= m->mount_due_s) {
+        if (try_mount(m->mounts[0])) {
+            say("mounted late:", m->mounts[0][1], "");
+            memmove(m->mounts[0], m->mounts[1], --m->num_mounts * sizeof m->mounts[0]);
+            m->mount_pause_s = 0;
+            continue;
+        }
+        const int error = errno;
+        if (error != m->mount_error && !may_come(error)) {
+            say("mount", m->mounts[0][1], strerror(error));
+        }
+        m->mount_error = error;
+        m->mount_pause_s = may_come(error)         ? 1
+                           : m->mount_pause_s < 32 ? m->mount_pause_s * 2 + 1
+                                                   : m->mount_pause_s;
+        m->mount_due_s = now_s() + m->mount_pause_s;
     }
 }
 

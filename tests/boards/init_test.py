@@ -31,11 +31,13 @@ int main(int argc, char **argv)
 """
 
 
-def start(conf):
-    """init in a root of its own; the root, and the process that ends with it."""
+def start(conf, files=()):
+    """init in a root of its own, with those empty files; the root, and the process that ends with it."""
     root = os.path.join(h.case_dir(), "root")
     for name in ("sbin", "etc", "proc"):
         os.makedirs(os.path.join(root, name))
+    for name in files:
+        open(os.path.join(root, name), "wb").close()
     with open(os.path.join(h.case_dir(), "service.c"), "w", encoding="ascii") as f:
         f.write(SERVICE)
     for source, name in ((os.path.join(h.TOP, "boards/lib/init.c"), "init"), (f.name, "service")):
@@ -86,6 +88,22 @@ def test_mount_that_is_too_late():
     stop(process)
 
 
+def test_mount_that_fails():
+    """It is tried more and more seldom, and told once."""
+    root, process = start("mount none /spool tmpfs\nrun /sbin/service\n", ("spool",))
+    console = os.path.join(h.case_dir(), "console")
+    h.wait_until(lambda: b"mount /spool: " in open(console, "rb").read(), "it to fail")
+    time.sleep(13)  # tried after 0, 1, 4, 11 and 26 s
+    os.remove(os.path.join(root, "spool"))
+    os.mkdir(os.path.join(root, "spool"))
+    inside = f"/proc/{first_of(process)}/root/spool"
+    time.sleep(5)
+    h.check(not os.path.ismount(inside), "it is tried often")
+    h.wait_until(lambda: os.path.ismount(inside), "the mount", 30)
+    h.check_equal(open(console, "rb").read().count(b"mount /spool: "), 1, "times that it is told")
+    stop(process)
+
+
 def test_services_may_take_their_time_to_end():
     root, process = start("run /sbin/service 12\n")
     os.mkdir(os.path.join(root, "spool"))
@@ -99,4 +117,4 @@ ALONE = ("unshare", *(("-r",) if os.geteuid() != 0 else ()), "-m", "-p", "-n", "
 if __name__ == "__main__":
     if subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode == 0:
         h.main(globals())
-    print("SKIPPED: this machine gives no namespaces\n0 passed, 0 failed, 3 skipped")
+    print("SKIPPED: this machine gives no namespaces\n0 passed, 0 failed, 4 skipped")
