@@ -40,6 +40,13 @@
 #define BUDGET_MESSAGES 20000
 #endif
 
+/* Bytes of one file of the spool, a power of two from 256 KiB on. A message over 64 KiB takes whole
+ * ones: a small spool has room for few of them, and one of 64 pages for the outcomes of few
+ * deliveries at once. */
+#ifndef BUDGET_SEGMENT_LEN
+#define BUDGET_SEGMENT_LEN (1024u * 1024)
+#endif
+
 /* Deliveries under way at once. */
 #ifndef BUDGET_DELIVERIES
 #define BUDGET_DELIVERIES 16

@@ -7,11 +7,15 @@
     (BUDGET_CONNECTIONS + BUDGET_REMOTE_CONNECTIONS + BUDGET_LOGINS + BUDGET_CONTROLS + 1 + 1 + 3)
 
 #define NUM_OUTCOMES (BUDGET_DELIVERIES * 8 + BUDGET_REMOTE_CONNECTIONS * 2)
+_Static_assert(NUM_OUTCOMES < BUDGET_SEGMENT_LEN / 4096 - 2,
+               "a page each, in one segment (SPOOL.md)");
 
 /* Sized by the budget, and by the options that count at start. */
 static struct spool_conf spool_conf_of(uint64_t spool_size)
 {
     return (struct spool_conf){
+        .segment_len = BUDGET_SEGMENT_LEN,
+        .max_unsynced = BUDGET_SEGMENT_LEN,
         .size_limit = spool_size,
         .max_messages = BUDGET_MESSAGES + NUM_OUTCOMES, /* some have ended, not yet durably */
         .max_txns = BUDGET_TRANSACTIONS + BUDGET_REPORTS,

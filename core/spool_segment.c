@@ -29,13 +29,25 @@ static void log_segment(struct spool *sp, enum log_level level, const char *what
     sp->log->line(sp->log->ctx, level, log_end(&line));
 }
 
+/* In segments as they are made now: those of an earlier configuration may be longer. */
+static uint32_t num_files(const struct spool *sp)
+{
+    uint32_t num = 0;
+    for (uint32_t i = 0; i < sp->num_segs; i++) {
+        const struct spool_seg *sg = &sp->segs[i];
+        num += !holds_file(sg)                 ? 0
+               : sg->num_pages > sp->seg_pages ? sg->num_pages / sp->seg_pages
+                                               : 1;
+    }
+    return num;
+}
+
 /* How many files may still be created now. While a bad segment waits for its replacement, two more
  * than the limit. */
 static uint32_t num_creatable(const struct spool *sp)
 {
-    uint32_t num = 0, num_unused = 0, limit = sp->max_segs;
+    uint32_t num = num_files(sp), num_unused = 0, limit = sp->max_segs;
     for (uint32_t i = 0; i < sp->num_segs; i++) {
-        num += holds_file(&sp->segs[i]);
         num_unused += sp->segs[i].state == SEG_UNUSED;
         if (sp->segs[i].state == SEG_BAD) {
             limit = sp->max_segs + 8;
@@ -361,15 +373,6 @@ static uint16_t reusable(struct spool *sp)
         return tail;
     }
     return SPOOL_NONE;
-}
-
-static uint32_t num_files(const struct spool *sp)
-{
-    uint32_t num = 0;
-    for (uint32_t i = 0; i < sp->num_segs; i++) {
-        num += holds_file(&sp->segs[i]);
-    }
-    return num;
 }
 
 /* The log cannot be recycled before a create has synced the directory. When there is no other

@@ -4,6 +4,7 @@
  * log's sink are needed before the server reads its options, so they are read here once before. */
 #include "posix.h"
 
+#include "budget.h"
 #include "mta.h"
 #include "posix_clock.h"
 #include "posix_command.h"
@@ -37,10 +38,9 @@
 
 #define REPORT_CAP 8192
 
-/* Beside connections: listeners, deliveries, the loop's own, small files, what peers leave over. */
+/* Beside connections and segments: listeners, deliveries, the loop's own, small files, what peers
+ * leave over. */
 #define OTHER_FDS 192
-/* One of the spool's per segment; see spool.h. */
-#define SEGMENT_LEN (1024 * 1024)
 
 static const char usage[] =
     "usage: postern [-c FILE]          run the server in the foreground\n"
@@ -121,7 +121,8 @@ static enum err read_first(struct first_conf *out, const char *path, const char 
     enum err e =
         posix_read_options(&out->conf, &out->memory, path, slice_of_string(hostname), errors);
     if (e == ERR_OK) {
-        out->num_fds = OTHER_FDS + out->conf.smtp_accept_max + out->conf.spool_size / SEGMENT_LEN;
+        out->num_fds =
+            OTHER_FDS + out->conf.smtp_accept_max + out->conf.spool_size / BUDGET_SEGMENT_LEN;
     }
     return e;
 }

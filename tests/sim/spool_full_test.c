@@ -261,6 +261,71 @@ static void none_left_to_empty_into(void)
     }
 }
 
+static uint64_t len_of_files(const struct world *w)
+{
+    uint64_t sum = 0, len;
+    uint8_t *bytes;
+    for (size_t i = 0; i < sim_store_num_segments(w->store); i++) {
+        (void)sim_store_segment(w->store, i, &bytes, &len);
+        sum += len;
+    }
+    return sum;
+}
+
+/* Sends large messages for as long as there is room; how many. */
+static uint32_t fill_with_large(struct world *w)
+{
+    uint32_t num_before = w->num_acks, num = UINT32_MAX;
+    while (num != w->num_acks) {
+        num = w->num_acks;
+        (void)world_send(w, 200000, 1);
+        CHECK(world_settle(w));
+        CHECK(len_of_files(w) <= w->conf.size_limit + w->conf.segment_len);
+    }
+    return num - num_before;
+}
+
+/* A full spool of long segments is opened with shorter ones, on a disk that has just room for it.
+ * It keeps what it has, grows beyond its size by one of them at most; and more large messages have
+ * room. */
+static void shorter_segments(void)
+{
+    struct spool_conf conf = small_index(1000), shorter = conf;
+    conf.segment_len = 1u << 20;
+    conf.size_limit = shorter.size_limit = 16u << 20;
+    struct world *w = world_new(1, &conf, NULL);
+    free(w->memory);
+    w->memory_len = spool_memory_len(&shorter, 4096);
+    w->memory = malloc(w->memory_len);
+    CHECK(world_boot(w));
+    uint32_t num = fill_with_large(w);
+    CHECK(num >= 7 && num <= 10);
+    sim_store_kill(w->store);
+    w->conf = shorter;
+    CHECK(world_boot(w));
+    CHECK(w->is_ready && w->ready_err == ERR_OK);
+    for (uint32_t i = 0; i < 2000; i++) {
+        struct model *m = world_send(w, 9000, 1);
+        CHECK(world_settle(w));
+        CHECK(m != NULL && (i % 40 == 0 || world_outcome(w, m, 0) == ERR_OK));
+        CHECK(world_settle(w));
+        CHECK(len_of_files(w) <= conf.size_limit + shorter.segment_len);
+    }
+    for (uint32_t i = 0; i < num; i++) {
+        CHECK_EQ(w->messages[i].state, MODEL_ACKED);
+        CHECK_EQ(world_outcome(w, &w->messages[i], 0), ERR_OK);
+        CHECK(world_settle(w));
+        CHECK(world_send(w, 3000, 1) != NULL);
+        CHECK(world_settle(w));
+        CHECK(len_of_files(w) <= conf.size_limit + shorter.segment_len);
+    }
+    CHECK(fill_with_large(w) >= 40);
+    sim_store_kill(w->store);
+    CHECK(world_boot(w));
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
 static const struct test_case cases[] = {
     {"many_recipients", many_recipients},
     {"many_in_a_page", many_in_a_page},
@@ -268,6 +333,7 @@ static const struct test_case cases[] = {
     {"none_created_after_large", none_created_after_large},
     {"recovery_without_creates", recovery_without_creates},
     {"smaller_than_it_was", smaller_than_it_was},
+    {"shorter_segments", shorter_segments},
     {"none_left_to_empty_into", none_left_to_empty_into},
 };
 
