@@ -50,15 +50,10 @@ static void connect_logger(struct posix_log *l)
     l->fd = fd;
 }
 
-/* "<PRI>postern[PID]: text": without a time, as loggers put in their own, in their own zone. */
+/* "<PRI>postern[PID]: text": without a time, as loggers put in their own, in their own zone. One
+ * that has started again is found at once, or a second later. */
 static bool send_to_logger(struct posix_log *l, enum log_level level, struct slice text)
 {
-    if (l->fd < 0) {
-        connect_logger(l);
-    }
-    if (l->fd < 0) {
-        return false;
-    }
     uint8_t bytes[TEXT_CAP];
     struct buf b = buf_make(bytes, sizeof bytes);
     buf_put_string(&b, "<");
@@ -67,14 +62,22 @@ static bool send_to_logger(struct posix_log *l, enum log_level level, struct sli
     text_put_u64(&b, (uint64_t)getpid());
     buf_put_string(&b, "]: ");
     buf_put(&b, text);
-    if (send(l->fd, b.ptr, b.len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
-        return true;
-    }
-    if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+    for (;;) {
+        if (l->fd < 0) {
+            connect_logger(l);
+        }
+        if (l->fd < 0) {
+            return false;
+        }
+        if (send(l->fd, b.ptr, b.len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+            return true;
+        }
+        if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS) {
+            return false;
+        }
         close(l->fd);
         l->fd = -1;
     }
-    return false;
 }
 
 static bool write_to_stderr(struct posix_log *l, enum log_level level, struct slice text)

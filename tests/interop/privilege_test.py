@@ -394,6 +394,24 @@ def test_log_socket_made_anew():
     check_equal(s.log(), "", "stderr")
 
 
+def test_log_socket_replaced():
+    """A logger that has started again while nothing was said gets the next line, too."""
+    logger = Logger()
+    s = server(start=False, log_file_path="syslog", route_list="* discard-with-bounce")
+    s.prefix = logger.prefix
+    s.start()
+    deliver(s)
+    logger.wait("result=delivered")
+    time.sleep(1.2)
+    logger.close()
+    logger.open()
+    deliver(s, 2)
+    first = logger.wait("")
+    check("dropped=" not in first, first)
+    check("dropped=" not in logger.wait("result=delivered"), "a line was dropped")
+    check_equal(s.log(), "", "stderr")
+
+
 def main():
     if os.geteuid() != 0:
         print("skipped: only root can become another user")
