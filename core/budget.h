@@ -15,7 +15,8 @@
 #define BUDGET_CRC_TABLES 1
 #endif
 
-/* Logins under way at once; a wrong password holds its place for up to half a minute. */
+/* Logins under way at once; a wrong password holds its place for up to half a minute, unless
+ * another address needs it. */
 #ifndef BUDGET_LOGINS
 #define BUDGET_LOGINS 64
 #endif

@@ -204,19 +204,20 @@ static void follow(struct mta *m, struct conn *c, enum auth_event event, struct 
 
 /* One address gets no more than a quarter of the places. Where none is left, the client that has
  * been silent for the longest gives its own up: clients lose their way in the middle, or mean to.
- * Those that are read have heard their challenge, which goes with the place. */
+ * Those that are read have heard their challenge, which goes with the place. Where others have all
+ * places one that guessed wrong is told so early: many addresses could wait their time in turns. */
 static bool make_place(struct mta *m, const struct conn *c)
 {
-    struct conn *silent[2] = {NULL, NULL}; /* of that address, of all */
+    struct conn *oldest[2] = {NULL, NULL}; /* of that address, of all */
     uint32_t num = 0, cursor = 0;
     struct login *l;
     while ((l = pool_each(&m->logins, &cursor)) != NULL) {
         struct conn *other = pool_find(&m->conns, l->conn);
         bool is_same = net_addr_same_client(&other->peer, &c->peer);
         num += is_same;
-        for (int i = !is_same; i < 2 && other->is_reading; i++) {
-            if (silent[i] == NULL || other->timer.at_ms < silent[i]->timer.at_ms) {
-                silent[i] = other;
+        for (int i = !is_same || l->is_denied; i < 2 && (other->is_reading || l->is_denied); i++) {
+            if (oldest[i] == NULL || other->timer.at_ms < oldest[i]->timer.at_ms) {
+                oldest[i] = other;
             }
         }
     }
@@ -224,10 +225,10 @@ static bool make_place(struct mta *m, const struct conn *c)
     if (has_share && m->logins.num_used < BUDGET_LOGINS) {
         return true;
     }
-    if (silent[has_share] == NULL) {
+    if (oldest[has_share] == NULL) {
         return false;
     }
-    login_drop(m, silent[has_share]);
+    answer(m, oldest[has_share], SMTPD_AUTH_FAILED); /* which is heard where it was asked for */
     return true;
 }
 

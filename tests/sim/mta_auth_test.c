@@ -290,6 +290,48 @@ static void check_silent(uint32_t num, bool is_one_network)
     site_close(&site);
 }
 
+/* Nor do those that have just guessed wrong, where other addresses have taken all places: the
+ * oldest of them is told so early. */
+static void test_guessers_give_way(void)
+{
+    static struct tls_peer peers[BUDGET_LOGINS + 1];
+    const uint32_t share = BUDGET_LOGINS / 4;
+    open_auth_site(8);
+    for (uint32_t i = 0; i < BUDGET_LOGINS; i++) {
+        for (int failed = 0; failed < 3 && i % share == 0; failed++) { /* the next wait for long */
+            login_begin(&peers[i]);
+            move_to_network(i << 16);
+            say_plain(&peers[i], "wrong");
+            CHECK(peer_hears(&peers[i], "535 5.7.8"));
+            peer_close(&peers[i]);
+        }
+    }
+    for (uint32_t i = 0; i < BUDGET_LOGINS; i++) {
+        login_begin(&peers[i]);
+        move_to_network((i - i % share) << 16);
+    }
+    for (uint32_t i = 0; i < BUDGET_LOGINS; i++) {
+        say_plain(&peers[i], "wrong");
+    }
+    for (int i = 0; i < 5000 && (i < 50 || site.mta->working_first != NULL); i++) {
+        mta_step(site.mta);
+    }
+    login_begin(&peers[BUDGET_LOGINS]);
+    CHECK_EQ(site.mta->logins.num_used, BUDGET_LOGINS);
+    uint64_t begin_ms = sim_world_now_ms(site.world);
+    say_plain(&peers[BUDGET_LOGINS], "secret");
+    CHECK(peer_hears(&peers[BUDGET_LOGINS], "235 2.7.0"));
+    CHECK(sim_world_now_ms(site.world) - begin_ms < 1000);
+    CHECK_EQ(site.mta->logins.num_used, BUDGET_LOGINS - 1);
+    for (uint32_t i = 0; i <= BUDGET_LOGINS; i++) {
+        peer_close(&peers[i]);
+    }
+    CHECK(site_stop(&site, 1000));
+    CHECK_EQ(site.mta->logins.num_used, 0);
+    CHECK_EQ(site.mta->users.num_used, 0);
+    site_close(&site);
+}
+
 static void test_silent_give_way(void)
 {
     check_silent(BUDGET_LOGINS / 4, true);
@@ -487,6 +529,7 @@ static const struct test_case cases[] = {
     {"hashing-holds-nobody-up", test_hashing_holds_nobody_up},
     {"places", test_places},
     {"silent-give-way", test_silent_give_way},
+    {"guessers-give-way", test_guessers_give_way},
 };
 
 int main(int argc, char **argv)
