@@ -258,7 +258,7 @@ static const char *envid = "";
 static void leave(const struct port_user *who, const char *sender, const char *rcpts,
                   struct slice content)
 {
-    static uint8_t bytes[400000];
+    static uint8_t bytes[3200000];
     struct buf b = buf_make(bytes, sizeof bytes);
     struct envelope_params params = {.flags = ENVELOPE_8BITMIME, .envid = slice_of_string(envid)};
     struct slice rest = slice_of_string(rcpts);
@@ -480,6 +480,42 @@ static void test_outbox_takes_large_ones(void)
         longest = mail.len > longest ? mail.len : longest;
     }
     CHECK(longest > len - len / 62);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
+/* One that is longer than what may wait for a sync goes on as soon as there is room again, whatever
+ * others have written of messages that are not complete. */
+static void test_outbox_goes_on(void)
+{
+    static char content[3000000];
+    char text[2048];
+    struct user u;
+    for (size_t len = 0; len + 100 < sizeof content;) {
+        len += (size_t)snprintf(content + len, 100, "%s%060zu\r\n", len == 0 ? "\r\n" : "", len);
+    }
+    site_open(&site, 1, NULL);
+    snprintf(text, sizeof text, "%s" OUTBOX_CONF "submit_socket = " SOCKET "\n", site_conf);
+    memcpy(strstr(text, "message_size_limit = 1M"), "message_size_limit = 4M", 23);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    site_start(&site);
+    CHECK(site_settle(&site, 2000));
+    CHECK(greets(&u, &ann));
+    CHECK(say(&u, "MAIL FROM:<ann@mx.example>\r\n", "250 "));
+    CHECK(say(&u, "RCPT TO:<joe@example.org>\r\n", "250 "));
+    CHECK(say(&u, "DATA\r\n", "354 "));
+    for (size_t sent_len = 2; sent_len < 50000;) {
+        sent_len += sim_client_write(u.peer, slice_make(content + sent_len, 50002 - sent_len));
+        mta_step(site.mta);
+    }
+    leave_text(&joe, "joe@mx.example", "joe@example.org", content);
+    const uint64_t begin_ms = sim_world_now_ms(site.world);
+    for (int i = 0; i < 20000 && sim_mailbox_num(site.host, SITE_MAILDIR, SIM_NEW) == 0; i++) {
+        mta_step(site.mta);
+    }
+    CHECK_EQ(sim_mailbox_num(site.host, SITE_MAILDIR, SIM_NEW), 1);
+    CHECK(sim_world_now_ms(site.world) - begin_ms < 35000); /* it looks each 30 s */
+    sim_client_close(u.peer);
     CHECK(site_stop(&site, 1000));
     site_close(&site);
 }
@@ -765,6 +801,7 @@ static const struct test_case cases[] = {
     {"outbox-refuses-nonsense", test_outbox_refuses_nonsense},
     {"outbox-bounces", test_outbox_bounces},
     {"outbox-takes-large-ones", test_outbox_takes_large_ones},
+    {"outbox-goes-on", test_outbox_goes_on},
     {"outbox-survives-crashes", test_outbox_survives_crashes},
     {"outbox-waits-for-the-spool", test_outbox_waits_for_the_spool},
     {"mail-is-taken-and-says-who", test_mail_is_taken_and_says_who},
