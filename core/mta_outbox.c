@@ -361,7 +361,7 @@ bool outbox_step(struct mta *m)
     }
     if (err == ERR_AGAIN) {
         o->waits_for_room = true;
-        return true; /* the spool, whose turn it was before, begins the sync that makes room */
+        return false;
     }
     if (err != ERR_OK) {
         give_up(m, err);

@@ -222,6 +222,7 @@ bool spool_step(struct spool *sp, uint64_t now_ms)
 {
     bool has_more = false;
     sp->now_ms = now_ms;
+    sp->is_step_due = false;
     if (sp->recover.stage != RECOVER_DONE) {
         has_more = spool_recover_step(sp);
         if (sp->recover.stage < RECOVER_EVACUATE) {
@@ -272,6 +273,9 @@ uint64_t spool_next_deadline_ms(const struct spool *sp)
     uint64_t at_ms = UINT64_MAX;
     if (sp->is_failed) {
         return at_ms;
+    }
+    if (sp->is_step_due) {
+        return sp->now_ms;
     }
     if (sp->num_queued != 0 && !sp->is_syncing) {
         at_ms = sp->outcome_due_ms;

@@ -248,6 +248,7 @@ static enum err flush(struct spool *sp, struct spool_txn *t)
 
 static enum err again(struct spool *sp)
 {
+    sp->is_step_due = sp->is_step_due || !sp->has_waiter;
     sp->has_waiter = true;
     return sp->is_failed ? ERR_IO : sp->is_stuck ? ERR_FULL : ERR_AGAIN;
 }

@@ -36,6 +36,34 @@ static void sizes_from_none_to_large(void)
     world_free(w);
 }
 
+/* Who is told to wait behind the spool's turn would wait for ever, if nothing else called: a step
+ * is due, and one only. */
+static void waiting_wants_a_step(void)
+{
+    struct world *w = ready_world(9, 16);
+    static const uint8_t bytes[8192];
+    uint64_t txn;
+    enum err err = ERR_OK;
+    CHECK(world_settle(w));
+    CHECK_EQ(spool_next_deadline_ms(w->sp), UINT64_MAX);
+    CHECK_EQ(spool_begin(w->sp, &txn, 0), ERR_OK);
+    for (int i = 0; i < 1000 && err == ERR_OK; i++) {
+        err = spool_append(w->sp, txn, slice_make(bytes, sizeof bytes));
+    }
+    CHECK_EQ(err, ERR_AGAIN);
+    CHECK(spool_next_deadline_ms(w->sp) <= w->now_ms);
+    CHECK(!spool_step(w->sp, w->now_ms));
+    CHECK_EQ(spool_append(w->sp, txn, slice_make(bytes, sizeof bytes)), ERR_AGAIN);
+    CHECK_EQ(spool_next_deadline_ms(w->sp), UINT64_MAX);
+    for (uint32_t num = w->num_rooms, i = 0; i < 1000 && w->num_rooms == num; i++) {
+        CHECK(world_turn(w));
+    }
+    CHECK_EQ(spool_append(w->sp, txn, slice_make(bytes, sizeof bytes)), ERR_OK);
+    spool_abort(w->sp, txn);
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
 /* 1,000 messages from 100 connections, each sending its next when the last is acknowledged; a sync
  * takes 5 ms. */
 static void group_commit(void)
@@ -421,6 +449,7 @@ static void ids_as_text(void)
 }
 
 static const struct test_case cases[] = {
+    {"waiting_wants_a_step", waiting_wants_a_step},
     {"sizes_from_none_to_large", sizes_from_none_to_large},
     {"group_commit", group_commit},
     {"aborted_and_stale_handles", aborted_and_stale_handles},
