@@ -119,7 +119,7 @@ static enum err open_one(struct spool *sp, uint32_t id)
     sg->num_written = 1;
     sp->max_id = id > sp->max_id ? id : sp->max_id;
     enum err err = sp->store->open_segment(sp->store->ctx, &sg->handle, &len, id);
-    if (err == ERR_NO_HANDLE || err == ERR_NO_MEMORY || err == ERR_DENIED) {
+    if (err == ERR_NO_HANDLE || err == ERR_NO_MEMORY || err == ERR_DENIED || err == ERR_READ_ONLY) {
         return err; /* of this process, not of the segment */
     }
     if (err == ERR_ABSENT) {

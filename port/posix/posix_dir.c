@@ -59,14 +59,14 @@ enum err posix_dir_rewind(int fd)
 
 /* Some file systems that are never written to have no fsync and say EINVAL: squashfs, an
  * appliance's root. Nothing there waits to be written. One that says EROFS has given up after an
- * error (ext4), with all that waited; that is not what ERR_DENIED says of a directory either. */
+ * error (ext4), with all that waited. */
 static enum err sync_err(int fd, int error_number)
 {
     struct statvfs fs;
     if (error_number == EINVAL && fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0) {
         return ERR_OK;
     }
-    return error_number == EROFS ? ERR_IO : posix_err(error_number);
+    return posix_err(error_number);
 }
 
 enum err posix_dir_sync(const char *path)

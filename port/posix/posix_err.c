@@ -39,9 +39,10 @@ enum err posix_err(int error_number)
         return ERR_NO_HANDLE;
     case EACCES:
     case EPERM:
-    case EROFS:
     case ELOOP:
         return ERR_DENIED;
+    case EROFS:
+        return ERR_READ_ONLY;
     case ENOENT:
         return ERR_ABSENT;
     case ENOTDIR:

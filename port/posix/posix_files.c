@@ -184,7 +184,7 @@ static enum err files_can_replace(void *ctx, const char *path)
         slash[slash == target] = '\0';
     }
     bool is_writable = access(slash == NULL ? "." : target, W_OK | X_OK) == 0;
-    return is_writable ? ERR_OK : errno == EROFS ? ERR_READ_ONLY : posix_err(errno);
+    return is_writable ? ERR_OK : posix_err(errno);
 }
 
 static enum err files_replace(void *ctx, const char *path, struct slice bytes)

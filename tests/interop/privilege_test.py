@@ -221,6 +221,26 @@ def test_segments_of_somebody_else():
     check_same_body(s.messages("alice", 1)[0], body)
 
 
+def test_spool_on_a_read_only_file_system():
+    """As flash is after an error: told as what it is, not as a matter of rights; the mail is there once it can be written."""
+    s = server(maildir="/proc/nowhere/$local_part")
+    s.mail = os.path.join(s.dir, "own", "mail")
+    c = hello(s)
+    body = body_of(1, 2000)
+    c.message(body)
+    s.stop()
+    spool = s.options["spool_directory"]
+    s.configure(maildir=os.path.join(s.mail, "$local_part"))
+    prefix = ("unshare", "-m", "sh", "-c", 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"', spool)
+    for more in (("check",), ()):
+        status, out = run(*prefix, POSTERN, *more, "-c", s.conf_path)
+        check(f"spool_directory {spool}: cannot be used: read-only" in out and "uid" not in out, out)
+        check("configuration: ok" not in out and "lost" not in out, out)
+    check(status != 0, "it has started")
+    s.start()
+    check_same_body(s.messages("alice", 1)[0], body)
+
+
 def test_maildir_of_somebody_else():
     """Mail waits, and the log says why; once it may, it is delivered."""
     theirs = os.path.join(harness.case_dir(), "theirs")

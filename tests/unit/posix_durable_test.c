@@ -279,7 +279,7 @@ static void a_file_system_that_gave_up_is_no_read_only_one(void)
         failing = flushed[i];
         failing_errno = EROFS;
         commit(box_a, "70", 70);
-        CHECK_EQ(done(70), ERR_IO);
+        CHECK_EQ(done(70), ERR_READ_ONLY);
         CHECK(stat(path, &st) != 0);
         posix_port_close(&port);
     }
