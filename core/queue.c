@@ -258,9 +258,7 @@ bool queue_step(struct queue *q, uint64_t now_ms, struct buf scratch)
     if (ops > q->counts.step_ops_max) {
         q->counts.step_ops_max = ops;
     }
-    bool has_more = worked || q->flush_next != 0 || q->has_committed;
-    q->has_committed = false;
-    return has_more;
+    return worked || q->flush_next != 0;
 }
 
 void queue_done(struct queue *q, uint64_t tag, enum err err)

@@ -129,7 +129,6 @@ struct queue {
     bool is_stopping;
     bool held_changed;
     uint64_t held_again_ms; /* not before that */
-    bool has_committed;     /* in this step: the spool is to be stepped at once */
     struct queue_counts counts;
 };
 

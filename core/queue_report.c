@@ -431,7 +431,6 @@ static size_t commit(struct queue *q, struct queue_round *r)
         defer(q, r, err);
     } else {
         p->step = COMMITTED;
-        q->has_committed = true;
     }
     return 1;
 }

@@ -252,7 +252,7 @@ struct spool {
     bool is_failed;
     bool is_stopping;
     bool has_waiter;     /* somebody was told ERR_AGAIN */
-    bool is_step_due;    /* since the last step: what makes room must be begun */
+    bool is_step_due;    /* since the last step: a sync, or what makes room, must be begun */
     bool is_room;        /* SPOOL_ROOM is due */
     bool was_empty;      /* the last step's batch had nothing to sync */
     bool is_stuck;       /* mail has no segment, and none will come free by itself */

@@ -368,6 +368,7 @@ enum err spool_commit(struct spool *sp, uint64_t txn, const struct spool_meta *m
     t->meta = *meta;
     t->meta.total_len = total_len;
     enter(sp, t, TXN_EMITTING);
+    sp->is_step_due = true;
     try_emit(sp, t);
     return ERR_OK;
 }
