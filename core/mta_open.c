@@ -213,7 +213,7 @@ static bool put_size_check(const struct mta *m, struct buf *out)
     (void)store->list(store->ctx, NULL, 0, &num_segs); /* others say what is wrong with it */
     uint64_t wanted = spool_wanted_size(&conf, num_segs);
     uint64_t free_len = store->free_len(store->ctx);
-    uint64_t room = free_len + num_segs * mib; /* of a segment's default length */
+    uint64_t room = free_len + num_segs * (uint64_t)BUDGET_SEGMENT_LEN;
     if (wanted != 0) {
         buf_put_string(out, "spool_size: expected at least ");
         text_put_u64(out, (wanted + mib - 1) / mib);
