@@ -26,8 +26,9 @@ _Static_assert(MBEDTLS_SSL_HANDSHAKE_OVER == 27, "state numbers moved");
 #define STATUS_TYPE_OCSP             1
 
 /* Reads the peer's Certificate, where that comes next, and leaves it for the library. As of
- * tls_status.h; BAD_CERTIFICATE, and the peer is told: it would take too long or too much;
- * NO_CLIENT_CERTIFICATE, of TLS 1.3: the client must show one, and does not. */
+ * tls_status.h; BAD_CERTIFICATE, and the peer is told: it would take too long or too much, or the
+ * peer's own is of an unknown kind; NO_CLIENT_CERTIFICATE, of TLS 1.3: the client must show one,
+ * and does not. */
 int status_check_peer(mbedtls_ssl_context *ssl, const struct tls_status *s);
 
 #ifdef MBEDTLS_SSL_PROTO_TLS1_2

@@ -1,9 +1,11 @@
-/* The certificates that a peer shows, before the library has them. It checks a signature for each
+/* The certificates that a peer shows, before the library has them. It passes over one of an unknown
+ * kind, also the peer's own, and takes the next one for that. It checks a signature for each
  * authority of the chain, in one go, and takes RSA keys with any exponent: with one as long as the
  * modulus a chain of 16 KB holds everybody else up for a hundred handshakes' time. And it makes 48
  * bytes of each alternative name, which may have two: 16 KB become more than a board has for TLS,
  * for as long as the peer likes to take for its handshake. */
 #include <common.h>
+#include <mbedtls/oid.h>
 #include <ssl_misc.h>
 
 #include "tls_status_inside.h"
@@ -13,18 +15,21 @@
 /* Of memory for a chain: 16 KB of certificates, and what a hundred names or so take beside them. */
 #define CHAIN_LEN_MAX (48u * 1024)
 
-/* Adds to what the chain takes. What the library cannot parse it will refuse by itself. */
-static bool is_dear(const struct heap *heap, struct slice der, size_t *in_out_len)
+/* Adds to what the chain takes, which is 0 before the peer's own. What else the library cannot
+ * parse it will refuse by itself. */
+static bool is_refused(const struct heap *heap, struct slice der, size_t *in_out_len)
 {
     size_t used_len = heap->used_len;
     mbedtls_x509_crt cert;
     mbedtls_x509_crt_init(&cert);
-    bool dear = mbedtls_x509_crt_parse_der_nocopy(&cert, der.ptr, der.len) == 0 &&
-                mbedtls_pk_can_do(&cert.pk, MBEDTLS_PK_RSA) &&
-                !x509_has_short_exponent(slice_make(cert.pk_raw.p, cert.pk_raw.len));
+    int ret = mbedtls_x509_crt_parse_der_nocopy(&cert, der.ptr, der.len);
+    bool is_own = *in_out_len == 0;
+    bool is_unknown = ret == MBEDTLS_ERR_X509_UNKNOWN_SIG_ALG + MBEDTLS_ERR_OID_NOT_FOUND;
+    bool is_dear = ret == 0 && mbedtls_pk_can_do(&cert.pk, MBEDTLS_PK_RSA) &&
+                   !x509_has_short_exponent(slice_make(cert.pk_raw.p, cert.pk_raw.len));
     *in_out_len += der.len + (heap->used_len - used_len);
     mbedtls_x509_crt_free(&cert);
-    return dear || *in_out_len > CHAIN_LEN_MAX;
+    return (is_own && is_unknown) || is_dear || *in_out_len > CHAIN_LEN_MAX;
 }
 
 int status_check_peer(mbedtls_ssl_context *ssl, const struct tls_status *s)
@@ -52,7 +57,7 @@ int status_check_peer(mbedtls_ssl_context *ssl, const struct tls_status *s)
         return MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE; /* for which the library has a wrong alert */
     }
     while (tls_take_vector(&list, 3, &cert)) {
-        if (is_dear(s->heap, cert, &chain_len)) {
+        if (is_refused(s->heap, cert, &chain_len)) {
             (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
                                                  MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT);
             return MBEDTLS_ERR_SSL_BAD_CERTIFICATE;

@@ -249,7 +249,7 @@ def test_authority_with_a_new_key():
         check_equal(refused(s, version, certificates[new][0]), "certificate-not-trusted", "a key without a list")
 
 
-def below(authority, name, extensions, pubkey=""):
+def below(authority, name, extensions, pubkey="", newkey="ec -pkeyopt ec_paramgen_curve:P-256"):
     """A client's certificate, and between it and the authority another one with these extensions."""
     d = authority.dir
     with open(os.path.join(d, "sub.cnf"), "w", encoding="ascii") as f:
@@ -258,9 +258,7 @@ def below(authority, name, extensions, pubkey=""):
     authority.openssl(f"req -newkey {kind} -nodes -keyout sub.key -out sub.csr -config cnf -subj /CN=sub")
     signed = "-CA ca.pem -CAkey ca.key -set_serial 99 -days 9 -extfile sub.cnf"
     authority.openssl(f"x509 -req -in sub.csr -out sub.pem {signed}")
-    authority.openssl(
-        f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out end.csr -config cnf -subj /CN=end"
-    )
+    authority.openssl(f"req -newkey {newkey} -nodes -keyout {name}.key -out end.csr -config cnf -subj /CN=end")
     authority.openssl(
         f"x509 -req -in end.csr -CA sub.pem -CAkey sub.key -set_serial 3 -out end.pem -extfile cnf -extensions client -days 9"
     )
@@ -286,6 +284,7 @@ def test_authorities_between():
     ours.openssl("asn1parse -genconf dear.cnf -noout -out dear.der")
     ours.openssl("rsa -pubin -inform DER -in dear.der -pubout -out dear.pub")
     dear = below(ours, "dear", "", pubkey="dear.pub")
+    large = below(ours, "large", "", newkey="rsa:4224")
     s = server(ours, tls_verify_hosts="*")
     for version in VERSIONS:
         connect(s, version, good).quit()
@@ -293,6 +292,7 @@ def test_authorities_between():
         check_equal(refused(s, version, limited), "certificate-not-trusted", "an authority for names that nobody looks at")
         check_equal(refused(s, version, wrong), "certificate-not-trusted", "an authority for servers")
         check_equal(refused(s, version, dear), "bad-certificate", "a key that takes too long")
+        check_equal(refused(s, version, large), "bad-certificate", "a key of its own that is not known")
         check_equal(refused(s, version), "no-client-certificate", "without a certificate")
 
 
