@@ -153,12 +153,13 @@ bool auth_users_find(struct slice text, struct slice name, struct auth_user *out
     return is_found;
 }
 
-uint32_t auth_users_check(struct slice text)
+uint32_t auth_users_check(struct slice text, bool with_senders)
 {
     struct auth_user user;
     enum auth_line kind;
     for (uint32_t number = 1; auth_users_next(&text, &kind, &user); number++) {
-        if (kind == AUTH_LINE_WRONG || (kind == AUTH_LINE_USER && !are_senders(user.senders))) {
+        if (kind == AUTH_LINE_WRONG ||
+            (with_senders && kind == AUTH_LINE_USER && !are_senders(user.senders))) {
             return number;
         }
     }

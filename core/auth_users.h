@@ -38,10 +38,10 @@ bool auth_users_next(struct slice *text, enum auth_line *out_kind, struct auth_u
 bool auth_users_find(struct slice text, struct slice name, struct auth_user *out);
 
 /* Whether the text may be used: 0, or the number of the first wrong line, which is none of this
- * form. */
+ * form; with_senders: or is one whose senders are none, as whom its user cannot send anything. */
 #define AUTH_LINE_FORM \
     "expected a line as `postern passwd` writes it, with addresses or *@DOMAIN behind it"
-uint32_t auth_users_check(struct slice text);
+uint32_t auth_users_check(struct slice text, bool with_senders);
 
 /* A name or password in the form that SASLprep (RFC 4013) leaves as it is: printable ASCII. Others
  * are refused, as Postern has no tables of Unicode. Names have no colon and no space besides. */

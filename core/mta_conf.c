@@ -71,18 +71,20 @@ static enum err check_budget(const struct conf *conf, const char *file, struct b
     return r.num == 0 ? ERR_OK : ERR_MALFORMED;
 }
 
-/* It is read again at each login; mistakes are better told now. */
+/* It is read again at each login; mistakes are better told now. Senders that are none are told by
+ * check, and keep only their user from sending. */
 static enum err check_users(struct mta *m, const char *path, struct buf *errors)
 {
     struct slice text;
     enum err err = read_file(m, "auth_users_file", path, BUDGET_SCRATCH_LEN, &text, errors);
-    uint32_t wrong_line = err == ERR_OK ? auth_users_check(text) : 0;
+    bool is_usable = err == ERR_OK && auth_users_check(text, false) == 0;
+    uint32_t wrong_line = err == ERR_OK ? auth_users_check(text, is_usable) : 0;
     if (wrong_line != 0) {
         text_put_escaped(errors, slice_of_string(path), 200);
         buf_put_string(errors, ":");
         text_put_u64(errors, wrong_line);
         buf_put_string(errors, ": " AUTH_LINE_FORM "\n");
-        err = ERR_MALFORMED;
+        err = is_usable ? ERR_OK : ERR_MALFORMED;
     }
     return err;
 }

@@ -211,7 +211,7 @@ static int change(const struct posix_identity *who, const char *path, const stru
         return fail(EX_NOINPUT, path, err_name(err));
     }
     struct slice text = slice_make(old_bytes, len);
-    uint32_t wrong = auth_users_check(text);
+    uint32_t wrong = auth_users_check(text, false);
     if (wrong != 0) {
         return fail_at_line(path, wrong);
     }

@@ -105,7 +105,7 @@ static void run_file(struct slice in)
     struct dovecot_line line;
     struct slice rest = in;
     uint8_t bytes[512];
-    (void)auth_users_check(in);
+    (void)auth_users_check(in, true);
     (void)auth_users_find(in, SLICE_LITERAL("u"), &user);
     (void)auth_senders_hold(in, SLICE_LITERAL("u"), SLICE_LITERAL("x"));
     while (dovecot_take_line(&rest, &line)) {

@@ -109,6 +109,18 @@ def test_senders():
     logged_in(s, "bob", "secret").cmd("MAIL FROM:<anybody@elsewhere.example>", 250)
     passwd(s, "--stdin", "alice", text="new\n")  # keeps the list
     logged_in(s, "alice", "new").cmd("MAIL FROM:<bob@test.example>", 553)
+    # What never was an address keeps the server of a new version from nothing, but its user from sending.
+    s.stop()
+    with open(s.options["auth_users_file"], "r+", encoding="ascii") as f:
+        text = f.read().replace(" alice@test.example ", " alice@test.example,")
+        f.seek(0)
+        f.write(text)
+    s.start()
+    logged_in(s, "alice", "new").cmd("MAIL FROM:<alice@test.example>", 553)
+    passwd(s, "--stdin", "bob", text="other\n")
+    logged_in(s, "bob", "other").cmd("MAIL FROM:<anybody@elsewhere.example>", 250)
+    status, out = harness.run(harness.POSTERN, "check", "-c", s.conf_path)
+    check(status == 0 and "with addresses or *@DOMAIN behind it\n" in out and "configuration: ok\n" in out, out)
 
 
 def test_rates():

@@ -245,6 +245,7 @@ static void test_file(void)
     static const struct {
         const char *text;
         uint32_t wrong_line;
+        bool is_usable; /* all the same */
     } files[] = {
         {"", 0},
         {"# a\n\n  \n", 0},
@@ -252,12 +253,12 @@ static void test_file(void)
         {"u:SCRAM-SHA-256$4096:" KEYS "\r\n", 0},
         {"u:SCRAM-SHA-256$4096:" KEYS " a@b *@c\n", 0},
         {"u:SCRAM-SHA-256$4096:" KEYS "  a@b  *@[192.0.2.1] \n", 0},
-        {"#\nu:SCRAM-SHA-256$4096:" KEYS " a@b c\n", 2},
-        {"u:SCRAM-SHA-256$4096:" KEYS " a@b,c@d\n", 1},
-        {"u:SCRAM-SHA-256$4096:" KEYS " a@b\tc@d\n", 1},
-        {"u:SCRAM-SHA-256$4096:" KEYS " *@*.b\n", 1},
-        {"u:SCRAM-SHA-256$4096:" KEYS " @b\n", 1},
-        {"u:SCRAM-SHA-256$4096:" KEYS " *\n", 1},
+        {"#\nu:SCRAM-SHA-256$4096:" KEYS " a@b c\n", 2, true},
+        {"u:SCRAM-SHA-256$4096:" KEYS " a@b,c@d\n", 1, true},
+        {"u:SCRAM-SHA-256$4096:" KEYS " a@b\tc@d\n", 1, true},
+        {"u:SCRAM-SHA-256$4096:" KEYS " *@*.b\n", 1, true},
+        {"u:SCRAM-SHA-256$4096:" KEYS " @b\n", 1, true},
+        {"u:SCRAM-SHA-256$4096:" KEYS " *\n", 1, true},
         {"u:SCRAM-SHA-256$4095:" KEYS "\n", 1},
         {"u:SCRAM-SHA-256$1000001:" KEYS "\n", 1},
         {"\nu:SCRAM-SHA-1$4096:" KEYS "\n", 2},
@@ -269,7 +270,9 @@ static void test_file(void)
         {"u:SCRAM-SHA-256$4096:$AAAA:AAAA\n", 1},
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        CHECK_EQ(auth_users_check(slice_of_string(files[i].text)), files[i].wrong_line);
+        struct slice text = slice_of_string(files[i].text);
+        CHECK_EQ(auth_users_check(text, true), files[i].wrong_line);
+        CHECK_EQ(auth_users_check(text, false), files[i].is_usable ? 0 : files[i].wrong_line);
     }
     struct auth_user user;
     CHECK(auth_users_find(slice_of_string(file), SLICE_LITERAL("alice"), &user));
