@@ -161,7 +161,8 @@ enum err conf_read_users(struct conf *c, struct arena *a, struct slice text, str
 enum err conf_read_aliases(struct conf *c, struct arena *a, struct slice text, struct buf *errors);
 
 /* The text of client_auth_file: HOST USER PASSWORD a line, '#' comments; a password may hold
- * spaces. Errors as above, which never show a password. */
+ * spaces. Errors as above, which never show a password; with ERR_OK: of hosts that stand there
+ * twice, of whom the first counts. */
 enum err conf_read_logins(struct conf *c, struct arena *a, struct slice text, struct buf *errors);
 /* The login for a server of that name, without regard to case; NULL: none. */
 const struct conf_login *conf_find_login(const struct conf *c, struct slice host);

@@ -59,12 +59,14 @@ enum err conf_read_logins(struct conf *c, struct arena *a, struct slice text, st
     while (c->logins.items != NULL && conf_parse_plain_line(&lines, &line)) {
         struct conf_login *login = &c->logins.items[c->logins.num_items];
         const char *mistake = read_login(a, line, login);
-        if (mistake == NULL && conf_find_login(c, login->host) != NULL) {
-            mistake = "that host stands further up already";
+        bool is_again = mistake == NULL && conf_find_login(c, login->host) != NULL;
+        if (mistake != NULL || is_again) {
+            buf_put_string(conf_report_begin(&r, lines.line_number, "client_auth_file"),
+                           is_again ? "that host stands further up already, which counts"
+                                    : mistake);
+            conf_report_end(&r);
         }
         if (mistake != NULL) {
-            buf_put_string(conf_report_begin(&r, lines.line_number, "client_auth_file"), mistake);
-            conf_report_end(&r);
             return ERR_MALFORMED;
         }
         c->logins.num_items++;

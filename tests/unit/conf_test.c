@@ -645,8 +645,6 @@ static void test_logins(void)
          "the name of a host, or an address without brackets; and no port\n"},
         {"192.0.2 user pass\n",
          "the name of a host, or an address without brackets; and no port\n"},
-        {"h.example a b\n#\nH.example a c\n",
-         "/a:3: client_auth_file: that host stands further up already\n"},
         {"host\n", "expected HOST USER PASSWORD, each of at most 255 bytes\n"},
     };
     read_right("client_auth_file = /a\ntls_verify_certificates = /v\n");
@@ -670,6 +668,14 @@ static void test_logins(void)
         CHECK(memmem(errors.ptr, errors.len, bad[i].want, strlen(bad[i].want)) != NULL);
         CHECK(memmem(errors.ptr, errors.len, "user", 4) == NULL); /* nor any password */
     }
+    errors.len = 0;
+    CHECK_EQ(conf_read_logins(&conf, &arena,
+                              SLICE_LITERAL("h.example a b\n#\nH.example a c\ng a d"), &errors),
+             ERR_OK); /* as it was before anybody told it */
+    CHECK_TEXT(buf_slice(&errors),
+               "/a:3: client_auth_file: that host stands further up already, which counts\n");
+    CHECK_TEXT(conf_find_login(&conf, SLICE_LITERAL("h.example"))->password, "b");
+    CHECK(conf_find_login(&conf, SLICE_LITERAL("g")) != NULL);
     static char many[6 * sizeof memory / sizeof(struct conf_login)];
     for (size_t i = 0; i < sizeof many; i++) {
         many[i] = "a b c\n"[i % 6];
