@@ -81,6 +81,7 @@ int posix_exit_status(enum err e)
     case ERR_BUSY:
         return EX_TEMPFAIL;
     case ERR_IO:
+    case ERR_READ_ONLY:
         return EX_IOERR;
     default:
         return EX_OSERR;
