@@ -464,15 +464,17 @@ static void put_message_check(const struct mta *m, struct buf *out)
     }
 }
 
-/* Whether strangers may relay: those of the addresses for examples, as which nobody connects. */
+/* Whether strangers may relay: those of the addresses for examples, as which nobody connects; or
+ * anybody to a domain that nobody has (RFC 2606). */
 static void put_relay_check(const struct mta *m, struct buf *out)
 {
     static const struct net_addr strangers[] = {{NET_IPV4, {198, 51, 100, 1}, 0},
                                                 {NET_IPV6, {0x20, 0x01, 0x0d, 0xb8, 0xff}, 0}};
     const struct hostlist *hosts = &m->site->conf.relay_from_hosts;
-    if (hostlist_match(hosts, &strangers[0]) || hostlist_match(hosts, &strangers[1])) {
-        buf_put_string(out, "relay_from_hosts: anybody on the Internet may send mail to anybody by "
-                            "this server\n");
+    bool to_all = domainlist_match(&m->site->conf.relay_to_domains, SLICE_LITERAL("invalid"));
+    if (to_all || hostlist_match(hosts, &strangers[0]) || hostlist_match(hosts, &strangers[1])) {
+        buf_put_string(out, to_all ? "relay_to_domains" : "relay_from_hosts");
+        buf_put_string(out, ": anybody on the Internet may send mail to anybody by this server\n");
     }
 }
 

@@ -123,16 +123,20 @@ def test_read_only_partition():
 
 def test_open_relay():
     """It may be meant, behind a fence; most often it is not."""
-    warning = "relay_from_hosts: anybody on the Internet may send mail to anybody by this server\n"
-    for hosts, is_open in (
-        ("*", True),
-        ("!127.0.0.1 : 0.0.0.0/0", True),
-        ("<; 10.0.0.0/8 ; 2000::/3", True),
-        ("<; 10.0.0.0/8 ; 2001:db9::/32", False),
-        (None, False),
+    warning = ": anybody on the Internet may send mail to anybody by this server\n"
+    for option, value, is_open in (
+        ("relay_from_hosts", "*", True),
+        ("relay_from_hosts", "!127.0.0.1 : 0.0.0.0/0", True),
+        ("relay_from_hosts", "<; 10.0.0.0/8 ; 2000::/3", True),
+        ("relay_from_hosts", "<; 10.0.0.0/8 ; 2001:db9::/32", False),
+        ("relay_from_hosts", None, False),
+        ("relay_to_domains", "*", True),
+        ("relay_to_domains", "!a.example : *", True),
+        ("relay_to_domains", "a.example : *.example", False),
     ):
-        out = postern_check(Server(start=False, relay_from_hosts=hosts))[1]
-        check((warning in out) == is_open and "configuration: ok\n" in out, f"{hosts}: {out}")
+        out = postern_check(Server(start=False, **{option: value}))[1]
+        check((option + warning in out) == is_open == (warning in out), f"{option} = {value}: {out}")
+        check("configuration: ok\n" in out, out)
 
 
 # --- Output that goes nowhere ---
