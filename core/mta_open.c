@@ -202,6 +202,29 @@ static bool put_unusable(struct buf *out, const char *option, const char *path, 
     return err == ERR_OK;
 }
 
+/* Whether each segment may be opened: the directory alone may have been given to the server. And
+ * how long they are together, as far as that goes. */
+static enum err check_segments(const struct mta *m, uint64_t *out_len)
+{
+    const struct port_store *store = &m->port->store;
+    uint32_t *ids = (uint32_t *)(void *)m->scratch, handle;
+    const size_t cap = BUDGET_SCRATCH_LEN / sizeof *ids;
+    size_t num = 0;
+    uint64_t len;
+    *out_len = 0;
+    enum err err = store->list(store->ctx, ids, cap, &num);
+    for (size_t i = 0; i < num && i < cap && err == ERR_OK; i++) {
+        err = store->open_segment(store->ctx, &handle, &len, ids[i]);
+        if (err == ERR_OK) {
+            *out_len += len;
+            store->close_segment(store->ctx, handle);
+        } else if (err == ERR_ABSENT) {
+            err = ERR_OK; /* the server that runs has removed it */
+        }
+    }
+    return err;
+}
+
 /* A spool shrinks while it is open, and is opened only with about what it has grown to; false: it
  * is not with this size. One that has room for less is opened. */
 static bool put_size_check(const struct mta *m, struct buf *out)
@@ -212,8 +235,9 @@ static bool put_size_check(const struct mta *m, struct buf *out)
     size_t num_segs = 0;
     (void)store->list(store->ctx, NULL, 0, &num_segs); /* others say what is wrong with it */
     uint64_t wanted = spool_wanted_size(&conf, num_segs);
-    uint64_t free_len = store->free_len(store->ctx);
-    uint64_t room = free_len + num_segs * (uint64_t)BUDGET_SEGMENT_LEN;
+    uint64_t free_len = store->free_len(store->ctx), room;
+    (void)check_segments(m, &room); /* an earlier version's may be longer than ours */
+    room += free_len;
     if (wanted != 0) {
         buf_put_string(out, "spool_size: expected at least ");
         text_put_u64(out, (wanted + mib - 1) / mib);
@@ -365,26 +389,6 @@ enum err mta_result(const struct mta *m)
     return m->result;
 }
 
-/* Whether each segment may be opened: the directory alone may have been given to the server. */
-static enum err check_segments(const struct mta *m)
-{
-    const struct port_store *store = &m->port->store;
-    uint32_t *ids = (uint32_t *)(void *)m->scratch, handle;
-    const size_t cap = BUDGET_SCRATCH_LEN / sizeof *ids;
-    size_t num = 0;
-    uint64_t len;
-    enum err err = store->list(store->ctx, ids, cap, &num);
-    for (size_t i = 0; i < num && i < cap && err == ERR_OK; i++) {
-        err = store->open_segment(store->ctx, &handle, &len, ids[i]);
-        if (err == ERR_OK) {
-            store->close_segment(store->ctx, handle);
-        } else if (err == ERR_ABSENT) {
-            err = ERR_OK; /* the server that runs has removed it */
-        }
-    }
-    return err;
-}
-
 static bool exists(const struct mta *m, const char *path)
 {
     const struct port_files *files = &m->port->files;
@@ -426,7 +430,9 @@ static bool put_places_check(const struct mta *m, struct buf *out)
     const struct conf *c = &m->site->conf;
     bool is_usable = put_place_check(m, out, CONF_spool_directory, c->spool_directory, true);
     if (is_usable && exists(m, c->spool_directory)) {
-        is_usable = put_unusable(out, "spool_directory", c->spool_directory, check_segments(m));
+        uint64_t len;
+        enum err err = check_segments(m, &len);
+        is_usable = put_unusable(out, "spool_directory", c->spool_directory, err);
     }
     is_usable = is_usable && put_place_check(m, out, CONF_control_socket, c->control_socket, false);
     is_usable = put_place_check(m, out, CONF_submit_socket, c->submit_socket, false) && is_usable;

@@ -107,6 +107,10 @@ def test_spool_larger_than_its_partition():
     check("spool_size: expected at most 2" in postern_check(s)[1], postern_check(s)[1])
     s.configure(spool_size="16M")
     check("spool_size" not in postern_check(s)[1], postern_check(s)[1])
+    s.stop()
+    with open(os.path.join(small, "spool", "segment-7fffffff"), "wb") as f:
+        f.write(bytes(12 << 20))
+    check("spool_size" not in postern_check(s)[1], "with a segment of another length: " + postern_check(s)[1])
 
 
 def test_read_only_partition():
