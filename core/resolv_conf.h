@@ -12,8 +12,8 @@ struct resolv_conf {
     uint8_t num_servers; /* at least 1 */
     uint8_t attempts;    /* 1 to 5 rounds through them */
     uint32_t timeout_ms; /* for one answer, 1 to 30 s */
-    struct slice
-        unknown; /* in the text: the first server that is none to us; empty: there is none */
+    /* In the text: the first server that is none to us; empty: there is none. */
+    struct slice unknown;
 };
 
 /* Always has a result: unknown words, and addresses that are none (or carry a zone), are passed
