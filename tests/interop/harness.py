@@ -35,6 +35,7 @@ JOBS = int(os.environ.get("JOBS", "4"))  # cases at once; most of them wait most
 
 _case = ""
 _started = []  # what to end when the case is over
+_ports = set()  # that free_port gave out: the system may give one again before it is listened on
 
 
 def started():
@@ -96,6 +97,9 @@ def free_port():
         with socket.socket() as s4:
             s4.bind(("127.0.0.1", 0))
             port = s4.getsockname()[1]
+            if port in _ports:
+                continue
+            _ports.add(port)
             if not has_ipv6():
                 return port
             with socket.socket(socket.AF_INET6) as s6:
