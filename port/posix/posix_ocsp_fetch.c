@@ -117,6 +117,23 @@ static int end_with(int status, const char *path, enum fetch_verdict verdict, en
     return status;
 }
 
+/* From the one that is given, or else from each that the certificate names until one answers. */
+static bool get(struct work *w, const struct ocsp_certid *id, const struct x509_cert *cert,
+                const char *given)
+{
+    struct slice url = slice_of_string(given != NULL ? given : "");
+    size_t num = 1;
+    for (uint32_t turn = 0; turn < num; turn++) {
+        if (given == NULL) {
+            num = ocsp_certid_find_url(cert, turn, &url);
+        }
+        if (posix_fetcher_get(&w->fetcher, id, url)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* --- One certificate --- */
 
 static bool is_evicting(enum ocsp_reason reason)
@@ -177,13 +194,11 @@ static int fetch_one(const struct request *r, struct work *w)
         posix_complain(r->cert, "its serial number is too long");
         return PROOF_WRONG;
     }
-    if (r->url != NULL) {
-        url = slice_of_string(r->url);
-    } else if (!ocsp_certid_find_url(&leaf, 0, &url)) {
+    if (r->url == NULL && ocsp_certid_find_url(&leaf, 0, &url) == 0) {
         posix_complain(r->cert, "names no responder; --url does");
         return PROOF_WRONG;
     }
-    return posix_fetcher_get(&w->fetcher, &id, url) ? judge_one(r, w, &q) : PROOF_FAILED;
+    return get(w, &id, &leaf, r->url) ? judge_one(r, w, &q) : PROOF_FAILED;
 }
 
 /* --- All that the options name --- */
@@ -192,6 +207,7 @@ static int fetch_cert(const struct request *r, const struct conf *conf, struct w
                       size_t index)
 {
     struct staple_wanted wanted;
+    struct x509_cert cert;
     struct buf scratch = buf_make(w->old_proof, sizeof w->old_proof);
     struct ocsp_verdict v;
     const char *why;
@@ -204,8 +220,8 @@ static int fetch_cert(const struct request *r, const struct conf *conf, struct w
         posix_complain(wanted.certificate, wanted.why_not);
         return index == 0 ? PROOF_FAILED : PROOF_ACCEPT;
     }
-    if (!posix_fetcher_get(&w->fetcher, &wanted.id,
-                           is_given ? slice_of_string(given) : wanted.url)) {
+    if (!x509_parse_cert(tls_set_cert_der(w->staple.now.set, pair, index), &cert) ||
+        !get(w, &wanted.id, &cert, is_given ? given : NULL)) {
         return PROOF_FAILED;
     }
     struct tls_time now = posix_fetcher_now(&w->fetcher);

@@ -345,6 +345,22 @@ def test_not_written():
     check_equal((status, found["verdict"], found["written"]), (FAILED, "accept", "no"), text)
 
 
+def test_next_responder():
+    """Of two that the certificate names nobody is at the first; by hand, and of the options."""
+    dead = f"http://127.0.0.1:{free_port()}/"
+    r = Responder(lambda c, head, body: by_hand.respond(c, head, body))
+    os.environ["RESPONDER"] = f"{dead},OCSP;URI:{r.url}"
+    p = Pki("ec", "fetch-next")
+    del os.environ["RESPONDER"]
+    by_hand = openssl(p, "delegate")
+    check_fetched(p, fetch(p, None), "by hand")
+    os.unlink(out_path())
+    s = Server(p, out_path(), start=False, ocsp_fetch="aia")
+    status, found, out = said("-c", s.conf_path)
+    check_equal((status, found.get("written")), (ACCEPT, "yes"), "of the options: " + out)
+    check(f"postern: {dead}: refused" in out, "the first one's failure: " + out)
+
+
 # --- All that the options name ---
 
 
