@@ -14,18 +14,20 @@
     "smtp:HOST, smtps:HOST or discard-with-bounce; ';' between items, ',' between hosts"
 #define LIST_NOTE "; a list begins with '<;' if there are colons in it"
 
+/* Small, as there are many: it is flash. */
 struct option {
     const char *name;
     const char *text; /* the default */
     enum err (*parse)(struct conf_value *v, void *field);
-    size_t offset; /* of the field */
-    uint64_t min, max;
+    uint32_t max;
+    uint16_t min;
+    uint16_t offset; /* of the field */
 };
 
 static const struct option options[NUM_CONF_OPTIONS] = {
 #define GROUP(title)
 #define OPTION(field, type, name, text, min, max, help) \
-    {name, text, conf_value_##type, offsetof(struct conf, field), min, max},
+    {name, text, conf_value_##type, max, min, offsetof(struct conf, field)},
 #include "conf.def"
 #undef OPTION
 #undef GROUP
@@ -83,14 +85,20 @@ static bool find_option(struct slice name, size_t *out)
     return false;
 }
 
+/* What conf.def counts min and max in, as a power of two. */
+static unsigned unit(const struct option *o)
+{
+    return o->parse == conf_value_size ? 16 : 0;
+}
+
 static void put_range(struct buf *b, const char *what, const struct option *o,
                       void (*put)(struct buf *b, uint64_t value))
 {
     buf_put_string(b, what);
     buf_put_string(b, " from ");
-    put(b, o->min);
+    put(b, (uint64_t)o->min << unit(o));
     buf_put_string(b, " to ");
-    put(b, o->max);
+    put(b, (uint64_t)o->max << unit(o));
 }
 
 static void put_number(struct buf *b, uint64_t value)
@@ -155,8 +163,8 @@ static void set_option(struct reader *r, const struct option *o, uint32_t line_n
     v.conf = r->conf;
     v.arena = r->arena;
     v.text = text;
-    v.min = o->min;
-    v.max = o->max;
+    v.min = (uint64_t)o->min << unit(o);
+    v.max = (uint64_t)o->max << unit(o);
     v.found = text;
     enum err err = o->parse(&v, (uint8_t *)r->conf + o->offset);
     if (err == ERR_NO_MEMORY) {
