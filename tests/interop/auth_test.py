@@ -9,10 +9,12 @@ import base64
 import hashlib
 import hmac
 import os
+import pty
 import re
 import smtplib
 import ssl
 import subprocess
+import termios
 
 import harness
 from harness import LIMIT_S, POSTERN, Failed, Pki, Server, Smtp, case_dir, check, check_equal, run
@@ -379,6 +381,31 @@ def test_passwd():
     os.rename(users, users + ".away")
     tls_client(s).cmd(plain("bob", "one"), 454)
     s.wait_log("login", "result=refused", "reason=absent")
+
+
+def wait_echo(fd, want):
+    harness.wait_until(lambda: bool(termios.tcgetattr(fd)[3] & termios.ECHO) == want, f"a terminal with echo: {want}")
+
+
+def test_passwd_at_a_terminal():
+    s = server()
+    ours, its = pty.openpty()
+    asker = subprocess.Popen([POSTERN, "passwd", "-c", s.conf_path, "bob"], stdin=its, stdout=its, stderr=its)
+    try:
+        for prompt in (b"Password: ", b"Again: "):
+            seen = b""
+            while not seen.endswith(prompt):
+                seen += os.read(ours, 100)
+            check(b"unseen" not in seen, f"{seen}")
+            wait_echo(its, False)
+            os.write(ours, b"unseen\n")
+        check_equal(asker.wait(LIMIT_S), 0, "status of postern passwd")
+        wait_echo(its, True)
+    finally:
+        asker.kill()
+        os.close(ours)
+        os.close(its)
+    tls_client(s).cmd(plain("bob", "unseen"), 235)
 
 
 def test_check():
