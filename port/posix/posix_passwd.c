@@ -14,7 +14,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sysexits.h>
 #include <termios.h>
 #include <unistd.h>
@@ -62,19 +64,26 @@ static size_t read_line(char *out, size_t cap)
     return len == cap || (len == 0 && got != 1) ? SIZE_MAX : len;
 }
 
+/* As the kernel has it. The C library's functions come with a table of what ioctl() once was, 800
+ * bytes where the processor has 32 bits. */
+static bool call_terminal(unsigned long request, struct termios *state)
+{
+    return syscall(SYS_ioctl, STDIN_FILENO, request, state) == 0;
+}
+
 static size_t ask(const char *prompt, char *out, size_t cap)
 {
     struct termios before, silent;
-    bool is_terminal = tcgetattr(STDIN_FILENO, &before) == 0;
+    bool is_terminal = call_terminal(TCGETS, &before);
     posix_put_string(STDERR_FILENO, prompt);
     if (is_terminal) {
         silent = before;
         silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG); /* a Ctrl-C is a character that is refused */
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+        call_terminal(TCSETSF, &silent);
     }
     size_t len = read_line(out, cap);
     if (is_terminal) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        call_terminal(TCSETSF, &before);
     }
     posix_put_string(STDERR_FILENO, "\n");
     return len;
