@@ -1,7 +1,7 @@
 /* Small texts: see text.h. */
 #include "text.h"
 
-#define DAY_S 86400
+#define DAY_S INT64_C(86400)
 
 #define DAYS_OF_4_YEARS   1461
 #define DAYS_OF_100_YEARS 36524
@@ -9,6 +9,9 @@
 
 /* From 0000-03-01, where the counting below begins, to 1970-01-01. */
 #define DAYS_TO_1970 719468
+
+/* Years as an int32_t has them are none below 0 with this many periods of 400 in front. */
+#define PERIODS_BEFORE (INT64_C(1) << 23)
 
 #define FIRST_S (-INT64_C(62135596800)) /* 0001-01-01T00:00:00Z */
 #define LAST_S  INT64_C(253402300799)   /* 9999-12-31T23:59:59Z */
@@ -219,69 +222,84 @@ bool text_put_escaped(struct buf *b, struct slice bytes, size_t max_len)
     return buf_put_string(b, tail);
 }
 
-/* Rounds down, so that it also counts the leap years before the year 0. */
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    return a / b - (a % b < 0);
-}
-
-static bool is_leap_year(int64_t year)
+/* Days are counted from 1 March of a year that begins a period of 400, after which the calendar
+ * repeats itself, and long enough ago that nothing is negative: signed division of 64 bits is a
+ * large function where the processor has none. */
+static bool is_leap_year(uint32_t year)
 {
     return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 }
 
-static uint32_t days_in_month(int64_t year, uint32_t month)
+static uint32_t days_in_month(uint32_t year, uint32_t month)
 {
     static const uint8_t days[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     return days[month - 1] + (month == 2 && is_leap_year(year) ? 1u : 0u);
 }
 
 /* Years and months are counted from March here, so that the leap day is the last of its year and
- * the months' lengths follow one line: (153 m + 2) / 5 days come before month m. */
+ * the months' lengths follow one line. */
+static uint32_t days_before_month(uint32_t m)
+{
+    return (979 * m + 15) / 32;
+}
+
 bool text_days_of_date(int32_t year, uint32_t month, uint32_t day, int64_t *out_days)
 {
-    if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month)) {
+    uint64_t since = (uint64_t)(year + 400 * PERIODS_BEFORE);
+    if (month < 1 || month > 12 || day < 1 || day > days_in_month((uint32_t)(since % 400), month)) {
         return false;
     }
-    int64_t y = (int64_t)year - (month <= 2);
-    int64_t m = (month + 9) % 12;
-    int64_t leap_days = floor_div(y, 4) - floor_div(y, 100) + floor_div(y, 400);
-    *out_days = 365 * y + leap_days + (153 * m + 2) / 5 + day - 1 - DAYS_TO_1970;
+    since -= month <= 2;
+    uint32_t y = (uint32_t)(since % 400);
+    uint32_t m = month <= 2 ? month + 9 : month - 3;
+    uint32_t days = 365 * y + y / 4 - y / 100 + days_before_month(m) + day - 1;
+    *out_days = ((int64_t)(since / 400) - PERIODS_BEFORE) * DAYS_OF_400_YEARS + days - DAYS_TO_1970;
     return true;
 }
 
 /* How many periods of len days have passed, at most max: the last of them may be a day longer. */
-static int64_t take_periods(int64_t *days, int64_t len, int64_t max)
+static uint32_t take_periods(uint32_t *days, uint32_t len, uint32_t max)
 {
-    int64_t num = *days / len < max ? *days / len : max;
-    *days -= num * len;
+    uint32_t num = 0;
+    while (num < max && *days >= len) {
+        *days -= len;
+        num++;
+    }
     return num;
 }
 
-static void split_date(struct moment *out, int64_t days_since_1970)
+static void split_date(struct moment *out, uint32_t days)
 {
-    int64_t days = days_since_1970 + DAYS_TO_1970;
-    int64_t year = 400 * take_periods(&days, DAYS_OF_400_YEARS, INT64_MAX);
+    uint32_t year = 400 * take_periods(&days, DAYS_OF_400_YEARS, UINT32_MAX);
     year += 100 * take_periods(&days, DAYS_OF_100_YEARS, 3);
-    year += 4 * take_periods(&days, DAYS_OF_4_YEARS, INT64_MAX);
+    year += 4 * take_periods(&days, DAYS_OF_4_YEARS, UINT32_MAX);
     year += take_periods(&days, 365, 3);
-    int64_t m = (5 * days + 2) / 153;
-    out->day = (uint32_t)(days - (153 * m + 2) / 5 + 1);
-    out->month = (uint32_t)(m < 10 ? m + 3 : m - 9);
-    out->year = (uint32_t)(year + (m >= 10));
+    uint32_t m = 0;
+    while (days >= days_before_month(m + 1)) {
+        m++;
+    }
+    out->day = days - days_before_month(m) + 1;
+    out->month = m < 10 ? m + 3 : m - 9;
+    out->year = year + (m >= 10);
+}
+
+/* Since 1 March of the year 0, which FIRST_S is behind. */
+static uint64_t since_year_0(int64_t unix_s)
+{
+    return (uint64_t)(unix_s + DAYS_TO_1970 * DAY_S);
 }
 
 static struct moment split_time(int64_t unix_s)
 {
     struct moment out;
-    int64_t s = unix_s < FIRST_S ? FIRST_S : unix_s > LAST_S ? LAST_S : unix_s;
-    int64_t days = floor_div(s, DAY_S);
-    uint32_t of_day = (uint32_t)(s - days * DAY_S);
+    uint64_t s = since_year_0(unix_s < FIRST_S ? FIRST_S : unix_s > LAST_S ? LAST_S : unix_s);
+    uint32_t days = (uint32_t)(s / DAY_S);
+    uint32_t of_day = (uint32_t)(s % DAY_S);
     split_date(&out, days);
-    out.hour = of_day / 3600;
-    out.minute = of_day / 60 - out.hour * 60;
-    out.second = of_day % 60;
-    out.weekday = (uint32_t)(days + 3 - 7 * floor_div(days + 3, 7)); /* 1970 began on a Thursday */
+    out.hour = take_periods(&of_day, 3600, UINT32_MAX);
+    out.minute = take_periods(&of_day, 60, UINT32_MAX);
+    out.second = of_day;
+    out.weekday = (days + 2) % 7; /* the first of them was a Wednesday */
     return out;
 }
 
@@ -389,11 +407,11 @@ bool text_parse_time(struct slice text, int64_t *out_unix_s)
     }
     int64_t unix_s =
         days * DAY_S + (int64_t)(at.hour * 3600 + at.minute * 60 + at.second) - offset_s;
-    /* A leap second ends a day of UTC; it counts as the first second of the next. */
-    if (at.second == 60 && floor_div(unix_s, DAY_S) * DAY_S != unix_s) {
+    if (unix_s < FIRST_S || unix_s > LAST_S) {
         return false;
     }
-    if (unix_s < FIRST_S || unix_s > LAST_S) {
+    /* A leap second ends a day of UTC; it counts as the first second of the next. */
+    if (at.second == 60 && since_year_0(unix_s) % DAY_S != 0) {
         return false;
     }
     *out_unix_s = unix_s;

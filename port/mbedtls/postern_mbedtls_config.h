@@ -33,8 +33,9 @@
 #define MBEDTLS_PLATFORM_MEMORY
 #define MBEDTLS_PLATFORM_NO_STD_FUNCTIONS
 #define MBEDTLS_PLATFORM_MS_TIME_ALT
-#define MBEDTLS_PLATFORM_TIME_TYPE_MACRO    int64_t
-#define MBEDTLS_PLATFORM_TIME_MACRO(unused) (mbedtls_ms_time() / 1000)
+#define MBEDTLS_PLATFORM_TIME_TYPE_MACRO int64_t
+/* Unsigned, as signed division of 64 bits is a large function where the processor has none. */
+#define MBEDTLS_PLATFORM_TIME_MACRO(unused) ((int64_t)((uint64_t)mbedtls_ms_time() / 1000))
 #define MBEDTLS_PLATFORM_SNPRINTF_MACRO     snprintf
 #define MBEDTLS_PSA_CRYPTO_C
 #define MBEDTLS_PSA_CRYPTO_CONFIG
