@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* A record as the kernel lays it out (getdents(2)): inode, offset, length, type, name. */
@@ -62,8 +63,8 @@ enum err posix_dir_rewind(int fd)
  * error (ext4), with all that waited. */
 static enum err sync_err(int fd, int error_number)
 {
-    struct statvfs fs;
-    if (error_number == EINVAL && fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0) {
+    struct statfs fs;
+    if (error_number == EINVAL && fstatfs(fd, &fs) == 0 && (fs.f_flags & ST_RDONLY) != 0) {
         return ERR_OK;
     }
     return posix_err(error_number);

@@ -12,7 +12,7 @@
 #include <stdio.h> /* renameat */
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define SEGMENT_PREFIX "segment-"
@@ -222,7 +222,8 @@ static void run_creates(void *ctx, struct posix_job **jobs, size_t num_jobs)
 
 /* --- On the server's thread --- */
 
-static uint64_t free_len(const struct statvfs *fs)
+/* By statfs, which the C library makes statvfs of in a function of its own. */
+static uint64_t free_len(const struct statfs *fs)
 {
     return (uint64_t)fs->f_bavail * (uint64_t)fs->f_frsize;
 }
@@ -230,8 +231,8 @@ static uint64_t free_len(const struct statvfs *fs)
 static uint64_t store_free_len(void *ctx)
 {
     const struct posix_store *s = ctx;
-    struct statvfs fs;
-    return fstatvfs(s->dir_fd, &fs) == 0 ? free_len(&fs) : 0;
+    struct statfs fs;
+    return fstatfs(s->dir_fd, &fs) == 0 ? free_len(&fs) : 0;
 }
 
 static enum err store_create(void *ctx, uint32_t *out_handle, uint32_t id, uint64_t len,
@@ -243,8 +244,8 @@ static enum err store_create(void *ctx, uint32_t *out_handle, uint32_t id, uint6
     if (s->free_job == NULL && s->num_fresh_used == s->num_jobs) {
         return ERR_BUSY;
     }
-    struct statvfs fs;
-    if (fstatvfs(s->dir_fd, &fs) == 0 && free_len(&fs) < len) {
+    struct statfs fs;
+    if (fstatfs(s->dir_fd, &fs) == 0 && free_len(&fs) < len) {
         return ERR_NO_SPACE; /* to fill the disk each time for nothing would wear it out */
     }
     int fd = openat(s->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -391,12 +392,12 @@ static uint64_t look_free_len(void *ctx)
 {
     const struct posix_store *s = ctx;
     char above[512];
-    struct statvfs fs;
+    struct statfs fs;
     struct buf b = buf_make(above, sizeof above);
     buf_put(&b, slice_make(s->path, (size_t)(strrchr(s->path, '/') - s->path)));
     buf_put_string(&b, "/.");
     buf_end_string(&b);
-    return statvfs(s->path, &fs) == 0 || statvfs(above, &fs) == 0 ? free_len(&fs) : 0;
+    return statfs(s->path, &fs) == 0 || statfs(above, &fs) == 0 ? free_len(&fs) : 0;
 }
 
 void posix_store_look(struct posix_store *s, const char *path, struct port_store *out)

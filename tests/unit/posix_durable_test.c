@@ -1,5 +1,5 @@
 /* In which order the port to Linux flushes and renames, and what a call that fails becomes: fsync,
- * fdatasync, rename, mkdir and unlinkat are this program's own, noted and then done; fstatvfs and
+ * fdatasync, rename, mkdir and unlinkat are this program's own, noted and then done; fstatfs and
  * sem_timedwait say what a test wants. */
 #include "posix/posix.h"
 #include "posix/posix_outbox.h"
@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -56,13 +57,13 @@ static int flush(const char *what, int fd, long call)
 }
 
 /* EROFS comes from a file system that has made itself read-only. */
-int fstatvfs(int fd, struct statvfs *out)
+int fstatfs(int fd, struct statfs *out)
 {
     (void)fd;
     memset(out, 0, sizeof *out);
     out->f_frsize = 4096;
     out->f_bavail = 1 << 20;
-    out->f_flag = failing_errno == EROFS ? ST_RDONLY : 0;
+    out->f_flags = failing_errno == EROFS ? ST_RDONLY : 0;
     return 0;
 }
 
