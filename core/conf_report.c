@@ -70,9 +70,10 @@ void conf_report_time(struct buf *b, uint64_t seconds)
     }
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         if (seconds >= units[i].seconds) {
-            text_put_u64(b, seconds / units[i].seconds);
+            uint32_t rest = text_divide(&seconds, units[i].seconds);
+            text_put_u64(b, seconds);
             buf_put_u8(b, units[i].letter);
-            seconds %= units[i].seconds;
+            seconds = rest;
         }
     }
 }

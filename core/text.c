@@ -107,14 +107,21 @@ bool text_parse_u64(struct slice text, uint64_t max, uint64_t *out)
     return true;
 }
 
+uint32_t text_divide(uint64_t *value, uint32_t by)
+{
+    uint64_t quotient = *value / by;
+    uint32_t rest = (uint32_t)*value - (uint32_t)quotient * by;
+    *value = quotient;
+    return rest;
+}
+
 /* At least min_digits digits, zeros in front. */
 static bool put_digits(struct buf *b, uint64_t value, size_t min_digits)
 {
     uint8_t digits[20];
     size_t at = sizeof digits;
     do {
-        digits[--at] = (uint8_t)('0' + value % 10);
-        value /= 10;
+        digits[--at] = (uint8_t)('0' + text_divide(&value, 10));
     } while (value != 0 || sizeof digits - at < min_digits);
     return buf_put(b, slice_make(digits + at, sizeof digits - at));
 }
@@ -245,15 +252,18 @@ static uint32_t days_before_month(uint32_t m)
 
 bool text_days_of_date(int32_t year, uint32_t month, uint32_t day, int64_t *out_days)
 {
-    uint64_t since = (uint64_t)(year + 400 * PERIODS_BEFORE);
-    if (month < 1 || month > 12 || day < 1 || day > days_in_month((uint32_t)(since % 400), month)) {
+    uint64_t periods = (uint64_t)(year + 400 * PERIODS_BEFORE);
+    uint32_t y = text_divide(&periods, 400);
+    if (month < 1 || month > 12 || day < 1 || day > days_in_month(y, month)) {
         return false;
     }
-    since -= month <= 2;
-    uint32_t y = (uint32_t)(since % 400);
+    if (month <= 2) {
+        periods -= y == 0;
+        y = y == 0 ? 399 : y - 1;
+    }
     uint32_t m = month <= 2 ? month + 9 : month - 3;
     uint32_t days = 365 * y + y / 4 - y / 100 + days_before_month(m) + day - 1;
-    *out_days = ((int64_t)(since / 400) - PERIODS_BEFORE) * DAYS_OF_400_YEARS + days - DAYS_TO_1970;
+    *out_days = ((int64_t)periods - PERIODS_BEFORE) * DAYS_OF_400_YEARS + days - DAYS_TO_1970;
     return true;
 }
 
@@ -293,8 +303,8 @@ static struct moment split_time(int64_t unix_s)
 {
     struct moment out;
     uint64_t s = since_year_0(unix_s < FIRST_S ? FIRST_S : unix_s > LAST_S ? LAST_S : unix_s);
-    uint32_t days = (uint32_t)(s / DAY_S);
-    uint32_t of_day = (uint32_t)(s % DAY_S);
+    uint32_t of_day = text_divide(&s, DAY_S);
+    uint32_t days = (uint32_t)s;
     split_date(&out, days);
     out.hour = take_periods(&of_day, 3600, UINT32_MAX);
     out.minute = take_periods(&of_day, 60, UINT32_MAX);
@@ -411,7 +421,8 @@ bool text_parse_time(struct slice text, int64_t *out_unix_s)
         return false;
     }
     /* A leap second ends a day of UTC; it counts as the first second of the next. */
-    if (at.second == 60 && since_year_0(unix_s) % DAY_S != 0) {
+    uint64_t since = since_year_0(unix_s);
+    if (at.second == 60 && text_divide(&since, DAY_S) != 0) {
         return false;
     }
     *out_unix_s = unix_s;

@@ -62,6 +62,10 @@ bool text_parse_hex(struct slice text, uint8_t *out, size_t len);
  * quote a peer. */
 bool text_put_escaped(struct buf *b, struct slice bytes, size_t max_len);
 
+/* Puts the quotient in the place of the value, and returns the rest. By '%', a processor that
+ * divides no 64 bits would have another kilobyte of the compiler's library. */
+uint32_t text_divide(uint64_t *value, uint32_t by);
+
 /* Seconds since 1970 UTC, any sign, years 1 to 9999; a time beyond is shown as the nearest of
  * these. "2026-11-23T22:48:00Z" (RFC 3339), and "Mon, 23 Nov 2026 22:48:00 +0000" (RFC 5322 3.3).
  */
