@@ -228,7 +228,11 @@ static bool make_place(struct mta *m, const struct conn *c)
     if (oldest[has_share] == NULL) {
         return false;
     }
-    answer(m, oldest[has_share], SMTPD_AUTH_FAILED); /* which is heard where it was asked for */
+    if (oldest[has_share]->login->is_denied) {
+        answer(m, oldest[has_share], SMTPD_AUTH_FAILED);
+    } else {
+        login_drop(m, oldest[has_share]); /* who has given it up may wait for another answer */
+    }
     return true;
 }
 

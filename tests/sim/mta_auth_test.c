@@ -332,6 +332,44 @@ static void test_guessers_give_way(void)
     site_close(&site);
 }
 
+/* Who has given a login up by a line that is too long holds its place as well. The reply to a
+ * message that he sends meanwhile is not the one to that login. */
+static void test_given_up(void)
+{
+    static struct tls_peer peers[BUDGET_LOGINS / 4 + 1];
+    const uint32_t num = BUDGET_LOGINS / 4;
+    char line[SMTP_AUTH_LINE_MAX + 8];
+    open_auth_site(9);
+    for (uint32_t i = 0; i <= num; i++) {
+        login_begin(&peers[i]);
+    }
+    for (uint32_t i = 0; i < num; i++) {
+        peer_say(&peers[i], "AUTH LOGIN\r\n");
+        CHECK(peer_hears(&peers[i], "334 "));
+    }
+    memset(line, 'A', sizeof line);
+    memcpy(line + sizeof line - 3, "\r\n", 3);
+    peer_say(&peers[0], line);
+    CHECK(peer_hears(&peers[0], "500 5.5.6"));
+    peer_say(&peers[0], "MAIL FROM:<ann@tls.example>\r\nRCPT TO:<joe@example.org>\r\nDATA\r\n");
+    CHECK(peer_hears(&peers[0], "354 "));
+    for (uint32_t i = 1; i < num; i++) { /* silent for less long */
+        peer_say(&peers[i], "*\r\n");
+        CHECK(peer_hears(&peers[i], "501 "));
+        peer_say(&peers[i], "AUTH LOGIN\r\n");
+        CHECK(peer_hears(&peers[i], "334 "));
+    }
+    peer_say(&peers[0], "\r\nhello\r\n.\r\n");
+    say_plain(&peers[num], "secret");
+    CHECK(peer_hears(&peers[num], "235 2.7.0"));
+    CHECK(peer_hears(&peers[0], "250 2.0.0"));
+    for (uint32_t i = 0; i <= num; i++) {
+        peer_close(&peers[i]);
+    }
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static void test_silent_give_way(void)
 {
     check_silent(BUDGET_LOGINS / 4, true);
@@ -530,6 +568,7 @@ static const struct test_case cases[] = {
     {"places", test_places},
     {"silent-give-way", test_silent_give_way},
     {"guessers-give-way", test_guessers_give_way},
+    {"given-up", test_given_up},
 };
 
 int main(int argc, char **argv)
