@@ -95,6 +95,7 @@ enum smtp_answer_result smtp_answer_take(struct smtp_answer *a, struct slice *in
     a->num_lines++;
     a->is_whole = is_last;
     if (a->status[0] != smtp_answer_class(a)) {
+        memset(a->status, 0, sizeof a->status);
         read_status(a, *out_text);
     }
     keep_text(a, line);
