@@ -61,8 +61,8 @@ static void end_file(struct mta *m, bool removes)
 static void give_up(struct mta *m, enum err err)
 {
     struct outbox *o = &m->outbox;
-    bool is_for_good = err == ERR_MALFORMED || err == ERR_TOO_BIG;
-    bool is_its_own = err == ERR_FULL || err == ERR_NO_SPACE; /* a smaller one may fit */
+    bool is_for_good = err == ERR_MALFORMED || (err == ERR_TOO_BIG && o->txn != NULL);
+    bool is_its_own = err == ERR_FULL || err == ERR_NO_SPACE || err == ERR_TOO_BIG;
     if (o->txn != NULL) {
         txn_free(m, o->txn);
         o->txn = NULL;
@@ -126,7 +126,7 @@ static enum err look(struct mta *m)
     o->in = slice_make(o->bytes, 0);
     memset(&o->body, 0, sizeof o->body);
     if (o->left_len > len_max) {
-        return ERR_FULL; /* more may be allowed again */
+        return ERR_TOO_BIG; /* more may be allowed again; nothing is taken yet */
     }
     o->txn = pool_take(&m->txns);
     if (o->txn == NULL) {

@@ -646,7 +646,7 @@ static void test_outbox_keeps_what_is_too_large_now(void)
     CHECK(site_settle(&site, 2000));
     CHECK_EQ(site_copies(&site, 2), 1);
     CHECK_EQ(sim_outbox_num(site.host), 1);
-    CHECK(sim_log_count(site.host, "outbox uid=1000 result=deferred reason=full") > 0);
+    CHECK(sim_log_count(site.host, "outbox uid=1000 result=deferred reason=too-big") > 0);
     CHECK(site_stop(&site, 1000));
     site_drop(&site);
     memcpy(limit, "= 1M", 4);
