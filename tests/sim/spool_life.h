@@ -13,6 +13,7 @@ struct life {
     uint32_t kill_one_in;
     uint32_t fail_one_in;
     uint32_t deliver_weight; /* of 100 actions, those that record outcomes */
+    uint32_t segment_len;    /* until a restart in the middle, 8 of them; 0: as ever */
 };
 
 static inline uint32_t random_below(struct world *w, uint32_t n)
@@ -123,10 +124,15 @@ static inline bool life_misfortune(struct world *w, const struct life *life)
 static inline uint32_t life_run(uint64_t seed, const struct life *life, bool is_quiet)
 {
     struct spool_conf conf = world_small_conf();
+    conf.size_limit = life->segment_len != 0 ? 8 * life->segment_len : conf.size_limit;
     struct world *w = world_new(seed, &conf, NULL);
     w->is_quiet = is_quiet;
+    w->conf.segment_len = life->segment_len != 0 ? life->segment_len : conf.segment_len;
     bool is_up = world_boot(w);
     for (uint32_t i = 0; is_up && i < life->num_actions && w->num_broken == 0; i++) {
+        if (i == life->num_actions / 3) {
+            w->conf.segment_len = conf.segment_len;
+        }
         life_act(w, life);
         is_up = random_below(w, 3) != 0 || world_turn(w);
         is_up = is_up && life_misfortune(w, life);

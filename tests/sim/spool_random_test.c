@@ -16,27 +16,35 @@ static void live(uint64_t from, uint64_t to, const struct life *life)
 
 static void without_misfortune(void)
 {
-    live(1, 4, &(struct life){8000, 200000, 0, 0, 0, 40});
+    live(1, 4, &(struct life){8000, 200000, 0, 0, 0, 40, 0});
 }
 
 static void with_crashes(void)
 {
-    live(100, 120, &(struct life){4000, 150000, 150, 300, 0, 35});
+    live(100, 120, &(struct life){4000, 150000, 150, 300, 0, 35, 0});
 }
 
 static void with_failing_syncs(void)
 {
-    live(200, 220, &(struct life){4000, 150000, 200, 300, 100, 35});
+    live(200, 220, &(struct life){4000, 150000, 200, 300, 100, 35, 0});
 }
 
 static void with_many_failures(void)
 {
-    live(254, 264, &(struct life){3000, 60000, 150, 300, 30, 35});
+    live(254, 264, &(struct life){3000, 60000, 150, 300, 30, 35, 0});
 }
 
 static void nearly_full(void)
 {
-    live(300, 310, &(struct life){3000, 100000, 200, 400, 300, 8});
+    live(300, 310, &(struct life){3000, 100000, 200, 400, 300, 8, 0});
+}
+
+/* Begun with longer segments, which wear out one by one. */
+static void with_long_segments(void)
+{
+    const uint32_t len = 1u << 20;
+    live(400, 402, &(struct life){4000, 150000, 150, 300, 0, 30, len});
+    live(403, 405, &(struct life){4000, 150000, 150, 300, 60, 20, len / 2});
 }
 
 static const struct test_case cases[] = {
@@ -45,6 +53,7 @@ static const struct test_case cases[] = {
     {"with_failing_syncs", with_failing_syncs},
     {"with_many_failures", with_many_failures},
     {"nearly_full", nearly_full},
+    {"with_long_segments", with_long_segments},
 };
 
 TEST_MAIN(cases)

@@ -40,7 +40,7 @@ static uint32_t crash_lives(void)
 {
     uint32_t num = 0;
     for (uint64_t seed = 100; seed < 108 && num == 0; seed++) {
-        num += life_run(seed, &(struct life){2000, 60000, 60, 200, 0, 35}, is_quiet);
+        num += life_run(seed, &(struct life){2000, 60000, 60, 200, 0, 35, 0}, is_quiet);
     }
     return num;
 }
@@ -49,7 +49,7 @@ static uint32_t failing_lives(void)
 {
     uint32_t num = 0;
     for (uint64_t seed = 200; seed < 208 && num == 0; seed++) {
-        num += life_run(seed, &(struct life){2000, 60000, 150, 300, 30, 35}, is_quiet);
+        num += life_run(seed, &(struct life){2000, 60000, 150, 300, 30, 35, 0}, is_quiet);
     }
     return num;
 }
