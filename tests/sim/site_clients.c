@@ -100,7 +100,7 @@ static void draw_tls(struct sim_site *s, struct client *c)
     c->asks_proof = site_chance(s, 90);
     if (site_chance(s, 15)) {
         c->tls.manner = site_chance(s, 50) ? END_LEAVES : END_GARBLES;
-        c->tls.manner_at_len = site_draw(s, 400);
+        c->tls.manner_at_len = (size_t)site_draw(s, 400);
     }
 }
 

@@ -100,7 +100,7 @@ static enum sim_fate draw_link(void *ctx, const struct net_addr *from, const str
     } else if (dice < 20) {
         out->chunk_len = in->chunk_len = 200;
         out->random_chunks = in->random_chunks = true;
-        in->queue_len = 100 + site_draw(s, 3000);
+        in->queue_len = 100 + (size_t)site_draw(s, 3000);
     }
     if (site_chance(s, 30)) {
         out->delay_ms = in->delay_ms = site_draw(s, 400);
