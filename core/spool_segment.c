@@ -484,6 +484,10 @@ void spool_seg_fail(struct spool *sp, uint16_t seg, enum err err)
     if (is_log) {
         sp->batch_err = err;
     }
+    if (is_log && sg->generation == sp->seal_generation && sp->head != SPOOL_NONE) {
+        /* The head begins by saying that this one was durable with it, as of its next page on. */
+        spool_seg_fail(sp, sp->head, err);
+    }
     if (seg == sp->head) {
         sp->seal_generation = 0;
         sp->head = SPOOL_NONE;

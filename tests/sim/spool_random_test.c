@@ -39,6 +39,13 @@ static void nearly_full(void)
     live(300, 310, &(struct life){3000, 100000, 200, 400, 300, 8, 0});
 }
 
+/* The log's last segment fails behind the head's first page, which says that it was durable; then a
+ * kill, and a power cut. */
+static void seal_of_one_that_fails(void)
+{
+    live(1057, 1057, &(struct life){4000, 150000, 150, 300, 60, 20, 0});
+}
+
 /* Begun with longer segments, which wear out one by one. */
 static void with_long_segments(void)
 {
@@ -53,6 +60,7 @@ static const struct test_case cases[] = {
     {"with_failing_syncs", with_failing_syncs},
     {"with_many_failures", with_many_failures},
     {"nearly_full", nearly_full},
+    {"seal_of_one_that_fails", seal_of_one_that_fails},
     {"with_long_segments", with_long_segments},
 };
 
