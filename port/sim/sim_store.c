@@ -595,14 +595,31 @@ static void settle_name(struct sim_store *st, struct segment *sg, enum sim_crash
     }
 }
 
+/* A name is one file's: what was made anew under it is there, or what was removed is back. */
+static bool is_replaced(const struct sim_store *st, size_t i)
+{
+    for (size_t later = i + 1; later < st->num_segments; later++) {
+        if (st->segments[later].id == st->segments[i].id &&
+            st->segments[later].name == NAME_LIVE && st->segments[i].name == NAME_LIVE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void sim_store_crash(struct sim_store *st, enum sim_crash how)
 {
     drop_ops(st);
     for (size_t i = 0; i < st->num_segments; i++) {
+        settle_writes(st, &st->segments[i], how);
+        settle_name(st, &st->segments[i], how);
+    }
+    for (size_t i = 0; i < st->num_segments; i++) {
         struct segment *sg = &st->segments[i];
-        settle_writes(st, sg, how);
-        settle_name(st, sg, how);
         sg->is_open = false;
+        if (is_replaced(st, i)) {
+            sg->name = sg->durable_name = NAME_ABSENT;
+        }
         if (sg->name == NAME_ABSENT) {
             free(sg->seen);
             free(sg->durable);
