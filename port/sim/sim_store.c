@@ -599,8 +599,8 @@ static void settle_name(struct sim_store *st, struct segment *sg, enum sim_crash
 static bool is_replaced(const struct sim_store *st, size_t i)
 {
     for (size_t later = i + 1; later < st->num_segments; later++) {
-        if (st->segments[later].id == st->segments[i].id &&
-            st->segments[later].name == NAME_LIVE && st->segments[i].name == NAME_LIVE) {
+        if (st->segments[later].id == st->segments[i].id && st->segments[later].name == NAME_LIVE &&
+            st->segments[i].name == NAME_LIVE) {
             return true;
         }
     }
