@@ -369,18 +369,22 @@ static bool move_txns(struct spool *sp)
 }
 
 /* Of a message that is alive only outcomes that count already. The log has no others, unless they
- * stand before its commit, where they cannot be about it. */
-static void copy_record(struct spool *sp, const struct spool_record *r)
+ * stand before its commit, where they cannot be about it. Of one that has ended what its copies
+ * know: older commits may be left, and no other word of those outcomes. */
+static void copy_record(struct spool *sp, struct spool_record *r)
 {
     bool is_outcome = r->type == SPOOL_OUTCOME;
-    uint32_t entry =
-        is_outcome || r->type == SPOOL_ANNUL ? spool_entry_find(sp, r->id) : SPOOL_NO_ENTRY;
+    bool is_copy = r->type == SPOOL_COMMIT && r->commit.version != 0;
+    uint32_t entry = is_outcome || is_copy || r->type == SPOOL_ANNUL ? spool_entry_find(sp, r->id)
+                                                                     : SPOOL_NO_ENTRY;
     if (is_outcome &&
         (entry == SPOOL_NO_ENTRY || (r->outcome.rcpt < entry_at(sp, entry)->num_rcpts &&
                                      spool_entry_bit(sp, entry, r->outcome.rcpt)))) {
         spool_log_outcome(sp, r->id, r->outcome.rcpt, r->outcome.code);
     } else if (r->type == SPOOL_ANNUL && entry == SPOOL_NO_ENTRY) {
         spool_log_annul(sp, r->id);
+    } else if (is_copy && entry == SPOOL_NO_ENTRY) {
+        spool_log_over(sp, r);
     }
 }
 

@@ -52,7 +52,8 @@ struct spool_seg {
     bool is_suspect; /* bad only in that its last pages are not proved durable: they are written
                         again elsewhere */
     bool is_one_headed;
-    bool is_dirty; /* written since the last sync began */
+    bool is_b_first; /* to be begun anew in head B: A may be the only one that knows it is empty */
+    bool is_dirty;   /* written since the last sync began */
     bool is_syncing;
     bool is_wanted; /* a data segment whose message commits with the next sync */
     enum err err;   /* a write failed: no sync will do */
@@ -382,6 +383,8 @@ struct spool_place spool_log_chunk(struct spool *sp, uint64_t id, uint64_t offse
 struct spool_place spool_log_commit(struct spool *sp, const struct spool_record *commit,
                                     const struct spool_place *places, uint16_t num_places,
                                     uint16_t first_owned, uint32_t bitmap_entry);
+/* That commit without its extents, and every recipient final. Changes it. */
+void spool_log_over(struct spool *sp, struct spool_record *commit);
 void spool_log_outcome(struct spool *sp, uint64_t id, uint32_t rcpt, uint16_t code);
 void spool_log_annul(struct spool *sp, uint64_t id);
 void spool_log_settled(struct spool *sp, uint64_t generation);

@@ -107,6 +107,7 @@ static void read_heads(struct spool *sp, struct spool_seg *sg)
     sg->generation = heads[best].generation;
     memcpy(sg->nonce, heads[best].nonce, SPOOL_NONCE_LEN);
     sg->is_one_headed = !is_valid[0] || !is_valid[1] || heads[0].generation != heads[1].generation;
+    sg->is_b_first = best == 0;
 }
 
 static enum err open_one(struct spool *sp, uint32_t id)
@@ -416,6 +417,7 @@ static void judge_segments(struct spool *sp)
         } else if (sg->is_data) {
             sg->state = SEG_DATA;
         }
+        sg->is_b_first = sg->is_b_first && (sg->state == SEG_FREE || sg->is_one_headed);
         sg->num_sealed = num_durable; /* proved */
         sg->num_durable = sg->num_written;
         if (!sg->is_data && sg->generation > newest) {

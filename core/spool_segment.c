@@ -184,14 +184,15 @@ void spool_seg_free(struct spool *sp, uint16_t seg)
     }
 }
 
-static enum err write_head(struct spool *sp, const struct spool_seg *sg, uint32_t page)
+static enum err write_head(struct spool *sp, const struct spool_seg *sg, bool is_b)
 {
     struct spool_head head = {
         .page_len = sp->page_len, .num_pages = sg->num_pages, .generation = sg->generation};
     memcpy(head.nonce, sg->nonce, SPOOL_NONCE_LEN);
     spool_head_encode(sp->copy_buf, &head);
     sp->stats.written_len += sp->page_len;
-    return sp->store->write_at(sp->store->ctx, sg->handle, (uint64_t)page * sp->page_len,
+    uint64_t page = is_b ? sg->num_pages - 1 : 0;
+    return sp->store->write_at(sp->store->ctx, sg->handle, page * sp->page_len,
                                slice_make(sp->copy_buf, sp->page_len));
 }
 
@@ -236,9 +237,9 @@ static void format(struct spool *sp, uint16_t seg)
         return;
     }
     sg->state = SEG_FORMATTING;
-    err = write_head(sp, sg, 0);
+    err = write_head(sp, sg, false);
     if (err == ERR_OK) {
-        err = write_head(sp, sg, sg->num_pages - 1);
+        err = write_head(sp, sg, true);
     }
     if (err == ERR_OK) {
         err = start_sync(sp, OP_FORMAT, seg);
@@ -265,7 +266,7 @@ void spool_seg_recycle(struct spool *sp, uint16_t seg)
     }
     sg->state = SEG_RECYCLING_A;
     sp->stats.num_recycled++;
-    enum err err = write_head(sp, sg, 0);
+    enum err err = write_head(sp, sg, sg->is_b_first);
     if (err == ERR_OK) {
         err = start_sync(sp, OP_RECYCLE_A, seg);
     }
@@ -454,7 +455,7 @@ void spool_seg_done(struct spool *sp, enum spool_op op, uint16_t seg, enum err r
     sg->is_syncing = false;
     if (result == ERR_OK && op == OP_RECYCLE_A) {
         sg->state = SEG_RECYCLING_B;
-        result = write_head(sp, sg, sg->num_pages - 1);
+        result = write_head(sp, sg, !sg->is_b_first);
         if (result == ERR_OK) {
             result = start_sync(sp, OP_RECYCLE_B, seg);
         }
@@ -467,6 +468,7 @@ void spool_seg_done(struct spool *sp, enum spool_op op, uint16_t seg, enum err r
         return;
     }
     sg->state = SEG_SPARE;
+    sg->is_b_first = false;
     sp->is_room = sp->is_room || sp->has_waiter;
 }
 

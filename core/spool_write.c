@@ -159,6 +159,12 @@ static void put_extent(const struct spool *sp, struct buf *b, const struct spool
     spool_extent_put(b, &extent);
 }
 
+static void count_commit(struct spool *sp, uint32_t num_rcpts)
+{
+    sp->segs[sp->head].num_entries += spool_entries_needed(num_rcpts);
+    sp->disk_entries += spool_entries_needed(num_rcpts);
+}
+
 struct spool_place spool_log_commit(struct spool *sp, const struct spool_record *commit,
                                     const struct spool_place *places, uint16_t num_places,
                                     uint16_t first_owned, uint32_t bitmap_entry)
@@ -192,9 +198,24 @@ struct spool_place spool_log_commit(struct spool *sp, const struct spool_record 
         buf_put_u8(&b, byte);
     }
     record_end(sp, &b);
-    sp->segs[sp->head].num_entries += spool_entries_needed(num_rcpts);
-    sp->disk_entries += spool_entries_needed(num_rcpts);
+    count_commit(sp, num_rcpts);
     return at;
+}
+
+void spool_log_over(struct spool *sp, struct spool_record *commit)
+{
+    size_t bitmap_len = (commit->commit.num_rcpts + 7) / 8;
+    commit->commit.num_extents = 0;
+    if (page_room(sp) < spool_commit_len(0, bitmap_len)) {
+        page_close(sp);
+    }
+    struct buf b = record_begin(sp);
+    spool_commit_put(&b, commit, bitmap_len);
+    while (bitmap_len-- > 0) {
+        buf_put_u8(&b, 0xff);
+    }
+    record_end(sp, &b);
+    count_commit(sp, commit->commit.num_rcpts);
 }
 
 void spool_log_outcome(struct spool *sp, uint64_t id, uint32_t rcpt, uint16_t code)

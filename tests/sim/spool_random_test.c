@@ -46,6 +46,20 @@ static void seal_of_one_that_fails(void)
     live(1057, 1057, &(struct life){4000, 150000, 150, 300, 60, 20, 0});
 }
 
+/* A segment begins anew; the power goes before its second head is written. Later it begins anew
+ * again, and the power goes while its first head is. */
+static void first_head_torn_later(void)
+{
+    live(2095, 2095, &(struct life){4000, 150000, 150, 300, 25, 30, 0});
+}
+
+/* A copy knows of an outcome that stands nowhere else, its message ends, and its segment fails;
+ * an older commit of the message is still there. */
+static void copy_that_knew_most_fails(void)
+{
+    live(2406, 2406, &(struct life){4000, 150000, 150, 300, 25, 30, 0});
+}
+
 /* Begun with longer segments, which wear out one by one. */
 static void with_long_segments(void)
 {
@@ -61,6 +75,8 @@ static const struct test_case cases[] = {
     {"with_many_failures", with_many_failures},
     {"nearly_full", nearly_full},
     {"seal_of_one_that_fails", seal_of_one_that_fails},
+    {"first_head_torn_later", first_head_torn_later},
+    {"copy_that_knew_most_fails", copy_that_knew_most_fails},
     {"with_long_segments", with_long_segments},
 };
 
