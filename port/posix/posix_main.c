@@ -328,7 +328,8 @@ static int obey(int argc, char **argv)
     }
     bool is_sendmail = argc > 1 && strcmp(argv[1], "sendmail") == 0;
     if (is_sendmail || (argc > 1 && posix_control_is_command(argv[1]))) {
-        if (argc == 3 && action_of(argv[2]) == ACTION_HELP) {
+        bool is_here = !is_sendmail || posix_sendmail_is_name(argv[1]);
+        if (argc == 3 && action_of(argv[2]) == ACTION_HELP && is_here) {
             posix_put_string(STDOUT_FILENO, usage);
             return EX_OK;
         }
