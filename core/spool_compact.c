@@ -174,7 +174,7 @@ static enum err copy_place(struct spool *sp, struct spool_place *place, uint64_t
     if (sg->is_data) {
         return copy_data_segment(sp, place, at);
     }
-    enum err err = spool_log_room(sp, 3, false);
+    enum err err = spool_log_room(sp, SPOOL_COPY_PAGES, false);
     if (err == ERR_OK) {
         err = spool_place_read(sp, c->id, place, at, 0, sp->copy_buf, place->len);
     }

@@ -29,6 +29,7 @@
 #define SPOOL_SHARED_EXTENTS 20
 #endif
 #define SPOOL_COPIES_MAX 32
+#define SPOOL_COPY_PAGES 3 /* of the log, that one run of a message may take */
 
 enum seg_state {
     SEG_UNUSED,

@@ -42,16 +42,25 @@ static uint32_t num_files(const struct spool *sp)
     return num;
 }
 
-/* How many files may still be created now. While a bad segment waits for its replacement, two more
- * than the limit. */
+/* How many files may still be created now. While a bad segment waits for its replacement, or the
+ * log cannot go on to where its oldest comes free, some more than the limit; not for mail. */
 static uint32_t num_creatable(const struct spool *sp)
 {
-    uint32_t num = num_files(sp), num_unused = 0, limit = sp->max_segs;
+    uint32_t num = num_files(sp), num_unused = 0, limit = sp->max_segs, left = 0;
+    bool has_bad = false, has_next = false;
     for (uint32_t i = 0; i < sp->num_segs; i++) {
-        num_unused += sp->segs[i].state == SEG_UNUSED;
-        if (sp->segs[i].state == SEG_BAD) {
-            limit = sp->max_segs + 8;
-        }
+        const struct spool_seg *sg = &sp->segs[i];
+        num_unused += sg->state == SEG_UNUSED;
+        has_bad = has_bad || sg->state == SEG_BAD;
+        has_next = has_next || sg->state == SEG_SPARE || sg->state == SEG_FREE || is_coming(sg);
+    }
+    if (sp->head != SPOOL_NONE) {
+        left = sp->segs[sp->head].num_pages - 1 - sp->head_page;
+    }
+    if (has_bad) {
+        limit += 8;
+    } else if (num >= limit && !has_next && left < SPOOL_COPY_PAGES) {
+        limit += SPOOL_RESERVE - 1;
     }
     uint32_t room = num < limit ? limit - num : 0;
     return sp->now_ms < sp->create_again_ms ? 0 : room < num_unused ? room : num_unused;

@@ -60,6 +60,12 @@ static void copy_that_knew_most_fails(void)
     live(2406, 2406, &(struct life){4000, 150000, 150, 300, 25, 30, 0});
 }
 
+/* So many restarts, and so many creates that fail, that the log has no segment left to go on in. */
+static void nowhere_to_go_on(void)
+{
+    live(1037, 1037, &(struct life){4000, 150000, 150, 300, 60, 20, 0});
+}
+
 /* Begun with longer segments, which wear out one by one. */
 static void with_long_segments(void)
 {
@@ -77,6 +83,7 @@ static const struct test_case cases[] = {
     {"seal_of_one_that_fails", seal_of_one_that_fails},
     {"first_head_torn_later", first_head_torn_later},
     {"copy_that_knew_most_fails", copy_that_knew_most_fails},
+    {"nowhere_to_go_on", nowhere_to_go_on},
     {"with_long_segments", with_long_segments},
 };
 
