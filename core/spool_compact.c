@@ -374,7 +374,7 @@ static bool move_txns(struct spool *sp)
 static void copy_record(struct spool *sp, struct spool_record *r)
 {
     bool is_outcome = r->type == SPOOL_OUTCOME;
-    bool is_copy = r->type == SPOOL_COMMIT && r->commit.version != 0;
+    bool is_copy = r->type == SPOOL_COMMIT && r->commit.bitmap.len != 0;
     uint32_t entry = is_outcome || is_copy || r->type == SPOOL_ANNUL ? spool_entry_find(sp, r->id)
                                                                      : SPOOL_NO_ENTRY;
     if (is_outcome &&

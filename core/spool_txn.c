@@ -541,7 +541,7 @@ enum err spool_txn_move(struct spool *sp, uint16_t seg)
             if (place->seg != seg) {
                 continue;
             }
-            enum err err = spool_log_room(sp, 3, false);
+            enum err err = spool_log_room(sp, SPOOL_COPY_PAGES, false);
             if (err != ERR_OK) {
                 return err;
             }

@@ -204,7 +204,7 @@ struct spool_place spool_log_commit(struct spool *sp, const struct spool_record 
 
 void spool_log_over(struct spool *sp, struct spool_record *commit)
 {
-    size_t bitmap_len = (commit->commit.num_rcpts + 7) / 8;
+    size_t bitmap_len = commit->commit.bitmap.len;
     commit->commit.num_extents = 0;
     if (page_room(sp) < spool_commit_len(0, bitmap_len)) {
         page_close(sp);
