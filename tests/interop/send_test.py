@@ -144,16 +144,21 @@ def test_stapler():
     check(told > 0, "nobody was told that its proof will not do")
 
 
+def check_verified(pki, version):
+    """OpenSSL's server with that certificate, in that version of TLS, gets a message, its proof verified."""
+    peer = peers.Stapler(pki, pki.proof("good"), version)
+    wait_until(peer.listens, "the stapler")
+    s = relay(peer, pki=pki, route_list=f"{REMOTE} smtps:localhost:{peer.port}", hosts_require_ocsp="*")
+    line = outcome(s, send(s)[0], "relayed")
+    check("tls_out_ocsp=verified" in line and f"TLSv{version}" in line, line)
+    s.stop()
+
+
 def test_rsa():
     """OpenSSL signs with RSA-PSS wherever that is offered, in TLS 1.2 too."""
     pki = Pki("rsa")
     for version in VERSIONS:
-        peer = peers.Stapler(pki, pki.proof("good"), version)
-        wait_until(peer.listens, "the stapler")
-        s = relay(peer, pki=pki, route_list=f"{REMOTE} smtps:localhost:{peer.port}", hosts_require_ocsp="*")
-        line = outcome(s, send(s)[0], "relayed")
-        check("tls_out_ocsp=verified" in line and f"TLSv{version}" in line, line)
-        s.stop()
+        check_verified(pki, version)
 
 
 def test_unknown_signature_in_chain():
@@ -181,12 +186,7 @@ def test_unknown_signature_in_chain():
     for version, odd in ((v, o) for v in VERSIONS for o in (extra, below, large)):
         with open(pki.chain, "w", encoding="ascii") as out, open(odd, encoding="ascii") as f:
             out.write(chain + f.read())
-        peer = peers.Stapler(pki, pki.proof("good"), version)
-        wait_until(peer.listens, "the stapler")
-        s = relay(peer, pki=pki, route_list=f"{REMOTE} smtps:localhost:{peer.port}", hosts_require_ocsp="*")
-        line = outcome(s, send(s)[0], "relayed")
-        check("tls_out_ocsp=verified" in line and f"TLSv{version}" in line, line)
-        s.stop()
+        check_verified(pki, version)
 
 
 # --- Postfix ---
