@@ -5,11 +5,6 @@
 
 #define RETRY_MS 5000
 
-static bool holds_file(const struct spool_seg *sg)
-{
-    return sg->state != SEG_UNUSED && sg->state != SEG_GONE;
-}
-
 static bool is_coming(const struct spool_seg *sg)
 {
     return sg->state == SEG_CREATING || sg->state == SEG_FORMATTING ||
@@ -29,51 +24,55 @@ static void log_segment(struct spool *sp, enum log_level level, const char *what
     sp->log->line(sp->log->ctx, level, log_end(&line));
 }
 
-/* In segments as they are made now: those of an earlier configuration may be longer. */
-static uint32_t num_files(const struct spool *sp)
+/* What is counted in one round through the table, which each step asks for several times. */
+struct tally {
+    uint32_t num_files; /* in segments as they are made now: those of before may be longer */
+    uint32_t num_unused;
+    uint32_t num_ready; /* that are spare or free, or will be */
+    uint16_t spare;     /* one of them */
+    bool has_bad;
+};
+
+static struct tally count(const struct spool *sp)
 {
-    uint32_t num = 0;
+    struct tally t = {.spare = SPOOL_NONE};
     for (uint32_t i = 0; i < sp->num_segs; i++) {
         const struct spool_seg *sg = &sp->segs[i];
-        num += !holds_file(sg)                 ? 0
-               : sg->num_pages > sp->seg_pages ? sg->num_pages / sp->seg_pages
-                                               : 1;
+        if (sg->state == SEG_UNUSED) {
+            t.num_unused++;
+            continue;
+        }
+        if (sg->state != SEG_GONE) {
+            t.num_files += sg->num_pages > sp->seg_pages ? sg->num_pages / sp->seg_pages : 1;
+        }
+        t.has_bad = t.has_bad || sg->state == SEG_BAD;
+        t.num_ready += sg->state == SEG_SPARE || sg->state == SEG_FREE || is_coming(sg);
+        t.spare = sg->state == SEG_SPARE ? (uint16_t)i : t.spare;
     }
-    return num;
+    return t;
 }
 
 /* How many files may still be created now. While a bad segment waits for its replacement, or the
  * log cannot go on to where its oldest comes free, some more than the limit; not for mail. */
-static uint32_t num_creatable(const struct spool *sp)
+static uint32_t num_creatable(const struct spool *sp, const struct tally *t)
 {
-    uint32_t num = num_files(sp), num_unused = 0, limit = sp->max_segs, left = 0;
-    bool has_bad = false, has_next = false;
-    for (uint32_t i = 0; i < sp->num_segs; i++) {
-        const struct spool_seg *sg = &sp->segs[i];
-        num_unused += sg->state == SEG_UNUSED;
-        has_bad = has_bad || sg->state == SEG_BAD;
-        has_next = has_next || sg->state == SEG_SPARE || sg->state == SEG_FREE || is_coming(sg);
-    }
+    uint32_t limit = sp->max_segs, left = 0;
     if (sp->head != SPOOL_NONE) {
         left = sp->segs[sp->head].num_pages - 1 - sp->head_page;
     }
-    if (has_bad) {
+    if (t->has_bad) {
         limit += 8;
-    } else if (num >= limit && !has_next && left < SPOOL_COPY_PAGES) {
+    } else if (t->num_files >= limit && t->num_ready == 0 && left < SPOOL_COPY_PAGES) {
         limit += SPOOL_RESERVE - 1;
     }
-    uint32_t room = num < limit ? limit - num : 0;
-    return sp->now_ms < sp->create_again_ms ? 0 : room < num_unused ? room : num_unused;
+    uint32_t room = t->num_files < limit ? limit - t->num_files : 0;
+    return sp->now_ms < sp->create_again_ms ? 0 : room < t->num_unused ? room : t->num_unused;
 }
 
 uint32_t spool_segs_at_hand(const struct spool *sp)
 {
-    uint32_t num = num_creatable(sp);
-    for (uint32_t i = 0; i < sp->num_segs; i++) {
-        const struct spool_seg *sg = &sp->segs[i];
-        num += sg->state == SEG_SPARE || sg->state == SEG_FREE || is_coming(sg);
-    }
-    return num;
+    struct tally t = count(sp);
+    return num_creatable(sp, &t) + t.num_ready;
 }
 
 bool spool_mail_may_write(const struct spool *sp)
@@ -404,18 +403,13 @@ static bool needs_create(const struct spool *sp)
 
 static void drop_excess(struct spool *sp, uint32_t num_spares)
 {
-    uint16_t spare = SPOOL_NONE;
-    for (uint16_t i = 0; i < sp->num_segs; i++) {
-        if (sp->segs[i].state == SEG_BAD) {
-            return; /* its replacement is not too many */
-        }
-        spare = sp->segs[i].state == SEG_SPARE ? i : spare;
-    }
-    if (num_spares > 1 && spare != SPOOL_NONE && num_files(sp) > sp->max_segs &&
+    struct tally t = count(sp);
+    /* The replacement of a bad one is not too many. */
+    if (!t.has_bad && num_spares > 1 && t.spare != SPOOL_NONE && t.num_files > sp->max_segs &&
         !sp->is_dir_doubted && sp->now_ms >= sp->create_again_ms) {
-        sp->segs[spare].state = SEG_BAD;
-        sp->segs[spare].is_data = true;
-        spool_seg_retire(sp, spare);
+        sp->segs[t.spare].state = SEG_BAD;
+        sp->segs[t.spare].is_data = true;
+        spool_seg_retire(sp, t.spare);
     }
 }
 
@@ -443,9 +437,10 @@ void spool_seg_prepare(struct spool *sp)
     }
     for (; num < want; num++) {
         uint16_t seg = reusable(sp);
+        struct tally t = count(sp);
         if (seg != SPOOL_NONE) {
             spool_seg_recycle(sp, seg);
-        } else if (num_creatable(sp) != 0) {
+        } else if (num_creatable(sp, &t) != 0) {
             create(sp);
         } else {
             sp->is_starved = num == 0;
