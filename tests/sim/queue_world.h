@@ -563,14 +563,12 @@ static inline uint64_t world_put_to(struct queue_world *w, const char *sender, c
 static inline uint32_t world_mails(const struct queue_world *w, const char *user, const char *text)
 {
     char maildir[64];
+    const char *name;
+    struct slice bytes;
     uint32_t num = 0;
     snprintf(maildir, sizeof maildir, "/mail/%s", user);
-    for (size_t i = 0; i < sim_mailbox_num(w->host, maildir, SIM_NEW); i++) {
-        const char *name;
-        struct slice bytes;
-        if (sim_mailbox_file(w->host, maildir, SIM_NEW, i, &name, &bytes)) {
-            num += text == NULL || memmem(bytes.ptr, bytes.len, text, strlen(text)) != NULL;
-        }
+    for (size_t i = 0; sim_mailbox_file(w->host, maildir, SIM_NEW, i, &name, &bytes); i++) {
+        num += text == NULL || memmem(bytes.ptr, bytes.len, text, strlen(text)) != NULL;
     }
     return num;
 }
