@@ -110,7 +110,7 @@ bool text_parse_u64(struct slice text, uint64_t max, uint64_t *out)
 uint32_t text_divide(uint64_t *value, uint32_t by)
 {
     uint64_t quotient = *value / by;
-    uint32_t rest = (uint32_t)*value - (uint32_t)quotient * by;
+    uint32_t rest = (uint32_t)(*value - quotient * by);
     *value = quotient;
     return rest;
 }

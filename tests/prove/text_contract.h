@@ -17,22 +17,24 @@ static inline bool text_is_digit(uint8_t c);
     ensures !\result ==> *out == \old(*out); */
 bool text_parse_u64(struct slice text, uint64_t max, uint64_t *out);
 
-/*@ requires b == 4 || b == 100 || b == 400;
-    requires -3000000000 <= a <= 3000000000;
-    assigns \nothing;
-    ensures a >= 0 ==> 0 <= \result <= a;
-    ensures a < 0 ==> a <= \result <= 0; */
-static int64_t floor_div(int64_t a, int64_t b);
+/*@ requires by != 0 && \valid(value);
+    assigns *value;
+    ensures *value == \old(*value) / by;
+    ensures \result < by; */
+uint32_t text_divide(uint64_t *value, uint32_t by);
 
-/*@ requires -3000000000 <= year <= 3000000000;
-    assigns \nothing; */
-static bool is_leap_year(int64_t year);
+/*@ assigns \nothing; */
+static bool is_leap_year(uint32_t year);
 
 /*@ requires 1 <= month <= 12;
-    requires -3000000000 <= year <= 3000000000;
     assigns \nothing;
     ensures \result <= 32; */
-static uint32_t days_in_month(int64_t year, uint32_t month);
+static uint32_t days_in_month(uint32_t year, uint32_t month);
+
+/*@ requires m <= 11;
+    assigns \nothing;
+    ensures \result <= 400; */
+static uint32_t days_before_month(uint32_t m);
 
 /*@ requires \valid(out_days);
     assigns *out_days;
