@@ -10,20 +10,16 @@
 #define OID_OCSP        SLICE_LITERAL("\x2b\x06\x01\x05\x05\x07\x30\x01")
 #define MAX_URLS        4
 
-static bool put_hash(uint8_t *out, enum ocsp_certid_hash hash, struct slice bytes)
+static bool put_hash(uint8_t *out, struct slice bytes)
 {
-    const mbedtls_md_info_t *info =
-        mbedtls_md_info_from_type(hash == OCSP_CERTID_SHA1 ? MBEDTLS_MD_SHA1 : MBEDTLS_MD_SHA256);
-    return mbedtls_md(info, bytes.ptr, bytes.len, out) == 0;
+    return mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA1), bytes.ptr, bytes.len, out) == 0;
 }
 
-bool ocsp_certid_make(struct ocsp_certid *out, enum ocsp_certid_hash hash,
-                      const struct x509_cert *issuer, struct slice serial)
+bool ocsp_certid_make(struct ocsp_certid *out, const struct x509_cert *issuer, struct slice serial)
 {
-    *out = (struct ocsp_certid){.hash = hash};
+    *out = (struct ocsp_certid){.serial_len = 0};
     if (serial.len == 0 || serial.len > OCSP_SERIAL_MAX ||
-        !put_hash(out->name_hash, hash, issuer->subject) ||
-        !put_hash(out->key_hash, hash, issuer->key_bits)) {
+        !put_hash(out->name_hash, issuer->subject) || !put_hash(out->key_hash, issuer->key_bits)) {
         return false;
     }
     memcpy(out->serial, serial.ptr, serial.len);

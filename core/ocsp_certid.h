@@ -9,8 +9,7 @@
 
 /* serial: content bytes of an INTEGER, as x509_cert has them. False if it is empty or longer than
  * OCSP_SERIAL_MAX. */
-bool ocsp_certid_make(struct ocsp_certid *out, enum ocsp_certid_hash hash,
-                      const struct x509_cert *issuer, struct slice serial);
+bool ocsp_certid_make(struct ocsp_certid *out, const struct x509_cert *issuer, struct slice serial);
 
 /* The URL of an OCSP responder in the certificate (authorityInfoAccess, RFC 5280 4.2.2.1), a view
  * into it: of those that can be asked, up to four, each in its turn, else one that cannot, such as

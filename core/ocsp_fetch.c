@@ -97,14 +97,6 @@ static bool is_busy_with(const struct ocsp_fetch *f, size_t index)
     return f->current == index && (f->awaits_verdict || !transfer_is_idle(&f->transfer));
 }
 
-static bool is_same_id(const struct ocsp_certid *a, const struct ocsp_certid *b)
-{
-    size_t hash_len = ocsp_certid_hash_len(a->hash);
-    return a->hash == b->hash && memcmp(a->name_hash, b->name_hash, hash_len) == 0 &&
-           memcmp(a->key_hash, b->key_hash, hash_len) == 0 &&
-           slice_equal(slice_make(a->serial, a->serial_len), slice_make(b->serial, b->serial_len));
-}
-
 enum url_error ocsp_fetch_set_target(struct ocsp_fetch *f, size_t index,
                                      const struct ocsp_certid *id, struct slice url,
                                      const char *path)
@@ -119,7 +111,7 @@ enum url_error ocsp_fetch_set_target(struct ocsp_fetch *f, size_t index,
     if (e != URL_OK) {
         return e;
     }
-    bool is_same = target->is_used && is_same_id(&target->id, id) &&
+    bool is_same = target->is_used && memcmp(&target->id, id, sizeof *id) == 0 &&
                    slice_equal(slice_of_string(target->path), slice_of_string(path));
     if (is_same && slice_equal(url_text(target), url)) {
         return URL_OK;

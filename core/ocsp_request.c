@@ -6,14 +6,8 @@
 #include "der_write.h"
 #include "x509.h"
 
-#define OID_SHA1   SLICE_LITERAL("\x2b\x0e\x03\x02\x1a")
-#define OID_SHA256 SLICE_LITERAL("\x60\x86\x48\x01\x65\x03\x04\x02\x01")
-#define OID_NONCE  SLICE_LITERAL("\x2b\x06\x01\x05\x05\x07\x30\x01\x02")
-
-size_t ocsp_certid_hash_len(enum ocsp_certid_hash hash)
-{
-    return hash == OCSP_CERTID_SHA1 ? 20 : 32;
-}
+#define OID_SHA1  SLICE_LITERAL("\x2b\x0e\x03\x02\x1a")
+#define OID_NONCE SLICE_LITERAL("\x2b\x06\x01\x05\x05\x07\x30\x01\x02")
 
 /* CertID ::= SEQUENCE {
  *     hashAlgorithm   AlgorithmIdentifier,
@@ -22,13 +16,13 @@ size_t ocsp_certid_hash_len(enum ocsp_certid_hash hash)
  *     serialNumber    CertificateSerialNumber } */
 static void write_certid(struct der_writer *w, const struct ocsp_certid *id)
 {
-    size_t mark = w->len, hash_len = ocsp_certid_hash_len(id->hash);
+    size_t mark = w->len;
     der_write_element(w, DER_INTEGER, slice_make(id->serial, id->serial_len));
-    der_write_element(w, DER_OCTET_STRING, slice_make(id->key_hash, hash_len));
-    der_write_element(w, DER_OCTET_STRING, slice_make(id->name_hash, hash_len));
+    der_write_element(w, DER_OCTET_STRING, slice_make(id->key_hash, OCSP_HASH_LEN));
+    der_write_element(w, DER_OCTET_STRING, slice_make(id->name_hash, OCSP_HASH_LEN));
     size_t algorithm = w->len;
     der_write_element(w, DER_NULL, slice_make(NULL, 0));
-    der_write_element(w, DER_OID, id->hash == OCSP_CERTID_SHA1 ? OID_SHA1 : OID_SHA256);
+    der_write_element(w, DER_OID, OID_SHA1);
     der_write_close(w, DER_SEQUENCE, algorithm);
     der_write_close(w, DER_SEQUENCE, mark);
 }

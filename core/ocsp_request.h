@@ -8,10 +8,9 @@
 
 #include "buf.h"
 
-/* Most responders know SHA-1 only; what is hashed is public and nothing depends on its strength. */
-enum ocsp_certid_hash { OCSP_CERTID_SHA1, OCSP_CERTID_SHA256 };
-
-#define OCSP_HASH_MAX   32
+/* SHA-1: most responders know nothing else; what is hashed is public and nothing depends on its
+ * strength. */
+#define OCSP_HASH_LEN   20
 #define OCSP_SERIAL_MAX 64 /* RFC 5280 allows 20; others were met */
 #define OCSP_NONCE_LEN  32 /* RFC 9654 2.1: a client should send 32 */
 
@@ -19,14 +18,14 @@ enum ocsp_certid_hash { OCSP_CERTID_SHA1, OCSP_CERTID_SHA256 };
 #define OCSP_REQUEST_CAP 256
 
 struct ocsp_certid {
-    enum ocsp_certid_hash hash;
-    uint8_t name_hash[OCSP_HASH_MAX]; /* of the issuer's Name */
-    uint8_t key_hash[OCSP_HASH_MAX];  /* of the bits of its key */
-    uint8_t serial[OCSP_SERIAL_MAX];  /* content bytes of the INTEGER */
+    uint8_t name_hash[OCSP_HASH_LEN]; /* of the issuer's Name */
+    uint8_t key_hash[OCSP_HASH_LEN];  /* of the bits of its key */
+    uint8_t serial[OCSP_SERIAL_MAX];  /* content bytes of the INTEGER; 0 behind them */
     size_t serial_len;
 };
 
-size_t ocsp_certid_hash_len(enum ocsp_certid_hash hash);
+_Static_assert(sizeof(struct ocsp_certid) == 2 * OCSP_HASH_LEN + OCSP_SERIAL_MAX + sizeof(size_t),
+               "two of them are compared as bytes");
 
 /* An OCSPRequest for one certificate, unsigned, version 1; with a nonce unless that is empty. It
  * stands at the end of memory. False if cap is too small (OCSP_REQUEST_CAP is not, with a nonce of

@@ -190,7 +190,7 @@ static int fetch_one(const struct request *r, struct work *w)
         posix_complain(r->cert, "is not signed by the issuer that was given");
         return PROOF_WRONG;
     }
-    if (!ocsp_certid_make(&id, OCSP_CERTID_SHA1, &issuer, leaf.serial)) {
+    if (!ocsp_certid_make(&id, &issuer, leaf.serial)) {
         posix_complain(r->cert, "its serial number is too long");
         return PROOF_WRONG;
     }

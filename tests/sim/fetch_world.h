@@ -91,7 +91,7 @@ static inline struct tls_time fw_now(void)
 
 static inline void fw_set_target(size_t index, const char *url, const char *path)
 {
-    struct ocsp_certid id = {.hash = OCSP_CERTID_SHA1, .serial = {(uint8_t)(index + 1)}};
+    struct ocsp_certid id = {.serial = {(uint8_t)(index + 1)}};
     id.serial_len = 1;
     CHECK_EQ(ocsp_fetch_set_target(&fw.fetch, index, &id, slice_of_string(url), path), URL_OK);
 }

@@ -8,9 +8,9 @@
 #define B20  "bbbbbbbbbbbbbbbbbbbb"
 #define N32  "0123456789abcdef0123456789ABCDEF"
 
-static struct ocsp_certid make_id(enum ocsp_certid_hash hash, const char *serial, size_t serial_len)
+static struct ocsp_certid make_id(const char *serial, size_t serial_len)
 {
-    struct ocsp_certid id = {.hash = hash, .serial_len = serial_len};
+    struct ocsp_certid id = {.serial_len = serial_len};
     memset(id.name_hash, 'a', sizeof id.name_hash);
     memset(id.key_hash, 'b', sizeof id.key_hash);
     memcpy(id.serial, serial, serial_len);
@@ -20,7 +20,7 @@ static struct ocsp_certid make_id(enum ocsp_certid_hash hash, const char *serial
 static void test_bytes(void)
 {
     uint8_t memory[OCSP_REQUEST_CAP];
-    struct ocsp_certid id = make_id(OCSP_CERTID_SHA1, "\x05", 1);
+    struct ocsp_certid id = make_id("\x05", 1);
     struct slice out, none = slice_make(NULL, 0);
     CHECK(ocsp_request_write(memory, sizeof memory, &id, none, &out));
     CHECK(slice_equal(out, SLICE_LITERAL(HEAD "\x04\x14" A20 "\x04\x14" B20 "\x02\x01\x05")));
@@ -30,19 +30,18 @@ static void test_bytes(void)
                            "\x02\x1a\x05\x00\x04\x14" A20 "\x04\x14" B20 "\x02\x01\x05"
                            "\xa2\x33\x30\x31\x30\x2f\x06\x09\x2b\x06\x01\x05\x05\x07\x30\x01\x02"
                            "\x04\x22\x04\x20" N32)));
-    id = make_id(OCSP_CERTID_SHA256, "\x00\xff", 2);
+    id = make_id("\x00\xff", 2);
     CHECK(ocsp_request_write(memory, sizeof memory, &id, none, &out));
-    CHECK(slice_equal(out, SLICE_LITERAL("\x30\x5f\x30\x5d\x30\x5b\x30\x59\x30\x57\x30\x0d\x06\x09"
-                                         "\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00"
-                                         "\x04\x20" A20 "aaaaaaaaaaaa\x04\x20" B20 "bbbbbbbbbbbb"
-                                         "\x02\x02\x00\xff")));
+    CHECK(slice_equal(out, SLICE_LITERAL("\x30\x43\x30\x41\x30\x3f\x30\x3d\x30\x3b\x30\x09\x06\x05"
+                                         "\x2b\x0e\x03\x02\x1a\x05\x00"
+                                         "\x04\x14" A20 "\x04\x14" B20 "\x02\x02\x00\xff")));
 }
 
 static void test_bounds(void)
 {
     static const char long_serial[OCSP_SERIAL_MAX + 1] = "1";
     uint8_t memory[OCSP_REQUEST_CAP];
-    struct ocsp_certid id = make_id(OCSP_CERTID_SHA256, long_serial, OCSP_SERIAL_MAX);
+    struct ocsp_certid id = make_id(long_serial, OCSP_SERIAL_MAX);
     struct slice out, nonce = SLICE_LITERAL(N32);
     CHECK(ocsp_request_write(memory, sizeof memory, &id, nonce, &out));
     size_t whole_len = out.len;
@@ -114,17 +113,14 @@ static void test_certid(void)
     struct slice name = maker_name("Issuer"), key_bits = SLICE_LITERAL("key");
     struct x509_cert issuer = {.subject = name, .key_bits = key_bits};
     struct ocsp_certid id;
-    CHECK(ocsp_certid_make(&id, OCSP_CERTID_SHA1, &issuer, SLICE_LITERAL("\x05\x06")));
+    CHECK(ocsp_certid_make(&id, &issuer, SLICE_LITERAL("\x05\x06")));
     CHECK(slice_equal(slice_make(id.name_hash, 20), maker_hash(MBEDTLS_MD_SHA1, name)));
     CHECK(slice_equal(slice_make(id.key_hash, 20), maker_hash(MBEDTLS_MD_SHA1, key_bits)));
     CHECK(slice_equal(slice_make(id.serial, id.serial_len), SLICE_LITERAL("\x05\x06")));
-    CHECK(ocsp_certid_make(&id, OCSP_CERTID_SHA256, &issuer, SLICE_LITERAL("\x05")));
-    CHECK(slice_equal(slice_make(id.name_hash, 32), maker_hash(MBEDTLS_MD_SHA256, name)));
-    CHECK(slice_equal(slice_make(id.key_hash, 32), maker_hash(MBEDTLS_MD_SHA256, key_bits)));
-    CHECK(!ocsp_certid_make(&id, OCSP_CERTID_SHA1, &issuer, NOTHING));
+    CHECK(!ocsp_certid_make(&id, &issuer, NOTHING));
     static const uint8_t long_serial[OCSP_SERIAL_MAX + 1];
-    CHECK(ocsp_certid_make(&id, OCSP_CERTID_SHA1, &issuer, slice_make(long_serial, 64)));
-    CHECK(!ocsp_certid_make(&id, OCSP_CERTID_SHA1, &issuer, slice_make(long_serial, 65)));
+    CHECK(ocsp_certid_make(&id, &issuer, slice_make(long_serial, 64)));
+    CHECK(!ocsp_certid_make(&id, &issuer, slice_make(long_serial, 65)));
 }
 
 #define AD_OCSP    OID("\x2b\x06\x01\x05\x05\x07\x30\x01")
