@@ -15,11 +15,13 @@ static bool put_hash(uint8_t *out, struct slice bytes)
     return mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA1), bytes.ptr, bytes.len, out) == 0;
 }
 
-bool ocsp_certid_make(struct ocsp_certid *out, const struct x509_cert *issuer, struct slice serial)
+bool ocsp_certid_make(struct ocsp_certid *out, const struct x509_cert *issuer,
+                      const struct x509_cert *cert)
 {
+    struct slice serial = cert->serial;
     *out = (struct ocsp_certid){.serial_len = 0};
     if (serial.len == 0 || serial.len > OCSP_SERIAL_MAX ||
-        !put_hash(out->name_hash, issuer->subject) || !put_hash(out->key_hash, issuer->key_bits)) {
+        !put_hash(out->name_hash, cert->issuer) || !put_hash(out->key_hash, issuer->key_bits)) {
         return false;
     }
     memcpy(out->serial, serial.ptr, serial.len);

@@ -7,9 +7,10 @@
 #include "ocsp_request.h"
 #include "x509.h"
 
-/* serial: content bytes of an INTEGER, as x509_cert has them. False if it is empty or longer than
- * OCSP_SERIAL_MAX. */
-bool ocsp_certid_make(struct ocsp_certid *out, const struct x509_cert *issuer, struct slice serial);
+/* The issuer's name is as the certificate has it, which the issuer's own may write otherwise
+ * (x509_is_same_name). False if the serial number is empty or longer than OCSP_SERIAL_MAX. */
+bool ocsp_certid_make(struct ocsp_certid *out, const struct x509_cert *issuer,
+                      const struct x509_cert *cert);
 
 /* The URL of an OCSP responder in the certificate (authorityInfoAccess, RFC 5280 4.2.2.1), a view
  * into it: of those that can be asked, up to four, each in its turn, else one that cannot, such as

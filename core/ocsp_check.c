@@ -139,10 +139,13 @@ static void add_single(const struct ocsp_question *q, const struct ocsp_single *
 static enum ocsp_reason match(const struct ocsp_question *q, const struct ocsp_response *r,
                               struct ocsp_verdict *v)
 {
-    struct slice run = r->singles;
+    struct slice run = r->singles, name = q->issuer->subject;
     struct ocsp_single single;
     enum ocsp_reason reason = OCSP_WRONG_CERTIFICATE;
     bool is_first = true;
+    if (q->leaf != NULL && x509_is_same_name(q->leaf->issuer, name)) {
+        name = q->leaf->issuer; /* which may be written otherwise (RFC 6960 4.1.1) */
+    }
     while (ocsp_single_next(&run, &single)) {
         if (!is_our_serial(q, single.serial) && !BROKEN(SERIAL_NOT_COMPARED)) {
             continue;
@@ -152,7 +155,7 @@ static enum ocsp_reason match(const struct ocsp_question *q, const struct ocsp_r
             reason = OCSP_UNKNOWN_HASH;
             continue;
         }
-        if ((!ocsp_hash_is(q->issuer->subject, md, single.issuer_name_hash) ||
+        if ((!ocsp_hash_is(name, md, single.issuer_name_hash) ||
              !ocsp_hash_is(q->issuer->key_bits, md, single.issuer_key_hash)) &&
             !BROKEN(ISSUER_NOT_COMPARED)) {
             continue;

@@ -22,7 +22,7 @@ static const uint8_t id_ce_subject_alt_name[] = {0x55, 0x1d, 0x11};   /* 2.5.29.
 static bool is_named(const struct ocsp_response *r, const struct x509_cert *cert)
 {
     return r->by_key.len != 0 ? ocsp_hash_is(cert->key_bits, MBEDTLS_MD_SHA1, r->by_key)
-                              : slice_equal(r->by_name, cert->subject);
+                              : x509_is_same_name(r->by_name, cert->subject);
 }
 
 /* ExtKeyUsageSyntax ::= SEQUENCE SIZE (1..MAX) OF KeyPurposeId
@@ -80,7 +80,8 @@ static enum ocsp_reason check_extensions(const struct x509_cert *cert)
 static enum ocsp_reason check_delegate(const struct ocsp_question *q, const struct x509_cert *cert)
 {
     const char *hash;
-    if (!slice_equal(cert->issuer, q->issuer->subject) || !is_for_ocsp(cert) || !may_sign(cert)) {
+    if (!x509_is_same_name(cert->issuer, q->issuer->subject) || !is_for_ocsp(cert) ||
+        !may_sign(cert)) {
         return OCSP_SIGNER_NOT_AUTHORISED;
     }
     if (BROKEN(DELEGATE_OF_ANYBODY)) {

@@ -25,7 +25,7 @@ bool staple_wants(const struct staple *s, size_t pair, size_t index, uint32_t tu
         return false;
     }
     bool knows_issuer = x509_parse_cert(s->now.issuers[pair][index].der, &issuer) &&
-                        ocsp_certid_make(&out->id, &issuer, cert.serial);
+                        ocsp_certid_make(&out->id, &issuer, &cert);
     bool has_url = ocsp_certid_find_url(&cert, turn, &out->url) != 0;
     out->why_not = !knows_issuer ? ocsp_reason_name(OCSP_NO_ISSUER)
                    : !has_url    ? "no-responder"

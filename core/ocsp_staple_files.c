@@ -204,7 +204,7 @@ static enum err is_issuer_of(struct slice der, const struct x509_cert *leaf)
 {
     struct x509_cert cert;
     const char *hash;
-    if (!x509_parse_cert(der, &cert) || !slice_equal(cert.subject, leaf->issuer)) {
+    if (!x509_parse_cert(der, &cert) || !x509_is_same_name(cert.subject, leaf->issuer)) {
         return ERR_ABSENT;
     }
     switch (ocsp_signature_check(&leaf->sealed, &cert, true, &hash)) {

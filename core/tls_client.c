@@ -150,7 +150,7 @@ static bool find_issuer(const mbedtls_x509_crt *chain, const struct x509_cert *l
     for (const mbedtls_x509_crt *at = chain->next; at != NULL && num_left > 0; at = at->next) {
         num_left--;
         if (x509_parse_cert(slice_make(at->raw.p, at->raw.len), out) &&
-            slice_equal(out->subject, leaf->issuer) &&
+            x509_is_same_name(out->subject, leaf->issuer) &&
             ocsp_signature_check(&leaf->sealed, out, false, &hash) == OCSP_GOOD) {
             return true;
         }

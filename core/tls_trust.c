@@ -90,6 +90,11 @@ static bool same(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
     return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
 }
 
+static bool is_same_name(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
+{
+    return x509_is_same_name(slice_make(a->p, a->len), slice_make(b->p, b->len));
+}
+
 static bool is_anchor(const struct tls_trust *trust, const mbedtls_x509_crt *cert)
 {
     for (const mbedtls_x509_crt *at = &trust->certs; at != NULL; at = at->next) {
@@ -115,8 +120,8 @@ const mbedtls_x509_crt *tls_trust_stand_in(const struct tls *t, const mbedtls_x5
         return cert;
     }
     for (const mbedtls_x509_crt *at = &t->trust->certs; at != NULL; at = at->next) {
-        if (same(&at->subject_raw, &cert->subject_raw) && same(&at->pk_raw, &cert->pk_raw) &&
-            mbedtls_x509_crt_get_ca_istrue(at) == 1 &&
+        if (is_same_name(&at->subject_raw, &cert->subject_raw) &&
+            same(&at->pk_raw, &cert->pk_raw) && mbedtls_x509_crt_get_ca_istrue(at) == 1 &&
             at->MBEDTLS_PRIVATE(max_pathlen) == cert->MBEDTLS_PRIVATE(max_pathlen) &&
             mbedtls_x509_crt_check_key_usage(at, MBEDTLS_X509_KU_KEY_CERT_SIGN) == 0 &&
             is_in_date(at, now)) {
@@ -145,7 +150,7 @@ static uint32_t judge_lists(const struct tls_trust *trust, const mbedtls_x509_cr
 {
     uint32_t flags = MBEDTLS_X509_BADCRL_NOT_TRUSTED; /* there is none */
     for (const mbedtls_x509_crl *at = &trust->crls; issuer != NULL && at != NULL; at = at->next) {
-        if (at->version == 0 || !same(&at->issuer_raw, &cert->issuer_raw) ||
+        if (at->version == 0 || !is_same_name(&at->issuer_raw, &cert->issuer_raw) ||
             !has_signed(issuer, at)) {
             continue;
         }

@@ -4,6 +4,10 @@
 #include "der.h"
 #include "text.h"
 
+#define UTF8_STRING      0x0cu
+#define PRINTABLE_STRING 0x13u
+#define CONSTRUCTED      0x20u
+
 /* AlgorithmIdentifier ::= SEQUENCE {
  *     algorithm   OBJECT IDENTIFIER,
  *     parameters  ANY DEFINED BY algorithm OPTIONAL } */
@@ -168,6 +172,32 @@ struct slice x509_find_extension(const struct x509_cert *cert, struct slice oid)
         }
     }
     return (struct slice){NULL, 0};
+}
+
+static bool is_text(uint8_t kind)
+{
+    return kind == UTF8_STRING || kind == PRINTABLE_STRING;
+}
+
+/* Name ::= SEQUENCE OF SET OF SEQUENCE { type OBJECT IDENTIFIER, value ANY }
+ * Both are walked through at once, into what is nested. */
+bool x509_is_same_name(struct slice a, struct slice b)
+{
+    struct slice in_a, in_b;
+    uint8_t kind_a, kind_b;
+    while (!slice_equal(a, b)) {
+        if (!der_any(&a, &kind_a, &in_a) || !der_any(&b, &kind_b, &in_b) || in_a.len != in_b.len ||
+            (kind_a != kind_b && !(is_text(kind_a) && is_text(kind_b)))) {
+            return false;
+        }
+        if ((kind_a & CONSTRUCTED) != 0) {
+            a = slice_make(in_a.ptr, in_a.len + a.len);
+            b = slice_make(in_b.ptr, in_b.len + b.len);
+        } else if (!slice_equal(in_a, in_b)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* id-pe-tlsfeature.  Features ::= SEQUENCE OF INTEGER   (RFC 7633 4.1, 6) */

@@ -57,6 +57,11 @@ bool x509_parse_cert(struct slice der, struct x509_cert *out);
 /* The value of the certificate's extension of that OID, empty if it has none. */
 struct slice x509_find_extension(const struct x509_cert *cert, struct slice oid);
 
+/* Whether two Names are the same, in either kind of string (PrintableString, UTF8String; RFC
+ * 5280 7.1): an authority that was renewed by other software may be written otherwise than in the
+ * certificates that it issued before. */
+bool x509_is_same_name(struct slice a, struct slice b);
+
 #define X509_STATUS_REQUEST 5 /* RFC 7633 4.2.1: the number of the TLS extension */
 
 /* Whether it demands that TLS extension of whoever shows it (RFC 7633). */

@@ -190,7 +190,7 @@ static int fetch_one(const struct request *r, struct work *w)
         posix_complain(r->cert, "is not signed by the issuer that was given");
         return PROOF_WRONG;
     }
-    if (!ocsp_certid_make(&id, &issuer, leaf.serial)) {
+    if (!ocsp_certid_make(&id, &issuer, &leaf)) {
         posix_complain(r->cert, "its serial number is too long");
         return PROOF_WRONG;
     }

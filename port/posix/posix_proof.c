@@ -137,7 +137,7 @@ bool proof_is_issued_by(const struct x509_cert *cert, const struct x509_cert *is
 {
     const char *hash;
     enum ocsp_reason reason = ocsp_signature_check(&cert->sealed, issuer, true, &hash);
-    return slice_equal(cert->issuer, issuer->subject) &&
+    return x509_is_same_name(cert->issuer, issuer->subject) &&
            (reason == OCSP_GOOD || reason == OCSP_WEAK_KEY);
 }
 

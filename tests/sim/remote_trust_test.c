@@ -85,6 +85,18 @@ static void test_namesake_unverified(void)
     }
 }
 
+static struct slice make_crl(struct maker_key *key, const char *issuer, const char *next_update,
+                             const char *serial)
+{
+    struct slice algorithm = maker_signature_algorithm(key), revoked = NOTHING;
+    if (serial != NULL) {
+        revoked = SEQ(SEQ(maker_integer(slice_of_string(serial)), maker_time("20260601000000Z")));
+    }
+    struct slice tbs = SEQ(maker_u8(DER_INTEGER, 1), algorithm, maker_name(issuer),
+                           maker_time("20260601000000Z"), maker_time(next_update), revoked);
+    return SEQ(tbs, algorithm, maker_bits(maker_sign(key, tbs)));
+}
+
 /* An authority has renewed its certificate, with the same key; both stand in our file. */
 static void test_renewed_authority(void)
 {
@@ -105,6 +117,36 @@ static void test_renewed_authority(void)
         s.root = s.before; /* the old one alone */
         set_up(&s);
         check_sent(SMTP_RCPT_DEFERRED, "certificate-unverified");
+        rw_close();
+        world_end(&keys);
+    }
+}
+
+/* Our file has the authority as other software renewed it: in another kind of string than the
+ * server's certificate, its proof and the revocation list name it. */
+static void test_renamed_authority(void)
+{
+    static const char *const staples[] = {"good_direct", "good_by_name", "good_delegated"};
+    for (size_t i = 0; i < 6; i++) {
+        make_keys();
+        struct maker_cert renewed = {"=Issuer",         "Root",     &keys.issuer_key,
+                                     &keys.other_key,   "\x06",     "20260101000000Z",
+                                     "20360101000000Z", .ca = true, .key_usage = 0x86};
+        struct maker_cert old = renewed;
+        old.subject = "Issuer";
+        old.not_after = "20260601000000Z";
+        struct setting s = {.ciphers = versions[i % 2],
+                            .conf = "hosts_require_ocsp = *\n",
+                            .proof = staple(staples[i / 2]),
+                            .root = maker_certificate(&renewed)};
+        set_up(&s);
+        check_sent(SMTP_RCPT_DELIVERED, "ok");
+        CHECK(log_has("relay id", "tls_out_ocsp=verified"));
+        rw_close();
+        s.before = maker_certificate(&old);
+        s.crl = make_crl(&keys.issuer_key, i < 3 ? "Issuer" : "=Issuer", "20260701000000Z", NULL);
+        set_up(&s);
+        check_sent(SMTP_RCPT_DELIVERED, "ok");
         rw_close();
         world_end(&keys);
     }
@@ -167,18 +209,6 @@ static void test_validity(void)
 }
 
 /* --- Revocation lists (RFC 5280 5) --- */
-
-static struct slice make_crl(struct maker_key *key, const char *issuer, const char *next_update,
-                             const char *serial)
-{
-    struct slice algorithm = maker_signature_algorithm(key), revoked = NOTHING;
-    if (serial != NULL) {
-        revoked = SEQ(SEQ(maker_integer(slice_of_string(serial)), maker_time("20260601000000Z")));
-    }
-    struct slice tbs = SEQ(maker_u8(DER_INTEGER, 1), algorithm, maker_name(issuer),
-                           maker_time("20260601000000Z"), maker_time(next_update), revoked);
-    return SEQ(tbs, algorithm, maker_bits(maker_sign(key, tbs)));
-}
 
 static void test_crl(void)
 {
@@ -252,6 +282,7 @@ static const struct test_case cases[] = {
     {"new_trust", test_new_trust},
     {"namesake_unverified", test_namesake_unverified},
     {"renewed_authority", test_renewed_authority},
+    {"renamed_authority", test_renamed_authority},
 };
 
 int main(int argc, char **argv)

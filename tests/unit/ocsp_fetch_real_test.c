@@ -216,7 +216,7 @@ static void fetch_once(const struct setting *s, const struct port *port)
     uint16_t port_number;
     read_cert("inter", issuer_der, sizeof issuer_der, &issuer);
     read_cert("leaf", leaf_der, sizeof leaf_der, &leaf);
-    CHECK(ocsp_certid_make(&id, &issuer, leaf.serial));
+    CHECK(ocsp_certid_make(&id, &issuer, &leaf));
     pid_t pid = start_responder(s->signer, &port_number);
     snprintf(url, sizeof url, "http://ocsp.test:%u/ca", port_number);
     ocsp_fetch_open(&f, port, TAG, &conf, &target, 1, buf_make(memory, sizeof memory));

@@ -111,16 +111,20 @@ static void test_certid(void)
 {
     maker_reset();
     struct slice name = maker_name("Issuer"), key_bits = SLICE_LITERAL("key");
-    struct x509_cert issuer = {.subject = name, .key_bits = key_bits};
+    struct x509_cert issuer = {.subject = maker_name("=Issuer"), .key_bits = key_bits};
+    struct x509_cert cert = {.issuer = name, .serial = SLICE_LITERAL("\x05\x06")};
     struct ocsp_certid id;
-    CHECK(ocsp_certid_make(&id, &issuer, SLICE_LITERAL("\x05\x06")));
+    CHECK(ocsp_certid_make(&id, &issuer, &cert));
     CHECK(slice_equal(slice_make(id.name_hash, 20), maker_hash(MBEDTLS_MD_SHA1, name)));
     CHECK(slice_equal(slice_make(id.key_hash, 20), maker_hash(MBEDTLS_MD_SHA1, key_bits)));
-    CHECK(slice_equal(slice_make(id.serial, id.serial_len), SLICE_LITERAL("\x05\x06")));
-    CHECK(!ocsp_certid_make(&id, &issuer, NOTHING));
+    CHECK(slice_equal(slice_make(id.serial, id.serial_len), cert.serial));
+    cert.serial = NOTHING;
+    CHECK(!ocsp_certid_make(&id, &issuer, &cert));
     static const uint8_t long_serial[OCSP_SERIAL_MAX + 1];
-    CHECK(ocsp_certid_make(&id, &issuer, slice_make(long_serial, 64)));
-    CHECK(!ocsp_certid_make(&id, &issuer, slice_make(long_serial, 65)));
+    cert.serial = slice_make(long_serial, 64);
+    CHECK(ocsp_certid_make(&id, &issuer, &cert));
+    cert.serial = slice_make(long_serial, 65);
+    CHECK(!ocsp_certid_make(&id, &issuer, &cert));
 }
 
 #define AD_OCSP    OID("\x2b\x06\x01\x05\x05\x07\x30\x01")

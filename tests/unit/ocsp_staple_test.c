@@ -140,6 +140,15 @@ static void test_issuer(void)
     CHECK_EQ(reason(), OCSP_GOOD);
     staple_close(&t.staple);
 
+    /* One that was renewed by other software may be written otherwise. */
+    struct maker_cert renewed = {"=Issuer",         "Root",    &t.keys.issuer_key,
+                                 &t.keys.other_key, "\x08",    "20260101000000Z",
+                                 "20360101000000Z", .ca = true};
+    put("/roots", maker_pem("CERTIFICATE", maker_certificate(&renewed)));
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK_EQ(reason(), OCSP_GOOD);
+    staple_close(&t.staple);
+
     /* A root needs no proof, so its issuer is not looked for. */
     namesake.subject = "Root";
     struct slice root = maker_pem("CERTIFICATE", maker_certificate(&namesake));

@@ -393,9 +393,11 @@ struct maker_cert {
     struct slice more;     /* a run of Extension */
 };
 
+/* A UTF8String; behind '=' a PrintableString. */
 static inline struct slice maker_name(const char *text)
 {
-    return SEQ(TLV(0x31, SEQ(OID(MBEDTLS_OID_AT_CN), maker_text(0x0c, text))));
+    struct slice value = text[0] == '=' ? maker_text(0x13, text + 1) : maker_text(0x0c, text);
+    return SEQ(TLV(0x31, SEQ(OID(MBEDTLS_OID_AT_CN), value)));
 }
 
 static inline struct slice maker_extension(struct slice oid, bool critical, struct slice value)

@@ -234,6 +234,26 @@ DELEGATED(delegate_two_empty, d.more = maker_extension(OID("\x2a\x03\x04"), fals
 #undef FOR_OCSP
 #undef KEY_USAGE
 
+/* The authority was renewed by other software: its name is in another kind of string now than in
+ * the leaf. */
+static inline void world_renamed(struct world *w, struct ocsp_question *q)
+{
+    static struct x509_cert renewed;
+    struct maker_cert issuer = {"=Issuer",         "Root",     &w->issuer_key,
+                                &w->other_key,     "\x08",     "20260101000000Z",
+                                "20360101000000Z", .ca = true, .key_usage = 0x86};
+    world_cert(&issuer, &renewed);
+    q->issuer = &renewed;
+}
+
+SCENARIO(good_renamed, world_renamed(w, q); r.by_key = NOTHING; r.by_name = maker_name("Issuer");)
+SCENARIO(good_named_anew, world_renamed(w, q); r.by_key = NOTHING;
+         r.by_name = maker_name("=Issuer");)
+SCENARIO(asked_by_new_name, world_renamed(w, q); r.singles[0].name = maker_name("=Issuer");)
+SCENARIO(renamed_to_another, r.by_key = NOTHING; r.by_name = maker_name("=Issuex");)
+DELEGATED(good_delegate_renamed, world_renamed(w, q);)
+DELEGATED(good_delegate_of_renamed, d.issuer = "=Issuer";)
+
 static inline struct slice scenario_delegate_by_key(struct world *w, struct ocsp_question *q)
 {
     struct maker_cert d = world_delegate(w);
@@ -544,6 +564,12 @@ static const struct scenario scenarios[] = {
     S(signed_by_another, BAD_SIGNATURE),
     S(wrong_responder_key, NO_SIGNER),
     S(wrong_responder_name, NO_SIGNER),
+    S(good_renamed, GOOD),
+    S(good_named_anew, GOOD),
+    S(asked_by_new_name, WRONG_CERTIFICATE),
+    S(renamed_to_another, NO_SIGNER),
+    S(good_delegate_renamed, GOOD),
+    S(good_delegate_of_renamed, GOOD),
     S(good_delegated, GOOD),
     S(good_delegate_checkable, GOOD),
     S(good_delegate_no_key_usage, GOOD),

@@ -51,6 +51,37 @@ static void test_truncations(void)
     world_end(&w);
 }
 
+static struct slice name_of(unsigned kind, const char *text)
+{
+    return SEQ(TLV(0x31, SEQ(OID(MBEDTLS_OID_AT_ORGANIZATION), maker_text(kind, "Example"))),
+               TLV(0x31, SEQ(OID(MBEDTLS_OID_AT_CN), maker_text(kind, text))));
+}
+
+static void test_same_name(void)
+{
+    maker_reset();
+    struct slice name = name_of(0x0c, "Issuer");
+    CHECK(x509_is_same_name(name, name_of(0x0c, "Issuer")));
+    CHECK(x509_is_same_name(name, name_of(0x13, "Issuer")));
+    CHECK(x509_is_same_name(name_of(0x13, "Issuer"), name));
+    CHECK(x509_is_same_name(SEQ(NOTHING), SEQ(NOTHING)));
+    CHECK(!x509_is_same_name(name, name_of(0x13, "Issuex")));
+    CHECK(!x509_is_same_name(name, name_of(0x13, "issuer")));
+    CHECK(!x509_is_same_name(name, name_of(0x13, "Issuer ")));
+    CHECK(!x509_is_same_name(name, name_of(0x14, "Issuer"))); /* TeletexString */
+    CHECK(!x509_is_same_name(name, SEQ(NOTHING)));
+    CHECK(!x509_is_same_name(SEQ(NOTHING), name));
+    CHECK(!x509_is_same_name(maker_name("a"), JOIN(maker_name("=a"), SLICE_LITERAL("\x05"))));
+    /* As long, and nested otherwise. */
+    struct slice text = maker_text(0x0c, "aaaaaa"), as_long = maker_text(0x13, "aaaaaa");
+    CHECK(!x509_is_same_name(SEQ(SEQ(text), text), SEQ(SEQ(as_long, text))));
+    for (size_t len = 0; len < name.len; len++) {
+        struct slice cut = maker_copy(slice_make(name.ptr, len));
+        CHECK(!x509_is_same_name(name, cut));
+        CHECK(!x509_is_same_name(cut, name_of(0x13, "Issuer")));
+    }
+}
+
 /* The parts of a certificate, one of which is spoilt at a time. */
 enum { VERSION, SERIAL, ALGORITHM, ISSUER, VALIDITY, SUBJECT, KEY, IDS, EXTENSIONS, NUM_PARTS_ };
 
@@ -221,9 +252,10 @@ static void test_constraints(void)
 }
 
 static const struct test_case cases[] = {
-    {"fields", test_fields},       {"truncations", test_truncations},
-    {"parts", test_parts},         {"features", test_features},
-    {"exponents", test_exponents}, {"constraints", test_constraints},
+    {"fields", test_fields},           {"truncations", test_truncations},
+    {"same_name", test_same_name},     {"parts", test_parts},
+    {"features", test_features},       {"exponents", test_exponents},
+    {"constraints", test_constraints},
 };
 
 TEST_MAIN(cases)
