@@ -198,23 +198,26 @@ static enum err load_pair(struct staple *s, struct staple_load *load, size_t pai
 
 /* --- Issuers --- */
 
-/* Not only by name: its key has signed the leaf. ERR_ABSENT if not; ERR_NO_MEMORY, as whoever took
- * that for a no would serve no proof until the next reload. */
-static enum err is_issuer_of(struct slice der, const struct x509_cert *leaf)
+/* Whether it is the leaf's issuer, not only by name: its key has signed. Of several with that key,
+ * as where an authority has renewed its own, *best becomes the one that ends last. False: there was
+ * no memory, and whoever took that for a no would serve no proof until the next reload. */
+static bool consider(struct slice der, const struct x509_cert *leaf, struct x509_cert *best)
 {
     struct x509_cert cert;
     const char *hash;
-    if (!x509_parse_cert(der, &cert) || !x509_is_same_name(cert.subject, leaf->issuer)) {
-        return ERR_ABSENT;
+    if (!x509_parse_cert(der, &cert) || !x509_is_same_name(cert.subject, leaf->issuer) ||
+        (!slice_is_empty(best->whole) && cert.not_after_s <= best->not_after_s)) {
+        return true;
     }
     switch (ocsp_signature_check(&leaf->sealed, &cert, true, &hash)) {
     case OCSP_GOOD:
     case OCSP_WEAK_KEY: /* of which its proofs tell */
-        return ERR_OK;
+        *best = cert;
+        return true;
     case OCSP_NO_MEMORY:
-        return ERR_NO_MEMORY;
+        return false;
     default:
-        return ERR_ABSENT;
+        return true;
     }
 }
 
@@ -229,87 +232,77 @@ static void warn_unreadable(struct staple *s, enum staple_file file, const char 
     s->port->log.line(s->port->log.ctx, LOG_WARNING, log_end(&line));
 }
 
-/* Of several with the same key the one that ends last: an authority may have renewed its own. */
-static enum err find_in_text(struct slice text, const struct x509_cert *leaf, struct buf room,
-                             struct slice *out)
+static bool find_in_text(struct slice text, const struct x509_cert *leaf, struct buf room,
+                         struct x509_cert *best)
 {
-    enum err result = ERR_ABSENT;
-    struct x509_cert best, cert;
     while (pem_next(&text, SLICE_LITERAL("CERTIFICATE"), &room) == ERR_OK) {
-        enum err err = is_issuer_of(buf_slice(&room), leaf);
-        if (err == ERR_NO_MEMORY) {
-            return err;
+        if (!consider(buf_slice(&room), leaf, best)) {
+            return false;
         }
-        bool is_better = err == ERR_OK && x509_parse_cert(buf_slice(&room), &cert) &&
-                         (result == ERR_ABSENT || cert.not_after_s > best.not_after_s);
-        if (is_better) {
-            best = cert;
-            *out = best.whole;
-            result = ERR_OK;
+        if (best->whole.ptr == room.ptr) {
             room = buf_make(room.ptr + room.len, room.cap - room.len);
         }
         room.len = 0;
         room.overflow = false;
     }
-    return result;
+    return true;
 }
 
-/* Goes through tls_verify_certificates, PEM or one certificate in DER; as is_issuer_of. */
-static enum err find_in_file(struct staple *s, const char *path, const struct x509_cert *leaf,
-                             struct buf room, struct slice *out)
+/* Goes through tls_verify_certificates, PEM or one certificate in DER; as consider. */
+static bool find_in_file(struct staple *s, const char *path, const struct x509_cert *leaf,
+                         struct buf room, struct x509_cert *best)
 {
     struct slice text;
     if (path[0] == '\0') {
-        return ERR_ABSENT;
+        return true;
     }
     enum err err = read_file(s, path, &room, &text);
     if (err != ERR_OK) {
         warn_unreadable(s, STAPLE_VERIFY, path, err);
-        return ERR_ABSENT;
+        return true;
     }
-    if (!pem_is_text(text)) {
-        *out = text;
-        return is_issuer_of(text, leaf);
-    }
-    return find_in_text(text, leaf, room, out);
+    return pem_is_text(text) ? find_in_text(text, leaf, room, best) : consider(text, leaf, best);
 }
 
-/* The next certificate of the chain, else another one of it, else one of tls_verify_certificates,
- * else none. ERR_OK or ERR_NO_MEMORY. */
+static bool is_root(const struct x509_cert *cert)
+{
+    return slice_equal(cert->subject, cert->issuer);
+}
+
+/* One of the chain; if that has none, or a root, to which clients may have a newer one, one of
+ * tls_verify_certificates; else none. ERR_OK or ERR_NO_MEMORY. */
 static enum err find_issuer(struct staple *s, struct staple_load *load, size_t pair, size_t index,
                             struct buf room)
 {
     const char *path = load->files.paths[staple_index(STAPLE_VERIFY, 0)];
     size_t num_certs = tls_set_num_certs(load->set, pair);
-    struct slice found;
     struct staple_issuer *issuer = &load->issuers[pair][index];
-    struct x509_cert cert;
+    struct x509_cert cert, best = {.whole = {NULL, 0}};
     if (!x509_parse_cert(tls_set_cert_der(load->set, pair, index), &cert)) {
         return ERR_OK;
     }
-    enum err err = ERR_ABSENT;
-    for (size_t i = 1; i < num_certs && err == ERR_ABSENT; i++) {
-        found = tls_set_cert_der(load->set, pair, (index + i) % num_certs);
-        err = is_issuer_of(found, &cert);
+    for (size_t i = 1; i < num_certs; i++) {
+        if (!consider(tls_set_cert_der(load->set, pair, (index + i) % num_certs), &cert, &best)) {
+            return ERR_NO_MEMORY;
+        }
     }
-    if (err == ERR_OK) {
-        issuer->der = found;
+    issuer->der = best.whole;
+    /* What issued itself needs no proof. */
+    if ((index != 0 && is_root(&cert)) || (!slice_is_empty(best.whole) && !is_root(&best))) {
         return ERR_OK;
     }
-    /* What issued itself needs no proof. */
-    bool is_root = index != 0 && slice_equal(cert.subject, cert.issuer);
-    if (err == ERR_ABSENT && !is_root) {
-        err = find_in_file(s, path, &cert, room, &found);
+    if (!find_in_file(s, path, &cert, room, &best)) {
+        return ERR_NO_MEMORY;
     }
-    if (err != ERR_OK) {
-        return err == ERR_ABSENT ? ERR_OK : err;
+    if (best.whole.ptr == issuer->der.ptr) {
+        return ERR_OK;
     }
-    uint8_t *copy = heap_alloc(s->env->heap, found.len, 1);
+    uint8_t *copy = heap_alloc(s->env->heap, best.whole.len, 1);
     if (copy == NULL) {
         return ERR_NO_MEMORY;
     }
-    memcpy(copy, found.ptr, found.len);
-    *issuer = (struct staple_issuer){slice_make(copy, found.len), true};
+    memcpy(copy, best.whole.ptr, best.whole.len);
+    *issuer = (struct staple_issuer){slice_make(copy, best.whole.len), true};
     return ERR_OK;
 }
 

@@ -149,6 +149,25 @@ static void test_issuer(void)
     CHECK_EQ(reason(), OCSP_GOOD);
     staple_close(&t.staple);
 
+    /* One that is over stands in the chain, and the one of the same key that took its place in
+     * front of it, behind it, or among those that are believed. */
+    struct maker_cert over = {"Issuer", "Issuer",          &t.keys.issuer_key, &t.keys.issuer_key,
+                              "\x06",   "20250101000000Z", "20260601000000Z",  .ca = true};
+    struct slice old = maker_pem("CERTIFICATE", maker_certificate(&over));
+    const struct slice chains[] = {JOIN(leaf, old, issuer), JOIN(leaf, issuer, old),
+                                   JOIN(leaf, old)};
+    for (size_t i = 0; i < 3; i++) {
+        put("/chain", chains[i]);
+        put("/roots", i < 2 ? other : issuer);
+        CHECK_EQ(open_it(), ERR_OK);
+        CHECK_EQ(reason(), OCSP_GOOD);
+        staple_close(&t.staple);
+    }
+    put("/roots", old);
+    CHECK_EQ(open_it(), ERR_OK);
+    CHECK_EQ(reason(), OCSP_SIGNER_EXPIRED);
+    staple_close(&t.staple);
+
     /* A root needs no proof, so its issuer is not looked for. */
     namesake.subject = "Root";
     struct slice root = maker_pem("CERTIFICATE", maker_certificate(&namesake));
