@@ -190,6 +190,25 @@ static enum tls_event fail_with_alert(struct tls *t, const char *why, uint8_t al
     return fail(t, why);
 }
 
+/* What the library leaves without having said; 0: nothing. */
+static uint8_t alert_of(const mbedtls_ssl_context *ssl, int ret)
+{
+    switch (ret) {
+    case MBEDTLS_ERR_SSL_ALLOC_FAILED:
+        return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
+    case MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE: /* RFC 5246 7.4.6; RFC 8446 4.4.2.4 */
+        return mbedtls_ssl_get_version_number(ssl) == MBEDTLS_SSL_VERSION_TLS1_2
+                   ? MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE
+                   : MBEDTLS_SSL_ALERT_MSG_CERT_REQUIRED;
+    case MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE: /* no common group; of all else it has told */
+        return ssl->MBEDTLS_PRIVATE(out_msgtype) == MBEDTLS_SSL_MSG_ALERT
+                   ? 0
+                   : MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
+    default:
+        return 0;
+    }
+}
+
 static enum tls_event fail_by(struct tls *t, int ret)
 {
     if (t->handshake != NULL) {
@@ -207,15 +226,9 @@ static enum tls_event fail_by(struct tls *t, int ret)
             return fail(t, "duplicate-status-request");
         }
     }
-    if (ret == MBEDTLS_ERR_SSL_ALLOC_FAILED) {
-        return fail_with_alert(t, tls_failure_name(ret), MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR);
-    }
-    if (ret == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE) {
-        /* RFC 5246 section 7.4.6, where the library just leaves; RFC 8446 section 4.4.2.4. */
-        bool is_12 = mbedtls_ssl_get_version_number(tls_ssl(t)) == MBEDTLS_SSL_VERSION_TLS1_2;
-        return fail_with_alert(t, tls_failure_name(ret),
-                               is_12 ? MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE
-                                     : MBEDTLS_SSL_ALERT_MSG_CERT_REQUIRED);
+    uint8_t alert = alert_of(tls_ssl(t), ret);
+    if (alert != 0) {
+        return fail_with_alert(t, tls_failure_name(ret), alert);
     }
     if (ret == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
         t->info.alert = tls_status_alert(tls_ssl(t));

@@ -112,6 +112,20 @@ def test_openssl_groups():
         check_equal(len(re.findall(r"^>>> .*ClientHello", out, re.M)), number, f"ClientHellos with {groups}")
 
 
+def test_openssl_no_common_group():
+    """Who has no group that the server has is told so (handshake_failure), in both versions."""
+    for kind in ("ec", "rsa"):
+        s, _ = server("good", kind)
+        for version in ("-tls1_2", "-tls1_3"):
+            for group in ("P-521", "X448"):
+                _, out = run(
+                    *("openssl", "s_client", "-connect", f"127.0.0.1:{s.tls_port}", version, "-groups", group),
+                    text="QUIT\n",
+                )
+                check("alert number 40" in out, f"{kind}, {version}, {group}: {out[:400]}")
+        s.wait_log("connection", "tls_failure=no-common-parameters", number=4)
+
+
 def no_staple(kind, reason):
     s, p = server(kind)
     for version in VERSIONS:
