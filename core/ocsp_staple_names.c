@@ -132,17 +132,20 @@ static bool drop_oldest(struct staple_names *n, const struct staple_name *keep)
     return oldest != NULL;
 }
 
-/* That there is no certificate of that name is a client's doing; anything else is told. */
-static void report_failure(struct staple_names *n, struct slice name, enum err err,
+/* That there is no certificate of that name is a client's doing; anything else is told, and no
+ * reason to drop a set that works. True: it is kept. */
+static bool report_failure(struct staple_names *n, const struct staple_name *item, enum err err,
                            struct slice text)
 {
     bool is_unknown = err == ERR_ABSENT && starts_with(text, SLICE_LITERAL("tls_certificate "));
+    bool is_kept = item->is_stale && !is_unknown;
     struct log_line line;
     log_begin(&line, "certificate");
-    log_word(&line, "action", "default-served");
-    log_peer_text(&line, "sni", name);
+    log_word(&line, "action", is_kept ? "old-kept" : "default-served");
+    log_peer_text(&line, "sni", slice_make(item->name, item->name_len));
     log_peer_text(&line, "error", text);
     n->port->log.line(n->port->log.ctx, is_unknown ? LOG_DEBUG : LOG_ERROR, log_end(&line));
+    return is_kept;
 }
 
 static enum err open_or_reload(struct staple_names *n, struct staple_name *item,
@@ -172,13 +175,15 @@ static bool load(struct staple_names *n, struct staple_name *item, const struct 
             err = open_or_reload(n, item, &conf, now, scratch, &errors);
         }
     }
-    item->is_stale = false;
     if (err == ERR_OK) {
+        item->is_stale = false;
         return true;
     }
-    /* The line's end is not text. */
-    report_failure(n, name, err, slice_make(bytes, errors.len != 0 ? errors.len - 1 : 0));
     note_miss(n, name, now->now_ms);
+    /* The line's end is not text. */
+    if (report_failure(n, item, err, slice_make(bytes, errors.len != 0 ? errors.len - 1 : 0))) {
+        return true;
+    }
     drop(n, item);
     return false;
 }
@@ -243,7 +248,7 @@ struct staple *staple_names_find(struct staple_names *n, struct slice name,
         return NULL;
     }
     struct staple_name *item = find(n, name);
-    bool is_loaded = item != NULL && !item->is_stale;
+    bool is_loaded = item != NULL && (!item->is_stale || is_missed(n, name, now->now_ms));
     if (item == NULL) {
         item = add_if_worth_it(n, name, now->now_ms);
     }

@@ -3,7 +3,8 @@
  * What a client calls the server is put in the place of the variable, and the files that come of it
  * are loaded when that name is first asked for. Only a name of valid labels gets that far, in lower
  * case, so no path can be steered. A name without files, no name, or any other name has the default
- * set, whose files have primary_hostname in the variable's place.
+ * set, whose files have primary_hostname in the variable's place. After a reload a name whose files
+ * are of no use then keeps the set that it had, unless its certificate is gone.
  *
  * The sets, each with its proofs and its own watch on its files, stand in a pool: when it is full,
  * the one that was asked for the longest ago goes, for a name that has a certificate. Names without
@@ -32,7 +33,7 @@ struct staple_expansion {
 struct staple_name {
     struct staple staple;
     uint64_t used_ms;
-    bool is_stale; /* the options have changed since */
+    bool is_stale; /* the options have changed since; among the misses: it cannot be loaded now */
     uint8_t name_len;
     uint8_t name[TLS_NAME_MAX];
 };

@@ -266,6 +266,36 @@ static void test_reload_of_names(void)
     teardown_names();
 }
 
+/* A reload in the middle of replacing a name's files, or after it was done wrongly, takes nothing
+ * away from the name; the options count as soon as its files can be used. */
+static void test_reload_of_broken_names(void)
+{
+    setup_names();
+    CHECK(find("a.example") != NULL);
+    put("/tls/a.example/key", key_pem(&t.keys.other_key));
+    t.conf.judging.max_age_s = 60;
+    staple_names_use(&names, &t.conf);
+    CHECK_EQ(staple_reason(find("a.example"), 0, &t.now), OCSP_GOOD);
+    CHECK(logged("certificate action=old-kept sni=\"a.example\" error=\"tls_privatekey "
+                 "/tls/a.example/key: the private key does not fit"));
+    int num_lines = t.num_lines, num_reads = t.num_reads;
+    t.now.now_ms += STAPLE_LOOK_MS - 1;
+    CHECK(find("a.example") != NULL); /* not at each handshake */
+    CHECK_EQ(t.num_lines, num_lines);
+    CHECK_EQ(t.num_reads, num_reads);
+    put("/tls/a.example/key", key_pem(&t.keys.leaf_key));
+    t.now.now_ms += STAPLE_MISS_MS;
+    CHECK_EQ(staple_reason(find("a.example"), 0, &t.now), OCSP_TOO_OLD);
+    drop("/tls/a.example/key"); /* so too if it is not there just now */
+    staple_names_use(&names, &t.conf);
+    CHECK(find("a.example") != NULL);
+    drop("/tls/a.example/chain");
+    staple_names_use(&names, &t.conf);
+    CHECK(find("a.example") == NULL);
+    CHECK_EQ(pool.num_used, 0);
+    teardown_names();
+}
+
 /* For want of memory, an older set goes; if that is not enough, the default set serves. */
 static void test_names_no_memory(void)
 {
@@ -304,6 +334,7 @@ static const struct test_case cases[] = {
     {"flood_with_two_pairs", test_flood_with_two_pairs},
     {"oldest_goes", test_oldest_goes},
     {"reload_of_names", test_reload_of_names},
+    {"reload_of_broken_names", test_reload_of_broken_names},
     {"names_no_memory", test_names_no_memory},
 };
 
