@@ -117,17 +117,25 @@ static int end_with(int status, const char *path, enum fetch_verdict verdict, en
     return status;
 }
 
-/* From the one that is given, or else from each that the certificate names until one answers. */
-static bool get(struct work *w, const struct ocsp_certid *id, const struct x509_cert *cert,
-                const char *given)
+/* Who is asked: the one that is given, or else each that the certificate names in its turn. */
+struct asking {
+    const struct ocsp_certid *id;
+    const struct x509_cert *cert;
+    const char *given;
+    uint32_t turn;
+    size_t num;
+};
+
+/* The next answer, unless the last one was of use. */
+static bool get_next(struct work *w, struct asking *a, enum fetch_verdict last)
 {
-    struct slice url = slice_of_string(given != NULL ? given : "");
-    size_t num = 1;
-    for (uint32_t turn = 0; turn < num; turn++) {
-        if (given == NULL) {
-            num = ocsp_certid_find_url(cert, turn, &url);
+    struct slice url = slice_of_string(a->given != NULL ? a->given : "");
+    while (last == FETCH_REFUSED && a->turn < a->num) {
+        if (a->given == NULL) {
+            a->num = ocsp_certid_find_url(a->cert, a->turn, &url);
         }
-        if (posix_fetcher_get(&w->fetcher, id, url)) {
+        a->turn++;
+        if (posix_fetcher_get(&w->fetcher, a->id, url)) {
             return true;
         }
     }
@@ -152,7 +160,8 @@ static enum fetch_verdict compare(const struct ocsp_verdict *new, const struct o
     return staple_is_news(new, old, now) ? FETCH_TAKEN : FETCH_NOT_NEWER;
 }
 
-static int judge_one(const struct request *r, struct work *w, const struct ocsp_question *q)
+static int judge_one(const struct request *r, struct work *w, const struct ocsp_question *q,
+                     enum fetch_verdict *out_verdict)
 {
     struct tls_time now = posix_fetcher_now(&w->fetcher);
     const struct port_files *files = &w->fetcher.port.files;
@@ -163,6 +172,7 @@ static int judge_one(const struct request *r, struct work *w, const struct ocsp_
     ocsp_check(q, old_der, &old); /* of no file: malformed, and anything is better */
     int status = proof_report(&v, ocsp_verdict_at(&v, now.wall_s), now.wall_s);
     enum fetch_verdict verdict = compare(&v, &old, &now);
+    *out_verdict = verdict;
     if (err == ERR_OK && pem_is_text(old_der)) {
         posix_complain(r->out, "is in PEM and may hold other proofs, expected DER; -c renews PEM");
         return PROOF_FAILED;
@@ -198,19 +208,41 @@ static int fetch_one(const struct request *r, struct work *w)
         posix_complain(r->cert, "names no responder; --url does");
         return PROOF_WRONG;
     }
-    return get(w, &id, &leaf, r->url) ? judge_one(r, w, &q) : PROOF_FAILED;
+    struct asking asking = {&id, &leaf, r->url, 0, 1};
+    enum fetch_verdict verdict = FETCH_REFUSED;
+    int status = PROOF_FAILED;
+    while (get_next(w, &asking, verdict)) {
+        status = judge_one(r, w, &q, &verdict);
+    }
+    return status;
 }
 
 /* --- All that the options name --- */
+
+static int judge_next(struct work *w, const struct staple_wanted *wanted, size_t pair, size_t index,
+                      enum fetch_verdict *out_verdict)
+{
+    struct tls_time now = posix_fetcher_now(&w->fetcher);
+    struct buf scratch = buf_make(w->old_proof, sizeof w->old_proof);
+    struct slice der = w->fetcher.fetch.response;
+    struct ocsp_verdict v;
+    const char *why;
+    enum err err = ERR_OK;
+    put_line("certificate", wanted->certificate);
+    staple_judge(&w->staple, &w->staple.now, pair, index, der, &v);
+    int status = proof_report(&v, ocsp_verdict_at(&v, now.wall_s), now.wall_s);
+    *out_verdict = staple_offer(&w->staple, pair, index, &der, &now, scratch, &why);
+    if (*out_verdict == FETCH_TAKEN) {
+        err = staple_save(&w->staple, pair, index, der, scratch);
+    }
+    return end_with(status, wanted->path, *out_verdict, err);
+}
 
 static int fetch_cert(const struct request *r, const struct conf *conf, struct work *w, size_t pair,
                       size_t index)
 {
     struct staple_wanted wanted;
     struct x509_cert cert;
-    struct buf scratch = buf_make(w->old_proof, sizeof w->old_proof);
-    struct ocsp_verdict v;
-    const char *why;
     const char *given = r->url != NULL ? r->url : conf->ocsp_fetch.url;
     if (!staple_wants(&w->staple, pair, index, 0, &wanted)) {
         return PROOF_ACCEPT;
@@ -220,19 +252,15 @@ static int fetch_cert(const struct request *r, const struct conf *conf, struct w
         posix_complain(wanted.certificate, wanted.why_not);
         return index == 0 ? PROOF_FAILED : PROOF_ACCEPT;
     }
-    if (!x509_parse_cert(tls_set_cert_der(w->staple.now.set, pair, index), &cert) ||
-        !get(w, &wanted.id, &cert, is_given ? given : NULL)) {
-        return PROOF_FAILED;
+    struct asking asking = {&wanted.id, &cert, is_given ? given : NULL, 0, 1};
+    enum fetch_verdict verdict = FETCH_REFUSED;
+    int status = PROOF_FAILED;
+    /* Judging looks at the files, and may make the set anew. */
+    while (x509_parse_cert(tls_set_cert_der(w->staple.now.set, pair, index), &cert) &&
+           get_next(w, &asking, verdict)) {
+        status = judge_next(w, &wanted, pair, index, &verdict);
     }
-    struct tls_time now = posix_fetcher_now(&w->fetcher);
-    struct slice der = w->fetcher.fetch.response;
-    put_line("certificate", wanted.certificate);
-    staple_judge(&w->staple, &w->staple.now, pair, index, der, &v);
-    int status = proof_report(&v, ocsp_verdict_at(&v, now.wall_s), now.wall_s);
-    enum fetch_verdict verdict = staple_offer(&w->staple, pair, index, &der, &now, scratch, &why);
-    enum err err =
-        verdict == FETCH_TAKEN ? staple_save(&w->staple, pair, index, der, scratch) : ERR_OK;
-    return end_with(status, wanted.path, verdict, err);
+    return status;
 }
 
 static int fetch_set(const struct request *r, const struct conf *conf, struct work *w)

@@ -361,6 +361,30 @@ def test_next_responder():
     check(f"postern: {dead}: refused" in out, "the first one's failure: " + out)
 
 
+def test_next_responder_after_a_useless_one():
+    """The first one answers, and not with a proof: try later, or one that is past."""
+    first = Responder(lambda c, head, body: c.sendall(answer(useless[-1])))
+    second = Responder(lambda c, head, body: by_hand.respond(c, head, body))
+    os.environ["RESPONDER"] = f"{first.url},OCSP;URI:{second.url}"
+    p = Pki("ec", "fetch-useless")
+    del os.environ["RESPONDER"]
+    by_hand = openssl(p, "delegate")
+    useless = [b"\x30\x03\x0a\x01\x03"]
+    check_fetched(p, fetch(p, None), "by hand")
+    os.unlink(out_path())
+    s = Server(p, out_path(), start=False, ocsp_fetch="aia")
+    useless.append(content_of(p.proof("expired")))
+    status, found, out = said("-c", s.conf_path)
+    check_equal((status, found.get("written")), (ACCEPT, "yes"), "of the options: " + out)
+    check("reason: expired" in out, "the first one's word: " + out)
+    check_equal((len(first.heads), len(second.heads)), (2, 2), "asked")
+    os.unlink(out_path())
+    harness.started().remove(second)
+    second.end()
+    status, found, out = said("-c", s.conf_path)
+    check_equal((status, found.get("written")), (REJECT, "no"), "a useless one alone: " + out)
+
+
 # --- All that the options name ---
 
 
