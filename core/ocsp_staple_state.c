@@ -140,6 +140,10 @@ void staple_put_check(const struct staple *s, const struct tls_time *now, struct
         if (reason != OCSP_GOOD && staple_is_required(s, pair)) {
             put_complaint(out, cert_path, ": says that it is not to be believed without a proof\n");
         }
+        if (!tls_can_show(s->env, s->now.set, pair)) {
+            put_complaint(out, cert_path,
+                          ": is never shown, as none of tls_require_ciphers is for its key\n");
+        }
         if (now->wall_set && now->wall_s > staple_certificate_end_s(s, pair)) {
             put_complaint(out, cert_path, ": has expired\n");
         }

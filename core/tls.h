@@ -53,6 +53,9 @@ enum err tls_env_open(struct tls_env *env, struct heap *heap, struct slice seed,
  */
 enum err tls_check_ciphers(struct slice ciphers, struct slice *bad_name);
 
+/* Whether one of the ciphers is for the key of that pair; else it is never shown. */
+bool tls_can_show(const struct tls_env *env, const struct tls_set *set, size_t pair);
+
 /* A new list of ciphers for handshakes that begin later; on failure the old one stays. */
 enum err tls_env_set_ciphers(struct tls_env *env, struct slice ciphers, struct slice *bad_name);
 

@@ -87,6 +87,21 @@ enum err tls_check_ciphers(struct slice ciphers, struct slice *bad_name)
     return tls_ciphers_parse(ciphers, &parsed, bad_name) ? ERR_OK : ERR_UNSUPPORTED;
 }
 
+bool tls_can_show(const struct tls_env *env, const struct tls_set *set, size_t pair)
+{
+    const struct tls_ciphers *ciphers = &env->inside->server->ciphers;
+    const mbedtls_x509_crt *leaf = tls_set_cert(set, pair, 0);
+    mbedtls_key_exchange_type_t wanted = mbedtls_pk_can_do(&leaf->pk, MBEDTLS_PK_RSA)
+                                             ? MBEDTLS_KEY_EXCHANGE_ECDHE_RSA
+                                             : MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA;
+    bool can_show = ciphers->has_13; /* those are for any */
+    for (const int *id = ciphers->ids; *id != 0; id++) {
+        const mbedtls_ssl_ciphersuite_t *suite = mbedtls_ssl_ciphersuite_from_id(*id);
+        can_show = can_show || suite->MBEDTLS_PRIVATE(key_exchange) == wanted;
+    }
+    return can_show;
+}
+
 enum err tls_env_set_ciphers(struct tls_env *env, struct slice ciphers, struct slice *bad_name)
 {
     struct tls_ciphers parsed;

@@ -38,6 +38,21 @@ def test_check():
     check("tls_certificate /nowhere/chain.pem: there is no such file\n" in out, out)
 
 
+def test_check_ciphers():
+    """Ciphers of TLS 1.2 that are all for the other kind of key, with which no handshake can succeed."""
+    ecdsa, rsa = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"
+    for kind, fits, other in (("ec", ecdsa, rsa), ("rsa", rsa, ecdsa)):
+        p = Pki(kind)
+        s = Server(p, start=False)
+        for ciphers, is_shown in ((None, True), (fits, True), (other, False), (f"{other}:{fits}", True)):
+            s.configure(tls_require_ciphers=ciphers)
+            status, out = postern_check(s)
+            text = f"tls_certificate {p.chain}: is never shown, as none of tls_require_ciphers is for its key\n"
+            check(status == 0 and (text in out) != is_shown, f"{kind}, {ciphers}: {out}")
+        s.configure(tls_require_ciphers=f"{other}:TLS_AES_128_GCM_SHA256")
+        check("is never shown" not in postern_check(s)[1], "in TLS 1.3 any key will do")
+
+
 def test_check_spool():
     """So is a directory for the spool that the server could not make; the folder above it must be there."""
     s = Server(Pki(), start=False)

@@ -4,6 +4,7 @@
 #define POSTERN_STAPLE_WORLD_H
 
 #include "ocsp_staple.h"
+#include "tls_env.h"
 #include "tls_platform.h"
 
 #include "proof_scenarios.h"
@@ -157,7 +158,10 @@ static inline void setup(void)
     t.port.files.stamp = stamp_file;
     t.port.files.replace = replace_file;
     t.port.log.line = line;
+    static struct tls_settings settings = {.ciphers = {.has_13 = true}};
+    static struct tls_env_inside inside = {.server = &settings};
     t.env.heap = &t.heap;
+    t.env.inside = &inside;
     t.now = (struct tls_time){1000, SCENARIO_NOW, true};
     t.conf = (struct staple_conf){"/chain", "/key", "/proof", NULL, OCSP_OPTIONS_DEFAULT, NULL};
     put("/chain", JOIN(maker_pem("CERTIFICATE", t.keys.leaf.whole),
