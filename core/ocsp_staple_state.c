@@ -120,6 +120,25 @@ static void put_complaint(struct buf *out, const char *cert_path, const char *te
     buf_put_string(out, text);
 }
 
+/* Of the chain, which clients verify whole. */
+static void put_validity(const struct staple *s, size_t pair, int64_t now_s, struct buf *out)
+{
+    struct x509_cert cert;
+    for (size_t i = 0; x509_parse_cert(tls_set_cert_der(s->now.set, pair, i), &cert); i++) {
+        bool is_early = now_s < cert.not_before_s;
+        if (!is_early && now_s <= cert.not_after_s) {
+            continue;
+        }
+        put_complaint(out, s->now.files.paths[staple_index(STAPLE_CERTIFICATE, pair)], ": ");
+        if (i != 0) {
+            buf_put_string(out, "number ");
+            text_put_u64(out, i + 1);
+            buf_put_string(out, " in it ");
+        }
+        buf_put_string(out, is_early ? "is not valid yet\n" : "has expired\n");
+    }
+}
+
 void staple_put_check(const struct staple *s, const struct tls_time *now, struct buf *out)
 {
     for (size_t pair = 0; s->now.set != NULL && pair < s->now.files.num_pairs; pair++) {
@@ -144,8 +163,8 @@ void staple_put_check(const struct staple *s, const struct tls_time *now, struct
             put_complaint(out, cert_path,
                           ": is never shown, as none of tls_require_ciphers is for its key\n");
         }
-        if (now->wall_set && now->wall_s > staple_certificate_end_s(s, pair)) {
-            put_complaint(out, cert_path, ": has expired\n");
+        if (now->wall_set) {
+            put_validity(s, pair, now->wall_s, out);
         }
     }
 }

@@ -88,6 +88,15 @@ static void test_certificate_end(void)
     CHECK(!check_says("has expired"));
     t.now.wall_s++;
     CHECK(check_says("tls_certificate /chain: has expired\n"));
+    CHECK(!check_says("number 2"));
+    t.now.wall_s = 2082758400; /* the issuer's notAfter */
+    CHECK(!check_says("number 2"));
+    t.now.wall_s++;
+    CHECK(check_says("tls_certificate /chain: number 2 in it has expired\n"));
+    t.now.wall_s = 1767225600; /* notBefore */
+    CHECK(!check_says("is not valid yet"));
+    t.now.wall_s--;
+    CHECK(check_says("tls_certificate /chain: is not valid yet\n"));
     t.now.wall_set = false;
     CHECK(!check_says("has expired"));
     teardown();
