@@ -690,6 +690,42 @@ static void commits_for_others(void)
     world_free(w);
 }
 
+/* Pages of copies without a bitmap, for thousands of recipients, of a message that is not there:
+ * the words left of them when the bad segment is emptied were longer than they, and were written
+ * behind the end of a segment. */
+static void copies_that_grow(void)
+{
+    struct world *w = with_one_message();
+    struct spool_page_head page = {.kind = SPOOL_PAGE_LOG};
+    struct spool_head head;
+    uint8_t *other = NULL, bytes[PAGE - SPOOL_PAGE_HEAD_LEN];
+    (void)find_log(w, &head, &other);
+    struct buf b = buf_make(bytes, sizeof bytes);
+    struct spool_record r = {.type = SPOOL_COMMIT, .id = 77};
+    r.commit.version = 1;
+    r.commit.num_rcpts = SPOOL_RCPTS_MAX;
+    r.commit.total_len = 5;
+    while (spool_commit_put(&b, &r, 0)) {
+    }
+    head = forge_older(other, &head);
+    for (page.durable_pages = 1; page.durable_pages < 8; page.durable_pages++) {
+        forge_page(other, &head, page, buf_slice(&b));
+        b.len -= 5 * spool_commit_len(0, 0); /* others each time, so that none fits by chance */
+    }
+    for (int i = 0; i < 2; i++) {
+        sim_store_kill(w->store);
+        CHECK(world_boot(w));
+        CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
+        CHECK(world_settle(w));
+        world_turns(w, 300);
+    }
+    CHECK(strstr(w->lines, "message=000000000002d state=lost") != NULL);
+    CHECK(strstr(w->lines, "quarantined") != NULL);
+    CHECK(strstr(w->lines, "segment=failed") == NULL);
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
 static const struct test_case cases[] = {
     {"a_byte_of_each_page", a_byte_of_each_page},
     {"heads_of_segments", heads_of_segments},
@@ -710,6 +746,7 @@ static const struct test_case cases[] = {
     {"an_extent_of_nothing", an_extent_of_nothing},
     {"an_extent_of_many_pages", an_extent_of_many_pages},
     {"commits_for_others", commits_for_others},
+    {"copies_that_grow", copies_that_grow},
 };
 
 TEST_MAIN(cases)
