@@ -281,25 +281,13 @@ static void check_maildir(struct check *k)
     }
 }
 
-static bool is_same_path(const char *a, const char *b)
-{
-    struct slice x = slice_of_string(a), y = slice_of_string(b);
-    while (x.len > 1 && x.ptr[x.len - 1] == '/') {
-        x.len--;
-    }
-    while (y.len > 1 && y.ptr[y.len - 1] == '/') {
-        y.len--;
-    }
-    return slice_equal(x, y);
-}
-
 static void check_paths(struct check *k)
 {
     const struct conf *c = k->conf;
-    if (is_set(c->submit_socket) && is_same_path(c->submit_socket, c->control_socket)) {
+    if (is_set(c->submit_socket) && strcmp(c->submit_socket, c->control_socket) == 0) {
         complain(k, CONF_submit_socket, "is that of control_socket");
     }
-    if (is_same_path(c->outbox_directory, c->spool_directory)) {
+    if (strcmp(c->outbox_directory, c->spool_directory) == 0) {
         complain(k, CONF_outbox_directory,
                  "is spool_directory: everybody would be let write to the spool");
     }

@@ -53,6 +53,9 @@ enum err conf_value_path(struct conf_value *v, void *field)
         (!is_empty && v->text.ptr[0] != '/')) {
         return wrong(v);
     }
+    while (v->text.len > 1 && v->text.ptr[v->text.len - 1] == '/') {
+        v->text.len--; /* what is made at a path is first made beside it */
+    }
     return conf_value_string(v, field);
 }
 

@@ -271,6 +271,20 @@ def test_spool_of_somebody_else():
     deliver(s)
 
 
+def test_directories_that_end_in_slashes():
+    """In a directory of root's, where only root can make them."""
+    s = server(start=False)
+    own = os.path.join(s.dir, "made")
+    os.mkdir(own, 0o755)
+    s.configure(spool_directory=own + "/queue/", outbox_directory=own + "/outbox//", control_socket=os.path.join(s.dir, "run", "control"), submit_socket=os.path.join(s.dir, "run", "submit"))
+    _, out = run(POSTERN, "check", "-c", s.conf_path)
+    check("cannot be used" not in out, out)
+    s.start()
+    deliver(s)
+    for name in ("queue", "outbox"):
+        check_equal(os.stat(os.path.join(own, name)).st_uid, UID, name)
+
+
 def test_nobody_to_become():
     s = server(start=False, user="no-such-user")
     for command in ((POSTERN, "check", "-c", s.conf_path), (POSTERN, "-c", s.conf_path)):

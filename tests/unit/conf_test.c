@@ -217,6 +217,15 @@ static void test_text_is_forgotten(void)
     CHECK(string_is(conf.spool_directory, "/s"));
 }
 
+/* Root makes a directory beside its path, and what is beside this one lay in it: none was made. */
+static void test_paths_that_end_in_slashes(void)
+{
+    read_right("spool_directory = /s//\ncontrol_socket = /\nmaildir = /m/$local_part/\n");
+    CHECK(string_is(conf.spool_directory, "/s"));
+    CHECK(string_is(conf.control_socket, "/"));
+    CHECK(string_is(conf.maildir, "/m/$local_part"));
+}
+
 static void test_listeners(void)
 {
     read_right("local_interfaces = 127.0.0.1 : 127.0.0.1.2525 : [127.0.0.2]::26 : [127.0.0.3]\n"
@@ -728,6 +737,7 @@ static const struct test_case cases[] = {
     {"table", test_table},
     {"values", test_values},
     {"text_is_forgotten", test_text_is_forgotten},
+    {"paths_that_end_in_slashes", test_paths_that_end_in_slashes},
     {"listeners", test_listeners},
     {"users", test_users},
     {"users_file", test_users_file},
