@@ -48,6 +48,9 @@
 #define BUDGET_SEGMENT_LEN (1024u * 1024)
 #endif
 
+/* The largest spool, in units of 64 KiB: the spool's table of segments has 16-bit numbers. */
+#define BUDGET_SPOOL_MAX (BUDGET_SEGMENT_LEN / 65536 * 64512)
+
 /* Deliveries under way at once. */
 #ifndef BUDGET_DELIVERIES
 #define BUDGET_DELIVERIES 16

@@ -1,6 +1,7 @@
 /* Reading a configuration: see conf.h. */
 #include "conf.h"
 
+#include "budget.h"
 #include "conf_build.h"
 #include "conf_nearest.h"
 #include "conf_parse.h"
