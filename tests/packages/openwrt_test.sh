@@ -101,6 +101,11 @@ writes_lists() {
         grep -qx 'local_users = <; ann ; bob' "$root/var/etc/postern.conf" &&
         ! grep -q enabled "$root/var/etc/postern.conf"
 }
+writes_lists_of_other_forms() {
+    unpack && enabled "list route_list 'example.org lmtp:[::1]:24'" "list route_list '* smtp:relay.example'" \
+        "list tls_require_ciphers 'TLS_AES_128_GCM_SHA256'" "list tls_require_ciphers 'TLS_AES_256_GCM_SHA384'" &&
+        init write_conf && grep -qx 'route_list = example.org lmtp:\[::1\]:24 ; \* smtp:relay.example' "$root/var/etc/postern.conf"
+}
 refuses_wrong_options() {
     unpack && enabled "option no_such_option '1'" && ! init start_service 2>"$WORK/errors" >"$WORK/out" &&
         cat "$WORK/out" "$WORK/errors" && grep -q '^logger' "$WORK/out" && ! grep -q '^open' "$WORK/out" &&
@@ -143,6 +148,7 @@ check "is off until it is enabled" is_off_at_first
 check "starts under procd" starts
 check "root leaves alone what is there" touches_nothing_of_the_users
 check "lists become lists" writes_lists
+check "lists that have another form as well" writes_lists_of_other_forms
 check "wrong options are named, and nothing starts" refuses_wrong_options
 check "reloads" reloads
 check "a reload starts and stops it" reload_starts_and_stops
