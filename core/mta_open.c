@@ -414,6 +414,9 @@ static bool put_place_check(const struct mta *m, struct buf *out, enum conf_opti
         err = err == ERR_NOT_A_FILE && !exists(m, inside) ? ERR_OK : ERR_EXISTS;
     }
     size_t len = strlen(path) - !is_dir;
+    if (!is_dir && len >= PORT_LOCAL_PATH_MAX) { /* one in the spool's directory, which may be */
+        err = ERR_TOO_BIG;
+    }
     while (inside[len] != '/') {
         len--;
     }

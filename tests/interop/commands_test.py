@@ -70,6 +70,14 @@ def test_file_for_a_socket():
     check(os.path.getsize(path) > 0, "the file is not touched")
 
 
+def test_spool_too_deep_for_its_socket():
+    spool = os.path.join(case_dir(), "d" * 100)
+    s = Server(start=False, spool_directory=spool)
+    check(f"control_socket {spool}/control: cannot be used: too-big\n" + MISTAKES in postern_check(s)[1], postern_check(s)[1])
+    s.start()
+    s.wait_log("control", "result=unavailable", "reason=too-big")
+
+
 def mount_small(path, size):
     """A partition of its own, for this case's process and what it starts."""
     os.makedirs(path)
