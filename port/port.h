@@ -151,7 +151,8 @@ struct port_store {
      * only after some sync. */
     enum err (*quarantine)(void *ctx, uint32_t id);
     enum err (*remove)(void *ctx, uint32_t id);
-    /* Bytes that may still be written by create on this storage; 0 also if that is not known. */
+    /* Bytes that may still be written by create on this storage, at most INT64_MAX, which is none
+     * that it knows; 0 also if it cannot be asked. */
     uint64_t (*free_len)(void *ctx);
 };
 

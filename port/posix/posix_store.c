@@ -222,10 +222,11 @@ static void run_creates(void *ctx, struct posix_job **jobs, size_t num_jobs)
 
 /* --- On the server's thread --- */
 
-/* By statfs, which the C library makes statvfs of in a function of its own. */
+/* By statfs, which the C library makes statvfs of in a function of its own. What says that it has
+ * nothing at all has no bound: an initramfs, tmpfs with size=0. */
 static uint64_t free_len(const struct statfs *fs)
 {
-    return (uint64_t)fs->f_bavail * (uint64_t)fs->f_frsize;
+    return fs->f_blocks != 0 ? (uint64_t)fs->f_bavail * (uint64_t)fs->f_frsize : INT64_MAX;
 }
 
 static uint64_t store_free_len(void *ctx)

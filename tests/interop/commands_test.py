@@ -121,6 +121,19 @@ def test_spool_larger_than_its_partition():
     check("spool_size" not in postern_check(s)[1], "with a segment of another length: " + postern_check(s)[1])
 
 
+def test_spool_on_a_partition_without_a_size():
+    """As in an initramfs: it says that it has no blocks, none of them free."""
+    endless = os.path.join(case_dir(), "endless")
+    if not mount_small(endless, "0"):
+        print("skipped: nothing can be mounted here")
+        return
+    s = Server(start=False, spool_directory=os.path.join(endless, "spool"))
+    check("spool_size" not in postern_check(s)[1], postern_check(s)[1])
+    s.start()
+    hello(s).message(body_of(1, 500))
+    s.messages("alice", 1)
+
+
 def test_read_only_partition():
     """Root can make directories anywhere else."""
     where = os.path.join(case_dir(), "image")
