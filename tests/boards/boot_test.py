@@ -118,8 +118,24 @@ def tell_by_kernel(machine):
     h.check_equal(machine.ask("synchronised"), b"ok", "saying that it is right")
 
 
+def check_passwords(board):
+    """A file of passwords that nobody but the server may read, or it does not start."""
+    pki = h.Pki("ec")
+    passwords = os.path.join(h.case_dir(), "passwords")
+    with open(passwords, "w", encoding="ascii") as f:
+        f.write("relay.example device secret\n")
+    os.chmod(passwords, 0o600)
+    machine = m.Machine(
+        board, pki, pki.proof("good"), files={"passwords": passwords, "roots.pem": pki.root},
+        client_auth_file="/config/passwords", remote_tls_verify_certificates="/config/roots.pem",
+    )  # fmt: skip
+    machine.boot(ram=32)
+    check_staple(machine, pki, "-tls1_3")
+
+
 CASES = {}
 for one in BOARDS:
+    CASES[f"test_passwords_{one}"] = lambda b=one: check_passwords(b)
     for way in ways(one):
         CASES[f"test_{one}{'_cold' if way else ''}"] = lambda b=one, w=way: check_board(b, least_mib(b, w), loader=w)
 

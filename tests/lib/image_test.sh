@@ -54,11 +54,24 @@ large_disk_part() {
     refused vm-amd64 disk "vm-amd64: root takes 14[0-9]* bytes, 3[0-9]* more than the 1048576 of its part of disk"
 }
 
+# A file that its owner alone may read: the server's, whose uid is 100.
+private_files() {
+    fresh vm-amd64
+    mkdir -p "$WORK/private" && cp boards/lib/config/postern.conf "$WORK/private/" && chmod 644 "$WORK/private/postern.conf"
+    echo "relay.example device secret" >"$WORK/private/passwords" && chmod 400 "$WORK/private/passwords"
+    CONFIG=$WORK/private image vm-amd64 &&
+        dd if="$WORK/vm-amd64/disk" of="$WORK/part" bs=1024 skip=1024 count=4096 status=none &&
+        debugfs -R "stat /passwords" "$WORK/part" 2>&1 | tee "$WORK/out" | grep -q 'User: *100 *Group: *100 ' &&
+        grep -q 'Mode: *0600 ' "$WORK/out" &&
+        debugfs -R "stat /postern.conf" "$WORK/part" 2>&1 | tee "$WORK/out" | grep -q 'Mode: *0644 '
+}
+
 check "NOR flash and a disk: fits" fits mips24kc nor
 check "the program is too large" large_program
 check "NOR flash alone: fits" fits armv7 nor
 check "the kernel is 64 bytes too large" large_kernel
 check "a disk: fits" fits vm-amd64 disk
+check "passwords are the server's alone" private_files
 check "the program is too large for its part of a disk" large_disk_part
 check "the parts are more than the flash" large_parts
 finish
