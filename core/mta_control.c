@@ -64,7 +64,9 @@ static void put_spool(struct mta *m, struct buf *out)
                "messages: # waiting of #, # received, # delivered since the start\n"
                "spool: # bytes in use of #, # segments",
                values);
-    buf_put_string(out, m->spool_ready ? "\n" : ", not ready yet\n");
+    buf_put_string(out, spool_has_failed(m->spool) ? ", failed\n"
+                        : m->spool_ready           ? "\n"
+                                                   : ", not ready yet\n");
 }
 
 static void put_memory(struct mta *m, struct buf *out)

@@ -85,6 +85,20 @@ static void test_status_tells(void)
     site_close(&site);
 }
 
+/* A disk that takes nothing: mail is answered 451, and who asks is told. */
+static void test_status_tells_of_a_failed_spool(void)
+{
+    open_site();
+    check_holds(ask("status\n"), " segments\n");
+    sim_store_fail_sync(sim_host_store(site.host), 1, 1000000);
+    sim_files_fail(site.host, "/var/spool/postern/running-time", ERR_IO);
+    client_connect(&site, &plain, 0, 1, 500);
+    CHECK(site_run(&site, &plain, 1, 5000));
+    check_holds(ask("status\n"), " segments, failed\n");
+    site_drop(&site);
+    site_close(&site);
+}
+
 static void test_wrong_requests_are_told(void)
 {
     static const char *const wrong[] = {
@@ -320,6 +334,7 @@ static void test_status_tells_all_sets(void)
 static const struct test_case cases[] = {
     {"status-tells-all-sets", test_status_tells_all_sets},
     {"status-tells", test_status_tells},
+    {"status-tells-of-a-failed-spool", test_status_tells_of_a_failed_spool},
     {"wrong-requests-are-told", test_wrong_requests_are_told},
     {"strangers-stay-out", test_strangers_stay_out},
     {"silence-costs-a-slot", test_silence_costs_a_slot},
