@@ -244,7 +244,7 @@ static bool put_size_check(const struct mta *m, struct buf *out)
         buf_put_string(out, "M, as spool_directory has ");
         text_put_u64(out, num_segs);
         buf_put_string(out, " segments, made when it was larger\n");
-    } else if (free_len != 0 && room < conf.size_limit) {
+    } else if (room < conf.size_limit) {
         buf_put_string(out, "spool_size: expected at most ");
         text_put_u64(out, room / mib);
         buf_put_string(out, "M, for which there is room on the partition of spool_directory\n");

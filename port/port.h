@@ -151,8 +151,7 @@ struct port_store {
      * only after some sync. */
     enum err (*quarantine)(void *ctx, uint32_t id);
     enum err (*remove)(void *ctx, uint32_t id);
-    /* Bytes that may still be written by create on this storage, at most INT64_MAX, which is none
-     * that it knows; 0 also if it cannot be asked. */
+    /* Bytes that may still be written by create on this storage; INT64_MAX: no bound is known. */
     uint64_t (*free_len)(void *ctx);
 };
 

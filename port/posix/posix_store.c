@@ -224,16 +224,17 @@ static void run_creates(void *ctx, struct posix_job **jobs, size_t num_jobs)
 
 /* By statfs, which the C library makes statvfs of in a function of its own. What says that it has
  * nothing at all has no bound: an initramfs, tmpfs with size=0. */
-static uint64_t free_len(const struct statfs *fs)
+static uint64_t free_len(bool is_known, const struct statfs *fs)
 {
-    return fs->f_blocks != 0 ? (uint64_t)fs->f_bavail * (uint64_t)fs->f_frsize : INT64_MAX;
+    return is_known && fs->f_blocks != 0 ? (uint64_t)fs->f_bavail * (uint64_t)fs->f_frsize
+                                         : INT64_MAX;
 }
 
 static uint64_t store_free_len(void *ctx)
 {
     const struct posix_store *s = ctx;
     struct statfs fs;
-    return fstatfs(s->dir_fd, &fs) == 0 ? free_len(&fs) : 0;
+    return free_len(fstatfs(s->dir_fd, &fs) == 0, &fs);
 }
 
 static enum err store_create(void *ctx, uint32_t *out_handle, uint32_t id, uint64_t len,
@@ -245,8 +246,7 @@ static enum err store_create(void *ctx, uint32_t *out_handle, uint32_t id, uint6
     if (s->free_job == NULL && s->num_fresh_used == s->num_jobs) {
         return ERR_BUSY;
     }
-    struct statfs fs;
-    if (fstatfs(s->dir_fd, &fs) == 0 && free_len(&fs) < len) {
+    if (store_free_len(s) < len) {
         return ERR_NO_SPACE; /* to fill the disk each time for nothing would wear it out */
     }
     int fd = openat(s->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -398,7 +398,7 @@ static uint64_t look_free_len(void *ctx)
     buf_put(&b, slice_make(s->path, (size_t)(strrchr(s->path, '/') - s->path)));
     buf_put_string(&b, "/.");
     buf_end_string(&b);
-    return statfs(s->path, &fs) == 0 || statfs(above, &fs) == 0 ? free_len(&fs) : 0;
+    return free_len(statfs(s->path, &fs) == 0 || statfs(above, &fs) == 0, &fs);
 }
 
 void posix_store_look(struct posix_store *s, const char *path, struct port_store *out)

@@ -119,6 +119,12 @@ def test_spool_larger_than_its_partition():
     with open(os.path.join(small, "spool", "segment-7fffffff"), "wb") as f:
         f.write(bytes(12 << 20))
     check("spool_size" not in postern_check(s)[1], "with a segment of another length: " + postern_check(s)[1])
+    with open(os.path.join(small, "ballast"), "wb") as f:
+        try:
+            f.write(bytes(24 << 20))
+        except OSError:
+            pass
+    check("spool_size: expected at most 1" in postern_check(s)[1], "with no room left: " + postern_check(s)[1])
 
 
 def test_spool_on_a_partition_without_a_size():
