@@ -317,7 +317,7 @@ static bool scan(struct spool *sp)
         if (c->is_copying) {
             num_copies++;
             if (copy_step(sp) == ERR_AGAIN) {
-                return false;
+                return !c->is_copying; /* where it was copied to has failed: from the beginning */
             }
             continue;
         }

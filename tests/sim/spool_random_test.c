@@ -66,6 +66,14 @@ static void nowhere_to_go_on(void)
     live(1037, 1037, &(struct life){4000, 150000, 150, 300, 60, 20, 0});
 }
 
+/* A recovery writes a large message again, and the segment that it writes to fails: nothing was
+ * under way then, nobody called any more, and it never got ready. */
+static void copy_that_fails_in_recovery(void)
+{
+    live(70157, 70157, &(struct life){3000, 100000, 200, 400, 300, 8, 0});
+    live(70013, 70013, &(struct life){4000, 150000, 150, 300, 60, 20, 0});
+}
+
 /* Begun with longer segments, which wear out one by one. */
 static void with_long_segments(void)
 {
@@ -84,6 +92,7 @@ static const struct test_case cases[] = {
     {"first_head_torn_later", first_head_torn_later},
     {"copy_that_knew_most_fails", copy_that_knew_most_fails},
     {"nowhere_to_go_on", nowhere_to_go_on},
+    {"copy_that_fails_in_recovery", copy_that_fails_in_recovery},
     {"with_long_segments", with_long_segments},
 };
 
