@@ -118,9 +118,28 @@ static void lose(struct spool *sp, uint32_t entry, uint16_t seg, uint32_t page)
     }
 }
 
+/* Of a segment that is longer than those of now: what does not fit into one is a place of its own.
+ * False: there is no place left. */
+static bool fit(struct spool *sp, struct spool_place *place)
+{
+    struct spool_commit_view *v = &sp->compact.view;
+    const uint32_t num_pages = sp->seg_pages - 2, cap = num_pages * sp->chunk_cap;
+    if (place->len <= cap || v->num_places == SPOOL_EXTENTS_MAX) {
+        return place->len <= cap;
+    }
+    memmove(place + 1, place, (size_t)(v->places + v->num_places++ - place) * sizeof *place);
+    place->len = cap;
+    place[1].page += num_pages;
+    place[1].len -= cap;
+    return true;
+}
+
 static enum err copy_data_segment(struct spool *sp, struct spool_place *place, uint64_t at)
 {
     struct spool_compact *c = &sp->compact;
+    if (!fit(sp, place)) {
+        return ERR_DAMAGED;
+    }
     uint16_t seg = spool_seg_take(sp, true);
     if (seg == SPOOL_NONE) {
         return ERR_AGAIN;

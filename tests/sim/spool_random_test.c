@@ -80,6 +80,8 @@ static void with_long_segments(void)
     const uint32_t len = 1u << 20;
     live(400, 402, &(struct life){4000, 150000, 150, 300, 0, 30, len});
     live(403, 405, &(struct life){4000, 150000, 150, 300, 60, 20, len / 2});
+    /* Messages that fill more of one than a shorter one has. */
+    live(900309, 900315, &(struct life){2500, 300000, 300, 80, 25, 45, len / 2});
 }
 
 static const struct test_case cases[] = {
