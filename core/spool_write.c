@@ -62,8 +62,12 @@ static void page_close(struct spool *sp)
     }
 }
 
-static struct buf record_begin(struct spool *sp)
+/* In the next page, where this one has no room for so much. */
+static struct buf record_begin(struct spool *sp, size_t len)
 {
+    if (page_room(sp) < len) {
+        page_close(sp);
+    }
     return buf_make(page_ptr(sp) + sp->head_used, page_room(sp));
 }
 
@@ -85,7 +89,7 @@ static void head_switch(struct spool *sp, uint16_t seg)
     sp->head_page = sp->gather_page = 1;
     sp->head_used = SPOOL_PAGE_HEAD_LEN;
     if (sp->seal_generation != 0) {
-        struct buf b = record_begin(sp);
+        struct buf b = record_begin(sp, SPOOL_SEAL_LEN);
         spool_seal_put(&b, sp->seal_generation, sp->seal_pages);
         record_end(sp, &b);
     }
@@ -139,7 +143,7 @@ struct spool_place spool_log_chunk(struct spool *sp, uint64_t id, uint64_t offse
         size_t cap = page_room(sp) - SPOOL_CHUNK_HEAD_LEN;
         struct slice part;
         slice_take(&bytes, bytes.len < cap ? bytes.len : cap, &part);
-        struct buf b = record_begin(sp);
+        struct buf b = record_begin(sp, 0);
         spool_chunk_put(&b, id, offset, part);
         record_end(sp, &b);
         offset += part.len;
@@ -172,14 +176,11 @@ struct spool_place spool_log_commit(struct spool *sp, const struct spool_record 
     uint32_t num_rcpts = commit->commit.num_rcpts;
     size_t bitmap_len = bitmap_entry == SPOOL_NO_ENTRY ? 0 : (num_rcpts + 7) / 8;
     size_t len = spool_commit_len(commit->commit.num_extents, bitmap_len);
-    if (page_room(sp) < len) {
-        page_close(sp);
-    }
+    struct buf b = record_begin(sp, len);
     struct spool_place at = {.page = sp->head_page,
                              .len = (uint32_t)len,
                              .seg = sp->head,
                              .offset = (uint16_t)sp->head_used};
-    struct buf b = record_begin(sp);
     spool_commit_put(&b, commit, bitmap_len);
     for (uint16_t i = 0; i < num_places; i++) {
         put_extent(sp, &b, &places[i]);
@@ -206,10 +207,7 @@ void spool_log_over(struct spool *sp, struct spool_record *commit)
 {
     size_t bitmap_len = commit->commit.bitmap.len;
     commit->commit.num_extents = 0;
-    if (page_room(sp) < spool_commit_len(0, bitmap_len)) {
-        page_close(sp);
-    }
-    struct buf b = record_begin(sp);
+    struct buf b = record_begin(sp, spool_commit_len(0, bitmap_len));
     spool_commit_put(&b, commit, bitmap_len);
     while (bitmap_len-- > 0) {
         buf_put_u8(&b, 0xff);
@@ -220,30 +218,21 @@ void spool_log_over(struct spool *sp, struct spool_record *commit)
 
 void spool_log_outcome(struct spool *sp, uint64_t id, uint32_t rcpt, uint16_t code)
 {
-    if (page_room(sp) < SPOOL_OUTCOME_LEN) {
-        page_close(sp);
-    }
-    struct buf b = record_begin(sp);
+    struct buf b = record_begin(sp, SPOOL_OUTCOME_LEN);
     spool_outcome_put(&b, id, rcpt, code);
     record_end(sp, &b);
 }
 
 void spool_log_annul(struct spool *sp, uint64_t id)
 {
-    if (page_room(sp) < SPOOL_ANNUL_LEN) {
-        page_close(sp);
-    }
-    struct buf b = record_begin(sp);
+    struct buf b = record_begin(sp, SPOOL_ANNUL_LEN);
     spool_annul_put(&b, id);
     record_end(sp, &b);
 }
 
 void spool_log_settled(struct spool *sp, uint64_t generation)
 {
-    if (page_room(sp) < SPOOL_SETTLED_LEN) {
-        page_close(sp);
-    }
-    struct buf b = record_begin(sp);
+    struct buf b = record_begin(sp, SPOOL_SETTLED_LEN);
     spool_settled_put(&b, generation);
     record_end(sp, &b);
 }

@@ -85,9 +85,6 @@ enum err posix_dir_sync_parent(const char *path)
 {
     char parent[PATH_MAX];
     size_t len = strlen(path);
-    while (len > 1 && path[len - 1] == '/') {
-        len--;
-    }
     while (len > 0 && path[len - 1] != '/') {
         len--;
     }

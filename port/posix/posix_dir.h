@@ -21,7 +21,7 @@ enum err posix_dir_rewind(int fd); /* to the first name */
 /* Opens the directory, syncs it, closes it. */
 enum err posix_dir_sync(const char *path);
 
-/* The same for the directory that path is an entry of. */
+/* The same for the directory that path is an entry of; it ends in no slash. */
 enum err posix_dir_sync_parent(const char *path);
 
 /* The same for the directory and all above it, so that the path itself survives. One that may not
