@@ -58,7 +58,8 @@ static void set_age(struct queue *q, struct queue_round *r)
     }
     r->age_s = now_s > e->born_s ? now_s - e->born_s : 0;
     bool is_late = conf->delay_warning_ms != 0 && r->age_s * 1000 >= conf->delay_warning_ms;
-    r->is_warning = is_late && (e->flags & (QUEUE_IS_WARNED | QUEUE_IS_RECOVERED)) == 0;
+    r->is_warning = is_late && (e->flags & (QUEUE_IS_WARNED | QUEUE_IS_RECOVERED)) == 0 &&
+                    r->only_dest == QUEUE_NO_DEST; /* it is told once, of all that are late */
     r->is_expiring = r->age_s * 1000 >= conf->retry_give_up_ms;
 }
 

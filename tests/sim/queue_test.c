@@ -224,6 +224,29 @@ static void test_blocked_and_deferred(void)
     world_free(w);
 }
 
+/* The first one has a place again just when the message is late, and before the time of the second
+ * one, whose last try took long: the sender is told of both. */
+static void test_blocked_and_late(void)
+{
+    struct far *hung, *later;
+    begin_blocked_and_deferred(&hung, &later);
+    world_option(w, "delay_warning = 14m");
+    world_read_conf(w);
+    later->job_ms = 40 * MINUTE_MS; /* of its second try, from minute 5 on */
+    CHECK(world_run(w, 50 * MINUTE_MS, 20000));
+    CHECK_EQ(later->num_started, 2);
+    w->smtp->num_left++; /* which wakes it */
+    later->job_ms = 100;
+    CHECK(world_run(w, 8 * MINUTE_MS, 20000));
+    CHECK_EQ(later->num_started, 3);
+    CHECK_EQ(world_mails(w, "ann", "\n<x@later.example>"), 1);
+    CHECK_EQ(world_mails(w, "ann", "\n<x@hung.example>"), 1);
+    hung->mode = later->mode = FAR_ACCEPT;
+    CHECK(world_run(w, 4 * HOUR_MS, 20000));
+    world_check_empty(w);
+    world_free(w);
+}
+
 /* The same, and the way to the hung one changes while the message is blocked by it: it was woken
  * for a destination that it no longer had, and waited for the time of the other one. */
 static void test_blocked_and_routed_anew(void)
@@ -593,6 +616,7 @@ static const struct test_case cases[] = {
     {"more-destinations-than-lists", test_more_destinations_than_lists},
     {"many-recipients-of-many", test_many_recipients_of_many},
     {"blocked-and-deferred", test_blocked_and_deferred},
+    {"blocked-and-late", test_blocked_and_late},
     {"blocked-and-routed-anew", test_blocked_and_routed_anew},
     {"unreachable-for-a-month", test_unreachable_for_a_month},
     {"wall-clock-steps", test_wall_clock_steps},
