@@ -319,6 +319,7 @@ static void attempt(struct deliver_smtp *d, struct remote_conn *c, size_t slot)
     const struct port_net *net = net_of(d);
     struct net_addr to = c->names.lookup.addrs[c->next_addr++];
     uint32_t handle = 0;
+    net_addr_unmap(&to); /* the system would: lists are about what is called */
     to.port = c->host.port;
     c->num_tries++;
     enum err err = c->host.is_socket

@@ -326,6 +326,17 @@ static void test_literal(void)
     }
 }
 
+/* What is demanded of an address is demanded of it in any form that DNS gives it. */
+static void test_mapped_address(void)
+{
+    open_mx();
+    rw_conf("hosts_require_tls = 192.0.2.0/24\n");
+    rw_record("example.org", DNS_MX, "10 a.example");
+    rw_record("a.example", DNS_AAAA, "::ffff:192.0.2.1");
+    rw_check_ended(rw_send(1, NULL), SMTP_RCPT_DEFERRED, "tls-not-offered");
+    rw_close();
+}
+
 /* A relay whose name does not exist is a mistake of ours: nothing bounces for it. */
 static void test_relay_without_name(void)
 {
@@ -364,6 +375,7 @@ static const struct test_case cases[] = {
     {"silent_dns", test_silent_dns},
     {"shuffle", test_shuffle},
     {"literal", test_literal},
+    {"mapped_address", test_mapped_address},
     {"relay_without_name", test_relay_without_name},
     {"log_of_absent_host", test_log_of_absent_host},
 };
