@@ -487,21 +487,25 @@ static void put_relay_check(const struct mta *m, struct buf *out)
     }
 }
 
+/* The files about names, as they are read to send mail: one that cannot be read counts as empty. */
 static void put_resolv_check(const struct mta *m, struct buf *out)
 {
     const struct port_files *files = &m->port->files;
-    const char *path = m->start->resolv_conf_path;
-    struct resolv_conf servers;
-    size_t len = 0;
-    if (conf_reach(&m->site->conf) == CONF_REACH_ALL && path != NULL &&
-        files->read(files->ctx, &len, path, m->scratch, BUDGET_SCRATCH_LEN) == ERR_OK) {
-        resolv_conf_parse(slice_make(m->scratch, len), &servers);
-        if (servers.unknown.len != 0) {
-            buf_put_string(out, path);
-            buf_put_string(out, ": nameserver ");
-            text_put_escaped(out, servers.unknown, 64);
-            buf_put_string(out, " is not asked: expected an address, without a zone\n");
-        }
+    const char *const paths[] = {m->start->hosts_path, m->start->resolv_conf_path};
+    struct resolv_conf servers = {.num_servers = 0};
+    for (size_t i = 0; conf_reach(&m->site->conf) == CONF_REACH_ALL && i < 2; i++) {
+        size_t len = 0;
+        enum err err = paths[i] == NULL
+                           ? ERR_ABSENT
+                           : files->read(files->ctx, &len, paths[i], m->scratch, BUDGET_PIECE_LEN);
+        put_unusable(out, "names", paths[i], err == ERR_ABSENT ? ERR_OK : err);
+        resolv_conf_parse(slice_make(m->scratch, err == ERR_OK && i == 1 ? len : 0), &servers);
+    }
+    if (servers.unknown.len != 0) {
+        buf_put_string(out, m->start->resolv_conf_path);
+        buf_put_string(out, ": nameserver ");
+        text_put_escaped(out, servers.unknown, 64);
+        buf_put_string(out, " is not asked: expected an address, without a zone\n");
     }
 }
 

@@ -596,31 +596,44 @@ static void test_reload_tells_new_ports(void)
 }
 
 /* What check says, of the files in a fresh world. */
-static void check_says(const char *resolv_conf, const char *says)
+static void check_says(const char *resolv_conf, enum err err, size_t hosts_len, const char *says)
 {
     static const struct mta_start start = {.conf_path = SITE_CONF,
                                            .hostname = "mx.example",
                                            .version = "test",
-                                           .resolv_conf_path = "/etc/resolv.conf"};
+                                           .resolv_conf_path = "/etc/resolv.conf",
+                                           .hosts_path = "/etc/hosts"};
     char text[2048] = "";
     struct buf out = buf_make(text, sizeof text - 1);
     site_open(&site, 1, NULL);
     sim_files_put_string(site.host, "/etc/resolv.conf", resolv_conf);
+    sim_files_fail(site.host, "/etc/resolv.conf", err);
+    uint8_t *hosts = calloc(1, hosts_len + 1);
+    if (hosts_len != 0) {
+        sim_files_put(site.host, "/etc/hosts", slice_make(hosts, hosts_len));
+    }
     const struct port *port = sim_host_port(site.host);
     size_t len = mta_memory_len(SITE_SPOOL_SIZE_MAX, port->store.write_unit_len);
     struct arena a = {calloc(1, len), len, 0};
     CHECK_EQ(mta_check(&a, port, &start, &out), ERR_OK);
     CHECK(strstr(text, says) != NULL);
-    CHECK(*says != '\0' || strstr(text, "resolv.conf") == NULL);
+    CHECK(*says != '\0' || strstr(text, "/etc") == NULL);
     free(a.ptr);
+    free(hosts);
     site_close(&site);
 }
 
 static void test_check_of_name_servers(void)
 {
-    check_says("nameserver 192.0.2.53\n", "");
+    check_says("nameserver 192.0.2.53\n", ERR_OK, 0, "");
+    check_says("nameserver 192.0.2.53\n", ERR_OK, BUDGET_PIECE_LEN, "");
+    check_says("nameserver 192.0.2.53\n", ERR_OK, BUDGET_PIECE_LEN + 1,
+               "names /etc/hosts: cannot be used: too-big\n");
+    check_says("nameserver 192.0.2.53\n", ERR_DENIED, 0,
+               "names /etc/resolv.conf: cannot be used: permission-denied\n");
+    check_says("", ERR_ABSENT, 0, "");
     check_says(
-        "nameserver 192.0.2.53\nnameserver fe80::1%eth0\n",
+        "nameserver 192.0.2.53\nnameserver fe80::1%eth0\n", ERR_OK, 0,
         "/etc/resolv.conf: nameserver fe80::1%eth0 is not asked: expected an address, without "
         "a zone\n");
 }
