@@ -1,5 +1,6 @@
 /* What a person may ask of the queue, and the file that remembers which messages are held: an id a
- * line. Called by the control socket. */
+ * line. One that is removed stays among them until it is gone, and its id until the file is written
+ * again. Called by the control socket. */
 #include "queue_inside.h"
 
 #define SAVE_AGAIN_MS 60000
@@ -93,26 +94,19 @@ enum err queue_hold(struct queue *q, uint64_t id)
     return ERR_OK;
 }
 
-void queue_entry_release(struct queue *q, uint32_t entry)
-{
-    struct queue_entry *e = queue_entry_at(q, entry);
-    if ((e->flags & QUEUE_IS_HELD) != 0) {
-        e->flags &= (uint16_t)~QUEUE_IS_HELD;
-        q->num_held--;
-        q->held_changed = true;
-    }
-}
-
 enum err queue_release(struct queue *q, uint64_t id)
 {
     uint32_t entry = queue_entry_find(q, id);
+    struct queue_entry *e = queue_entry_at(q, entry);
     if (entry == 0) {
         return ERR_ABSENT;
     }
-    if ((queue_entry_at(q, entry)->flags & QUEUE_IS_HELD) == 0) {
+    if ((e->flags & QUEUE_IS_HELD) == 0) {
         return ERR_WRONG_STATE;
     }
-    queue_entry_release(q, entry);
+    e->flags &= (uint16_t)~QUEUE_IS_HELD;
+    q->num_held--;
+    q->held_changed = true;
     make_ready(q, entry);
     return ERR_OK;
 }
@@ -144,7 +138,6 @@ enum err queue_remove(struct queue *q, uint64_t id, bool with_report)
     if (entry == 0) {
         return ERR_ABSENT;
     }
-    queue_entry_release(q, entry);
     queue_entry_at(q, entry)->flags |=
         (uint16_t)(QUEUE_IS_REMOVED | (with_report ? 0 : QUEUE_IS_SILENT));
     make_ready(q, entry);
@@ -217,17 +210,11 @@ void queue_held_save(struct queue *q, struct buf scratch)
     if (!has_file(q)) {
         return;
     }
-    for (uint32_t i = 0; i < q->limits.num_rounds; i++) {
-        if (q->rounds[i].phase != ROUND_FREE &&
-            (queue_entry_of(q, &q->rounds[i])->flags & QUEUE_IS_HELD) != 0) {
-            spool_id_put(&text, q->rounds[i].id);
+    for (uint32_t entry = 1; entry <= q->num_fresh_used; entry++) {
+        if ((queue_entry_at(q, entry)->flags & QUEUE_IS_HELD) != 0) {
+            spool_id_put(&text, queue_entry_at(q, entry)->id);
             buf_put_string(&text, "\n");
         }
-    }
-    for (uint32_t entry = q->lists[QUEUE_HELD].first; entry != 0;
-         entry = queue_entry_at(q, entry)->next) {
-        spool_id_put(&text, queue_entry_at(q, entry)->id);
-        buf_put_string(&text, "\n");
     }
     enum err err = files->replace(files->ctx, q->env.held_path, buf_slice(&text));
     if (err != ERR_OK) {

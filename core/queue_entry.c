@@ -26,11 +26,11 @@ static struct queue_list *list_of(struct queue *q, const struct queue_entry *e)
     switch ((enum queue_place)e->place) {
     case QUEUE_FRESH:
     case QUEUE_READY:
-    case QUEUE_HELD:
         return &q->lists[e->place];
     case QUEUE_BLOCKED:
         return &q->lists[NUM_QUEUE_PLACES + e->dest];
     case QUEUE_FREE:
+    case QUEUE_HELD:
     case QUEUE_WAITING:
     case QUEUE_ACTIVE:
     case NUM_QUEUE_PLACES:

@@ -259,7 +259,6 @@ size_t queue_group_turn(struct queue *q, struct buf scratch);
 size_t queue_report_turn(struct queue *q, struct queue_round *r, struct buf scratch);
 
 /* queue_admin.c */
-void queue_entry_release(struct queue *q, uint32_t entry); /* no longer held, if it was */
 /* False: the file is there, but cannot be read now. */
 bool queue_held_load(struct queue *q, struct buf scratch);
 void queue_held_save(struct queue *q, struct buf scratch);

@@ -28,8 +28,8 @@
  * At the end of a round the message
  *   is gone     from here if no recipient is deferred or blocked, and from the spool with its last
  *               outcome
+ *   is held     if a person said so, and did not remove it since
  *   is ready    again, if a person said so meanwhile
- *   is held     if a person said so
  *   waits       otherwise: about as long as it is old, within retry_min and retry_max, but not past
  *               the time of its warning or its end. Blocked: also until a place is free
  *
@@ -400,7 +400,7 @@ static void end_round(struct queue *q, struct queue_round *r)
     r->phase = ROUND_FREE;
     q->num_active--;
     if (!is_left(q, r) || BROKEN(DEFERRED_FORGOTTEN)) {
-        queue_entry_release(q, r->entry);
+        q->num_held -= (e->flags & QUEUE_IS_HELD) != 0;
         queue_entry_give(q, r->entry);
         return;
     }
@@ -414,10 +414,10 @@ static void end_round(struct queue *q, struct queue_round *r)
     if (r->only_dest != QUEUE_NO_DEST && e->due_ms < due_ms) {
         due_ms = e->due_ms; /* what was not looked at keeps its time */
     }
-    if (is_again) {
-        queue_entry_move(q, r->entry, QUEUE_FRESH);
-    } else if ((e->flags & QUEUE_IS_HELD) != 0) {
+    if ((e->flags & (QUEUE_IS_HELD | QUEUE_IS_REMOVED)) == QUEUE_IS_HELD) {
         queue_entry_move(q, r->entry, QUEUE_HELD);
+    } else if (is_again) {
+        queue_entry_move(q, r->entry, QUEUE_FRESH);
     } else if (r->num_blocked != 0) {
         e->flags |= r->num_deferred != 0 ? QUEUE_IS_MIXED : 0;
         queue_entry_block(q, r->entry, due_ms, r->blocked_hash);

@@ -485,6 +485,36 @@ static void test_remove(void)
     }
 }
 
+/* One that was held stays so until it is gone: a report that cannot be written now, or the power,
+ * does not let it out. */
+static void test_remove_held(void)
+{
+    begin();
+    struct far *far = world_far(w, "far.example", FAR_DEAD);
+    world_start_ready(w);
+    uint64_t id = world_put_to(w, "ann@example.org", "x@far.example");
+    CHECK(world_run(w, 1000, 1000));
+    CHECK_EQ(queue_hold(&w->queue, id), ERR_OK);
+    CHECK(world_run(w, 1000, 1000));
+    sim_host_set_entropy_failing(w->host, true);
+    CHECK_EQ(queue_remove(&w->queue, id, true), ERR_OK);
+    CHECK(world_run(w, MINUTE_MS, 2000));
+    CHECK_EQ(state_of(id), QUEUE_STATE_WAITING);
+    sim_host_set_entropy_failing(w->host, false);
+    far->mode = FAR_ACCEPT;
+    restart();
+    CHECK(world_run(w, DAY_MS, 20000));
+    CHECK_EQ(far->num_started, 1);
+    CHECK_EQ(state_of(id), QUEUE_STATE_HELD);
+    CHECK_EQ(queue_remove(&w->queue, id, true), ERR_OK);
+    CHECK(world_run(w, MINUTE_MS, 2000));
+    CHECK_EQ(world_mails(w, "ann", "x@far.example"), 1);
+    CHECK_EQ(w->queue.num_held, 0);
+    restart();
+    world_check_empty(w);
+    world_free(w);
+}
+
 /* A message whose envelope cannot be read any more is kept until a person gives it up. */
 static void test_unreadable(void)
 {
@@ -625,6 +655,7 @@ static const struct test_case cases[] = {
     {"held-file", test_held_file},
     {"held-file-unreadable", test_held_file_unreadable},
     {"remove", test_remove},
+    {"remove-held", test_remove_held},
     {"unreadable", test_unreadable},
     {"route-changes", test_route_changes},
     {"retry-and-flush", test_retry_and_flush},
