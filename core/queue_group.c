@@ -110,8 +110,9 @@ static bool start(struct queue *q, struct queue_round *r, uint64_t at, const str
     return true;
 }
 
-static void defer(struct queue *q, struct queue_round *r, uint64_t at, struct slice address,
-                  const struct deliver_reason_row *why)
+/* Without a try. code: 0 if it is deferred. */
+static void end_rcpt(struct queue *q, struct queue_round *r, uint64_t at, struct slice address,
+                     const struct deliver_reason_row *why, enum queue_code code)
 {
     struct queue_result result = {.envelope_at = at,
                                   .rcpt_index = r->rcpt_index,
@@ -120,7 +121,11 @@ static void defer(struct queue *q, struct queue_round *r, uint64_t at, struct sl
                                   .reason = why->name,
                                   .text = slice_of_string(why->sentence)};
     queue_set_taken(r, r->rcpt_index);
-    queue_deferred(q, r, &result);
+    if (code == 0) {
+        queue_deferred(q, r, &result);
+    } else {
+        queue_failed(q, r, &result, code);
+    }
 }
 
 static void block(struct queue_round *r, uint32_t hash)
@@ -130,54 +135,22 @@ static void block(struct queue_round *r, uint32_t hash)
     }
 }
 
-/* Nobody but us has a word in it. False: it goes to another machine. */
-static bool ends_here(struct queue *q, struct queue_round *r, uint64_t at, struct slice address,
-                      const struct route_item *route)
-{
-    struct queue_result result = {
-        .envelope_at = at, .rcpt_index = r->rcpt_index, .address = address};
-    enum queue_code code = QUEUE_FAILED;
-    if (route == NULL) {
-        result.status[0] = 5; /* RFC 3463 3.5: unable to route */
-        result.status[1] = 4;
-        result.status[2] = 4;
-        result.reason = "no-route";
-        result.text = SLICE_LITERAL("there is no route to this domain");
-    } else if (route->kind == ROUTE_TO_NOWHERE) {
-        result.status[0] = 5; /* 3.8: delivery not authorized */
-        result.status[1] = 7;
-        result.status[2] = 1;
-        result.reason = "discard-with-bounce";
-        result.text = SLICE_LITERAL("mail for this domain is not delivered");
-        code = QUEUE_DISCARDED;
-    } else if (route->kind == ROUTE_TO_MAILDIR && (r->meta.flags & ENVELOPE_UNCHECKED) != 0) {
-        result.status[0] = 5; /* 3.2: bad destination mailbox address */
-        result.status[1] = 1;
-        result.status[2] = 1;
-        result.reason = "no-user";
-        result.text = SLICE_LITERAL("there is no such user");
-    } else {
-        return false;
-    }
-    queue_set_taken(r, r->rcpt_index);
-    queue_failed(q, r, &result, code);
-    return true;
-}
-
 /* It was for another machine when it came, and the options have changed: its user's now. */
 static bool start_here(struct queue *q, struct queue_round *r, uint64_t at, struct slice address,
                        struct buf scratch)
 {
-    static const struct deliver_reason_row no_user = {
-        "no-user", "There is no such user.", {4, 1, 1}};
+    static const struct deliver_reason_row no_user[] = {
+        {"no-user", "There is no such user.", {4, 1, 1}},
+        {"no-user", "There is no such user.", {5, 1, 1}}};
     struct address a;
     struct route_result result;
     struct buf room = buf_make(scratch.ptr + ROOM_AT, ROUTE_ROOM_LEN);
     bool is_one = address_parse(address, &a) == ADDRESS_OK &&
                   route_address(q->conf, &a, true, room, &result) == ROUTE_LOCAL &&
                   result.num_targets == 1 && result.targets[0].user.len != 0;
-    if (!is_one) {
-        defer(q, r, at, address, &no_user);
+    if (!is_one) { /* nobody looked for one before it was taken in: that is told now */
+        bool is_final = (r->meta.flags & ENVELOPE_UNCHECKED) != 0;
+        end_rcpt(q, r, at, address, &no_user[is_final], is_final ? QUEUE_FAILED : 0);
         return true;
     }
     struct envelope_rcpt rcpt = {.user = result.targets[0].user,
@@ -197,6 +170,10 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
 {
     static const struct deliver_reason_row busy = {
         "busy", "Too much other mail is under way.", {4, 4, 5}};
+    static const struct deliver_reason_row no_route = {
+        "no-route", "There is no route to this domain.", {5, 4, 4}};
+    static const struct deliver_reason_row nowhere = {
+        "discard-with-bounce", "Mail for this domain is not delivered.", {5, 7, 1}};
     struct destination d;
     struct slice domain = queue_domain_of(address);
     uint64_t until_ms;
@@ -207,7 +184,9 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
         memcpy(d.domain_bytes, domain.ptr, d.domain.len);
     }
     d.route = route_find(q->conf, d.domain);
-    if (ends_here(q, r, envelope_at, address, d.route)) {
+    if (d.route == NULL || d.route->kind == ROUTE_TO_NOWHERE) {
+        end_rcpt(q, r, envelope_at, address, d.route == NULL ? &no_route : &nowhere,
+                 d.route == NULL ? QUEUE_FAILED : QUEUE_DISCARDED);
         return true;
     }
     if (d.route->kind == ROUTE_TO_MAILDIR || q->env.remote == NULL) {
@@ -223,14 +202,14 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
         q->env.remote->may_start(q->env.smtp, d.route, d.domain, q->now_ms, &until_ms, &why);
     if (may == DELIVER_SMTP_FULL) {
         if (r->is_expiring ? is_overdue(q, r) : r->is_warning) { /* that is as good as deferred */
-            defer(q, r, envelope_at, address, why);
+            end_rcpt(q, r, envelope_at, address, why, 0);
         }
         block(r, hash);
         return true;
     }
     if (may == DELIVER_SMTP_BACK_OFF) {
         queue_wake(q, hash);
-        defer(q, r, envelope_at, address, why);
+        end_rcpt(q, r, envelope_at, address, why, 0);
         return true;
     }
     if (spool_reserve_outcome(q->env.spool) != ERR_OK) {

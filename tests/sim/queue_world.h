@@ -476,6 +476,7 @@ struct put {
     uint32_t num_rcpts;
     uint8_t notify;
     uint8_t flags;
+    uint32_t meta_flags;
     const char *envid;
     const char *content; /* NULL: a short one */
     uint32_t num_filler; /* further lines of 62 bytes */
@@ -508,7 +509,8 @@ static inline enum err world_put_start(struct queue_world *w, const struct put *
     for (uint32_t i = 0; i < p->num_rcpts; i++) {
         put_rcpt_entry(&b, p, p->rcpts[i]);
     }
-    struct spool_meta meta = {.envelope_len = (uint32_t)b.len, .num_rcpts = p->num_rcpts};
+    struct spool_meta meta = {
+        .envelope_len = (uint32_t)b.len, .num_rcpts = p->num_rcpts, .flags = p->meta_flags};
     meta.received_s = sim_host_wall(w->host);
     buf_put_string(&b, p->content != NULL ? p->content : "Subject: test\r\n\r\ntext\r\n");
     for (uint32_t i = 0; i < p->num_filler; i++) {
