@@ -108,6 +108,9 @@ static void test_slow_limits(void)
     struct smtp_job *job = rw_send(20, NULL);
     CHECK_EQ(job->rcpts[0].result, SMTP_RCPT_DELIVERED);
     CHECK_EQ(job->rcpts[19].result, SMTP_RCPT_DEFERRED);
+    CHECK(strcmp(job->reason, "out-of-time") == 0);
+    CHECK(slice_equal(smtp_rcpt_text(job, &job->rcpts[19]),
+                      SLICE_LITERAL("There was no time for it in this try.")));
     deliver_smtp_give(rw.d, job);
     CHECK_EQ(deliver_smtp_may_start(rw.d, &rw.route, SLICE_LITERAL("example.org"),
                                     sim_world_now_ms(rw.w), NULL, NULL),
