@@ -146,14 +146,6 @@ static void put_line(const struct deliver_smtp *d, enum log_level level, struct 
     d->env.port->log.line(d->env.port->log.ctx, level, log_end(line));
 }
 
-static void put_id(struct log_line *line, const struct smtp_job *job)
-{
-    uint8_t bytes[SPOOL_ID_TEXT_LEN];
-    struct buf id = buf_make(bytes, sizeof bytes);
-    spool_id_put(&id, job->id);
-    log_slice(line, "id", buf_slice(&id));
-}
-
 void remote_report_job(struct deliver_smtp *d, const struct remote_conn *c)
 {
     const struct smtp_job *job = &c->job->shown;
@@ -167,7 +159,7 @@ void remote_report_job(struct deliver_smtp *d, const struct remote_conn *c)
         }
     }
     log_begin(&line, "relay");
-    put_id(&line, job);
+    spool_id_log(&line, "id", job->id);
     log_u64(&line, "delivered", counts[SMTP_RCPT_DELIVERED]);
     log_u64(&line, "deferred", counts[SMTP_RCPT_DEFERRED]);
     log_u64(&line, "failed", counts[SMTP_RCPT_FAILED]);
@@ -196,7 +188,7 @@ void remote_report_try(struct deliver_smtp *d, const struct remote_conn *c)
     struct log_line line;
     log_begin(&line, "relay-try");
     if (c->job != NULL) {
-        put_id(&line, &c->job->shown);
+        spool_id_log(&line, "id", c->job->shown.id);
     }
     log_word(&line, "reason", deliver_reason_row(why)->name);
     put_server(&line, c);

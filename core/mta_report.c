@@ -67,14 +67,6 @@ void report_peer(struct log_line *line, const struct net_addr *addr, const struc
     log_u64(line, "uid", local->uid);
 }
 
-static void put_id(struct log_line *line, uint64_t id)
-{
-    uint8_t bytes[SPOOL_ID_TEXT_LEN];
-    struct buf text = buf_make(bytes, sizeof bytes);
-    spool_id_put(&text, id);
-    log_slice(line, "id", buf_slice(&text));
-}
-
 /* tls=, cipher= and what became of the staple, or tls=none. */
 static void put_tls(struct log_line *line, const struct conn *c)
 {
@@ -172,7 +164,7 @@ void report_message(struct mta *m, const struct conn *c, const struct txn *t,
 {
     struct log_line line;
     log_begin(&line, "message");
-    put_id(&line, event->id);
+    spool_id_log(&line, "id", event->id);
     if (c != NULL) {
         report_peer(&line, &c->peer, c->local);
     } else if (t != NULL && t->is_of_outbox) {

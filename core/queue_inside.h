@@ -233,7 +233,6 @@ void queue_failed(struct queue *q, struct queue_round *r, const struct queue_res
 bool queue_record_item(struct queue *q, struct queue_round *r);
 void queue_drop_item(struct queue *q, struct queue_round *r);
 void queue_log(struct queue *q, enum log_level level, struct log_line *line);
-void queue_log_id(struct log_line *line, const char *key, uint64_t id);
 /* What stands behind the last '@' of an address, which may be none. */
 struct slice queue_domain_of(struct slice address);
 

@@ -47,9 +47,9 @@ static void log_report(struct queue *q, const struct queue_round *r, const char 
     struct log_line line;
     log_begin(&line, "report");
     if (p->id != 0) {
-        queue_log_id(&line, "id", p->id);
+        spool_id_log(&line, "id", p->id);
     }
-    queue_log_id(&line, "of", r->id);
+    spool_id_log(&line, "of", r->id);
     log_word(&line, "result", result);
     if (reason != NULL) {
         log_word(&line, "reason", reason);

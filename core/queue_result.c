@@ -6,14 +6,6 @@
 
 /* --- Words --- */
 
-void queue_log_id(struct log_line *line, const char *key, uint64_t id)
-{
-    uint8_t bytes[SPOOL_ID_TEXT_LEN];
-    struct buf text = buf_make(bytes, sizeof bytes);
-    spool_id_put(&text, id);
-    log_slice(line, key, buf_slice(&text));
-}
-
 void queue_log(struct queue *q, enum log_level level, struct log_line *line)
 {
     q->env.port->log.line(q->env.port->log.ctx, level, log_end(line));
@@ -25,7 +17,7 @@ static void log_result(struct queue *q, const struct queue_round *r,
     bool is_good = result->reason == NULL;
     struct log_line line;
     log_begin(&line, "delivery");
-    queue_log_id(&line, "id", r->id);
+    spool_id_log(&line, "id", r->id);
     log_u64(&line, "rcpt", result->rcpt_index);
     if (result->user.len != 0) {
         log_slice(&line, "user", result->user);

@@ -71,7 +71,7 @@ static void break_off(struct queue *q, struct queue_round *r, enum err err)
     bool is_over = (queue_entry_of(q, r)->flags & QUEUE_IS_REMOVED) != 0 ||
                    (r->is_expiring && !err_is_temporary(err));
     log_begin(&line, "delivery");
-    queue_log_id(&line, "id", r->id);
+    spool_id_log(&line, "id", r->id);
     log_word(&line, "result", is_over || err == ERR_ABSENT ? "lost" : "deferred");
     log_word(&line, "reason", err_name(err));
     log_u64(&line, "age", r->age_s);

@@ -335,6 +335,14 @@ bool spool_id_put(struct buf *b, uint64_t id)
     return buf_put(b, slice_make(text, sizeof text));
 }
 
+void spool_id_log(struct log_line *line, const char *key, uint64_t id)
+{
+    uint8_t bytes[SPOOL_ID_TEXT_LEN];
+    struct buf text = buf_make(bytes, sizeof bytes);
+    spool_id_put(&text, id);
+    log_slice(line, key, buf_slice(&text));
+}
+
 bool spool_id_parse(struct slice text, uint64_t *out)
 {
     uint64_t id = 0;

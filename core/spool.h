@@ -15,6 +15,7 @@
 #ifndef POSTERN_SPOOL_H
 #define POSTERN_SPOOL_H
 
+#include "log.h"
 #include "port.h"
 #include "pool.h"
 
@@ -201,6 +202,8 @@ void spool_stats_of(const struct spool *sp, struct spool_stats *out);
  */
 #define SPOOL_ID_TEXT_LEN 13
 bool spool_id_put(struct buf *b, uint64_t id);
+/* The same as a word of a line. */
+void spool_id_log(struct log_line *line, const char *key, uint64_t id);
 bool spool_id_parse(struct slice text, uint64_t *out);
 
 #endif
