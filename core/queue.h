@@ -196,7 +196,7 @@ enum err queue_find(const struct queue *q, uint64_t id, struct queue_info *out);
 /* No round begins for a message that is held, also after a restart; one under way ends. ERR_ABSENT;
  * ERR_EXISTS: it is held; ERR_FULL: too many are. */
 enum err queue_hold(struct queue *q, uint64_t id);
-/* ERR_ABSENT; ERR_WRONG_STATE: it is not held. */
+/* And then as queue_retry_now. ERR_ABSENT; ERR_WRONG_STATE: it is not held. */
 enum err queue_release(struct queue *q, uint64_t id);
 /* A round as soon as there is a place; no destination backs off from it. ERR_ABSENT;
  * ERR_WRONG_STATE: it is held. */

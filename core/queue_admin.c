@@ -64,7 +64,7 @@ enum err queue_find(const struct queue *q, uint64_t id, struct queue_info *out)
 static void make_ready(struct queue *q, uint32_t entry)
 {
     struct queue_entry *e = queue_entry_at(q, entry);
-    e->flags &= (uint16_t)~QUEUE_IS_WOKEN;
+    e->flags &= (uint16_t) ~(QUEUE_IS_WOKEN | QUEUE_IS_LAST);
     if (e->place == QUEUE_ACTIVE) {
         e->flags |= QUEUE_AGAIN;
     } else {
@@ -94,23 +94,6 @@ enum err queue_hold(struct queue *q, uint64_t id)
     return ERR_OK;
 }
 
-enum err queue_release(struct queue *q, uint64_t id)
-{
-    uint32_t entry = queue_entry_find(q, id);
-    struct queue_entry *e = queue_entry_at(q, entry);
-    if (entry == 0) {
-        return ERR_ABSENT;
-    }
-    if ((e->flags & QUEUE_IS_HELD) == 0) {
-        return ERR_WRONG_STATE;
-    }
-    e->flags &= (uint16_t)~QUEUE_IS_HELD;
-    q->num_held--;
-    q->held_changed = true;
-    make_ready(q, entry);
-    return ERR_OK;
-}
-
 static void hurry(struct queue *q)
 {
     if (q->env.remote != NULL) {
@@ -130,6 +113,22 @@ enum err queue_retry_now(struct queue *q, uint64_t id)
     hurry(q);
     make_ready(q, entry);
     return ERR_OK;
+}
+
+enum err queue_release(struct queue *q, uint64_t id)
+{
+    uint32_t entry = queue_entry_find(q, id);
+    struct queue_entry *e = queue_entry_at(q, entry);
+    if (entry == 0) {
+        return ERR_ABSENT;
+    }
+    if ((e->flags & QUEUE_IS_HELD) == 0) {
+        return ERR_WRONG_STATE;
+    }
+    e->flags &= (uint16_t)~QUEUE_IS_HELD;
+    q->num_held--;
+    q->held_changed = true;
+    return queue_retry_now(q, id);
 }
 
 enum err queue_remove(struct queue *q, uint64_t id, bool with_report)

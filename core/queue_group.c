@@ -5,7 +5,7 @@
  *   yes       the job starts; one more message that this destination blocked is woken
  *   full      the recipients are blocked: their round goes on with other destinations, and then the
  *             message waits to be woken when a job has ended or a connection has left, or for its
- *             time; it expires no sooner than retry_max behind its end
+ *             time; its age over, it is given one more wait, and expires behind that
  *   back off  the recipients are deferred without a try; those that it blocked are woken, one by
  *             one, to find the same
  * So nothing is asked again before something has changed, and no round waits for a destination that
@@ -158,13 +158,6 @@ static bool start_here(struct queue *q, struct queue_round *r, uint64_t at, stru
     return queue_round_start_mail(q, r, at, &rcpt);
 }
 
-/* Expiring, and for so long. Until then what a destination has no place for waits: to one that
- * comes back just in time all goes at once that waited for it. */
-static bool is_overdue(const struct queue *q, const struct queue_round *r)
-{
-    return r->age_s * 1000 >= q->conf->retry_give_up_ms + q->conf->retry_max_ms;
-}
-
 bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope_at,
                        struct slice address, struct buf scratch)
 {
@@ -201,7 +194,9 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
     enum deliver_smtp_may may =
         q->env.remote->may_start(q->env.smtp, d.route, d.domain, q->now_ms, &until_ms, &why);
     if (may == DELIVER_SMTP_FULL) {
-        if (r->is_expiring ? is_overdue(q, r) : r->is_warning) { /* that is as good as deferred */
+        /* To a server that comes back just in time, or once what was held is released, all goes at
+         * once that waits for it. */
+        if (r->is_expiring ? r->is_overdue : r->is_warning) { /* that is as good as deferred */
             end_rcpt(q, r, envelope_at, address, why, 0);
         }
         block(r, hash);

@@ -48,9 +48,10 @@ enum queue_place {
 #define QUEUE_IS_MIXED     256u /* blocked, and some other recipient is to wait until due_ms */
 #define QUEUE_HOPS_COUNTED 512u
 #define QUEUE_IS_RECOVERED 1024u /* nothing but the spool knows of its earlier rounds */
+#define QUEUE_IS_LAST      2048u /* blocked although its age is over: until due_ms */
 #define QUEUE_KEPT_ON_RETURN                                                                \
     (QUEUE_IS_HELD | QUEUE_IS_REMOVED | QUEUE_IS_SILENT | QUEUE_IS_BORN | QUEUE_IS_WARNED | \
-     QUEUE_HOPS_COUNTED | QUEUE_IS_RECOVERED)
+     QUEUE_HOPS_COUNTED | QUEUE_IS_RECOVERED | QUEUE_IS_LAST)
 
 /* A message of an earlier run that is that much past the time of its warning has been warned of:
  * more than the running time that a crash may lose. */
@@ -118,6 +119,7 @@ enum round_phase {
 struct queue_round {
     uint8_t phase;       /* enum round_phase */
     bool is_expiring;    /* it is the last one */
+    bool is_overdue;     /* and was blocked the last time, until now */
     bool is_warning;     /* its sender is told what is late */
     bool is_looping;     /* too many Received fields */
     bool waits_for_mail; /* all places for deliveries to Maildirs were taken */

@@ -116,6 +116,7 @@ struct queue_round *queue_round_begin(struct queue *q, uint32_t entry)
     r->entry = entry;
     r->id = e->id;
     r->only_dest = is_early ? e->dest : QUEUE_NO_DEST;
+    r->is_overdue = (e->flags & QUEUE_IS_LAST) != 0 && e->due_ms <= q->now_ms;
     queue_entry_move(q, entry, QUEUE_ACTIVE);
     q->num_active++;
     q->counts.num_rounds++;
@@ -411,8 +412,9 @@ static void end_round(struct queue *q, struct queue_round *r)
     e->flags = (uint16_t)((e->flags & QUEUE_KEPT_ON_RETURN) | QUEUE_LOOK_FIRST |
                           (r->is_warning ? QUEUE_IS_WARNED : 0));
     uint64_t due_ms = q->now_ms + retry_delay_ms(q, r);
-    if (r->only_dest != QUEUE_NO_DEST && e->due_ms < due_ms) {
-        due_ms = e->due_ms; /* what was not looked at keeps its time */
+    bool keeps_time = (e->flags & QUEUE_IS_LAST) != 0 && !r->is_overdue;
+    if ((r->only_dest != QUEUE_NO_DEST || keeps_time) && e->due_ms < due_ms) {
+        due_ms = e->due_ms; /* nor does what was not looked at lose its own */
     }
     if ((e->flags & (QUEUE_IS_HELD | QUEUE_IS_REMOVED)) == QUEUE_IS_HELD) {
         queue_entry_move(q, r->entry, QUEUE_HELD);
@@ -420,6 +422,7 @@ static void end_round(struct queue *q, struct queue_round *r)
         queue_entry_move(q, r->entry, QUEUE_FRESH);
     } else if (r->num_blocked != 0) {
         e->flags |= r->num_deferred != 0 ? QUEUE_IS_MIXED : 0;
+        e->flags |= r->is_expiring ? QUEUE_IS_LAST : 0;
         queue_entry_block(q, r->entry, due_ms, r->blocked_hash);
     } else {
         queue_entry_wait(q, r->entry, due_ms);

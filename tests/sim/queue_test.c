@@ -405,6 +405,36 @@ static void test_hold(void)
     world_free(w);
 }
 
+/* Messages that were held beyond their age, also over a restart: once they are released, each has
+ * its turn, and so it has if other mail has just failed there. */
+static void test_release_of_the_old(void)
+{
+    uint64_t ids[6];
+    begin();
+    struct far *far = world_far(w, "far.example", FAR_DEAD);
+    world_start_ready(w);
+    for (int i = 0; i < 6; i++) {
+        ids[i] = world_put_to(w, "ann@example.org", "x@far.example");
+        CHECK(world_run(w, 1000, 1000));
+        CHECK_EQ(queue_hold(&w->queue, ids[i]), ERR_OK);
+    }
+    CHECK(world_run(w, DAY_MS, 20000));
+    restart();
+    CHECK(world_run(w, 6 * DAY_MS, 20000));
+    far->mode = FAR_ACCEPT;
+    far->jobs_max = 1;
+    far->job_ms = 5000;
+    far->back_off_until_ms = sim_world_now_ms(w->world) + MINUTE_MS;
+    for (int i = 0; i < 6; i++) {
+        CHECK_EQ(queue_release(&w->queue, ids[i]), ERR_OK);
+    }
+    CHECK(world_run(w, MINUTE_MS, 20000));
+    CHECK_EQ(world_mails(w, "ann", NULL), 0);
+    CHECK_EQ(w->smtp->num_taken, 6);
+    world_check_empty(w);
+    world_free(w);
+}
+
 /* A file of held messages that lies, and one that cannot be written. */
 static void test_held_file(void)
 {
@@ -660,6 +690,7 @@ static const struct test_case cases[] = {
     {"wall-clock-steps", test_wall_clock_steps},
     {"retry-times", test_retry_times},
     {"hold", test_hold},
+    {"release-of-the-old", test_release_of_the_old},
     {"held-file", test_held_file},
     {"held-file-unreadable", test_held_file_unreadable},
     {"remove", test_remove},
