@@ -197,7 +197,7 @@ static size_t turns(struct queue *q, struct buf scratch)
  * its last job ended; and should no job be under way, nobody else would wake them. */
 static void wake_orphans(struct queue *q)
 {
-    uint32_t num_left = q->env.remote != NULL ? q->env.remote->num_left(q->env.smtp) : 0;
+    uint32_t num_left = q->env.remote->num_left(q->env.smtp);
     bool has_left = num_left != q->num_left;
     q->num_left = num_left;
     if (q->num_blocked != 0 && (has_left || (q->num_remote == 0 && q->now_ms >= q->wake_ms))) {

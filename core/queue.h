@@ -59,12 +59,12 @@ struct queue_env {
     const struct port *port;
     const struct conf *conf;
     struct running_time *running;
-    const struct wall_time *wall;      /* for the dates of reports */
-    const struct queue_remote *remote; /* NULL: there is none */
-    struct deliver_smtp *smtp;         /* its context */
-    const char *held_path; /* of the file with the messages held; NULL or empty: none is kept */
-    uint32_t timer_kind;   /* the owner's mark for this service's timer */
-    uint64_t tag_mark;     /* set in the top byte of completion tags */
+    const struct wall_time *wall; /* for the dates of reports */
+    const struct queue_remote *remote;
+    struct deliver_smtp *smtp; /* its context */
+    const char *held_path;     /* of the file with the messages held; NULL or empty: none is kept */
+    uint32_t timer_kind;       /* the owner's mark for this service's timer */
+    uint64_t tag_mark;         /* set in the top byte of completion tags */
 };
 
 struct queue_limits {

@@ -94,13 +94,6 @@ enum err queue_hold(struct queue *q, uint64_t id)
     return ERR_OK;
 }
 
-static void hurry(struct queue *q)
-{
-    if (q->env.remote != NULL) {
-        q->env.remote->hurry(q->env.smtp);
-    }
-}
-
 enum err queue_retry_now(struct queue *q, uint64_t id)
 {
     uint32_t entry = queue_entry_find(q, id);
@@ -110,7 +103,7 @@ enum err queue_retry_now(struct queue *q, uint64_t id)
     if ((queue_entry_at(q, entry)->flags & QUEUE_IS_HELD) != 0) {
         return ERR_WRONG_STATE;
     }
-    hurry(q);
+    q->env.remote->hurry(q->env.smtp);
     make_ready(q, entry);
     return ERR_OK;
 }
@@ -145,7 +138,7 @@ enum err queue_remove(struct queue *q, uint64_t id, bool with_report)
 
 uint32_t queue_flush(struct queue *q)
 {
-    hurry(q);
+    q->env.remote->hurry(q->env.smtp);
     q->flush_next = 1;
     return q->heap_num;
 }

@@ -169,7 +169,6 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
         "discard-with-bounce", "Mail for this domain is not delivered.", {5, 7, 1}};
     struct destination d;
     struct slice domain = queue_domain_of(address);
-    uint64_t until_ms;
     const struct deliver_reason_row *why = &busy;
     d.domain = slice_make(d.domain_bytes,
                           domain.len < sizeof d.domain_bytes ? domain.len : sizeof d.domain_bytes);
@@ -182,7 +181,7 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
                  d.route == NULL ? QUEUE_FAILED : QUEUE_DISCARDED);
         return true;
     }
-    if (d.route->kind == ROUTE_TO_MAILDIR || q->env.remote == NULL) {
+    if (d.route->kind == ROUTE_TO_MAILDIR) {
         return start_here(q, r, envelope_at, address, scratch);
     }
     uint32_t hash = hash_of(q, &d);
@@ -192,7 +191,7 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
     }
     r->has_met_dest = true;
     enum deliver_smtp_may may =
-        q->env.remote->may_start(q->env.smtp, d.route, d.domain, q->now_ms, &until_ms, &why);
+        q->env.remote->may_start(q->env.smtp, d.route, d.domain, q->now_ms, NULL, &why);
     if (may == DELIVER_SMTP_FULL) {
         /* To a server that comes back just in time, or once what was held is released, all goes at
          * once that waits for it. */

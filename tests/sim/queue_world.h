@@ -132,9 +132,9 @@ static inline enum deliver_smtp_may far_may_start(const struct deliver_smtp *d,
         "connection-refused", "It takes no connections.", {4, 4, 2}};
     struct far *f = far_of((struct deliver_smtp *)d, domain);
     (void)route;
+    (void)out_until_ms;
     f->num_asked++;
     if (f->back_off_until_ms > now_ms) {
-        *out_until_ms = f->back_off_until_ms;
         *out_why = &dead;
         return DELIVER_SMTP_BACK_OFF;
     }
