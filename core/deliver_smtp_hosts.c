@@ -43,11 +43,11 @@ static struct lookup_memory memory_of(const struct deliver_smtp *d, struct remot
     return (struct lookup_memory){buf_make(c->out_bytes, sizeof c->out_bytes), d->scratch};
 }
 
-/* What took recipients of ours, and broke then, may take other messages. */
+/* What took recipients of ours, and broke then, or has refused this message, may take others. */
 void remote_give_up(struct deliver_smtp *d, struct remote_conn *c)
 {
     bool has_failed = c->why != DELIVER_NONE; /* else it was only out of time */
-    if (has_failed && c->client.num_rcpts_answered == 0 &&
+    if (has_failed && c->client.num_rcpts_answered == 0 && !c->has_refused &&
         deliver_reason_row((enum deliver_reason)c->why)->status[0] == 4 &&
         !remote_dest_is_full(d, c)) {
         remote_dest_failed(d, c->dest, (enum deliver_reason)c->why);
@@ -138,6 +138,12 @@ static void mx_found(struct deliver_smtp *d, struct remote_conn *c)
 
 /* --- Hosts --- */
 
+static bool has_host(const struct remote_conn *c, uint32_t index)
+{
+    struct remote_host host;
+    return remote_dest_is_mx(c->dest) ? index < c->mx.num : remote_dest_host(c->dest, index, &host);
+}
+
 static bool take_host(struct remote_conn *c)
 {
     uint32_t index = c->next_host++;
@@ -214,12 +220,9 @@ static void next_host(struct deliver_smtp *d, struct remote_conn *c)
  * would never be asked. Only once, as these may be well again. */
 static void first_host(struct deliver_smtp *d, struct remote_conn *c)
 {
-    struct remote_host host;
     uint32_t first = c->dest->first_host;
-    bool exists =
-        remote_dest_is_mx(c->dest) ? first < c->mx.num : remote_dest_host(c->dest, first, &host);
     c->dest->first_host = 0;
-    if (first != 0 && exists) {
+    if (first != 0 && has_host(c, first)) {
         c->next_host = first;
         c->some_host_exists = true;
         c->waits_for = DELIVER_TIMEOUT;
@@ -263,7 +266,7 @@ void remote_begin(struct deliver_smtp *d, struct remote_conn *c)
     struct slice domain = remote_dest_domain(c->dest), literal;
     c->next_host = c->num_tries = c->client.num_rcpts_answered = 0;
     c->why = c->waits_for = DELIVER_NONE;
-    c->has_answer = c->some_host_exists = c->without_tls = c->is_reused = false;
+    c->has_answer = c->some_host_exists = c->without_tls = c->is_reused = c->has_refused = false;
     c->deadline_ms = UINT64_MAX; /* each part of it has its own */
     if (!remote_dest_is_mx(c->dest)) {
         first_host(d, c);
@@ -454,6 +457,11 @@ void remote_find_turn(struct deliver_smtp *d, struct remote_conn *c)
     } else {
         lookup_turn(d, c);
     }
+}
+
+bool remote_has_next(const struct remote_conn *c)
+{
+    return c->next_addr < c->names.lookup.num_addrs || has_host(c, c->next_host);
 }
 
 void remote_try_failed(struct deliver_smtp *d, struct remote_conn *c, enum deliver_reason why)

@@ -124,6 +124,7 @@ struct remote_conn {
     uint8_t why;       /* enum deliver_reason */
     uint8_t waits_for; /* likewise, of one that may take it some other time; NONE: there is none */
     bool has_answer;
+    bool has_refused; /* some host this message, before its recipients */
 
     /* Which of its addresses. */
     size_t next_addr;
@@ -219,6 +220,7 @@ void remote_begin(struct deliver_smtp *d, struct remote_conn *c);
 void remote_find_turn(struct deliver_smtp *d, struct remote_conn *c); /* phases up to CONNECT */
 /* This try has failed: goes on with the next address or host, or gives the job up. */
 void remote_try_failed(struct deliver_smtp *d, struct remote_conn *c, enum deliver_reason why);
+bool remote_has_next(const struct remote_conn *c);                    /* address or host */
 void remote_try_again(struct deliver_smtp *d, struct remote_conn *c); /* the same address */
 void remote_give_up(struct deliver_smtp *d, struct remote_conn *c);   /* nor any other */
 void remote_drop_handles(struct deliver_smtp *d, struct remote_conn *c);

@@ -320,6 +320,31 @@ static void session_ended(struct deliver_smtp *d, struct remote_conn *c)
     remote_try_failed(d, c, (enum deliver_reason)c->why);
 }
 
+static void lose(struct deliver_smtp *d, struct remote_conn *c, const char *reason)
+{
+    smtp_client_lost(&c->client, reason);
+    session_ended(d, c);
+}
+
+/* One that takes no mail just now, whoever it is for: others may. */
+static bool leave_for_next(struct deliver_smtp *d, struct remote_conn *c)
+{
+    struct smtp_client *s = &c->client;
+    if (c->is_reused || smtp_answer_class(&s->answer) != 4 || s->num_rcpts_answered != 0 ||
+        !remote_has_next(c)) {
+        return false;
+    }
+    if (s->state != SMTP_CLIENT_STATE_ENDED) {
+        smtp_client_quit(s);
+        (void)remote_flush(d, c);
+    }
+    s->has_answer = true;
+    s->reason = "mail-refused";
+    c->has_refused = true;
+    session_ended(d, c);
+    return true;
+}
+
 /* --- A turn --- */
 
 static enum turn obey(struct deliver_smtp *d, struct remote_conn *c, enum smtp_client_event event,
@@ -351,6 +376,9 @@ static enum turn obey(struct deliver_smtp *d, struct remote_conn *c, enum smtp_c
         rcpt_answer(c);
         break;
     case SMTP_CLIENT_MAIL_ANSWER:
+        if (leave_for_next(d, c)) {
+            return TURN_OVER;
+        }
         mail_answer(c);
         c->is_reused = c->is_reused && c->client.answer.code == 421;
         break;
@@ -383,12 +411,6 @@ static enum turn run_engine(struct deliver_smtp *d, struct remote_conn *c, size_
         turn = obey(d, c, event, in_out_left);
     }
     return turn;
-}
-
-static void lose(struct deliver_smtp *d, struct remote_conn *c, const char *reason)
-{
-    smtp_client_lost(&c->client, reason);
-    session_ended(d, c);
 }
 
 void remote_session_turn(struct deliver_smtp *d, struct remote_conn *c)

@@ -170,15 +170,17 @@ static void test_backoff_by_one_message(void)
         {"DATA", NULL, DELIVER_SMTP_YES},
         {"MAIL", NULL, DELIVER_SMTP_BACK_OFF},
         {"MAIL", "530 5.7.0 log in\r\n", DELIVER_SMTP_BACK_OFF},
+        {"MAIL", "452 4.3.1 full\r\n", DELIVER_SMTP_YES},
+        {"MAIL", "421 4.3.2 no\r\n", DELIVER_SMTP_YES},
     };
-    static const char *const hosts[] = {"192.0.2.25"};
+    static const char *const hosts[] = {"192.0.2.25", "192.0.2.9"}; /* which refuses */
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct rw_script script = {.verb = rows[i].verb,
                                    .how = rows[i].answer != NULL ? RW_ANSWER : RW_CLOSE,
                                    .answer = rows[i].answer};
         rw_open("");
         rw_server("192.0.2.25", 25, &script);
-        rw_route(ROUTE_TO_SMTP, hosts, 1, 25);
+        rw_route(ROUTE_TO_SMTP, hosts, 2, 25);
         struct smtp_job *job = rw_send(1, NULL);
         CHECK_EQ(job->rcpts[0].result, SMTP_RCPT_DEFERRED);
         deliver_smtp_give(rw.d, job);

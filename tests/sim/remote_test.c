@@ -144,13 +144,20 @@ static void test_failover(void)
         const char *verb;
         enum rw_how how;
         uint32_t num_second; /* messages that the second server got */
+        const char *answer;
     } rows[] = {
-        {"CONNECT", RW_CLOSE, 1}, {"EHLO", RW_SILENT, 1}, {"MAIL", RW_RESET, 1},
-        {"RCPT", RW_CLOSE, 1},    {"DATA", RW_CLOSE, 1},  {".", RW_CLOSE, 0},
-        {".", RW_SILENT, 0},
+        {"CONNECT", RW_CLOSE, 1, NULL},
+        {"EHLO", RW_SILENT, 1, NULL},
+        {"MAIL", RW_RESET, 1, NULL},
+        {"RCPT", RW_CLOSE, 1, NULL},
+        {"DATA", RW_CLOSE, 1, NULL},
+        {".", RW_CLOSE, 0, NULL},
+        {".", RW_SILENT, 0, NULL},
+        {"MAIL", RW_ANSWER, 1, "452 4.3.1 full\r\n"},
+        {"MAIL", RW_ANSWER, 1, "421 4.3.2 no\r\n"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct rw_script script = {.verb = rows[i].verb, .how = rows[i].how};
+        struct rw_script script = {rows[i].verb, rows[i].how, rows[i].answer};
         rw_open("");
         rw_server("192.0.2.2", 25, &script); /* the first host refuses connections */
         rw_server("192.0.2.3", 25, NULL);
