@@ -512,7 +512,10 @@ void session_abort(struct mta *m, struct conn *c);
  * again after SPOOL_ROOM), or why the message has to be given up. */
 enum err txn_write_head(struct mta *m, struct txn *t, uint64_t known_len,
                         struct header_trace *trace); /* which is completed */
-enum err txn_commit(struct mta *m, struct txn *t);   /* then session_committed has it */
+/* All that the address of ask stands for, or none of it. ERR_NO_MEMORY: no block is free. */
+enum err txn_add_rcpts(struct mta *m, struct txn *t, const struct smtpd_ask *ask,
+                       const struct route_result *result);
+enum err txn_commit(struct mta *m, struct txn *t); /* then session_committed has it */
 void txn_free(struct mta *m, struct txn *t);
 void session_committed(struct mta *m, const struct spool_event *event);
 

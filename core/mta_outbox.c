@@ -176,34 +176,27 @@ static bool is_plain(struct slice text, size_t max_len)
 static enum err add_rcpt(struct mta *m, const struct envelope_rcpt *asked)
 {
     struct txn *t = m->outbox.txn;
-    struct address a;
+    struct smtpd_ask ask = {.notify = asked->notify & 15};
     struct route_result route;
-    struct envelope_mailboxes mailboxes = {&m->site->conf, route_is_same_maildir};
     struct buf room = buf_make(m->scratch, ROUTE_ROOM_LEN);
     if (m->outbox.num_asked++ == OUTBOX_RCPTS_MAX) {
         return ERR_TOO_BIG;
     }
-    if (address_parse(asked->address, &a) != ADDRESS_OK ||
+    if (address_parse(asked->address, &ask.address) != ADDRESS_OK ||
         t->envelope.num_rcpts + ROUTE_TARGETS_MAX > SPOOL_RCPTS_MAX) {
         return ERR_MALFORMED;
     }
-    enum route_verdict verdict = route_address(&m->site->conf, &a, true, room, &route);
+    enum route_verdict verdict = route_address(&m->site->conf, &ask.address, true, room, &route);
     if (verdict != ROUTE_LOCAL && verdict != ROUTE_REMOTE) {
         route.num_targets = 1; /* which the queue will find out */
         route.targets[0] = (struct route_target){.address = asked->address};
     }
-    enum err err = ERR_OK;
-    for (uint32_t i = 0; i < route.num_targets && (err == ERR_OK || err == ERR_EXISTS); i++) {
-        struct envelope_rcpt rcpt = {.user = route.targets[i].user,
-                                     .address = route.targets[i].address,
-                                     .notify = asked->notify & 15};
-        err = envelope_add(&t->envelope, &m->blocks, &rcpt, &mailboxes);
-    }
+    enum err err = txn_add_rcpts(m, t, &ask, &route);
     uint32_t num_own = (t->envelope.len + ENVELOPE_BLOCK_LEN - 1) / ENVELOPE_BLOCK_LEN;
     if (err == ERR_NO_MEMORY && num_own == m->blocks.num_used) {
         return ERR_TOO_BIG; /* it has all that there are: no waiting helps */
     }
-    return err == ERR_EXISTS ? ERR_OK : err;
+    return err;
 }
 
 static enum err take_entry(struct mta *m, const struct envelope_entry *entry)

@@ -134,13 +134,9 @@ static bool must_leave_blocks(const struct mta *m, const struct txn *t)
     return t->envelope.len > FEW_RCPTS_LEN && num_free <= m->blocks.num_items / 4;
 }
 
-static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct smtpd_ask *ask,
-                                    const struct route_result *result)
+enum err txn_add_rcpts(struct mta *m, struct txn *t, const struct smtpd_ask *ask,
+                       const struct route_result *result)
 {
-    if (t->envelope.num_rcpts + result->num_targets > SPOOL_RCPTS_MAX || must_leave_blocks(m, t)) {
-        return SMTPD_BUSY;
-    }
-    /* One address stands for all its targets or for none. */
     struct envelope_mark mark = envelope_mark(&t->envelope);
     struct envelope_mailboxes mailboxes = {&m->site->conf, route_is_same_maildir};
     for (uint32_t i = 0; i < result->num_targets; i++) {
@@ -156,10 +152,20 @@ static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct s
         enum err err = envelope_add(&t->envelope, &m->blocks, &rcpt, &mailboxes);
         if (err != ERR_OK && err != ERR_EXISTS) {
             envelope_cut(&t->envelope, &m->blocks, &mark);
-            return err == ERR_NO_MEMORY ? SMTPD_BUSY : verdict_of(err);
+            return err;
         }
     }
-    return SMTPD_OK;
+    return ERR_OK;
+}
+
+static enum smtpd_verdict add_rcpts(struct mta *m, struct txn *t, const struct smtpd_ask *ask,
+                                    const struct route_result *result)
+{
+    if (t->envelope.num_rcpts + result->num_targets > SPOOL_RCPTS_MAX || must_leave_blocks(m, t)) {
+        return SMTPD_BUSY;
+    }
+    enum err err = txn_add_rcpts(m, t, ask, result);
+    return err == ERR_NO_MEMORY ? SMTPD_BUSY : verdict_of(err);
 }
 
 void session_rcpt(struct mta *m, struct conn *c, const struct smtpd_ask *ask)

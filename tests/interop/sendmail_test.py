@@ -410,6 +410,27 @@ def test_outbox_keeps_until_the_server_is_back():
         s.sends("alice@test.example", text="\ndirectly\n")
 
 
+def test_outbox_knows_aliases():
+    """To where one leads elsewhere nobody is told, and reports name it as its sender did: as of what is handed in directly."""
+    far = Server(primary_hostname="mail.far.example", local_domains="far.example", local_users="alice")
+    aliases = os.path.join(harness.case_dir(), "aliases")
+    with open(aliases, "w", encoding="ascii") as f:
+        f.write("friend: alice@far.example\nlost: nosuch@far.example\n")
+    with Site(route_list=f"far.example smtp:127.0.0.1:{far.port}", aliases_file=aliases) as s:
+        s.make_outbox()
+        s.server.stop()
+        s.sends("friend", text="\nwaited\n")
+        s.sends("lost", text="\nwaited\n")
+        s.server.start()
+        s.sends("friend", text="\ndirectly\n")
+        for message in far.messages("alice", 2):
+            traces = re.findall(r"(?m)^Received: .*$", unfold(message.decode()))
+            check_equal(len(traces), 2, "servers on the way")
+            check("alice@far.example" in traces[0] and "alice@far.example" not in traces[1], traces)
+        if os.geteuid() == 0:  # whose mailbox there is
+            check(f"Original-Recipient: rfc822; lost@{DOMAIN}" in s.got("root")[0][1], s.got("root")[0][1])
+
+
 def test_outbox_names_are_not_taken():
     """Neither what a killed command of the same process id has left nor what somebody else has put there is in the way."""
     with Site() as s:
