@@ -8,6 +8,11 @@
 #define POSIX_DEFAULT_CONF "/etc/postern.conf"
 #define POSIX_HOSTNAME_CAP 256
 
+/* 2026-11-23: no clock of a machine that runs this is rightly before it. A build may say better. */
+#ifndef POSTERN_BUILD_TIME_S
+#define POSTERN_BUILD_TIME_S INT64_C(1795392000)
+#endif
+
 /* False: fd did not take all of it. */
 bool posix_put(int fd, struct slice text);
 void posix_put_string(int fd, const char *text);

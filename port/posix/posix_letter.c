@@ -162,9 +162,10 @@ static void put_missing(const struct letter *l, const struct mail_header *h, str
     if (!h->has_from && l->sender.len > 0) {
         put_from(l, out);
     }
-    if (!h->has_date) {
+    int64_t now_s = time(NULL);
+    if (!h->has_date && now_s >= POSTERN_BUILD_TIME_S) { /* else the server knows better */
         buf_put_string(out, "Date: ");
-        text_put_date(out, time(NULL));
+        text_put_date(out, now_s);
         buf_put_string(out, "\r\n");
     }
     if (!h->has_message_id) {

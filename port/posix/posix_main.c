@@ -31,11 +31,6 @@
 #define POSTERN_VERSION "0.1"
 #endif
 
-/* 2026-11-23: no clock of a machine that runs this is rightly before it. A build may say better. */
-#ifndef POSTERN_BUILD_TIME_S
-#define POSTERN_BUILD_TIME_S INT64_C(1795392000)
-#endif
-
 #define REPORT_CAP 8192
 
 /* Beside connections and segments: listeners, deliveries, the loop's own, small files, what peers

@@ -240,6 +240,19 @@ def test_full_name():
         check(s.server.messages("bob", 1)[0].isascii(), "a name that is no UTF-8")
 
 
+def test_unset_clock():
+    """A machine that has no clock of its own begins in 1970; the server, which knows better, adds the Date."""
+    source, library = (os.path.join(harness.case_dir(), name) for name in ("clock.c", "clock.so"))
+    with open(source, "w", encoding="ascii") as f:
+        f.write("long time(long *out);\nlong time(long *out) { return out != 0 ? (*out = 77) : 77; }\n")
+    status, out = run("cc", "-shared", "-fPIC", "-o", library, source)
+    check_equal(status, 0, out)
+    with Site() as s:
+        words = [s.sendmail, "-C", s.conf, "alice@test.example"]
+        check_equal(run(*words, text="Subject: x\n\nx\n", env={"LD_PRELOAD": library}), (0, ""), "sendmail")
+        check(" 1970 " not in field(s.got("alice")[0][0], "Date"), s.got("alice")[0][0])
+
+
 def test_names_of_the_program():
     with Site() as s:
         for name in ("mailq", "newaliases"):
