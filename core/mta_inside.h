@@ -530,7 +530,8 @@ bool local_may_send_as(const struct mta *m, const struct port_user *user,
 bool local_count(struct mta *m,
                  const struct port_user *user); /* one message more; false: too many */
 /* Whether local_count would let that user, or the message of that mark is in the spool already; it
- * is never false of those whom local_count does not count. arg: the mta. */
+ * is never false of those whom local_count does not count, but for what was refused for good. arg:
+ * the mta. */
 bool local_may_hand_in(const void *arg, uint32_t uid, uint64_t mark);
 void local_put_login(struct buf *out, const struct port_user *user); /* as envelopes have it */
 

@@ -2,6 +2,7 @@
  * and as whom a user may send. */
 #include "conf_parse.h"
 #include "mta_inside.h"
+#include "outbox.h"
 
 #define NAME_CAP 64
 
@@ -94,6 +95,9 @@ bool local_may_hand_in(const void *arg, uint32_t uid, uint64_t mark)
 {
     const struct mta *m = arg;
     uint32_t per_hour = m->site->conf.submit_rate;
+    if (mark >= OUTBOX_REFUSED) {
+        return false;
+    }
     return per_hour == 0 || (mark != 0 && spool_holds(m->spool, mark)) ||
            rate_level(&m->rates, rate_key_of(m, uid), per_hour, m->now_ms) < per_hour;
 }

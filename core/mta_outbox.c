@@ -16,9 +16,10 @@
  * What is wrong for now leaves the file for later, behind the others; they follow at once where it
  * alone had no room in the spool, or is larger than options allow that are newer than it. The log
  * has the first such file of a round. What is wrong for good, which postern sendmail would have
- * told its user, is logged, and the file goes. What a user has left beyond submit_rate stays for
- * later as well, and holds up nobody else's. A recipient that is none fails in the queue, which
- * tells the sender.
+ * told its user, is logged, and the file gets a mark with which it is never taken again: a person
+ * may still find out what is in it. What a user has left beyond submit_rate stays for later as
+ * well, and holds up nobody else's. A recipient that is none fails in the queue, which tells the
+ * sender.
  */
 #include "mta_inside.h"
 #include "outbox.h"
@@ -70,11 +71,12 @@ static void give_up(struct mta *m, enum err err)
     if (is_for_good) {
         (void)local_count(m, &o->owner);
         report(m, "refused", err);
+        (void)m->port->outbox.mark(m->port->outbox.ctx, OUTBOX_REFUSED | (uint32_t)m->now_ms);
     } else if (!o->has_told_deferral) {
         o->has_told_deferral = true;
         report(m, "deferred", err);
     }
-    end_file(m, is_for_good);
+    end_file(m, false);
     if (!is_for_good && !is_its_own) {
         o->has_told_deferral = false;
         wait_in(m, IDLE);

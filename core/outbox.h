@@ -13,6 +13,10 @@
 #define OUTBOX_MAGIC    "postern-outbox 1\n"
 #define OUTBOX_HEAD_LEN (sizeof OUTBOX_MAGIC - 1 + 4)
 
+/* Marks as large as this are of files that have been refused for good; the rest of each keeps its
+ * name apart from others. */
+#define OUTBOX_REFUSED UINT64_C(0xffffffff00000000)
+
 /* Files of one user at once; and what one may name and hold in its envelope. */
 #define OUTBOX_FILES_MAX     100
 #define OUTBOX_RCPTS_MAX     1000

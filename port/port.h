@@ -219,8 +219,8 @@ struct port_outbox {
     /* More of it, cap bytes or an error. */
     enum err (*read)(void *ctx, size_t *out_len, uint8_t *into, size_t cap);
     /* The file that was taken has this number, never 0, from now on, durably: that of the message
-     * which it is about to become. Those that have one at open() are taken before others.
-     * ERR_MALFORMED: its owner has taken it away. Blocks; for rare use. */
+     * which it is about to become, or that it becomes none. Those that have one at open() are taken
+     * before others. ERR_MALFORMED: its owner has taken it away. Blocks; for rare use. */
     enum err (*mark)(void *ctx, uint64_t number);
     /* That of the file that was taken; 0: it has none. */
     uint64_t (*marked)(void *ctx);

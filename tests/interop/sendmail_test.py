@@ -444,6 +444,33 @@ def test_outbox_knows_aliases():
             check(f"Original-Recipient: rfc822; lost@{DOMAIN}" in s.got("root")[0][1], s.got("root")[0][1])
 
 
+def test_outbox_keeps_what_is_damaged():
+    """The log has it, and what is left of it stays, in nobody's way; under its name of before it is taken."""
+    with Site() as s:
+        outbox = s.make_outbox()
+        name = os.path.join(outbox, f"{os.getuid()}.0")
+        s.server.stop()
+        cut = set()
+        for num in (1, 2):
+            s.sends("alice@test.example", text="\nwaited\n")
+            content = harness.content_of(name)
+            cut.add(content[:-1])
+            with open(name, "wb") as f:
+                f.write(content[:-1])
+            s.server.start()
+            s.server.wait_log("outbox", "result=refused", "reason=malformed", number=num)
+            s.server.stop()
+        paths = [os.path.join(outbox, one) for one in outbox_files(outbox)]
+        check_equal({harness.content_of(path) for path in paths}, cut, "what stays")
+        for path in paths:
+            check(re.fullmatch(re.escape(name) + r"\.ffffffff[0-9a-f]{8}", path), path)
+        with open(path, "wb") as f:
+            f.write(content)
+        os.rename(path, name)
+        s.server.start()
+        check_equal(s.got("alice")[0][1], "waited\n", "body")
+
+
 def test_outbox_names_are_not_taken():
     """Neither what a killed command of the same process id has left nor what somebody else has put there is in the way."""
     with Site() as s:

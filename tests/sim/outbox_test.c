@@ -159,6 +159,7 @@ static void leave_without_sender(const struct port_user *who)
     sim_outbox_put(site.host, who, 0, buf_slice(&b));
 }
 
+/* It is told once, and stays for somebody to look at. */
 static void test_outbox_refuses_nonsense(void)
 {
     static const char *const contents[] = {"bare\nlf\r\n", "bare\rcr\r\n", "no end"};
@@ -186,9 +187,13 @@ static void test_outbox_refuses_nonsense(void)
     leave_text(&joe, "joe@mx.example", "joe@example.org", "\r\nmark 000001\r\n");
     site_start(&site);
     CHECK(site_settle(&site, 4000));
+    CHECK(site_stop(&site, 1000));
+    site_drop(&site);
+    site_start(&site);
+    CHECK(site_settle(&site, 4000));
     CHECK_EQ(sim_log_count(site.host, "warning outbox uid=1000 result=refused"), num - 1);
     CHECK_EQ(sim_log_count(site.host, "result=refused reason=malformed"), num);
-    CHECK_EQ(sim_outbox_num(site.host), 0);
+    CHECK_EQ(sim_outbox_num(site.host), num);
     CHECK_EQ(sim_mailbox_num(site.host, SITE_MAILDIR, SIM_NEW), 1);
     CHECK_EQ(site_copies(&site, 1), 1);
     CHECK_EQ(site.mta->txns.num_used, 0);
@@ -514,7 +519,7 @@ static void test_outbox_needs_memory(void)
         CHECK_EQ(sim_log_count(site.host, "uid=1000 result=refused reason=too-big"), 1 - others);
         CHECK_EQ(sim_log_count(site.host, "result=deferred reason=no-memory") > 0, others);
         CHECK(site_settle(&site, 2000));
-        CHECK_EQ(sim_outbox_num(site.host), 0);
+        CHECK_EQ(sim_outbox_num(site.host), 1 - others);
         CHECK_EQ(site_copies(&site, 1), others);
         CHECK(site_stop(&site, 1000));
         site_close(&site);
@@ -538,7 +543,7 @@ static void test_outbox_bounds_recipients(void)
     CHECK_EQ(site_copies(&site, 1), 1);
     CHECK_EQ(site_copies(&site, 2), 0);
     CHECK_EQ(sim_log_count(site.host, "outbox uid=1000 result=refused reason=too-big"), 1);
-    CHECK_EQ(sim_outbox_num(site.host), 0);
+    CHECK_EQ(sim_outbox_num(site.host), 1);
     CHECK(site_stop(&site, 1000));
     site_close(&site);
 }
