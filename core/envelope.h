@@ -31,7 +31,7 @@
 enum envelope_meta_flag {
     ENVELOPE_NO_REPORT = 1,    /* nothing is ever reported about it */
     ENVELOPE_CONTENT_8BIT = 2, /* its content has bytes above 127 */
-    ENVELOPE_UNCHECKED = 4     /* recipients of ours without a user are nobody, and always were */
+    ENVELOPE_UNCHECKED = 4     /* recipients of ours without a user may always have been nobody */
 };
 #define ENVELOPE_ENVID_MAX 100 /* RFC 3461 4.4 */
 #define ENVELOPE_ORCPT_MAX 500 /* 4.2 */

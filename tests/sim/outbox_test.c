@@ -547,9 +547,31 @@ static void test_outbox_bounds_recipients(void)
     CHECK(site_stop(&site, 1000));
     site_close(&site);
 }
+/* Mail that was for another machine when it came is its user's once the options say so. */
+static void test_outbox_and_routes_change(void)
+{
+    char text[2048];
+    open_outbox_site("route_list = far.example smtp:192.0.2.99\nretry_min = 5s\n");
+    leave_text(&ann, "ann@mx.example", "joe@far.example", "\r\nmark 000001\r\n");
+    site_start(&site);
+    CHECK(site_settle(&site, 4000));
+    CHECK_EQ(sim_outbox_num(site.host), 0);
+    CHECK(site_stop(&site, 1000));
+    site_drop(&site);
+    snprintf(text, sizeof text, "%sretry_min = 5s\n", site_conf);
+    memcpy(strstr(text, "local_domains = example.org"), "local_domains = far.example", 27);
+    sim_files_put_string(site.host, SITE_CONF, text);
+    site_start(&site);
+    CHECK(site_settle(&site, 4000));
+    CHECK_EQ(site_copies(&site, 1), 1);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 static const struct test_case cases[] = {
     {"outbox-needs-memory", test_outbox_needs_memory},
     {"outbox-bounds-recipients", test_outbox_bounds_recipients},
+    {"outbox-and-routes-change", test_outbox_and_routes_change},
     {"outbox-reads-no-disk", test_outbox_reads_no_disk},
     {"outbox-lets-others-pass", test_outbox_lets_others_pass},
     {"outbox-keeps-what-is-too-large-now", test_outbox_keeps_what_is_too_large_now},
