@@ -74,21 +74,25 @@ static void refuse(struct submission *s, uint32_t rcpt)
 
 _Static_assert(SMTP_CLIENT_RCPTS_MAX <= 64, "answered has a bit for each");
 
-/* The answer is about all of the batch that have none; others wait, if theirs was one for now. */
+/* Taken, it is for those of the batch that have had no answer; refused, as it is for all that still
+ * wait, also in the batches to come. */
 static void settle_batch(struct submission *s)
 {
-    bool is_taken = smtp_answer_class(&s->client.answer) == 2;
-    for (uint32_t i = 0; i < s->num_batch; i++) {
-        if ((s->answered >> i & 1) != 0) {
-            continue;
+    struct letter *l = s->letter;
+    if (smtp_answer_class(&s->client.answer) == 2) {
+        for (uint32_t i = 0; i < s->num_batch; i++) {
+            if ((s->answered >> i & 1) == 0) {
+                l->rcpts[s->batch[i]].state = LETTER_TAKEN;
+            }
         }
-        if (is_taken) {
-            s->letter->rcpts[s->batch[i]].state = LETTER_TAKEN;
-        } else {
-            refuse(s, s->batch[i]);
+        return;
+    }
+    for (uint32_t i = 0; i < l->num_rcpts; i++) {
+        if (l->rcpts[i].state == LETTER_WAITING) {
+            refuse(s, i);
         }
     }
-    s->is_over = s->is_over || !is_taken;
+    s->is_over = true;
 }
 
 /* The next recipients that wait; false if there are none. Each is tried once. */

@@ -318,6 +318,19 @@ def test_many_recipients():
             check_equal(len(s.server.messages(user, 1)), 1, user)
 
 
+def test_refused_for_all():
+    """Whom the server would have been told of in another transaction waits for nothing, and nobody gets it after all."""
+    if not_root():
+        return
+    with Site() as s:
+        for has_outbox in (False, True):
+            outbox = s.make_outbox() if has_outbox else ""
+            users = [f"user{i}@far.example" for i in range(64)] + ["alice"]
+            status, out = s.run("-f", "root@test.example", *users, text="Subject: x\n\nforged\n", uid=65534)
+            check_equal((status, out.count("553 5.7.1")), (77, 65), out[-500:])
+        check_equal(outbox_files(outbox), [], "what is left in the outbox")
+
+
 def test_mail_for_elsewhere():
     """What a user hands in goes wherever routes lead; with -N and -V, so do its parameters."""
     far = Server(primary_hostname="mail.far.example", local_domains="far.example", local_users="alice")
