@@ -48,14 +48,13 @@ enum err letter_add(struct letter *l, struct slice list)
     return worst;
 }
 
-bool letter_waits(const struct letter *l)
+uint32_t letter_waits(const struct letter *l)
 {
+    uint32_t num = 0;
     for (uint32_t i = 0; i < l->num_rcpts; i++) {
-        if (l->rcpts[i].state == LETTER_WAITING) {
-            return true;
-        }
+        num += l->rcpts[i].state == LETTER_WAITING;
     }
-    return false;
+    return num;
 }
 
 /* --- Reading --- */

@@ -39,7 +39,7 @@ static inline struct slice letter_address(const struct letter *l, uint32_t rcpt)
     return slice_make(l->addresses + l->rcpts[rcpt].at, l->rcpts[rcpt].len);
 }
 
-bool letter_waits(const struct letter *l); /* some recipient does */
+uint32_t letter_waits(const struct letter *l); /* how many recipients do */
 
 /* Reads the message from fd: to its end, or, with ends_at_dot, to a line of one dot. Bcc goes, with
  * takes_rcpts after the recipients that the header names were added; From, Date and Message-ID are

@@ -63,10 +63,8 @@ static void refuse(struct submission *s, uint32_t rcpt)
 {
     const struct smtp_answer *a = &s->client.answer;
     int status = status_of(a);
-    if (s->status == EX_OK || s->status == EX_TEMPFAIL) {
-        s->status = status;
-    }
     if (status != EX_TEMPFAIL) {
+        s->status = s->status == EX_OK ? status : s->status;
         s->letter->rcpts[rcpt].state = LETTER_REFUSED;
         complain(letter_address(s->letter, rcpt), a);
     }
@@ -214,23 +212,36 @@ static int dial(const struct conf *conf, int *out_fd, int within_s)
     return e == ERR_OK ? EX_OK : EX_TEMPFAIL;
 }
 
+/* One session may end before all recipients had their turn, as the server takes so many messages,
+ * or refuses so many recipients, in one: as long as each gets further, another one follows. */
 int posix_submit(struct letter *l)
 {
     static struct submission s;
     struct smtp_client_conf conf = {.hostname = SLICE_LITERAL("localhost"),
                                     .tls = SMTP_CLIENT_TLS_NEVER};
+    uint32_t num_before, num_left = letter_waits(l);
     s.letter = l;
-    s.status = dial(l->conf, &s.fd, l->conf->outbox_directory[0] != '\0' ? OUTBOX_WAIT_S : WAIT_S);
-    for (uint32_t i = 0; i < l->num_rcpts && s.status != EX_OK && s.status != EX_TEMPFAIL; i++) {
-        l->rcpts[i].state = LETTER_REFUSED;
-    }
-    if (s.status != EX_OK) {
-        return s.status;
-    }
-    smtp_client_begin(&s.client, &conf, buf_make(s.out, sizeof s.out));
-    converse(&s);
-    close(s.fd);
-    return s.status == EX_OK && letter_waits(l) ? EX_TEMPFAIL : s.status;
+    do {
+        int within_s = l->conf->outbox_directory[0] != '\0' ? OUTBOX_WAIT_S : WAIT_S;
+        int status = dial(l->conf, &s.fd, within_s);
+        if (status == EX_TEMPFAIL) {
+            break;
+        }
+        for (uint32_t i = 0; i < l->num_rcpts && status != EX_OK; i++) {
+            l->rcpts[i].state = LETTER_REFUSED;
+        }
+        if (status != EX_OK) {
+            return status;
+        }
+        s.num_batch = 0;
+        s.is_over = false;
+        smtp_client_begin(&s.client, &conf, buf_make(s.out, sizeof s.out));
+        converse(&s);
+        close(s.fd);
+        num_before = num_left;
+        num_left = letter_waits(l);
+    } while (num_left > 0 && num_left < num_before);
+    return s.status == EX_OK && num_left > 0 ? EX_TEMPFAIL : s.status;
 }
 
 /* Copies what there is; false at the end of either: what one of them did not take must not be left

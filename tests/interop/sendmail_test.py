@@ -318,6 +318,19 @@ def test_many_recipients():
             check_equal(len(s.server.messages(user, 1)), 1, user)
 
 
+def test_many_transactions():
+    """What the server takes or bears in one session is no limit for a message: its next recipients come in another one."""
+    users = [f"user{i}" for i in range(150)]
+    with Site(smtp_accept_max_per_connection="1") as s:
+        s.server.configure(local_users=" : ".join(users))
+        s.server.stop()
+        s.server.start()
+        status, out = s.run(*users, *(f"nobody{i}" for i in range(120)), "user0", text="Subject: x\n\nmany\n")
+        check_equal((status, out.count("550 5.1.1")), (67, 120), out[-500:])
+        for user in users:
+            check_equal(len(s.server.messages(user, 1)), 1, user)
+
+
 def test_refused_for_all():
     """Whom the server would have been told of in another transaction waits for nothing, and nobody gets it after all."""
     if not_root():
@@ -568,13 +581,15 @@ def test_suspended_smtp():
 
 def test_refused_for_now():
     """Who was refused for now, beside others, waits in the outbox; without one, is named."""
-    with Site(smtp_max_refused_recipients="2") as s:
-        to = ["alice@test.example", "nosuch1@test.example", "nosuch2@test.example", "bob@test.example"]
-        status, out = s.run(*to, text="Subject: 1\n\nx\n")
+    if not_root():
+        return
+    with Site(submit_rate="1") as s:
+        to = ["nosuch1", "nosuch2"] + 62 * ["alice"] + ["bob"]
+        status, out = s.run(*to, text="Subject: 1\n\nx\n", uid=65534)
         check_equal(status, 75, "without an outbox: " + out)
-        check("bob@test.example: could not" in out and "alice" not in out, out)
+        check(f"bob@{DOMAIN}: could not" in out and "alice" not in out, out)
         s.make_outbox()
-        status, out = s.run(*to, text="Subject: 2\n\nx\n")
+        status, out = s.run(*to, text="Subject: 2\n\nx\n", uid=65534)
         check_equal(status, 67, out)
         check("nosuch1" in out and "nosuch2" in out and "bob" not in out, out)
         s.server.stop()
