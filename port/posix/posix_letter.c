@@ -104,16 +104,22 @@ static struct slice without_from_line(struct slice text)
 #define NAME_MAX_LEN 200
 #define WORD_LEN     42 /* of a name, in an encoded word */
 
-/* Encoded words of RFC 2047, none with a part of a character. */
+/* How much of the text goes into max bytes, without a part of a character. */
+static size_t whole_len(struct slice text, size_t max)
+{
+    size_t len = text.len < max ? text.len : max;
+    while (len > max - 4 && len < text.len && (text.ptr[len] & 0xc0) == 0x80) {
+        len--;
+    }
+    return len;
+}
+
+/* Encoded words of RFC 2047. */
 static void put_encoded(struct buf *out, struct slice name)
 {
     struct slice word;
     while (name.len > 0) {
-        size_t len = name.len < WORD_LEN ? name.len : WORD_LEN;
-        while (len > WORD_LEN - 4 && len < name.len && (name.ptr[len] & 0xc0) == 0x80) {
-            len--;
-        }
-        (void)slice_take(&name, len, &word);
+        (void)slice_take(&name, whole_len(name, WORD_LEN), &word);
         buf_put_string(out, "=?UTF-8?B?");
         base64_put(out, word);
         buf_put_string(out, "?=\r\n ");
@@ -123,7 +129,7 @@ static void put_encoded(struct buf *out, struct slice name)
 static void put_from(const struct letter *l, struct buf *out)
 {
     struct slice name = l->full_name;
-    name.len = name.len < NAME_MAX_LEN ? name.len : NAME_MAX_LEN;
+    name.len = whole_len(name, NAME_MAX_LEN);
     buf_put_string(out, "From: ");
     if (text_is_8bit(name)) {
         put_encoded(out, name);

@@ -236,6 +236,9 @@ def test_full_name():
             field = email.message_from_bytes(message)["From"]
             got.add(email.utils.parseaddr(str(email.header.make_header(email.header.decode_header(field))))[0])
         check_equal(got, {"Ann \\ \"A\" Example", "J\N{LATIN SMALL LETTER U WITH DIAERESIS}rgen M.", long}, "names")
+        s.sends("-F", "x" + "\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 150, "root@test.example", text="\nx\n")  # longer than it may be
+        words = email.header.decode_header(email.message_from_bytes(s.server.messages("root", 1)[0])["From"])
+        check("\N{REPLACEMENT CHARACTER}" not in words[0][0].decode("utf-8", "replace"), words)
         s.sends("-F", os.fsdecode(b"caf\xe9"), "bob@test.example", text="\nx\n")  # of a locale that is not UTF-8
         check(s.server.messages("bob", 1)[0].isascii(), "a name that is no UTF-8")
 
