@@ -35,7 +35,8 @@ static void read_parameters(struct slice line, struct dovecot_line *out)
     out->value = slice_make(NULL, 0);
     while (line.len != 0) {
         struct slice field = take_field(&line), name;
-        if (slice_equal(field, SLICE_LITERAL("temp"))) {
+        if (slice_equal(field, SLICE_LITERAL("temp")) || /* until 2.2; then: */
+            slice_equal(field, SLICE_LITERAL("code=temp_fail"))) {
             out->is_temporary = true;
         }
         if (slice_take(&field, 5, &name) && slice_equal(name, SLICE_LITERAL("user="))) {

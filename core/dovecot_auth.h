@@ -5,7 +5,7 @@
  *     <  VERSION 1 x | MECH name ... | SPID | CUID | COOKIE | DONE
  *     >  AUTH id mechanism service=smtp secured nologin rip=... resp=base64
  *     <  CONT id base64                > CONT id base64
- *     <  OK id user=name ... or FAIL id user=name ... temp ...
+ *     <  OK id user=name ... or FAIL id user=name ... code=temp_fail ...
  *
  * Called by mta_dovecot. Codec: pure. */
 #ifndef POSTERN_DOVECOT_AUTH_H

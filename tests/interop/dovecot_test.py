@@ -28,9 +28,9 @@ service auth {{
 class Dovecot(peers.Dovecot):
     """With the auth socket that an MTA asks at."""
 
-    def __init__(self):
+    def __init__(self, more=""):
         before = peers.DOVECOT_CONF
-        peers.DOVECOT_CONF = before + AUTH_CONF
+        peers.DOVECOT_CONF = before + AUTH_CONF + more
         try:
             super().__init__()
         finally:
@@ -72,6 +72,19 @@ def test_real():
     client.cmd("*", 501)
     client.cmd(plain("alice", "secret"), 235)
     s.wait_log("login", "result=denied", 'user="nobody"')
+
+
+def test_real_judges_nobody():
+    """What it has to ask is out of order: that is no wrong password, and counts as none."""
+    program = os.path.join(case_dir(), "out-of-order")
+    with open(program, "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\nexit 111\n")
+    os.chmod(program, 0o755)
+    d = Dovecot(f"passdb {{{{\n  driver = checkpassword\n  args = {program}\n}}}}\n")
+    s = server(d.auth)
+    ready(s)
+    tls_client(s).cmd(plain("nobody", "secret"), 454)
+    s.wait_log("login", "result=refused", "reason=dovecot")
 
 
 def test_real_goes_and_comes():

@@ -21,6 +21,8 @@ static const struct {
     {"OK\t7\tuser=alice\tx=y\n", DOVECOT_OK, 7, "alice", false},
     {"OK\t7\n", DOVECOT_OK, 7, "", false},
     {"FAIL\t7\tuser=alice\ttemp\n", DOVECOT_FAIL, 7, "alice", true},
+    {"FAIL\t7\tuser=alice\tcode=temp_fail\n", DOVECOT_FAIL, 7, "alice", true},
+    {"FAIL\t7\tuser=alice\tcode=user_disabled\n", DOVECOT_FAIL, 7, "alice", false},
     {"FAIL\t7\treason=temp\n", DOVECOT_FAIL, 7, "", false},
     {"FAIL\t99999999999\n", DOVECOT_FAIL, 0, "", false},
     {"OK\t-7\tuser=x\n", DOVECOT_OK, 0, "x", false},
