@@ -204,7 +204,7 @@ static bool parse_envid(struct slice value, struct slice *out)
 }
 
 /* notify-esmtp-value = "NEVER" / "SUCCESS", "FAILURE" and "DELAY" with commas between them */
-static bool parse_notify(struct slice value, uint8_t *out)
+bool smtp_notify_parse(struct slice value, uint8_t *out)
 {
     static const struct {
         char text[8];
@@ -315,7 +315,7 @@ static enum smtp_reply apply_rcpt_parameter(const struct parameter *p, bool smtp
     bool is_first, good;
     if (text_equal_nocase(p->keyword, SLICE_LITERAL("NOTIFY"))) {
         is_first = out->notify == 0;
-        good = parse_notify(p->value, &out->notify);
+        good = smtp_notify_parse(p->value, &out->notify);
     } else if (text_equal_nocase(p->keyword, SLICE_LITERAL("ORCPT"))) {
         is_first = out->orcpt.len == 0;
         good = parse_orcpt(p->value, smtputf8, &out->orcpt);

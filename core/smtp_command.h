@@ -60,6 +60,9 @@ struct smtp_rcpt_args {
 /* "TO:" Forward-path [SP Rcpt-parameters]. Addresses beyond ASCII are refused unless smtputf8. */
 enum smtp_reply smtp_rcpt_parse(struct slice args, bool smtputf8, struct smtp_rcpt_args *out);
 
+/* What NOTIFY may be, of enum envelope_notify, added to *out. False: nothing that it may. */
+bool smtp_notify_parse(struct slice value, uint8_t *out);
+
 /* sasl-mech [SP initial-response] (RFC 4954 4); a response that is there is not empty. */
 enum smtp_reply smtp_auth_parse(struct slice args, struct slice *out_mechanism,
                                 struct slice *out_response);

@@ -9,6 +9,7 @@
 #include "posix_ids.h"
 #include "posix_outbox.h"
 #include "posix_submit.h"
+#include "smtp_command.h"
 
 #include <sysexits.h>
 #include <unistd.h>
@@ -168,35 +169,6 @@ static int take_options(struct request *r, struct letter *l, int argc, char **ar
     return i;
 }
 
-/* never, or success, failure, delay, with commas between */
-static bool take_notify(struct letter *l, const char *text)
-{
-    static const struct {
-        const char *word;
-        uint8_t bit;
-    } words[] = {{"never", ENVELOPE_NEVER},
-                 {"success", ENVELOPE_SUCCESS},
-                 {"failure", ENVELOPE_FAILURE},
-                 {"delay", ENVELOPE_DELAY}};
-    struct slice rest = slice_of_string(text);
-    while (rest.len > 0) {
-        struct slice word;
-        const uint8_t *comma = memchr(rest.ptr, ',', rest.len);
-        uint8_t bits = l->notify;
-        (void)slice_take(&rest, comma != NULL ? (size_t)(comma - rest.ptr) : rest.len, &word);
-        (void)slice_skip(&rest, 1);
-        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-            if (text_equal_nocase(word, slice_of_string(words[i].word))) {
-                l->notify |= words[i].bit;
-            }
-        }
-        if (l->notify == bits) {
-            return false;
-        }
-    }
-    return l->notify == ENVELOPE_NEVER || (l->notify != 0 && (l->notify & ENVELOPE_NEVER) == 0);
-}
-
 static bool take_ret(struct letter *l, struct slice text)
 {
     l->ret = text_equal_nocase(text, SLICE_LITERAL("full"))   ? "FULL"
@@ -265,7 +237,7 @@ static int deliver(const struct request *r, struct letter *l, int num_rcpts, cha
 {
     uint8_t sender_bytes[MAIL_ADDRESS_CAP];
     enum err e = ERR_OK;
-    if (r->notify != NULL && !take_notify(l, r->notify)) {
+    if (r->notify != NULL && !smtp_notify_parse(slice_of_string(r->notify), &l->notify)) {
         posix_complain(r->notify, "expected never, or success, failure and delay with commas");
         return EX_USAGE;
     }
