@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import harness
-from harness import POSTERN, Server, case_dir, check, check_equal, hello, run, body_of
+from harness import POSTERN, Pki, Server, case_dir, check, check_equal, hello, run, body_of
 
 CLONE_NEWNS = 0x20000
 MISTAKES = "configuration: what cannot be used stands above\n"
@@ -168,6 +168,21 @@ def test_open_relay():
         out = postern_check(Server(start=False, **{option: value}))[1]
         check((option + warning in out) == is_open == (warning in out), f"{option} = {value}: {out}")
         check("configuration: ok\n" in out, out)
+
+
+def test_ports_for_nobody():
+    """What is told so is still served."""
+    warning = "submission_ports: nobody may send mail there without auth_users_file or auth_dovecot_socket\n"
+    pki = Pki()
+    s = Server(start=False)
+    s.configure(submission_ports=s.port)
+    check(warning + "configuration: ok\n" in postern_check(s)[1], postern_check(s)[1])
+    s.start()
+    s.stop()
+    s.configure(relay_from_hosts="127.0.0.1")
+    check(warning not in postern_check(s)[1], postern_check(s)[1])
+    s.configure(relay_from_hosts=None, auth_dovecot_socket="/run/dovecot/auth", tls_certificate=pki.chain, tls_privatekey=pki.key)
+    check(warning not in postern_check(s)[1], postern_check(s)[1])
 
 
 # --- Output that goes nowhere ---
