@@ -42,17 +42,22 @@ int posix_end_output(int status)
     return status == EX_OK ? EX_IOERR : status;
 }
 
-void posix_complain(const char *what, const char *why)
+void posix_complain_of(struct slice what, const char *why)
 {
     uint8_t bytes[512];
     struct buf b = buf_make(bytes, sizeof bytes - 1);
     buf_put_string(&b, "postern: ");
-    text_put_escaped(&b, slice_of_string(what), 200);
+    text_put_escaped(&b, what, 200);
     buf_put_string(&b, ": ");
     buf_put_string(&b, why);
     b.cap++;
     buf_put_string(&b, "\n");
     posix_put(STDERR_FILENO, buf_slice(&b));
+}
+
+void posix_complain(const char *what, const char *why)
+{
+    posix_complain_of(slice_of_string(what), why);
 }
 
 int posix_is_missing(const char *command)

@@ -23,6 +23,7 @@ int posix_end_output(int status);
 
 /* "postern: WHAT: WHY" to stderr; what is escaped. */
 void posix_complain(const char *what, const char *why);
+void posix_complain_of(struct slice what, const char *why);
 /* The lines of errors, or a complaint if there are none. */
 void posix_put_errors(const char *what, enum err e, const struct buf *errors);
 

@@ -27,11 +27,7 @@ enum err letter_add(struct letter *l, struct slice list)
     struct slice domain = conf_own_domain(l->conf);
     while ((e = mail_address_next(&list, domain, bytes, &a, &bad)) != ERR_EOF) {
         if (e != ERR_OK) {
-            uint8_t shown[101];
-            struct buf b = buf_make(shown, sizeof shown);
-            buf_put(&b, slice_make(bad.ptr, bad.len < 100 ? bad.len : 100));
-            buf_end_string(&b);
-            posix_complain((const char *)shown, "is no address");
+            posix_complain_of(bad, "is no address");
             worst = ERR_MALFORMED;
             continue;
         }

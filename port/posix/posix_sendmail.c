@@ -208,12 +208,8 @@ static bool take_sender(struct letter *l, const char *sender, uint8_t bytes[MAIL
 static void complain_of_waiting(const struct letter *l)
 {
     for (uint32_t i = 0; i < l->num_rcpts; i++) {
-        uint8_t bytes[MAIL_ADDRESS_CAP + 1];
-        struct buf address = buf_make(bytes, sizeof bytes);
         if (l->rcpts[i].state == LETTER_WAITING) {
-            buf_put(&address, letter_address(l, i));
-            buf_end_string(&address);
-            posix_complain((const char *)bytes, "could not be handed in now");
+            posix_complain_of(letter_address(l, i), "could not be handed in now");
         }
     }
 }

@@ -48,14 +48,10 @@ static int status_of(const struct smtp_answer *a)
 
 static void complain(struct slice about, const struct smtp_answer *a)
 {
-    uint8_t what[512];
     char why[SMTP_ANSWER_TEXT_CAP + 1];
-    struct buf b = buf_make(what, sizeof what);
-    buf_put(&b, about);
-    buf_end_string(&b);
     memcpy(why, a->text, a->text_len);
     why[a->text_len] = '\0';
-    posix_complain((const char *)what, why);
+    posix_complain_of(about, why);
 }
 
 /* A refusal for good; one for now leaves the recipient waiting. */
