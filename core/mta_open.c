@@ -487,14 +487,19 @@ static void put_relay_check(const struct mta *m, struct buf *out)
     }
 }
 
-/* Ports that are of no use, as another option is missing. */
-static void put_submission_check(const struct mta *m, struct buf *out)
+/* What is an option, and not what was meant: ports of no use, as another one is missing; a name
+ * that other servers take for none. */
+static void put_options_check(const struct mta *m, struct buf *out)
 {
     const struct conf *c = &m->site->conf;
+    struct net_addr addr;
+    if (net_addr_parse(c->primary_hostname, &addr)) {
+        buf_put_string(out, "primary_hostname: expected an address in brackets\n");
+    }
     bool has_logins = c->auth_users_file[0] != 0 || c->auth_dovecot_socket[0] != 0;
     if (c->submission_ports.num_items != 0 && !has_logins && c->relay_from_hosts.num_items == 0 &&
         c->relay_from_certificates[0] == 0) {
-        buf_put_string(out, "submission_ports: nobody may send mail there without "
+        buf_put_string(out, "submission_ports: nobody may send there without "
                             "auth_users_file or auth_dovecot_socket\n");
     }
 }
@@ -557,7 +562,7 @@ enum err mta_check(struct arena *a, const struct port *port, const struct mta_st
         err = put_size_check(m, out) ? ERR_OK : ERR_TOO_BIG;
         put_message_check(m, out);
         put_relay_check(m, out);
-        put_submission_check(m, out);
+        put_options_check(m, out);
         put_resolv_check(m, out);
         is_usable = put_maildir_check(m, out) && is_usable;
         buf_put_string(out, is_usable && err == ERR_OK

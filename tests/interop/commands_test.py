@@ -172,7 +172,7 @@ def test_open_relay():
 
 def test_ports_for_nobody():
     """What is told so is still served."""
-    warning = "submission_ports: nobody may send mail there without auth_users_file or auth_dovecot_socket\n"
+    warning = "submission_ports: nobody may send there without auth_users_file or auth_dovecot_socket\n"
     pki = Pki()
     s = Server(start=False)
     s.configure(submission_ports=s.port)
@@ -183,6 +183,14 @@ def test_ports_for_nobody():
     check(warning not in postern_check(s)[1], postern_check(s)[1])
     s.configure(relay_from_hosts=None, auth_dovecot_socket="/run/dovecot/auth", tls_certificate=pki.chain, tls_privatekey=pki.key)
     check(warning not in postern_check(s)[1], postern_check(s)[1])
+
+
+def test_name_that_is_an_address():
+    """Other servers refuse EHLO 192.0.2.1, and mail from root@192.0.2.1."""
+    warning = "primary_hostname: expected an address in brackets\n"
+    for name, is_wrong in (("192.0.2.1", True), ("[192.0.2.1]", False), ("192.0.2.1.example", False)):
+        out = postern_check(Server(start=False, primary_hostname=name))[1]
+        check((warning in out) == is_wrong, f"{name}: {out}")
 
 
 # --- Output that goes nowhere ---
