@@ -157,7 +157,8 @@ static void test_failover(void)
         {"MAIL", RW_ANSWER, 1, "421 4.3.2 no\r\n"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct rw_script script = {rows[i].verb, rows[i].how, rows[i].answer};
+        struct rw_script script = {
+            .verb = rows[i].verb, .how = rows[i].how, .answer = rows[i].answer};
         rw_open("");
         rw_server("192.0.2.2", 25, &script); /* the first host refuses connections */
         rw_server("192.0.2.3", 25, NULL);
