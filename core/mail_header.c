@@ -62,25 +62,6 @@ static bool is_named(const struct mail_field *f, const char *name)
     return text_equal_nocase(f->name, slice_of_string(name));
 }
 
-void mail_header_read(struct slice text, struct mail_header *out)
-{
-    struct slice rest = text;
-    struct mail_field f;
-    *out = (struct mail_header){.fields = text};
-    while (mail_header_next(&rest, &f)) {
-        out->has_from = out->has_from || is_named(&f, "From");
-        out->has_date = out->has_date || is_named(&f, "Date");
-        out->has_message_id = out->has_message_id || is_named(&f, "Message-ID");
-        out->is_resent = out->is_resent || is_named(&f, "Resent-To") || is_named(&f, "Resent-Cc") ||
-                         is_named(&f, "Resent-Bcc");
-    }
-    out->fields.len = text.len - rest.len;
-    out->body = rest;
-    if (rest.len >= 2 && rest.ptr[0] == '\r' && rest.ptr[1] == '\n') {
-        (void)slice_skip(&out->body, 2);
-    }
-}
-
 bool mail_field_has_rcpts(const struct mail_field *f, bool is_resent)
 {
     static const char *const names[] = {"To", "Cc", "Bcc"};
@@ -91,6 +72,24 @@ bool mail_field_has_rcpts(const struct mail_field *f, bool is_resent)
         }
     }
     return false;
+}
+
+void mail_header_read(struct slice text, struct mail_header *out)
+{
+    struct slice rest = text;
+    struct mail_field f;
+    *out = (struct mail_header){.fields = text};
+    while (mail_header_next(&rest, &f)) {
+        out->has_from = out->has_from || is_named(&f, "From");
+        out->has_date = out->has_date || is_named(&f, "Date");
+        out->has_message_id = out->has_message_id || is_named(&f, "Message-ID");
+        out->is_resent = out->is_resent || mail_field_has_rcpts(&f, true);
+    }
+    out->fields.len = text.len - rest.len;
+    out->body = rest;
+    if (rest.len >= 2 && rest.ptr[0] == '\r' && rest.ptr[1] == '\n') {
+        (void)slice_skip(&out->body, 2);
+    }
 }
 
 bool mail_field_is_hidden(const struct mail_field *f)

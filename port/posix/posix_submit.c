@@ -18,6 +18,10 @@
  * make a second one. */
 #define OUTBOX_WAIT_S 10
 
+/* To be let in, a second apart: one user has so many sessions at once and no more. The outbox waits
+ * better. */
+#define TRIES_MAX 60
+
 struct submission {
     struct letter *letter;
     struct smtp_client client;
@@ -216,17 +220,16 @@ int posix_submit(struct letter *l)
     struct smtp_client_conf conf = {.hostname = SLICE_LITERAL("localhost"),
                                     .tls = SMTP_CLIENT_TLS_NEVER};
     uint32_t num_before, num_left = letter_waits(l);
+    bool has_outbox = l->conf->outbox_directory[0] != '\0', goes_on;
+    uint32_t tries_left = has_outbox ? 0 : TRIES_MAX;
     s.letter = l;
     do {
-        int within_s = l->conf->outbox_directory[0] != '\0' ? OUTBOX_WAIT_S : WAIT_S;
-        int status = dial(l->conf, &s.fd, within_s);
+        int status = dial(l->conf, &s.fd, has_outbox ? OUTBOX_WAIT_S : WAIT_S);
         if (status == EX_TEMPFAIL) {
             break;
         }
-        for (uint32_t i = 0; i < l->num_rcpts && status != EX_OK; i++) {
-            l->rcpts[i].state = LETTER_REFUSED;
-        }
         if (status != EX_OK) {
+            l->num_rcpts = 0; /* nor is the outbox for it */
             return status;
         }
         s.num_batch = 0;
@@ -236,7 +239,9 @@ int posix_submit(struct letter *l)
         close(s.fd);
         num_before = num_left;
         num_left = letter_waits(l);
-    } while (num_left > 0 && num_left < num_before);
+        goes_on = s.client.num_mails != 0 ? num_left < num_before
+                                          : tries_left-- > 0 && poll(NULL, 0, 1000) == 0;
+    } while (num_left > 0 && goes_on);
     return s.status == EX_OK && num_left > 0 ? EX_TEMPFAIL : s.status;
 }
 

@@ -10,6 +10,7 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -332,6 +333,23 @@ def test_many_transactions():
         check_equal((status, out.count("550 5.1.1")), (67, 120), out[-500:])
         for user in users:
             check_equal(len(s.server.messages(user, 1)), 1, user)
+
+
+def test_many_at_once():
+    """As cron's at midnight: no user has more than 8 sessions, and who comes later waits for one."""
+    with Site() as s:
+        held = [socket.socket(socket.AF_UNIX) for _ in range(8)]
+        for one in held:
+            one.connect(s.socket)
+            check(one.recv(3) == b"220", "the greeting")
+        command = subprocess.Popen([s.sendmail, "-C", s.conf, "alice"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        command.stdin.write(b"Subject: x\n\nx\n")
+        command.stdin.close()
+        time.sleep(1.5)
+        for one in held:
+            one.close()
+        check_equal(command.wait(20), 0, "exit status")
+        check_equal(s.got("alice")[0][1], "x\n", "body")
 
 
 def test_refused_for_all():
