@@ -269,29 +269,17 @@ static enum deliver_smtp_may may_start(const struct deliver_smtp *d, const struc
 
 enum deliver_smtp_may deliver_smtp_may_start(const struct deliver_smtp *d,
                                              const struct route_item *route, struct slice domain,
-                                             uint64_t now_ms, uint64_t *out_until_ms,
+                                             uint64_t now_ms,
                                              const struct deliver_reason_row **out_why)
 {
     struct remote_key key;
     const struct remote_dest *dest =
         remote_key_make(&key, route, domain) ? remote_dest_find(d, &key) : NULL;
     enum deliver_smtp_may may = may_start(d, dest, now_ms);
-    if (may == DELIVER_SMTP_BACK_OFF && out_until_ms != NULL) {
-        *out_until_ms = dest->until_ms;
-    }
     if (may == DELIVER_SMTP_BACK_OFF && out_why != NULL) {
         *out_why = deliver_reason_row((enum deliver_reason)dest->reason);
     }
     return may;
-}
-
-void deliver_smtp_hurry(struct deliver_smtp *d)
-{
-    uint32_t cursor = 0;
-    struct remote_dest *dest;
-    while ((dest = pool_each(&d->dests, &cursor)) != NULL) {
-        dest->until_ms = 0;
-    }
 }
 
 static uint16_t copy_text(uint8_t *to, size_t cap, struct slice text)

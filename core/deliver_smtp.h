@@ -123,17 +123,15 @@ enum err deliver_smtp_open(struct deliver_smtp **out, struct arena *a,
  * they have copied them. */
 void deliver_smtp_set_conf(struct deliver_smtp *d, const struct conf *conf, struct slice hostname);
 
-/* Whether a job for that destination could start now. *out_until_ms: for DELIVER_SMTP_BACK_OFF when
- * to ask again; *out_why why it was not reached. Both may be NULL. */
+/* Whether a job for that destination could start now. *out_why: for DELIVER_SMTP_BACK_OFF why it
+ * was not reached; may be NULL. */
 enum deliver_smtp_may deliver_smtp_may_start(const struct deliver_smtp *d,
                                              const struct route_item *route, struct slice domain,
-                                             uint64_t now_ms, uint64_t *out_until_ms,
+                                             uint64_t now_ms,
                                              const struct deliver_reason_row **out_why);
 
-/* A person wants to see it tried: no destination backs off until it fails once more. */
-void deliver_smtp_hurry(struct deliver_smtp *d);
-
-/* Somebody says that what was wrong is repaired: no destination is backing off any more. */
+/* Somebody says that what was wrong is repaired, or wants to see it tried: no destination is
+ * backing off any more. */
 void deliver_smtp_forget_failures(struct deliver_smtp *d);
 
 /* How often there may have come to be room for a job, as a connection has ended or options have

@@ -216,7 +216,6 @@ static enum err change(struct mta *m, struct slice verb, uint64_t id, bool with_
         return queue_release(&m->queue, id);
     }
     if (slice_equal(verb, SLICE_LITERAL("retry"))) {
-        deliver_smtp_forget_failures(m->remote);
         return queue_retry_now(&m->queue, id);
     }
     if (slice_equal(verb, SLICE_LITERAL("remove"))) {
@@ -277,7 +276,6 @@ enum err control_flush(struct mta *m, struct control_conn *c)
     if (c->request.num_words != 1) {
         return ERR_MALFORMED;
     }
-    deliver_smtp_forget_failures(m->remote);
     put_number(&text, "to be tried now: ", queue_flush(&m->queue), "\n");
     control_put_answer(&c->reply, buf_slice(&text));
     c->is_complete = true;

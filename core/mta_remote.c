@@ -12,7 +12,7 @@ const struct queue_remote remote_for_queue = {
     .start = deliver_smtp_start,
     .ended = deliver_smtp_ended,
     .give = deliver_smtp_give,
-    .hurry = deliver_smtp_hurry,
+    .hurry = deliver_smtp_forget_failures,
     .num_left = deliver_smtp_num_left,
 };
 

@@ -43,7 +43,7 @@ enum queue_code {
 /* The service for other machines: the functions of deliver_smtp.h, or a test's. */
 struct queue_remote {
     enum deliver_smtp_may (*may_start)(const struct deliver_smtp *d, const struct route_item *route,
-                                       struct slice domain, uint64_t now_ms, uint64_t *out_until_ms,
+                                       struct slice domain, uint64_t now_ms,
                                        const struct deliver_reason_row **out_why);
     struct smtp_job *(*start)(struct deliver_smtp *d, const struct smtp_order *order,
                               uint64_t now_ms);

@@ -191,7 +191,7 @@ bool queue_group_start(struct queue *q, struct queue_round *r, uint64_t envelope
     }
     r->has_met_dest = true;
     enum deliver_smtp_may may =
-        q->env.remote->may_start(q->env.smtp, d.route, d.domain, q->now_ms, NULL, &why);
+        q->env.remote->may_start(q->env.smtp, d.route, d.domain, q->now_ms, &why);
     if (may == DELIVER_SMTP_FULL) {
         /* To a server that comes back just in time, or once what was held is released, all goes at
          * once that waits for it. */

@@ -21,14 +21,11 @@ static bool raw_read(struct spool *sp, const struct spool_seg *sg, uint32_t page
 void spool_log_lost(struct spool *sp, uint64_t id, uint16_t seg, uint32_t page, const char *word)
 {
     struct log_line line;
-    uint8_t text[SPOOL_ID_TEXT_LEN];
     if (sp->recover.is_unread) {
         return;
     }
-    struct buf b = buf_make(text, sizeof text);
-    spool_id_put(&b, id);
     log_begin(&line, "spool");
-    log_slice(&line, "message", buf_slice(&b));
+    spool_id_log(&line, "message", id);
     log_word(&line, "state", word);
     if (seg != SPOOL_NONE) {
         log_u64(&line, "segment", sp->segs[seg].id);

@@ -2,8 +2,6 @@
  * what an earlier build has left in the spool waits for one that can. */
 #include "deliver_smtp.h"
 
-#define RETRY_MS (UINT64_C(3600) * 1000)
-
 size_t deliver_smtp_memory_len(void)
 {
     return 0;
@@ -27,7 +25,7 @@ void deliver_smtp_set_conf(struct deliver_smtp *d, const struct conf *conf, stru
 
 enum deliver_smtp_may deliver_smtp_may_start(const struct deliver_smtp *d,
                                              const struct route_item *route, struct slice domain,
-                                             uint64_t now_ms, uint64_t *out_until_ms,
+                                             uint64_t now_ms,
                                              const struct deliver_reason_row **out_why)
 {
     static const struct deliver_reason_row why = {
@@ -35,18 +33,11 @@ enum deliver_smtp_may deliver_smtp_may_start(const struct deliver_smtp *d,
     (void)d;
     (void)route;
     (void)domain;
-    if (out_until_ms != NULL) {
-        *out_until_ms = now_ms + RETRY_MS;
-    }
+    (void)now_ms;
     if (out_why != NULL) {
         *out_why = &why;
     }
     return DELIVER_SMTP_BACK_OFF;
-}
-
-void deliver_smtp_hurry(struct deliver_smtp *d)
-{
-    (void)d;
 }
 
 void deliver_smtp_forget_failures(struct deliver_smtp *d)

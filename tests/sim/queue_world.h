@@ -125,14 +125,12 @@ static inline struct far_job *free_far_job(const struct deliver_smtp *d)
 static inline enum deliver_smtp_may far_may_start(const struct deliver_smtp *d,
                                                   const struct route_item *route,
                                                   struct slice domain, uint64_t now_ms,
-                                                  uint64_t *out_until_ms,
                                                   const struct deliver_reason_row **out_why)
 {
     static const struct deliver_reason_row dead = {
         "connection-refused", "It takes no connections.", {4, 4, 2}};
     struct far *f = far_of((struct deliver_smtp *)d, domain);
     (void)route;
-    (void)out_until_ms;
     f->num_asked++;
     if (f->back_off_until_ms > now_ms) {
         *out_why = &dead;
@@ -146,10 +144,8 @@ static inline struct smtp_job *far_start(struct deliver_smtp *d, const struct sm
                                          uint64_t now_ms)
 {
     struct far *f = far_of(d, order->domain);
-    uint64_t until_ms;
     const struct deliver_reason_row *why;
-    if (far_may_start(d, order->route, order->domain, now_ms, &until_ms, &why) !=
-        DELIVER_SMTP_YES) {
+    if (far_may_start(d, order->route, order->domain, now_ms, &why) != DELIVER_SMTP_YES) {
         return NULL;
     }
     f->num_asked--;

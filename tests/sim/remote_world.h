@@ -279,6 +279,14 @@ static inline struct smtp_job *rw_send(uint32_t num_rcpts, const char *named)
     return rw_until_ended();
 }
 
+/* When the only destination that there is may be tried again. */
+static inline uint64_t rw_until_ms(void)
+{
+    uint32_t cursor = 0;
+    const struct remote_dest *dest = pool_each(&rw.d->dests, &cursor);
+    return dest == NULL ? 0 : dest->until_ms;
+}
+
 static inline void rw_run_ms(uint64_t ms)
 {
     uint64_t end_ms = sim_world_now_ms(rw.w) + ms;
