@@ -136,6 +136,7 @@ struct site_server {
     /* thisUpdate of what the responder last told it that was revoked or unknown, and of the newest
      * that it says it has got; 0: none. That keeps out what is as old, as long as it can write. */
     int64_t told_refusal_s, refusal_s;
+    bool is_unknown; /* the last word was so: the same once more is not noted (ocsp_staple_fetch) */
     uint64_t refusal_file_errors; /* that there had been by then */
     bool is_fresh;                /* has not had its first step */
     bool is_stopping;

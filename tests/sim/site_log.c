@@ -136,11 +136,15 @@ static void read_spool(struct sim_site *s, uint32_t server, const char *line)
 static void read_fetch(struct sim_site *s, uint32_t server, const char *line)
 {
     struct site_server *at = &s->servers[server];
-    char result[32];
-    if (word(line, "result", result, sizeof result) &&
-        (strcmp(result, "revoked") == 0 || strcmp(result, "unknown") == 0)) {
+    char result[32] = "";
+    (void)word(line, "result", result, sizeof result);
+    bool is_revoked = strcmp(result, "revoked") == 0, is_unknown = strcmp(result, "unknown") == 0;
+    if (is_revoked || (is_unknown && !at->is_unknown)) {
         at->refusal_s = at->told_refusal_s > at->refusal_s ? at->told_refusal_s : at->refusal_s;
         at->refusal_file_errors = at->faults.num_file_errors;
+    }
+    if (is_revoked || is_unknown || strcmp(result, "good") == 0) {
+        at->is_unknown = is_unknown;
     }
 }
 

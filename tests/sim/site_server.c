@@ -118,6 +118,7 @@ void site_server_start(struct sim_site *s, uint32_t index)
     site_trace(s, "%s starts: %s", site_hostnames[index], err_name(err));
     if (server->faults.num_file_errors != server->refusal_file_errors) {
         server->refusal_s = 0; /* what it had written down may be lost */
+        server->is_unknown = false;
     }
     if (err == ERR_OK) {
         server->num_starts++;
