@@ -462,8 +462,10 @@ static bool finish(struct spool *sp)
     } else if (sp->segs[seg].state == SEG_LOG && spool_seg_is_clear(sp, seg)) {
         spool_seg_recycle(sp, seg);
     }
-    sp->is_room = sp->is_room || sp->has_waiter;
-    return sp->segs[seg].state != SEG_LOG || sp->segs[seg].is_suspect;
+    /* Who waits and is woken for nothing asks once more, and this begins anew. */
+    bool has_come = sp->segs[seg].state != SEG_LOG || sp->segs[seg].is_suspect;
+    sp->is_room = sp->is_room || (has_come && sp->has_waiter);
+    return has_come;
 }
 
 bool spool_compact_step(struct spool *sp)

@@ -35,10 +35,11 @@ static const struct {
     const char *name;
     uint64_t seed;
 } regressions[] = {
-    {"compaction-spins-without-entropy", 601},     {"results-that-wait-for-the-disk-spin", 1164},
-    {"recovery-reads-the-disk-in-one-step", 2030}, {"outcome-on-a-page-that-is-not-read", 2685},
-    {"found-but-not-read-just-then", 40108},       {"denied-by-a-failed-disk-and-back", 8318},
-    {"reply-that-no-memory-is-left-for", 5827},    {"unknown-once-more-is-not-noted", 777017},
+    {"compaction-spins-without-entropy", 601},       {"results-that-wait-for-the-disk-spin", 1164},
+    {"recovery-reads-the-disk-in-one-step", 2030},   {"outcome-on-a-page-that-is-not-read", 2685},
+    {"found-but-not-read-just-then", 40108},         {"denied-by-a-failed-disk-and-back", 8318},
+    {"reply-that-no-memory-is-left-for", 5827},      {"unknown-once-more-is-not-noted", 777017},
+    {"woken-while-no-segment-is-recycled", 7701285},
 };
 
 static struct site_result sums;
