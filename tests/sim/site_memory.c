@@ -2,6 +2,7 @@
 #include "site_memory.h"
 
 #include "pool.h"
+#include "site.h"
 #include "site_heap.h"
 
 static struct {
@@ -34,18 +35,16 @@ static bool fails(enum site_memory kind)
     return true;
 }
 
-#define RESERVED_MAX 4
-static const struct pool *reserved[RESERVED_MAX];
-static unsigned num_reserved;
+static const struct pool *reserved[SITE_SERVERS_MAX];
 
-void site_memory_reserved(const struct pool *p)
+void site_memory_reserved(uint32_t server, const struct pool *p)
 {
-    reserved[num_reserved++ % RESERVED_MAX] = p;
+    reserved[server] = p;
 }
 
 static bool is_reserved(const struct pool *p)
 {
-    for (unsigned i = 0; i < RESERVED_MAX; i++) {
+    for (unsigned i = 0; i < SITE_SERVERS_MAX; i++) {
         if (reserved[i] == p) {
             return true;
         }
@@ -80,8 +79,7 @@ void *__wrap_heap_alloc(struct heap *h, size_t num, size_t size)
 
 void site_memory_begin(void)
 {
-    num_reserved = 0;
-    for (unsigned i = 0; i < RESERVED_MAX; i++) {
+    for (unsigned i = 0; i < SITE_SERVERS_MAX; i++) {
         reserved[i] = NULL;
     }
     site_memory_forget();

@@ -18,8 +18,8 @@ void site_memory_begin(void); /* a site: nothing is known of those before */
 void site_memory_fail(enum site_memory kind, uint64_t nth, uint64_t num);
 void site_memory_forget(void); /* none fails any more */
 struct pool;
-/* What is taken of that pool was reserved before, so it is there. */
-void site_memory_reserved(const struct pool *p);
+/* What is taken of that pool, the server's only one, was reserved before, so it is there. */
+void site_memory_reserved(uint32_t server, const struct pool *p);
 uint64_t site_memory_num_takes(enum site_memory kind);
 uint64_t site_memory_num_failures(enum site_memory kind);
 uint64_t site_memory_num_failed(void); /* of all kinds */

@@ -122,7 +122,7 @@ void site_server_start(struct sim_site *s, uint32_t index)
     }
     if (err == ERR_OK) {
         server->num_starts++;
-        site_memory_reserved(&server->mta->spool->outcomes);
+        site_memory_reserved(index, &server->mta->spool->outcomes);
         server->is_fresh = true;
         return;
     }
