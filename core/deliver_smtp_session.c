@@ -317,6 +317,9 @@ static void session_ended(struct deliver_smtp *d, struct remote_conn *c)
         remote_give_up(d, c);
         return;
     }
+    if (s->has_answer && smtp_answer_class(&s->answer) == 4) {
+        c->waits_for = c->why; /* it may take it some other time, whatever its next address says */
+    }
     remote_try_failed(d, c, (enum deliver_reason)c->why);
 }
 

@@ -337,6 +337,24 @@ static void test_mapped_address(void)
     rw_close();
 }
 
+/* The first of its addresses takes no mail just now, and the second never does: it waits. */
+static void test_addresses_that_differ(void)
+{
+    static const char *const verbs[] = {"CONNECT", "MAIL"};
+    for (int i = 0; i < 2; i++) {
+        open_mx();
+        rw.servers[0].script =
+            (struct rw_script){.verb = verbs[i], .how = RW_ANSWER, .answer = "452 4.3.1 full\r\n"};
+        rw_record("example.org", DNS_MX, "10 a.example");
+        rw_record("a.example", DNS_A, "192.0.2.1");
+        rw_record("a.example", DNS_A, "192.0.2.5");
+        struct smtp_job *job = rw_send(1, NULL);
+        CHECK_EQ(job->rcpts[0].result, SMTP_RCPT_DEFERRED);
+        CHECK(rw.servers[0].num_accepted != 0 && rw.servers[4].num_accepted != 0);
+        rw_close();
+    }
+}
+
 /* A relay whose name does not exist is a mistake of ours: nothing bounces for it. */
 static void test_relay_without_name(void)
 {
@@ -376,6 +394,7 @@ static const struct test_case cases[] = {
     {"shuffle", test_shuffle},
     {"literal", test_literal},
     {"mapped_address", test_mapped_address},
+    {"addresses_that_differ", test_addresses_that_differ},
     {"relay_without_name", test_relay_without_name},
     {"log_of_absent_host", test_log_of_absent_host},
 };
