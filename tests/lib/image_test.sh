@@ -66,12 +66,20 @@ private_files() {
         debugfs -R "stat /postern.conf" "$WORK/part" 2>&1 | tee "$WORK/out" | grep -q 'Mode: *0644 '
 }
 
+# One whose name the tools would read as two words, and leave readable for all.
+private_file_of_two_words() {
+    fresh vm-amd64
+    cp "$WORK/private/passwords" "$WORK/private/my passwords"
+    CONFIG=$WORK/private refused vm-amd64 disk "CONFIG/my passwords: expected a name of letters"
+}
+
 check "NOR flash and a disk: fits" fits mips24kc nor
 check "the program is too large" large_program
 check "NOR flash alone: fits" fits armv7 nor
 check "the kernel is 64 bytes too large" large_kernel
 check "a disk: fits" fits vm-amd64 disk
 check "passwords are the server's alone" private_files
+check "passwords with a name of two words" private_file_of_two_words
 check "the program is too large for its part of a disk" large_disk_part
 check "the parts are more than the flash" large_parts
 finish
