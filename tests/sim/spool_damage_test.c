@@ -450,6 +450,18 @@ static struct world *with_one_message(void)
     return w;
 }
 
+/* What was forged is read, moved and put aside, and read once more. */
+static void start_twice(struct world *w)
+{
+    for (int i = 0; i < 2; i++) {
+        sim_store_kill(w->store);
+        CHECK(world_boot(w));
+        CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
+        CHECK(world_settle(w));
+        world_turns(w, 300);
+    }
+}
+
 /* The bytes of the log's segment, and of another; its head. */
 static uint8_t *find_log(struct world *w, struct spool_head *head, uint8_t **out_other)
 {
@@ -534,13 +546,7 @@ static void words_before_the_commit(void)
     head = forge_older(other, &head);
     forge_page(other, &head, (struct spool_page_head){.kind = SPOOL_PAGE_LOG, .durable_pages = 2},
                buf_slice(&b));
-    for (int i = 0; i < 2; i++) {
-        sim_store_kill(w->store);
-        CHECK(world_boot(w));
-        CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
-        CHECK(world_settle(w));
-        world_turns(w, 300);
-    }
+    start_twice(w);
     CHECK(strstr(w->lines, "quarantined") != NULL);
     WORLD_CHECK(w);
     world_free(w);
@@ -712,13 +718,7 @@ static void copies_that_grow(void)
         forge_page(other, &head, page, buf_slice(&b));
         b.len -= 5 * spool_commit_len(0, 0); /* others each time, so that none fits by chance */
     }
-    for (int i = 0; i < 2; i++) {
-        sim_store_kill(w->store);
-        CHECK(world_boot(w));
-        CHECK(w->is_ready && w->ready_err == ERR_OK && w->messages[0].is_found);
-        CHECK(world_settle(w));
-        world_turns(w, 300);
-    }
+    start_twice(w);
     CHECK(strstr(w->lines, "message=000000000002d state=lost") != NULL);
     CHECK(strstr(w->lines, "quarantined") != NULL);
     CHECK(strstr(w->lines, "segment=failed") == NULL);
