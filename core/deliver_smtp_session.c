@@ -170,7 +170,7 @@ static enum turn is_ready(struct deliver_smtp *d, struct remote_conn *c)
     c->dest->num_failures = 0;
     map_rcpts(c);
     if (c->num_mapped != 0 && (why = refusal(d, c)) != DELIVER_NONE) {
-        c->why = (uint8_t)why;
+        c->why = c->waits_for != DELIVER_NONE ? c->waits_for : (uint8_t)why;
         c->has_answer = false;
         c->num_mapped = 0;
     }

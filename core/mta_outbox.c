@@ -68,13 +68,16 @@ static void give_up(struct mta *m, enum err err)
         txn_free(m, o->txn);
         o->txn = NULL;
     }
+    enum err mark_err = err;
     if (is_for_good) {
+        mark_err = m->port->outbox.mark(m->port->outbox.ctx, OUTBOX_REFUSED | (uint32_t)m->now_ms);
+    }
+    if (mark_err == ERR_OK) {
         (void)local_count(m, &o->owner);
         report(m, "refused", err);
-        (void)m->port->outbox.mark(m->port->outbox.ctx, OUTBOX_REFUSED | (uint32_t)m->now_ms);
     } else if (!o->has_told_deferral) {
         o->has_told_deferral = true;
-        report(m, "deferred", err);
+        report(m, "deferred", mark_err);
     }
     end_file(m, false);
     if (!is_for_good && !is_its_own) {

@@ -20,5 +20,7 @@ void sim_outbox_put(struct sim_host *h, const struct port_user *owner, uint64_t 
 size_t sim_outbox_num(const struct sim_host *h);
 /* The next num removals fail. */
 void sim_outbox_keep(struct sim_host *h, uint32_t num);
+/* The next num marks are not made. */
+void sim_outbox_unmark(struct sim_host *h, uint32_t num);
 
 #endif

@@ -49,6 +49,7 @@ struct sim_outbox {
     size_t num_passed; /* in this round */
     size_t at;         /* read of what was taken */
     uint32_t num_kept; /* so many removals more fail */
+    uint32_t num_unmarked;
 };
 
 struct sim_net_host;

@@ -40,6 +40,11 @@ void sim_outbox_keep(struct sim_host *h, uint32_t num)
     h->outbox.num_kept = num;
 }
 
+void sim_outbox_unmark(struct sim_host *h, uint32_t num)
+{
+    h->outbox.num_unmarked = num;
+}
+
 static enum err outbox_open(void *ctx, const char *path, const char *group)
 {
     struct sim_host *h = ctx;
@@ -100,6 +105,10 @@ static enum err outbox_read(void *ctx, size_t *out_len, uint8_t *into, size_t ca
 static enum err outbox_mark(void *ctx, uint64_t number)
 {
     struct sim_host *h = ctx;
+    if (h->outbox.num_unmarked > 0) {
+        h->outbox.num_unmarked--;
+        return ERR_IO;
+    }
     (*h->outbox.taken)->mark = number;
     return ERR_OK;
 }

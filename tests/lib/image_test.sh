@@ -73,6 +73,20 @@ private_file_of_two_words() {
     CONFIG=$WORK/private refused vm-amd64 disk "CONFIG/my passwords: expected a name of letters"
 }
 
+# Links, as tools that renew certificates make them: their targets are in the image, as private as they are, and stay
+# so here.
+private_files_by_links() {
+    fresh vm-amd64
+    rm -rf "$WORK/private/my passwords" "$WORK/outside" "$WORK/linked"
+    mkdir "$WORK/outside" && mv "$WORK/private/passwords" "$WORK/outside/" &&
+        ln -s ../outside/passwords "$WORK/private/passwords" && ln -s private "$WORK/linked"
+    CONFIG=$WORK/linked image vm-amd64 &&
+        [ "$(stat -c %a "$WORK/outside/passwords")" = 400 ] &&
+        dd if="$WORK/vm-amd64/disk" of="$WORK/part" bs=1024 skip=1024 count=4096 status=none &&
+        debugfs -R "stat /passwords" "$WORK/part" 2>&1 | tee "$WORK/out" | grep -q 'Type: regular *Mode: *0600 ' &&
+        grep -q 'User: *100 *Group: *100 ' "$WORK/out"
+}
+
 check "NOR flash and a disk: fits" fits mips24kc nor
 check "the program is too large" large_program
 check "NOR flash alone: fits" fits armv7 nor
@@ -80,6 +94,7 @@ check "the kernel is 64 bytes too large" large_kernel
 check "a disk: fits" fits vm-amd64 disk
 check "passwords are the server's alone" private_files
 check "passwords with a name of two words" private_file_of_two_words
+check "passwords that links lead to" private_files_by_links
 check "the program is too large for its part of a disk" large_disk_part
 check "the parts are more than the flash" large_parts
 finish

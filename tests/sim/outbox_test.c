@@ -201,6 +201,27 @@ static void test_outbox_refuses_nonsense(void)
     site_close(&site);
 }
 
+/* A refusal that cannot be kept is none yet: it takes nothing of what its user may send, and is not
+ * told as if it were the last word. */
+static void test_outbox_refuses_once(void)
+{
+    open_outbox_site("submit_rate = 2\n");
+    sim_outbox_put(site.host, &joe, 0, SLICE_LITERAL("nonsense"));
+    sim_outbox_unmark(site.host, 3);
+    site_start(&site);
+    for (int i = 0; i < 4; i++) {
+        CHECK(site_settle(&site, 2000));
+    }
+    CHECK_EQ(sim_log_count(site.host, "outbox uid=1000 result=deferred reason=io"), 3);
+    CHECK_EQ(sim_log_count(site.host, "outbox uid=1000 result=refused reason=malformed"), 1);
+    leave_text(&joe, "", "joe@example.org", "\r\nmark 000001\r\n");
+    sim_world_advance(site.world, 30 * 1000);
+    CHECK(site_settle(&site, 2000));
+    CHECK_EQ(site_copies(&site, 1), 1);
+    CHECK(site_stop(&site, 1000));
+    site_close(&site);
+}
+
 /* A recipient that is none is told to the sender, who has long had its exit status. */
 static void test_outbox_bounces(void)
 {
@@ -581,6 +602,7 @@ static const struct test_case cases[] = {
     {"outbox-knows-forged-marks", test_outbox_knows_forged_marks},
     {"outbox-believes-the-owner", test_outbox_believes_the_owner},
     {"outbox-refuses-nonsense", test_outbox_refuses_nonsense},
+    {"outbox-refuses-once", test_outbox_refuses_once},
     {"outbox-bounces", test_outbox_bounces},
     {"outbox-takes-large-ones", test_outbox_takes_large_ones},
     {"outbox-goes-on", test_outbox_goes_on},

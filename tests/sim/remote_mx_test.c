@@ -355,6 +355,23 @@ static void test_addresses_that_differ(void)
     }
 }
 
+/* The better exchanger takes no mail just now, and the worse one none of this size: it waits. */
+static void test_exchangers_that_differ(void)
+{
+    open_mx();
+    rw.servers[0].script =
+        (struct rw_script){.verb = "MAIL", .how = RW_ANSWER, .answer = "452 4.3.1 full\r\n"};
+    rw.servers[1].script = (struct rw_script){.ehlo = "250-mx.example\r\n250 SIZE 20\r\n"};
+    rw_record("example.org", DNS_MX, "10 a.example");
+    rw_record("example.org", DNS_MX, "20 b.example");
+    rw_record("a.example", DNS_A, "192.0.2.1");
+    rw_record("b.example", DNS_A, "192.0.2.2");
+    struct smtp_job *job = rw_send(1, NULL);
+    CHECK_EQ(job->rcpts[0].result, SMTP_RCPT_DEFERRED);
+    CHECK(rw.servers[0].num_accepted != 0 && rw.servers[1].num_accepted != 0);
+    rw_close();
+}
+
 /* A relay whose name does not exist is a mistake of ours: nothing bounces for it. */
 static void test_relay_without_name(void)
 {
@@ -395,6 +412,7 @@ static const struct test_case cases[] = {
     {"literal", test_literal},
     {"mapped_address", test_mapped_address},
     {"addresses_that_differ", test_addresses_that_differ},
+    {"exchangers_that_differ", test_exchangers_that_differ},
     {"relay_without_name", test_relay_without_name},
     {"log_of_absent_host", test_log_of_absent_host},
 };
