@@ -160,8 +160,8 @@ enum err spool_commit(struct spool *sp, uint64_t txn, const struct spool_meta *m
 void spool_abort(struct spool *sp, uint64_t txn);
 
 /* Sets space aside for one outcome. To be had before a delivery starts, so that its end can always
- * be recorded. ERR_BUSY: too many at once, try after the next SPOOL_OUTCOME_DURABLE. ERR_IO: no
- * delivery may start any more. */
+ * be recorded. ERR_BUSY: too many at once, or the log has no room; try after the next
+ * SPOOL_OUTCOME_DURABLE or step. ERR_IO: no delivery may start any more. */
 enum err spool_reserve_outcome(struct spool *sp);
 /* Gives back a reservation that was not used. */
 void spool_release_outcome(struct spool *sp);

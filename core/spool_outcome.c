@@ -15,6 +15,9 @@ enum err spool_reserve_outcome(struct spool *sp)
     if (sp->num_reserved + sp->outcomes.num_used >= sp->conf.max_outcomes) {
         return ERR_BUSY;
     }
+    if (spool_log_room(sp, 1, false) != ERR_OK) {
+        return ERR_BUSY; /* what cannot be recorded would be sent again after a restart */
+    }
     sp->num_reserved++;
     return ERR_OK;
 }

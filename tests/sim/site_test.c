@@ -40,6 +40,7 @@ static const struct {
     {"found-but-not-read-just-then", 40108},         {"denied-by-a-failed-disk-and-back", 8318},
     {"reply-that-no-memory-is-left-for", 5827},      {"unknown-once-more-is-not-noted", 777017},
     {"woken-while-no-segment-is-recycled", 7701285}, {"reserved-while-others-start", 9200340},
+    {"sent-while-the-log-has-no-room", 7700170},
 };
 
 static struct site_result sums;

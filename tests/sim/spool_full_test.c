@@ -261,6 +261,36 @@ static void none_left_to_empty_into(void)
     }
 }
 
+/* An outcome for which the log has no room keeps others from starting, as a restart would forget
+ * them all and send the mail again; once it is written they start. */
+static void nothing_starts_unrecorded(void)
+{
+    enum { NUM = 20 };
+    struct spool_conf conf = small_index(400);
+    struct world *w = world_new(1, &conf, NULL);
+    CHECK(world_boot(w));
+    struct model *m = world_send(w, 100, NUM);
+    CHECK(world_settle(w));
+    sim_store_set_capacity(w->store, 1);
+    uint32_t num = 0;
+    enum err err = ERR_OK;
+    while (num < NUM && (err = world_outcome(w, m, num)) == ERR_OK) {
+        num++;
+        sim_store_fail_sync(w->store, 1, 1); /* the head is no more, and soon there is no other */
+        world_turns(w, 200);
+    }
+    CHECK_EQ(err, ERR_BUSY);
+    CHECK(num > 0 && !spool_has_failed(w->sp));
+    sim_store_set_capacity(w->store, 0);
+    w->now_ms += 6000;
+    CHECK(world_settle(w));
+    CHECK_EQ(world_outcome(w, m, num), ERR_OK);
+    CHECK(world_settle(w));
+    CHECK(world_crash_and_boot(w, SIM_CRASH_LOSE));
+    WORLD_CHECK(w);
+    world_free(w);
+}
+
 static uint64_t len_of_files(const struct world *w)
 {
     uint64_t sum = 0, len;
@@ -335,6 +365,7 @@ static const struct test_case cases[] = {
     {"smaller_than_it_was", smaller_than_it_was},
     {"shorter_segments", shorter_segments},
     {"none_left_to_empty_into", none_left_to_empty_into},
+    {"nothing_starts_unrecorded", nothing_starts_unrecorded},
 };
 
 TEST_MAIN(cases)
