@@ -228,13 +228,13 @@ static enum smtpd_event answered(struct turn *t)
     } else if (question == SMTPD_RCPT) {
         thanks = SMTP_REPLY_RCPT;
         s->num_rcpts += is_ok && !BROKEN(RCPTS_UNCOUNTED);
-        if (!is_ok) {
-            smtpd_is_over(&s->num_refused_rcpts, 0);
-        }
     } else if (question == SMTPD_END) {
         thanks = SMTP_REPLY_QUEUED;
         s->num_nonmail_commands = 0;
         s->num_refused_rcpts = is_ok ? 0 : s->num_refused_rcpts;
+    }
+    if (!is_ok && question != SMTPD_END) {
+        smtpd_is_over(&s->num_refused_rcpts, 0);
     }
     return smtpd_say(t, is_ok ? thanks : refusal);
 }

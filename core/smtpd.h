@@ -39,7 +39,7 @@ struct smtpd_limits {
     uint32_t text_line_max;      /* bytes of a line of a message, with CRLF; SMTP_TEXT_LINE_MAX */
     uint16_t synprot_errors_max; /* wrong syntax or order; the next one is answered 421 */
     uint16_t unknown_commands_max;
-    uint16_t refused_rcpts_max;    /* between two messages; then see smtpd_commands.c */
+    uint16_t refused_rcpts_max;    /* senders too, between two messages: see smtpd_commands.c */
     uint16_t nonmail_commands_max; /* HELO, NOOP, RSET, VRFY... between two messages */
 };
 

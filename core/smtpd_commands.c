@@ -75,6 +75,7 @@ static enum smtpd_event do_hello(struct turn *t, const struct smtpd_rule *rule, 
 static enum smtpd_event refuse_mail(struct turn *t, enum smtp_reply reply)
 {
     t->s->mail_refused = true;
+    smtpd_is_over(&t->s->num_refused_rcpts, 0);
     return smtpd_say(t, reply);
 }
 

@@ -407,7 +407,7 @@ static void what_is_refused_does_not_count(void)
  */
 static void refused_recipients_have_a_limit(void)
 {
-    static const char last[] = "421 4.7.0 mx.example.org too many refused recipients\r\n";
+    static const char last[] = "421 4.7.0 mx.example.org too many refusals\r\n";
     caller_open(&one);
     one.env.limits.refused_rcpts_max = 4;
     one.env.limits.recipients_max = 100;
@@ -432,6 +432,14 @@ static void refused_recipients_have_a_limit(void)
     CHECK_SAYS(&one, "RCPT TO:<nobody@example.org>\r\n", last);
     CHECK_EQ(one.reason, SMTPD_REASON_REFUSED_RCPTS);
     CHECK_EQ(one.num_open, 0);
+    /* Nor is a connection held with MAIL that is refused. */
+    caller_open(&one);
+    one.env.limits.refused_rcpts_max = 4;
+    say(&one, HELLO);
+    say_times(&one, "MAIL FROM:<later@example.org>\r\n", 3);
+    CHECK_SAYS(&one, "MAIL FROM:<> SIZE=1001\r\n", "552 5.3.4 Message too big\r\n");
+    CHECK_SAYS(&one, FROM, last);
+    CHECK_EQ(one.reason, SMTPD_REASON_REFUSED_RCPTS);
 }
 
 static void sizes_have_limits(void)
