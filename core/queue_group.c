@@ -266,7 +266,7 @@ size_t queue_group_turn(struct queue *q, struct buf scratch)
     struct queue_round *r = &q->rounds[q->ended->owner_tag];
     while (q->ended_at < q->ended->num_rcpts) {
         if (!take_result(q, r, &q->ended->rcpts[q->ended_at], scratch)) {
-            return 0; /* SPOOL_OUTCOME_DURABLE brings another turn */
+            return 0; /* what brings another turn: see queue_mail_start */
         }
         q->ended_at++;
         q->counts.num_ops++;

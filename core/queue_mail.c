@@ -47,7 +47,8 @@ bool queue_mail_start(struct queue *q, struct queue_round *r, uint64_t envelope_
 {
     struct queue_mail_job *job = free_job(q);
     if (job == NULL || spool_reserve_outcome(q->env.spool) != ERR_OK) {
-        return false; /* the end of a job, or SPOOL_OUTCOME_DURABLE, brings another turn */
+        return false; /* the end of a job, SPOOL_OUTCOME_DURABLE or the log's next segment brings
+                         another turn */
     }
     char path_bytes[MAILDIR_PATH_CAP];
     struct buf path = buf_make(path_bytes, sizeof path_bytes);

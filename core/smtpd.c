@@ -233,7 +233,7 @@ static enum smtpd_event answered(struct turn *t)
         s->num_nonmail_commands = 0;
         s->num_refused_rcpts = is_ok ? 0 : s->num_refused_rcpts;
     }
-    if (!is_ok && question != SMTPD_END) {
+    if (!is_ok && (question == SMTPD_MAIL || question == SMTPD_RCPT)) {
         smtpd_is_over(&s->num_refused_rcpts, 0);
     }
     return smtpd_say(t, is_ok ? thanks : refusal);
